@@ -1,0 +1,117 @@
+"""What a service knows of the message broker, whichever one carries its messages.
+
+Two buses keep this contract, and the same tests (tests/contracts/test_bus.py) hold both to it:
+`amqp.AmqpBus` on RabbitMQ, and `memory.MemoryBus` inside one process.
+
+1. `publish` returns only when the message can no longer be lost by the bus, and raises otherwise.
+   A time-out means *unknown*: the message may arrive all the same, and consumers cope with a repeat.
+2. A message that no subscription wants is an error (`Unroutable`), never silence.
+3. A message leaves its queue only after its handler returned an outcome, and the outcome was carried out.
+4. Delivery is at-least-once and unordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """An event on its way.
+
+    `event_id` names the fact and stays the same on every repeat; `routing_key` is the event's type,
+    for example `auth.otp_requested.v1`; `body` is its JSON.
+    """
+
+    routing_key: str
+    body: bytes
+    event_id: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(Message):
+    """A message handed to a subscriber; `attempt` is 1 the first time."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message has been dealt with and is removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Deliver the message again after `topology.retry_delay(attempt)`, as attempt + 1."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Move the message to the subscription's dead-letter queue, together with the reason."""
+
+    reason: str
+
+
+Outcome = Done | Retry | GiveUp
+
+# A handler that raises is retried like `Retry`, and given up after `topology.MAX_HANDLER_ERRORS` attempts,
+# so that a bug can't circulate a message for ever.
+Handler = Callable[[Delivery], Awaitable[Outcome]]
+
+
+class BusError(Exception):
+    """The message was not, or not provably, accepted."""
+
+
+class BusUnavailable(BusError):
+    """No connection to the broker, or it did not answer in time: outcome unknown, try again later."""
+
+
+class Unroutable(BusError):
+    """The broker has no queue for this message: its topology is damaged."""
+
+
+class Rejected(BusError):
+    """The broker refused the message (a negative confirm): a queue is full or unable to store."""
+
+
+class Consumption(Protocol):
+    """A running subscription. It survives broker restarts by itself."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the broker counts this consumer on the queue at this moment (for readiness)."""
+
+    async def stop(self, grace: float) -> None:
+        """Take no new message, let those in flight finish for `grace` seconds, then cancel them unacknowledged."""
+
+
+class Bus(Protocol):
+    async def publish(self, message: Message) -> None:
+        """Hand `message` over, durably. May be called many times concurrently.
+
+        Raises:
+            BusError: not accepted, or not known to be. `asyncio.timeout` around the call is honoured.
+        """
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> Consumption:
+        """Start handling the messages of one of `topology.SUBSCRIPTIONS`, named by its queue.
+
+        Returns at once, connected or not: a broker that is away is waited for in the background.
+        At most `concurrency` handlers run at a time.
+
+        Raises:
+            TopologyMismatch: the broker is there, and holds a queue of this name with other arguments.
+        """
+
+    async def close(self) -> None:
+        """Stop every consumption with no grace, and disconnect."""
+
+
+class TopologyMismatch(BusError):
+    """A queue or exchange exists with other arguments than this version declares: an operator must decide."""

@@ -1,0 +1,40 @@
+"""The one description of exchanges and queues; publishers and consumers both declare all of it.
+
+Whoever comes first finds everything in place, so no message is unroutable because its consumer has never run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXCHANGE = "login2fa.events"
+
+# Seconds before the 2nd, 3rd, ... attempt; the last one repeats. A code lives 240 s.
+RETRY_DELAYS = (1, 3, 10, 30)
+
+MAX_HANDLER_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscriber's queue and the routing keys (event types) it wants."""
+
+    queue: str
+    routing_keys: tuple[str, ...]
+
+    @property
+    def dead_queue(self) -> str:
+        return f"{self.queue}.dead"
+
+    def retry_queue(self, delay: int) -> str:
+        return f"{self.queue}.retry.{delay}s"
+
+
+OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
+ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",))
+SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL)
+
+
+def retry_delay(attempt: int) -> int:
+    """Seconds to wait after the given attempt (1, 2, ...) has failed."""
+    return RETRY_DELAYS[min(attempt, len(RETRY_DELAYS)) - 1]
