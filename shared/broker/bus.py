@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -57,6 +58,22 @@ class GiveUp:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What an operator may see of a message that was given up: everything but its body (`size` is in bytes).
+
+    What the broker moved by itself (a delivery limit), or nobody of ours sent, may lack the last three.
+    """
+
+    queue: str
+    event_id: str
+    event_type: str
+    size: int
+    reason: str
+    attempts: int | None
+    died_at: datetime | None
+
+
 Outcome = Done | Retry | GiveUp
 
 # A handler that raises is retried like `Retry`, and given up after `topology.MAX_HANDLER_ERRORS` attempts,
@@ -88,7 +105,7 @@ class Consumption(Protocol):
         """Whether the broker counts this consumer on the queue at this moment (for readiness)."""
 
     async def stop(self, grace: float) -> None:
-        """Take no new message, let those in flight finish for `grace` seconds, then cancel them unacknowledged."""
+        """Take no new message, let those in flight finish for `grace` seconds, then cancel them unsettled."""
 
 
 class Bus(Protocol):
@@ -106,6 +123,7 @@ class Bus(Protocol):
         At most `concurrency` handlers run at a time.
 
         Raises:
+            LookupError: no subscription has this queue.
             TopologyMismatch: the broker is there, and holds a queue of this name with other arguments.
         """
 

@@ -35,6 +35,18 @@ ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",)
 SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL)
 
 
+def subscription(queue: str) -> Subscription:
+    """The subscription whose work queue this is.
+
+    Raises:
+        LookupError: there is none; a consumer of an undeclared queue would wait for ever.
+    """
+    for each in SUBSCRIPTIONS:
+        if each.queue == queue:
+            return each
+    raise LookupError(f"no subscription has the queue {queue!r}")
+
+
 def retry_delay(attempt: int) -> int:
     """Seconds to wait after the given attempt (1, 2, ...) has failed."""
     return RETRY_DELAYS[min(attempt, len(RETRY_DELAYS)) - 1]

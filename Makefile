@@ -1,0 +1,83 @@
+# Everything runs from a private environment in .venv, made from the locked requirements.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+
+PORT ?= 8201
+STATE_DIR ?= .local
+DEMO ?= 1
+export PORT STATE_DIR DEMO
+
+# Byte-code and caches of tools stay out of the way of a read-only or shared home.
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up demo test test-unit check lint format migrate postman lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=1
+	@exec $(RUN) -m services up
+
+demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a client does, and stop
+	@exec $(RUN) -m deploy.standalone.demo
+
+test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
+	$(RUN) -m pytest $(ARGS)
+
+test-unit: $(VENV)/.dev ## The tests that need no server
+	$(RUN) -m pytest tests/unit $(ARGS)
+
+check: lint ## Lint, types, import contracts
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+lint: $(VENV)/.dev ## Lint and format, without changing anything
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+format: $(VENV)/.dev ## Put the format right
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+migrate: $(VENV)/.standalone ## Bring the schemas up to date: AUTH_DATABASE_URL= USERS_DATABASE_URL=
+	@exec $(RUN) -m services migrate
+
+postman: $(VENV)/.standalone node_modules/.newman ## Run the Postman collection against a throw-away stack
+	@exec $(RUN) -m deploy.standalone.postman
+
+lock: $(VENV)/.dev ## Compile pyproject.toml into requirements/
+	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml -o requirements/runtime.txt
+	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml --extra standalone -c requirements/runtime.txt -o requirements/standalone.txt
+	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		pyproject.toml --extra standalone --group dev -c requirements/standalone.txt -o requirements/dev.txt
+
+clean: ## Remove the environment and the caches; the state in STATE_DIR stays
+	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# One stamp per set of packages: dev holds all of standalone.
+$(VENV)/.standalone: requirements/standalone.txt
+	@$(MAKE) --no-print-directory $(VENV)/bin/python
+	@test $(VENV)/.dev -nt $< || { echo "Installing packages into $(VENV) ..."; \
+		$(RUN) -m pip install -q --require-hashes -r $<; }
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt
+	@$(MAKE) --no-print-directory $(VENV)/bin/python
+	@echo "Installing packages into $(VENV) ..."
+	@$(RUN) -m pip install -q --require-hashes -r $<
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Login2FA needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Cannot make a virtual environment: on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+
+node_modules/.newman:
+	@command -v npm >/dev/null || { echo "newman needs Node.js: install the package npm." >&2; exit 1; }
+	npm install --no-save --no-package-lock newman@6
+	@touch $@

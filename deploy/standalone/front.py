@@ -1,0 +1,37 @@
+"""The one public address of `make up`: what a gateway does elsewhere, both services behind one port."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared import api_docs
+
+
+class Front:
+    """Each request goes to the service that its path belongs to; the documentation covers both."""
+
+    def __init__(self, *, auth: FastAPI, users: FastAPI) -> None:
+        self._users = users
+        self._auth = auth
+        self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], _version())))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._service(scope.get("path", ""))(scope, receive, send)
+
+    def _service(self, path: str) -> ASGIApp:
+        if path.startswith("/api/v1/users"):
+            return self._users
+        if path in ("/docs", "/openapi.json") or path.startswith("/docs/"):
+            return self._docs
+        return self._auth
+
+
+def _version() -> str:
+    try:
+        return version("login2fa")
+    except PackageNotFoundError:  # run from a checkout
+        return "development"

@@ -1,0 +1,201 @@
+"""Everything in one process: embedded Postgres, in-process bus, the three services, the file channel."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from deploy.standalone.front import Front
+from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
+from deploy.standalone.postgres_roles import prepare
+from deploy.standalone.state import Secrets, State
+from services.auth import app as auth
+from services.auth.settings import AuthSettings
+from services.migrate import migrate
+from services.notifier import app as notifier
+from services.notifier.settings import NotifierSettings
+from services.users import administration
+from services.users import app as users
+from services.users.problems import UserAlreadyExists
+from services.users.settings import UsersSettings
+from shared import logs
+from shared.broker.memory import MemoryBus
+from shared.process import CannotListen, Running, Sockets, listen, serve_until, until_signalled
+from shared.settings import load
+
+DATABASE = "login2fa"
+HOST = "127.0.0.1"
+
+
+class CannotStart(Exception):
+    """One sentence for the person who typed `make up`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    auth: AuthSettings
+    users: UsersSettings
+    notifier: NotifierSettings
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccount:
+    email: str
+    password: str
+    name: str
+    lastname: str
+    is_2fa: bool
+    is_admin: bool
+
+
+DEMO_ACCOUNTS = (
+    DemoAccount("rs.smith@test.com", "testtest11&@admin", "Robert", "Smith", is_2fa=True, is_admin=True),
+    DemoAccount("dv.gahan@test.com", "testtest11&@", "Dave", "Gahan", is_2fa=False, is_admin=False),
+)
+
+
+async def up(*, port: int, state_dir: Path, demo: bool) -> None:
+    """Run until SIGTERM or Ctrl-C. Raises `CannotStart`."""
+    try:
+        async with until_signalled() as stop:
+            await _up(stop, port=port, state_dir=state_dir, demo=demo)
+    except (CannotListen, PostgresFailed) as error:
+        raise CannotStart(str(error)) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CannotStart(f"The disk that holds {state_dir} is full: free some room and start again.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            where = error.filename or state_dir
+            raise CannotStart(
+                f"Cannot write {where}: {error.strerror}. Choose another folder with STATE_DIR."
+            ) from error
+        raise
+
+
+async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) -> None:
+    # Bound first: a second `make up` must end here, before it touches the state of the first.
+    public = listen(HOST, port, hint="Is another one running? Stop it, or choose another port with PORT.")
+    management = listen(HOST, 0, hint="")
+    state = State(state_dir)
+    secrets = state.secrets()
+    state.ensure_signing_key()
+    async with _postgres(state, secrets) as postgres:
+        settings = _settings(state, secrets, postgres, port=public.getsockname()[1])
+        await migrate("auth", settings.auth.auth_database_url.get_secret_value())
+        await migrate("users", settings.users.users_database_url.get_secret_value())
+        with _logging_to(state.log):
+            async with _services(settings) as running:
+                if demo:
+                    await _create_demo_accounts(settings.users)
+                _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
+                sockets = Sockets(public=public, management=management)
+                serving = asyncio.create_task(serve_until(stop, running, sockets, grace=5))
+                await _watch(postgres, serving, stop)
+
+
+@asynccontextmanager
+async def _postgres(state: State, secrets: Secrets) -> AsyncIterator[EmbeddedPostgres]:
+    postgres = EmbeddedPostgres(state.postgres)
+    await asyncio.to_thread(postgres.start)
+    try:
+        await prepare(postgres, DATABASE, auth_password=secrets.auth_password, users_password=secrets.users_password)
+        yield postgres
+    finally:
+        await asyncio.to_thread(postgres.stop)
+
+
+async def _watch(postgres: EmbeddedPostgres, serving: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Until the end of serving; raises `CannotStart` when Postgres has ended before it."""
+    died = False
+    while not serving.done():
+        await asyncio.wait([serving], timeout=1)
+        if not died and postgres.poll() is not None:
+            died = True
+            stop.set()
+    await serving
+    if died:
+        raise CannotStart(f"PostgreSQL has ended by itself; its log says why: {postgres.log}")
+
+
+@asynccontextmanager
+async def _services(settings: Settings) -> AsyncIterator[Running]:
+    bus = MemoryBus()
+    async with AsyncExitStack() as stack:
+        # Consumers before publishers, and ended after them.
+        stack.push_async_callback(bus.close)
+        parts = [
+            await stack.enter_async_context(notifier.running(settings.notifier, bus)),
+            await stack.enter_async_context(auth.running(settings.auth, bus)),
+            await stack.enter_async_context(users.running(settings.users, bus)),
+        ]
+        checks = {name: check for part in parts for name, check in part.checks.items()}
+        apps = [part.app for part in parts if isinstance(part.app, FastAPI)]
+        yield Running(app=Front(auth=apps[0], users=apps[1]), checks=checks)
+
+
+def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int) -> Settings:
+    public_url = f"http://{HOST}:{port}"
+    unused = SecretStr("amqp://in-process")
+    sealing = {
+        "otp_sealing_keys": secrets.otp_sealing_key,
+        "account_sealing_keys": secrets.account_sealing_key,
+        "rabbitmq_url": unused,
+        "issuer": public_url,
+        "shutdown_grace": 10.0,
+    }
+    return Settings(
+        auth=load(
+            AuthSettings,
+            auth_database_url=postgres.url("auth", secrets.auth_password, DATABASE),
+            jwt_keys_dir=state.keys,
+            otp_peppers=secrets.otp_pepper,
+            **sealing,
+        ),
+        users=load(
+            UsersSettings,
+            users_database_url=postgres.url("users", secrets.users_password, DATABASE),
+            auth_jwks_url=f"{public_url}/.well-known/jwks.json",
+            **sealing,
+        ),
+        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, **sealing),
+    )
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """The terminal is for the person; the log is for looking things up."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "a", buffering=1) as file:
+        logs.configure("standalone", "info", file)
+        yield
+        logs.configure("standalone", "info")
+
+
+async def _create_demo_accounts(settings: UsersSettings) -> None:
+    async with users.offline_parts(settings) as (database, passwords, sealer):
+        for account in DEMO_ACCOUNTS:
+            with suppress(UserAlreadyExists):
+                await administration.create(database, passwords, sealer, **asdict(account))
+
+
+def _tell(state: State, public_url: str, management_port: int, *, demo: bool) -> None:
+    lines = [
+        "",
+        f"Login2FA is running at  {public_url}/api/v1",
+        f"Interactive docs        {public_url}/docs",
+        f"Health and metrics      http://{HOST}:{management_port}/readyz  /livez  /metrics",
+        f"One-time codes          {state.otp_log}",
+        f"Log                     {state.log}",
+    ]
+    for account in DEMO_ACCOUNTS if demo else ():
+        kind = f"{'administrator' if account.is_admin else 'customer'}, 2FA {'on' if account.is_2fa else 'off'}"
+        lines.append(f"Demo account            {account.email}  {account.password}  ({kind})")
+    print("\n".join([*lines, "", "Ctrl-C ends it; the state stays."]), flush=True)

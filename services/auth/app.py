@@ -1,0 +1,99 @@
+"""Auth, composed: the same function in production, in `make up` and in tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.auth.identities import account_changed_handler
+from services.auth.keys import KeyRing
+from services.auth.otp import Challenges
+from services.auth.routes import TOKEN_ENDPOINTS, Auth, router, well_known
+from services.auth.sessions import Sessions
+from services.auth.settings import AuthSettings
+from services.auth.tables import outbox
+from services.auth.throttle import Throttle
+from services.auth.tokens import Tokens
+from shared import web
+from shared.broker.bus import Bus
+from shared.broker.topology import ACCOUNT_READ_MODEL
+from shared.database import Database
+from shared.passwords import Passwords
+from shared.process import Running
+from shared.relay import Relay
+from shared.sealing import Sealer
+
+_EVENTS_AT_A_TIME = 8
+
+
+def build(settings: AuthSettings) -> FastAPI:
+    """The application without its parts: enough for its OpenAPI document."""
+    app = web.build(
+        "auth",
+        "Login2FA auth",
+        max_body=settings.max_body,
+        max_headers=settings.max_headers,
+        token_endpoints=TOKEN_ENDPOINTS,
+    )
+    app.add_middleware(_NoStore)
+    app.include_router(router)
+    app.include_router(well_known)
+    return app
+
+
+@asynccontextmanager
+async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
+    """Raises `KeysInvalid`, `TopologyMismatch`."""
+    database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
+    passwords = Passwords.of(settings)
+    tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
+    account_sealer = Sealer.of(settings.account_sealing_keys)
+    otp_sealer = Sealer.of(settings.otp_sealing_keys)
+    app = build(settings)
+    app.state.auth = Auth(
+        settings=settings,
+        database=database,
+        passwords=passwords,
+        tokens=tokens,
+        sessions=Sessions(settings, tokens),
+        challenges=Challenges(settings, otp_sealer),
+        throttle=Throttle(settings.throttle_free, settings.throttle_first_wait, settings.throttle_longest_wait),
+    )
+    relay = Relay("auth", database, outbox, bus)
+    handler = account_changed_handler(database, account_sealer)
+    consumption = await bus.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
+    relay.start()
+
+    async def relay_alive() -> bool:
+        return relay.alive
+
+    async def consumer_live() -> bool:
+        return consumption.live
+
+    checks = {"auth database": database.reachable, "auth relay": relay_alive, "auth consumer": consumer_live}
+    try:
+        yield Running(app=app, checks=checks)
+    finally:
+        await consumption.stop(settings.shutdown_grace / 2)
+        await relay.stop(settings.shutdown_grace / 2)
+        passwords.close()
+        await database.close()
+
+
+class _NoStore:
+    """RFC 6749 section 5.1: no answer of auth may be kept by a cache, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def uncached(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, uncached)

@@ -1,0 +1,52 @@
+"""The body of `POST /auth/token`: a form, as RFC 6749 has it, or JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from services.auth.schemas import Credentials
+
+OPENAPI = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            media_type: {"schema": Credentials.model_json_schema()}
+            for media_type in ("application/x-www-form-urlencoded", "application/json")
+        },
+    }
+}
+
+
+async def credentials(request: Request) -> Credentials:
+    """Raises RequestValidationError, which is answered 422."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    fields = await _json(request) if media_type == "application/json" else await _form(request)
+    try:
+        return Credentials.model_validate(fields)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_context=False)
+        raise RequestValidationError([{**problem, "loc": ("body", *problem["loc"])} for problem in problems]) from None
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise _malformed("The body is not JSON") from None
+
+
+async def _form(request: Request) -> dict[str, str]:
+    async with request.form(max_files=0, max_fields=10) as form:
+        fields = form.multi_items()
+    if len({name for name, _ in fields}) < len(fields):
+        raise _malformed("A field is given twice")  # RFC 6749 section 3.2
+    return {name: value for name, value in fields if isinstance(value, str)}
+
+
+def _malformed(message: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body",), "msg": message, "type": "value_error"}])

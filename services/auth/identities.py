@@ -1,0 +1,103 @@
+"""The read model of accounts: who may log in, as the users service last told us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.tables import identities, sessions
+from shared.broker.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
+from shared.database import Database, unavailable
+from shared.events import AccountChanged, MalformedEvent
+from shared.names import canonical
+from shared.sealing import Sealer, Unsealable
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    id: UUID
+    version: int
+    email: str
+    name: str
+    password_hash: str
+    is_2fa: bool
+    is_active: bool
+    session_epoch: int
+
+
+def may_log_in() -> ColumnElement[bool]:
+    return and_(identities.c.is_active, ~identities.c.deleted)
+
+
+def session_lives() -> ColumnElement[bool]:
+    """Of `sessions` joined with `identities`: not ended, and of the account's present epoch (or kept across it)."""
+    same_epoch = sessions.c.epoch == identities.c.session_epoch
+    kept = sessions.c.id == identities.c.kept_session
+    return and_(sessions.c.ended_at.is_(None), may_log_in(), or_(same_epoch, kept))
+
+
+async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
+    columns = [identities.c[name] for name in Identity.__dataclass_fields__]
+    query = (
+        select(*columns)
+        .where(identities.c.username_key == canonical(username), ~identities.c.deleted)
+        # Two rows for one name exist only until the older account's rename or deletion arrives.
+        .order_by(identities.c.id.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    return Identity(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+async def apply(connection: AsyncConnection, event: AccountChanged, password_hash: str) -> None:
+    """Upsert, if this version is newer than ours: repeats and late arrivals change nothing."""
+    values = {
+        "id": event.account_id,
+        "version": event.version,
+        "deleted": event.deleted,
+        "username_key": canonical(event.username),
+        "email": event.email,
+        "name": event.name,
+        "password_hash": password_hash,
+        "is_2fa": event.is_2fa,
+        "is_admin": event.is_admin,
+        "is_active": event.is_active,
+        "session_epoch": event.session_epoch,
+        "kept_session": event.kept_session,
+        "applied_at": func.now(),
+    }
+    upsert = insert(identities).values(values)
+    upsert = upsert.on_conflict_do_update(
+        index_elements=["id"], set_=values, where=identities.c.version < upsert.excluded.version
+    )
+    await connection.execute(upsert)
+
+
+def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
+    async def handle(delivery: Delivery) -> Outcome:
+        try:
+            event = AccountChanged.from_message(delivery)
+            password_hash = ""
+            if not event.deleted:
+                password_hash = sealer.open(event.sealed_password_hash, f"{event.event_id}:password_hash")
+        except (MalformedEvent, Unsealable) as error:
+            return GiveUp(f"{type(error).__name__}: {error}")
+        try:
+            async with database.transaction() as connection:
+                await apply(connection, event, password_hash)
+        except (SQLAlchemyError, OSError) as error:
+            if not unavailable(error):
+                raise
+            return Retry("database unavailable")
+        log.info("account applied", account=str(event.account_id), version=event.version)
+        return Done()
+
+    return handle

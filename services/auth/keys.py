@@ -1,0 +1,171 @@
+"""The signing keys: a folder of PEM files, read again when it changes.
+
+Every private key in the folder verifies and is published in the JWKS (RFC 7517). The one that signs is the newest
+whose time has come: a file name may begin with the UTC second from which its key signs (`20260131T120000Z-….pem`),
+so that a new key is published before it is used. `kid` is the RFC 7638 thumbprint.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_RELOAD_AFTER = 5.0
+_SMALLEST_RSA = 2048
+
+
+class KeysInvalid(Exception):
+    """The folder cannot be used; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    kid: str
+    algorithm: str
+    private: Any  # one of three unrelated classes of `cryptography`
+    public: jwt.PyJWK
+    signs_from: float
+
+
+class KeyRing:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: object = None
+        self._checked_at = 0.0
+        self._keys: dict[str, SigningKey] = {}
+        self.jwks = b""
+        self.etag = ""
+        self._load()
+
+    def find(self, kid: str) -> jwt.PyJWK | None:
+        self._reload_if_changed()
+        key = self._keys.get(kid)
+        return key.public if key is not None else None
+
+    def signing_key(self) -> SigningKey:
+        self._reload_if_changed()
+        now = time.time()
+        keys = self._keys.values()
+        due = [key for key in keys if key.signs_from <= now]
+        return max(due, key=lambda key: key.signs_from) if due else min(keys, key=lambda key: key.signs_from)
+
+    def document(self) -> tuple[bytes, str]:
+        """The JWKS and its ETag."""
+        self._reload_if_changed()
+        return self.jwks, self.etag
+
+    def _reload_if_changed(self) -> None:
+        if time.monotonic() - self._checked_at < _RELOAD_AFTER:
+            return
+        self._checked_at = time.monotonic()
+        try:
+            if self._listing() != self._seen:
+                self._load()
+        except (KeysInvalid, OSError):
+            # Caught in the middle of an operator's work: the keys that we have go on.
+            return
+
+    def _listing(self) -> list[tuple[str, int]]:
+        return sorted((path.name, path.stat().st_mtime_ns) for path in self._folder.glob("*.pem"))
+
+    def _load(self) -> None:
+        seen = self._listing()
+        if not seen:
+            raise KeysInvalid(f"{self._folder} holds no .pem file; make one with: login2fa keys generate")
+        keys = [_read(self._folder / name) for name, _ in seen]
+        published = [json.loads(_public_json(key.private)) | _metadata(key) for key in keys]
+        self.jwks = json.dumps({"keys": published}, separators=(",", ":")).encode()
+        self.etag = f'"{hashlib.sha256(self.jwks).hexdigest()[:32]}"'
+        self._keys = {key.kid: key for key in keys}
+        self._seen = seen
+
+
+def generate(folder: Path, *, signs_from: datetime | None = None) -> Path:
+    """Write a new ES256 key that signs from that moment, readable by its owner alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private = ec.generate_private_key(ec.SECP256R1())
+    stamp = (signs_from or datetime.now(UTC)).astimezone(UTC).strftime(_STAMP)
+    path = folder / f"{stamp}-{_thumbprint(private)[:8]}.pem"
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # Written aside and renamed: a running process must never read half a key.
+    partial = path.with_suffix(".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    partial.rename(path)
+    return path
+
+
+def retire(folder: Path, *, superseded_before: datetime) -> list[Path]:
+    """Remove the keys whose successor had begun to sign before that moment; tokens signed with them end."""
+    stamped = sorted((_signs_from(path), path) for path in folder.glob("*.pem"))
+    retired = []
+    for (_, path), (successor, _) in pairwise(stamped):
+        if successor < superseded_before.timestamp():
+            path.unlink()
+            retired.append(path)
+    return retired
+
+
+def _read(path: Path) -> SigningKey:
+    try:
+        private = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError, OSError) as error:
+        raise KeysInvalid(f"{path} is no readable, unencrypted PEM private key ({type(error).__name__})") from None
+    algorithm = _algorithm(private, path)
+    kid = _thumbprint(private)
+    jwk = json.loads(_public_json(private)) | {"kid": kid, "alg": algorithm}
+    return SigningKey(kid, algorithm, private, jwt.PyJWK(jwk), _signs_from(path))
+
+
+def _algorithm(private: object, path: Path) -> str:
+    if isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, ec.SECP256R1):
+        return "ES256"
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return "EdDSA"
+    if isinstance(private, rsa.RSAPrivateKey) and private.key_size >= _SMALLEST_RSA:
+        return "RS256"
+    raise KeysInvalid(f"{path} is neither P-256, Ed25519 nor RSA of at least {_SMALLEST_RSA} bits")
+
+
+def _public_json(private: Any) -> str:
+    public = private.public_key()
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return ECAlgorithm.to_jwk(public)
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        return OKPAlgorithm.to_jwk(public)
+    return RSAAlgorithm.to_jwk(public)
+
+
+def _metadata(key: SigningKey) -> dict[str, str]:
+    return {"kid": key.kid, "alg": key.algorithm, "use": "sig"}
+
+
+def _thumbprint(private: Any) -> str:
+    jwk = json.loads(_public_json(private))
+    members = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
+    canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+
+
+def _signs_from(path: Path) -> float:
+    try:
+        return datetime.strptime(path.name.split("-")[0], _STAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,52 @@
+"""Username and password in, an identity out.
+
+A failing login is answered at a fixed deadline after it began, never at once, and looks at the read model once
+more before it fails. So an account that registered or changed its password a moment ago gets in, though its event
+is still on the way; and unknown user, wrong password and inactive account take the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.auth.identities import Identity, find_by_username
+from shared.database import Database
+from shared.passwords import Passwords
+from shared.problems import Problem
+
+
+class IncorrectUsernameOrPassword(Problem):
+    status = 400
+    code = "incorrect_credentials"
+    detail = "Incorrect username or password"
+
+
+async def authenticate(
+    database: Database, passwords: Passwords, username: str, password: str, *, failure_deadline: float
+) -> Identity:
+    """Raises `IncorrectUsernameOrPassword`. Holds no database connection while it hashes or waits."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + failure_deadline
+    identity = await _look_up(database, username)
+    if await _accepted(passwords, identity, password):
+        assert identity is not None  # noqa: S101 - nobody is never accepted
+        return identity
+    await asyncio.sleep(deadline - loop.time())
+    latest = await _look_up(database, username)
+    if latest is not None and _moved(identity, latest) and await _accepted(passwords, latest, password):
+        return latest
+    raise IncorrectUsernameOrPassword
+
+
+async def _look_up(database: Database, username: str) -> Identity | None:
+    async with database.transaction() as connection:
+        return await find_by_username(connection, username)
+
+
+async def _accepted(passwords: Passwords, identity: Identity | None, password: str) -> bool:
+    matches = await passwords.verify(password, identity.password_hash if identity is not None else None)
+    return matches and identity is not None and identity.is_active
+
+
+def _moved(before: Identity | None, after: Identity) -> bool:
+    return before is None or (before.id, before.version) != (after.id, after.version)

@@ -1,0 +1,4 @@
+from services.auth.tables import metadata
+from shared.migrations import run_environment
+
+run_environment(metadata)

@@ -1,0 +1,192 @@
+"""The HTTP API of auth. A route opens the transaction, calls one thing that has rules, and shapes the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from services.auth import sessions
+from services.auth.credentials import OPENAPI, credentials
+from services.auth.identities import Identity
+from services.auth.login import IncorrectUsernameOrPassword, authenticate
+from services.auth.otp import Challenges, OtpNotValid
+from services.auth.schemas import (
+    CodeOnItsWay,
+    Credentials,
+    JwksOut,
+    OtpIn,
+    OtpRequiredOut,
+    RefreshIn,
+    TokenIsGood,
+    TokenPairOut,
+)
+from services.auth.sessions import Sessions, TokenPair
+from services.auth.settings import AuthSettings
+from services.auth.throttle import Throttle
+from services.auth.tokens import Tokens
+from shared.access_tokens import AccessToken
+from shared.bearer import BearerToken, TokenNotValid
+from shared.database import Database
+from shared.passwords import Passwords
+from shared.problems import Problem
+from shared.signed_tokens import TokenInvalid
+
+log = structlog.get_logger()
+
+TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
+
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+well_known = APIRouter(prefix="/.well-known", tags=["keys"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """The parts of the service, composed once at start-up (services.auth.app)."""
+
+    settings: AuthSettings
+    database: Database
+    passwords: Passwords
+    tokens: Tokens
+    sessions: Sessions
+    challenges: Challenges
+    throttle: Throttle
+
+
+class RefreshTokenNotValid(Problem):
+    status = 401
+    code = "invalid_refresh_token"
+    detail = "Token not valid"
+
+
+def parts(request: Request) -> Auth:
+    auth: Auth = request.app.state.auth
+    return auth
+
+
+Parts = Annotated[Auth, Depends(parts)]
+
+
+async def living_session(auth: Parts, bearer: BearerToken) -> AccessToken:
+    """The caller's access token, its session alive and its account able to log in; 401 otherwise."""
+    try:
+        token = auth.tokens.read_access(bearer)
+    except TokenInvalid as error:
+        log.info("access token refused", reason=str(error))
+        raise TokenNotValid from None
+    async with auth.database.transaction() as connection:
+        alive = await sessions.lives(connection, token.session, token.account)
+    if not alive:
+        raise TokenNotValid
+    return token
+
+
+async def challenge_of(auth: Parts, bearer: BearerToken) -> UUID:
+    """The challenge that the caller's temporary token is for; 401 without one."""
+    try:
+        return auth.tokens.read_temporary(bearer)
+    except TokenInvalid as error:
+        log.info("temporary token refused", reason=str(error))
+        raise TokenNotValid from None
+
+
+ChallengeId = Annotated[UUID, Depends(challenge_of)]
+
+
+@router.post("/token", summary="Log in with username and password", openapi_extra=OPENAPI)
+async def token(
+    request: Request, auth: Parts, given: Annotated[Credentials, Depends(credentials)]
+) -> TokenPairOut | OtpRequiredOut:
+    """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail."""
+    identity = await _authenticated(auth, given, request.client.host if request.client else "-")
+    async with auth.database.transaction() as connection:
+        if not identity.is_2fa:
+            return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"]))
+        challenge = await auth.challenges.request(connection, identity)
+    temporary = auth.tokens.temporary(challenge.account, challenge.id, challenge.created_at)
+    return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
+
+
+@router.post("/verify-otp", summary="Swap the temporary token and the code for a token pair, once")
+async def verify_otp(auth: Parts, challenge_id: ChallengeId, given: OtpIn) -> TokenPairOut:
+    pair = None
+    async with auth.database.transaction() as connection:
+        verified = await auth.challenges.verify(connection, challenge_id, given.otp)
+        if verified is not None:
+            amr = ["pwd", "otp", "mfa"]  # RFC 8176
+            pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr)
+    if pair is None:  # raised out here, after the commit: a wrong code must stay counted
+        raise OtpNotValid
+    return _pair(pair)
+
+
+@router.post("/resend-otp", status_code=202, summary="Send a new code for the same login; the old one is dead")
+async def resend_otp(auth: Parts, challenge_id: ChallengeId) -> CodeOnItsWay:
+    async with auth.database.transaction() as connection:
+        await auth.challenges.resend(connection, challenge_id)
+    return CodeOnItsWay()
+
+
+@router.post("/refresh-token", summary="Swap a refresh token for a new pair")
+async def refresh_token(auth: Parts, given: RefreshIn) -> TokenPairOut:
+    try:
+        token_id = auth.tokens.read_refresh(given.refresh_token)
+    except TokenInvalid as error:
+        log.info("refresh token refused", reason=str(error))
+        raise RefreshTokenNotValid from None
+    async with auth.database.transaction() as connection:
+        pair = await auth.sessions.rotate(connection, token_id)
+    if pair is None:  # raised out here, after the commit: a reuse must have ended the session
+        raise RefreshTokenNotValid
+    return _pair(pair)
+
+
+@router.post("/verify-token", summary="Is this access token good at this moment?")
+async def verify_token(_token: Annotated[AccessToken, Depends(living_session)]) -> TokenIsGood:
+    return TokenIsGood()
+
+
+@router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")
+async def logout(
+    auth: Parts,
+    token: Annotated[AccessToken, Depends(living_session)],
+    everywhere: Annotated[bool, Query(alias="all")] = False,
+) -> None:
+    async with auth.database.transaction() as connection:
+        if everywhere:
+            await sessions.end_all(connection, token.account)
+        else:
+            await sessions.end(connection, token.session)
+
+
+@well_known.get("/jwks.json", summary="The public keys", response_model=JwksOut)
+async def jwks(request: Request, auth: Parts) -> Response:
+    body, etag = auth.tokens.keys.document()
+    headers = {"ETag": etag, "Cache-Control": "public, max-age=300"}
+    if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/jwk-set+json", headers=headers)
+
+
+async def _authenticated(auth: Auth, given: Credentials, address: str) -> Identity:
+    async with auth.database.transaction() as connection:
+        await auth.throttle.refuse_early(connection, given.username, address)
+    deadline = auth.settings.login_failure_deadline
+    try:
+        identity = await authenticate(
+            auth.database, auth.passwords, given.username, given.password, failure_deadline=deadline
+        )
+    except IncorrectUsernameOrPassword:
+        async with auth.database.transaction() as connection:
+            await auth.throttle.failed(connection, given.username, address)
+        raise
+    async with auth.database.transaction() as connection:
+        await auth.throttle.succeeded(connection, given.username, address)
+    return identity
+
+
+def _pair(pair: TokenPair) -> TokenPairOut:
+    return TokenPairOut(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in)

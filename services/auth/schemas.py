@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, StrictStr
+
+from shared.names import storable
+
+Text = Annotated[StrictStr, AfterValidator(storable)]
+
+
+class Credentials(BaseModel):
+    """RFC 6749 section 4.3.2 without the client's part; `grant_type` may be sent and must then be `password`."""
+
+    username: Text = Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])
+    password: Text = Field(min_length=1, max_length=128, examples=["testtest11&@"])
+    grant_type: Literal["password"] | None = None
+
+
+class OtpIn(BaseModel):
+    # ASCII digits as a JSON string: a library that compares codes may take full-width digits and numbers for them.
+    otp: StrictStr = Field(pattern=r"^[0-9]{6}$", examples=["123456"])
+
+
+class RefreshIn(BaseModel):
+    refresh_token: StrictStr = Field(min_length=1, max_length=8192)
+
+
+class TokenPairOut(BaseModel):
+    access_token: str
+    refresh_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int = Field(description="Seconds that the access token lives")
+
+
+class OtpRequiredOut(BaseModel):
+    """There is no `access_token` in this answer, on purpose: a client must not take it for one."""
+
+    temporary_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int = Field(description="Seconds that the temporary token and its code live")
+    otp_required: Literal[True] = True
+
+
+class TokenIsGood(BaseModel):
+    message: Literal[True] = True
+
+
+class CodeOnItsWay(BaseModel):
+    message: str = "A new code is on its way"
+
+
+class JwksOut(BaseModel):
+    keys: list[dict[str, str]]

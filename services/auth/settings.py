@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from shared.settings import HttpSettings, SealingKeys, SecretList
+
+
+class AuthSettings(HttpSettings):
+    """The auth service."""
+
+    auth_database_url: SecretStr = Field(description="`postgresql+asyncpg://auth:password@host/database`, role `auth`")
+    jwt_keys_dir: Path = Field(description="Folder of PEM private keys; make one with `login2fa keys generate`")
+    otp_sealing_keys: SealingKeys = Field(
+        description="Fernet keys of codes in events, comma-separated; the first encrypts. Shared with the notifier"
+    )
+    account_sealing_keys: SealingKeys = Field(
+        description="Fernet keys of password hashes in events, comma-separated. Shared with the users service"
+    )
+    otp_peppers: SecretList = Field(
+        description="Server keys of the HMAC under which codes are stored, comma-separated; the first is used for new codes"
+    )
+    access_token_lifetime: int = Field(3600, ge=60, description="Seconds")
+    refresh_token_lifetime: int = Field(30 * 86400, ge=3600, description="Seconds, anew at each use")
+    refresh_grace: int = Field(10, ge=0, description="Seconds in which the predecessor gives one more pair, once")
+    otp_lifetime: int = Field(240, ge=30, description="Seconds that a challenge lives")
+    otp_attempts: int = Field(5, ge=1, description="Codes that may be tried on one challenge")
+    otp_resends: int = Field(3, ge=0, description="Times that a new code can be had for one challenge")
+    otp_resend_cooldown: int = Field(30, ge=0, description="Seconds between two codes of one challenge")
+    otp_codes_per_hour: int = Field(20, ge=1, description="Codes sent to one account in an hour")
+    login_failure_deadline: float = Field(
+        0.25,
+        ge=0.05,
+        le=5,
+        description="Seconds after its start at which a failing login looks again, and answers",
+    )
+    throttle_free: int = Field(10, ge=1, description="Wrong passwords in a row, by name and address, without a wait")
+    throttle_first_wait: float = Field(1.0, ge=0, description="Seconds of the first wait; each failure doubles it")
+    throttle_longest_wait: float = Field(300.0, ge=0, description="Seconds of the longest wait")

@@ -1,0 +1,114 @@
+"""Schema `auth`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
+
+from shared.outbox import outbox_table
+
+metadata = MetaData(schema="auth")
+
+_now = func.now()
+
+
+def _moment(name: str, *, default: bool = False) -> Column[object]:
+    if default:
+        return Column(name, DateTime(timezone=True), nullable=False, server_default=_now)
+    return Column(name, DateTime(timezone=True))
+
+
+outbox = outbox_table(metadata)
+
+# The read model of accounts: one row per account, deleted ones as tombstones, written by events only.
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("username_key", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("is_2fa", Boolean, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("session_epoch", BigInteger, nullable=False),
+    Column("kept_session", Uuid),
+    _moment("applied_at", default=True),
+    # Not unique: events of two accounts that exchange a name may arrive in any order.
+    Index("ix_identities_username_key", "username_key"),
+)
+
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("code_mac", LargeBinary, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("resends", SmallInteger, nullable=False, server_default="0"),
+    _moment("created_at", default=True),
+    _moment("sent_at", default=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("used_at"),
+    Index("ix_challenges_account_id_created_at", "account_id", "created_at"),
+    Index("ix_challenges_expires_at", "expires_at"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("amr", ARRAY(Text), nullable=False),
+    _moment("auth_time", default=True),
+    # Moves on with every refresh: a session ends when its newest refresh token does.
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("ended_at"),
+    Index("ix_sessions_account_id", "account_id"),
+    Index("ix_sessions_expires_at", "expires_at"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("session_id", Uuid, ForeignKey("auth.sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("parent_id", Uuid),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("used_at"),
+    _moment("graced_at"),
+    Index("ix_refresh_tokens_session_id", "session_id"),
+    Index("ix_refresh_tokens_parent_id", "parent_id"),
+)
+
+# Wrong passwords in a row, by submitted name (whether or not an account has it; hashed, so that the row has a
+# bounded size and a mistyped password in the name field is not kept) and by address.
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("name_hash", LargeBinary, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("failures", BigInteger, nullable=False),
+    _moment("last_at", default=True),
+    _moment("wait_until"),
+    Index("ix_login_failures_last_at", "last_at"),
+)

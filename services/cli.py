@@ -1,0 +1,274 @@
+"""The one command line of Login2FA. Each command is thin: settings, one call, a sentence for a person."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+import uvloop
+
+app = typer.Typer(name="login2fa", no_args_is_help=True, pretty_exceptions_enable=False, help="Login with two factors.")
+keys_app = typer.Typer(no_args_is_help=True, help="Signing keys and sealing keys.")
+users_app = typer.Typer(help="Run the users service; or, with a command, administer accounts.")
+dead_letters_app = typer.Typer(no_args_is_help=True, help="Messages that were given up. No secret is ever shown.")
+config_app = typer.Typer(no_args_is_help=True, help="Settings.")
+app.add_typer(keys_app, name="keys")
+app.add_typer(users_app, name="users")
+app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(config_app, name="config")
+
+KeysDir = Annotated[Path, typer.Option("--dir", envvar="JWT_KEYS_DIR", help="Folder of PEM files")]
+Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
+EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
+Url = Annotated[str, typer.Option("--url", envvar="RABBITMQ_URL", help="AMQP URL of the broker", show_envvar=True)]
+
+
+def main() -> None:
+    app()
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(2)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; what an operator can put right is told in a sentence, not in a traceback."""
+    from services.auth.keys import KeysInvalid
+    from shared.broker.bus import BusError
+    from shared.problems import Problem
+    from shared.process import CannotListen
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+    except (CannotListen, KeysInvalid) as error:
+        _fail(str(error))
+    except BusError as error:
+        _fail(f"Broker: {error}")
+    except Problem as problem:
+        _fail(problem.detail)
+
+
+def _settings(kind: Any) -> Any:
+    from shared.settings import SettingsInvalid, load
+
+    try:
+        return load(kind)
+    except SettingsInvalid as error:
+        _fail(f"Settings not valid. {error}")
+
+
+@app.command()
+def auth() -> None:
+    """Run the auth service."""
+    from services.auth.app import running
+    from services.auth.settings import AuthSettings
+    from services.run import run
+
+    _run(run("auth", _settings(AuthSettings), running))
+
+
+@users_app.callback(invoke_without_command=True)
+def users(context: typer.Context) -> None:
+    """Run the users service; or, with a command, administer accounts."""
+    if context.invoked_subcommand is not None:
+        return
+    from services.run import run
+    from services.users.app import running
+    from services.users.settings import UsersSettings
+
+    _run(run("users", _settings(UsersSettings), running))
+
+
+@app.command()
+def notifier() -> None:
+    """Run the notifier."""
+    from services.notifier.app import running
+    from services.notifier.settings import NotifierSettings
+    from services.run import run
+
+    _run(run("notifier", _settings(NotifierSettings), running))
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(envvar="PORT", help="0 takes a free one")] = 8201,
+    state_dir: Annotated[Path, typer.Option(envvar="STATE_DIR", help="Everything is kept here")] = Path(".local"),
+    demo: Annotated[bool, typer.Option(envvar="DEMO", help="Create the demo accounts")] = True,
+) -> None:
+    """Run everything in one process, with an embedded Postgres: for a newcomer, on a bare machine."""
+    from deploy.standalone.up import CannotStart, up
+
+    try:
+        _run(up(port=port, state_dir=state_dir, demo=demo))
+    except CannotStart as error:
+        _fail(str(error))
+
+
+@app.command()
+def migrate(
+    service: Annotated[Literal["auth", "users"] | None, typer.Argument(help="Both, when left out")] = None,
+) -> None:
+    """Bring the schemas up to date: AUTH_DATABASE_URL, USERS_DATABASE_URL."""
+    import os
+
+    from services.migrate import migrate as upgrade
+
+    services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
+    for each in services:
+        variable = f"{each.upper()}_DATABASE_URL"
+        file = os.environ.get(f"{variable}_FILE")
+        url = Path(file).read_text().strip() if file else os.environ.get(variable)
+        if not url:
+            _fail(f"{variable} is not set")
+        _run(upgrade(each, url))
+        typer.echo(f"{each}: up to date")
+
+
+@keys_app.command()
+def generate(folder: KeysDir) -> None:
+    """Make the first signing key (ES256); it signs at once."""
+    from services.auth.keys import generate as make
+
+    if any(folder.glob("*.pem")):
+        _fail(f"{folder} holds a key already; to replace it: login2fa keys rotate")
+    typer.echo(f"written: {make(folder)}")
+
+
+@keys_app.command()
+def rotate(
+    folder: KeysDir,
+    lead: Annotated[int, typer.Option(help="Seconds for which the new key is published before it signs")] = 900,
+    keep: Annotated[int, typer.Option(help="Days for which a superseded key still verifies")] = 31,
+) -> None:
+    """Add the next signing key, and remove those superseded long ago. Running services notice by themselves."""
+    from services.auth.keys import generate as make
+    from services.auth.keys import retire
+
+    signs_from = datetime.now(UTC) + timedelta(seconds=lead)
+    typer.echo(f"written: {make(folder, signs_from=signs_from)} (signs from {signs_from:%Y-%m-%d %H:%M:%S} UTC)")
+    for path in retire(folder, superseded_before=datetime.now(UTC) - timedelta(days=keep)):
+        typer.echo(f"removed: {path}")
+
+
+@keys_app.command()
+def sealing() -> None:
+    """Print a new key for OTP_SEALING_KEYS or ACCOUNT_SEALING_KEYS."""
+    from cryptography.fernet import Fernet
+
+    typer.echo(Fernet.generate_key().decode())
+
+
+@users_app.command("create-admin")
+def create_admin(
+    email: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()] = "Admin",
+    lastname: Annotated[str, typer.Option()] = "Admin",
+    username: Annotated[str | None, typer.Option(help="The address, when left out")] = None,
+    two_factor: Annotated[bool, typer.Option("--2fa/--no-2fa")] = True,
+    password: Annotated[
+        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="PASSWORD")
+    ] = "",
+) -> None:
+    """Create an administrator. Asks for the password, or takes it from PASSWORD."""
+    from services.users import administration
+
+    async def create() -> None:
+        async with _users_parts() as (database, passwords, sealer):
+            await administration.create(
+                database, passwords, sealer, email=email, username=username, password=password, name=name,
+                lastname=lastname, is_2fa=two_factor, is_admin=True,
+            )  # fmt: skip
+
+    _run(create())
+    typer.echo(f"{email} is an administrator")
+
+
+@users_app.command()
+def republish() -> None:
+    """Tell auth the state of every account once more: rebuilds its read model."""
+    from services.users import administration
+
+    async def tell() -> None:
+        async with _users_parts() as (database, _passwords, sealer):
+            async for progress in administration.republish(database, sealer):
+                typer.echo(progress)
+
+    _run(tell())
+
+
+def _users_parts() -> Any:
+    from services.users.app import offline_parts
+    from services.users.settings import UsersSettings
+
+    return offline_parts(_settings(UsersSettings))
+
+
+@dead_letters_app.command("list")
+def list_dead_letters(url: Url, queue: Queue = None) -> None:
+    """One line per letter: when, which queue, event, attempts, reason."""
+    from shared.broker import dead_letters
+
+    async def show() -> None:
+        letters = await dead_letters.list(url, queue)
+        for letter in letters:
+            typer.echo(
+                f"{letter.died_at}  {letter.queue}  {letter.event_type}  {letter.event_id}"
+                f"  attempts={letter.attempts}  {letter.size} bytes  {letter.reason}"
+            )
+        typer.echo(f"{len(letters)} dead letters")
+
+    _run(show())
+
+
+@dead_letters_app.command()
+def replay(url: Url, queue: Queue = None, event_id: EventId = None) -> None:
+    """Put letters back into their work queue."""
+    from shared.broker import dead_letters
+
+    async def put_back() -> None:
+        typer.echo(f"{await dead_letters.replay(url, queue, event_id=event_id)} replayed")
+
+    _run(put_back())
+
+
+@dead_letters_app.command()
+def purge(
+    url: Url,
+    queue: Queue = None,
+    event_id: EventId = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+) -> None:
+    """Remove letters for good."""
+    from shared.broker import dead_letters
+
+    if not yes:
+        typer.confirm("Remove these dead letters for good?", abort=True)
+
+    async def remove() -> None:
+        typer.echo(f"{await dead_letters.purge(url, queue, event_id=event_id)} removed")
+
+    _run(remove())
+
+
+@config_app.command()
+def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argument()]) -> None:
+    """Say whether SERVICE would start with this environment, and with what; secrets are masked."""
+    from services.configuration import SETTINGS
+
+    settings = _settings(SETTINGS[service])
+    for name, value in settings:
+        typer.echo(f"{name.upper()}={value}")
+
+
+@config_app.command()
+def table() -> None:
+    """Print the configuration table of the README."""
+    from services.configuration import table as rows
+
+    typer.echo(rows())

@@ -1,0 +1,14 @@
+"""Which migrations belong to which service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from shared.migrations import upgrade
+
+Service = Literal["auth", "users"]
+
+
+async def migrate(service: Service, url: str) -> None:
+    await upgrade(url, Path(__file__).parent / service / "migrations")

@@ -1,0 +1,43 @@
+"""What delivers a code, and the four ways in which that can fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One code to one person. `event_id` is the same on every repeat, and so is the message's identity."""
+
+    event_id: str
+    correlation_id: str
+    email: str
+    name: str
+    code: str = field(repr=False)
+    requested_at: datetime
+    expires_at: datetime
+
+
+class DeliveryFailed(Exception):
+    """The text is a reason for the log and the dead-letter listing; it never holds the code or what a server echoed."""
+
+
+class TryLater(DeliveryFailed):
+    """Refused connection, time-out, 4xx, full disk: the next attempt may succeed."""
+
+
+class WillNotDeliver(DeliveryFailed):
+    """5xx, no valid recipient: no attempt with this message can succeed."""
+
+
+class CredentialsRefused(DeliveryFailed):
+    """The mail server refuses *us* (530, 535): not the message's fault, so it must not be burnt."""
+
+
+class Channel(Protocol):
+    async def deliver(self, delivery: Delivery) -> None:
+        """Returns once the other side has taken responsibility. Raises `DeliveryFailed`."""
+
+    async def close(self) -> None: ...

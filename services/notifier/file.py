@@ -1,0 +1,52 @@
+"""Delivery to a file, for development: one line `email/otp` each, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+
+from services.notifier.channel import Delivery, TryLater
+
+
+class FileChannel:
+    """Several processes may append to one file; it is readable by its owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def deliver(self, delivery: Delivery) -> None:
+        line = f"{delivery.email}/{delivery.code}\n".encode()
+        try:
+            await asyncio.to_thread(self._append, line)
+        except OSError as error:
+            raise TryLater(f"cannot write {self._path.name}: {error.strerror}") from None
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _append(self, line: bytes) -> None:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            size = os.fstat(descriptor).st_size
+            # A crash or a full disk may have left part of a line: it was never acknowledged, so it is repeated whole.
+            whole = self._end_of_last_line(descriptor, size)
+            if whole < size:
+                os.ftruncate(descriptor, whole)
+            try:
+                written = os.write(descriptor, line)
+                if written < len(line):
+                    raise OSError(28, "No space left on device")
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, whole)
+                raise
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _end_of_last_line(descriptor: int, size: int) -> int:
+        tail = os.pread(descriptor, 512, max(0, size - 512))
+        return size - len(tail) + tail.rfind(b"\n") + 1 if tail else 0

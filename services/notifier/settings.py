@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from shared.settings import ProcessSettings, SealingKeys
+
+
+class NotifierSettings(ProcessSettings):
+    """The notifier."""
+
+    otp_sealing_keys: SealingKeys = Field(
+        description="Fernet keys of codes in events, comma-separated. Shared with auth"
+    )
+    notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
+    notifier_concurrency: int = Field(16, ge=1, le=500, description="Deliveries under way at a time")
+    otp_log_file: Path | None = Field(None, description="With channel `file`: gets a line `email/otp` per delivery")
+    smtp_host: str = Field("127.0.0.1", description="Mail server")
+    smtp_port: int = Field(25, ge=1, le=65535, description="Its port; usually 465 for `tls`, 587 for `starttls`")
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        "starttls", description="Demanded, never merely tried; `none` is for MailHog"
+    )
+    smtp_username: str | None = Field(None, description="Without it no login is made")
+    smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
+    smtp_timeout: float = Field(15.0, gt=0, description="Seconds that one delivery may take in all")
+    mail_from: str = Field("login@localhost.localdomain", description="Sender address")
+    mail_subject: str = Field("Your login code", pattern=r"^[ -~]{1,70}$", description="ASCII; never holds the code")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.notifier_channel == "file" and self.otp_log_file is None:
+            raise ValueError("OTP_LOG_FILE is needed with NOTIFIER_CHANNEL=file")
+        if self.smtp_username is not None and self.smtp_security == "none":
+            raise ValueError("SMTP_USERNAME needs SMTP_SECURITY=starttls or tls: credentials are not sent in clear")
+        return self

@@ -1,0 +1,59 @@
+"""Delivery by SMTP (RFC 5321)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiosmtplib
+
+from services.notifier.channel import CredentialsRefused, Delivery, TryLater, WillNotDeliver
+from services.notifier.otp_email import OtpEmail
+from services.notifier.settings import NotifierSettings
+
+# Replies that speak of us and not of the message (RFC 4954 section 6).
+_OUR_CREDENTIALS = {530, 534, 535, 538}
+_PERMANENT = 500
+
+
+class SmtpChannel:
+    """One connection a mail: a mail server that forgets us between two mails is nobody's problem."""
+
+    def __init__(self, settings: NotifierSettings) -> None:
+        self._settings = settings
+        self._email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject)
+
+    async def deliver(self, delivery: Delivery) -> None:
+        settings = self._settings
+        message = self._email.compose(delivery)
+        try:
+            # aiosmtplib's own time-out is per reply: a slow server would hold us many times as long.
+            async with asyncio.timeout(settings.smtp_timeout):
+                await aiosmtplib.send(
+                    message,
+                    sender=settings.mail_from,
+                    # Given apart from the header: a comma in `To` would make two recipients of one.
+                    recipients=[delivery.email],
+                    hostname=settings.smtp_host,
+                    port=settings.smtp_port,
+                    username=settings.smtp_username,
+                    password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+                    use_tls=settings.smtp_security == "tls",
+                    start_tls=settings.smtp_security == "starttls",
+                    timeout=settings.smtp_timeout,
+                )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise _sorted(error.recipients[0].code, "recipient refused") from None
+        except aiosmtplib.SMTPResponseException as error:
+            raise _sorted(error.code, type(error).__name__) from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise TryLater(type(error).__name__) from None
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def _sorted(code: int, what: str) -> TryLater | WillNotDeliver | CredentialsRefused:
+    reason = f"{what} ({code})"
+    if code in _OUR_CREDENTIALS:
+        return CredentialsRefused(reason)
+    return WillNotDeliver(reason) if code >= _PERMANENT else TryLater(reason)

@@ -1,0 +1,35 @@
+"""One service as a process of its own: settings, broker, parts, sockets; then until SIGTERM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+from shared import logs
+from shared.broker.amqp import AmqpBus
+from shared.broker.bus import Bus
+from shared.process import Running, Sockets, listen, serve_until, until_signalled
+from shared.settings import HttpSettings, ProcessSettings
+
+S = TypeVar("S", bound=ProcessSettings)
+Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]
+
+
+async def run(service: str, settings: S, compose: Compose[S]) -> None:
+    """Raises `CannotListen`, `TopologyMismatch`, `KeysInvalid`."""
+    logs.configure(service, settings.log_level)
+    http = settings if isinstance(settings, HttpSettings) else None
+    sockets = Sockets(
+        public=listen(http.host, http.port, hint="Choose another with PORT.") if http else None,
+        management=listen(
+            settings.management_host, settings.management_port, hint="Choose another with MANAGEMENT_PORT."
+        ),
+    )
+    bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
+    try:
+        async with until_signalled() as stop, compose(settings, bus) as running:
+            proxies = http.trusted_proxies if http else ""
+            await serve_until(stop, running, sockets, grace=settings.shutdown_grace / 2, trusted_proxies=proxies)
+    finally:
+        await bus.close()

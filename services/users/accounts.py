@@ -1,0 +1,170 @@
+"""Accounts, of which this service is the system of record.
+
+Every change raises the account's version and writes its whole new state to the outbox, in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from services.users.problems import EmailNotValid, PasswordTooWeak, UserAlreadyExists
+from services.users.tables import accounts, outbox, tombstones
+from shared.events import AccountChanged
+from shared.names import canonical
+from shared.outbox import add
+from shared.sealing import Sealer
+
+# A change of one of these ends every session of the account but the one that made it.
+_ENDS_SESSIONS = {"password_hash", "is_2fa", "email", "is_active"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAccount:
+    email: str
+    username: str
+    name: str
+    lastname: str
+    password_hash: str
+    is_2fa: bool
+    is_admin: bool = False
+
+
+async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -> Row[Any]:
+    """Raises `UserAlreadyExists`."""
+    values = {name: getattr(new, name) for name in NewAccount.__dataclass_fields__}
+    statement = insert(accounts).values(id=uuid7(), **_with_keys(values)).returning(accounts)
+    return await _write(connection, sealer, statement)
+
+
+async def find(connection: AsyncConnection, account: UUID, *, lock: bool = False) -> Row[Any] | None:
+    query = select(accounts).where(accounts.c.id == account)
+    return (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+
+
+async def change(
+    connection: AsyncConnection,
+    sealer: Sealer,
+    row: Row[Any],
+    changes: Mapping[str, Any],
+    *,
+    by_session: UUID | None,
+) -> Row[Any]:
+    """`row` is locked by `find`. Raises `UserAlreadyExists`. What is as it was is no change."""
+    moved = {name: value for name, value in _with_keys(changes).items() if getattr(row, name) != value}
+    if not moved:
+        return row
+    if _ENDS_SESSIONS & moved.keys():
+        moved |= {"session_epoch": row.session_epoch + 1, "kept_session": by_session}
+    statement = (
+        update(accounts)
+        .values(version=row.version + 1, modified_at=func.now(), **moved)
+        .where(accounts.c.id == row.id)
+        .returning(accounts)
+    )
+    return await _write(connection, sealer, statement)
+
+
+async def remove(connection: AsyncConnection, row: Row[Any]) -> None:
+    """`row` is locked by `find`."""
+    version = row.version + 1
+    await connection.execute(delete(accounts).where(accounts.c.id == row.id))
+    await connection.execute(insert(tombstones).values(id=row.id, version=version))
+    await add(connection, outbox, _tombstone(row.id, version))
+
+
+async def page(
+    connection: AsyncConnection, *, filters: Mapping[str, Any], after: UUID | None, limit: int
+) -> Sequence[Row[Any]]:
+    """In order of registration, from the account after `after`."""
+    query = select(accounts).order_by(accounts.c.id).limit(limit)
+    for name, value in filters.items():
+        query = query.where(accounts.c[name] == value)
+    if after is not None:
+        query = query.where(accounts.c.id > after)
+    return (await connection.execute(query)).all()
+
+
+async def tell(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
+    """Publish the state of these accounts once more."""
+    for row in rows:
+        await add(connection, outbox, _event(row, sealer))
+
+
+async def tell_tombstones(connection: AsyncConnection) -> int:
+    rows = (await connection.execute(select(tombstones))).all()
+    for row in rows:
+        await add(connection, outbox, _tombstone(row.id, row.version))
+    return len(rows)
+
+
+def valid_email(address: str) -> str:
+    """The normalised address; raises `EmailNotValid`. No look-up in the network, no quoted local part, one address."""
+    try:
+        checked = validate_email(address, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        raise EmailNotValid from None
+    return checked.normalized
+
+
+def refuse_weak(password: str, *, own_names: Sequence[str], min_length: int) -> None:
+    """Raises `PasswordTooWeak`. Length, and not the account's own names; no rule of composition."""
+    if len(password) < min_length:
+        raise PasswordTooWeak(f"at least {min_length} characters long")
+    if canonical(password) in {canonical(name) for name in own_names}:
+        raise PasswordTooWeak("something else than your own name or address")
+
+
+def _with_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    keys = {f"{name}_key": canonical(values[name]) for name in ("email", "username") if name in values}
+    return {**values, **keys}
+
+
+async def _write(connection: AsyncConnection, sealer: Sealer, statement: Any) -> Row[Any]:
+    try:
+        row: Row[Any] = (await connection.execute(statement)).one()
+    except IntegrityError as error:
+        # The only constraints that a request can break are the two unique names.
+        raise UserAlreadyExists from error
+    await add(connection, outbox, _event(row, sealer))
+    return row
+
+
+def _event(row: Row[Any], sealer: Sealer) -> AccountChanged:
+    event_id = uuid7()
+    return AccountChanged(
+        event_id=event_id,
+        account_id=row.id,
+        version=row.version,
+        deleted=False,
+        username=row.username,
+        email=row.email,
+        name=row.name,
+        sealed_password_hash=sealer.seal(row.password_hash, f"{event_id}:password_hash"),
+        is_2fa=row.is_2fa,
+        is_admin=row.is_admin,
+        is_active=row.is_active,
+        session_epoch=row.session_epoch,
+        kept_session=row.kept_session,
+    )
+
+
+def _tombstone(account: UUID, version: int) -> AccountChanged:
+    return AccountChanged(account_id=account, version=version, deleted=True)
+
+
+def is_matched_by(row: Row[Any], if_match: str | None) -> bool:
+    """RFC 9110 section 13.1.1, strong comparison."""
+    return if_match is None or if_match.strip() == "*" or etag(row) in [tag.strip() for tag in if_match.split(",")]
+
+
+def etag(row: Row[Any]) -> str:
+    return f'"{row.version}"'

@@ -1,0 +1,70 @@
+"""Users, composed: the same function in production, in `make up` and in tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.users.callers import Users
+from services.users.routes import router
+from services.users.settings import UsersSettings
+from services.users.tables import outbox
+from shared import web
+from shared.broker.bus import Bus
+from shared.database import Database
+from shared.jwks import RemoteKeys
+from shared.passwords import Passwords
+from shared.process import Running
+from shared.relay import Relay
+from shared.sealing import Sealer
+
+
+def build(settings: UsersSettings) -> FastAPI:
+    """The application without its parts: enough for its OpenAPI document."""
+    app = web.build(
+        "users",
+        "Login2FA users",
+        max_body=settings.max_body,
+        max_headers=settings.max_headers,
+        token_endpoints=frozenset(),
+    )
+    app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
+    database = Database(settings.users_database_url.get_secret_value(), pool_size=settings.database_pool)
+    passwords = Passwords.of(settings)
+    keys = RemoteKeys(settings.auth_jwks_url)
+    sealer = Sealer.of(settings.account_sealing_keys)
+    app = build(settings)
+    app.state.users = Users(settings=settings, database=database, passwords=passwords, sealer=sealer, keys=keys)
+    relay = Relay("users", database, outbox, bus)
+    relay.start()
+    keys.start()
+
+    async def relay_alive() -> bool:
+        return relay.alive
+
+    try:
+        yield Running(app=app, checks={"users database": database.reachable, "users relay": relay_alive})
+    finally:
+        await relay.stop(settings.shutdown_grace / 2)
+        await keys.close()
+        passwords.close()
+        await database.close()
+
+
+@asynccontextmanager
+async def offline_parts(settings: UsersSettings) -> AsyncIterator[tuple[Database, Passwords, Sealer]]:
+    """What the command line needs: no HTTP, no relay. A running replica's relay publishes what it writes."""
+    database = Database(settings.users_database_url.get_secret_value(), pool_size=2)
+    passwords = Passwords.of(settings)
+    try:
+        yield database, passwords, Sealer.of(settings.account_sealing_keys)
+    finally:
+        passwords.close()
+        await database.close()

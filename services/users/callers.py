@@ -1,0 +1,92 @@
+"""Who is asking: the account behind an access token, read from our own table at each request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import structlog
+from fastapi import Depends, Request
+from sqlalchemy import Row
+
+from services.users import accounts
+from services.users.problems import LoginTooOld
+from services.users.settings import UsersSettings
+from shared.access_tokens import AccessToken, kind
+from shared.bearer import BearerToken, NotPermitted, TokenNotValid
+from shared.database import Database
+from shared.jwks import RemoteKeys
+from shared.passwords import Passwords
+from shared.sealing import Sealer
+from shared.signed_tokens import TokenInvalid
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """The parts of the service, composed once at start-up (services.users.app)."""
+
+    settings: UsersSettings
+    database: Database
+    passwords: Passwords
+    sealer: Sealer
+    keys: RemoteKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    token: AccessToken
+    account: Row[Any]
+    recent_login: int
+
+    def require_recent_login(self) -> None:
+        """Raises `LoginTooOld`."""
+        if self.token.login_age() > self.recent_login:
+            raise LoginTooOld
+
+    def require_admin(self) -> None:
+        """Raises `NotPermitted`."""
+        if not self.account.is_admin:
+            raise NotPermitted
+
+    def target(self, user_id: UUID | None) -> UUID:
+        """The account to act on: the caller's own, or for an admin anyone's. Raises `NotPermitted`."""
+        if user_id is None or user_id == self.account.id:
+            return self.token.account
+        self.require_admin()
+        return user_id
+
+
+def parts(request: Request) -> Users:
+    users: Users = request.app.state.users
+    return users
+
+
+Parts = Annotated[Users, Depends(parts)]
+
+
+async def caller(users: Parts, bearer: BearerToken) -> Caller:
+    """Raises `TokenMissing`, `TokenNotValid`; `Unavailable` while no public key has ever been fetched."""
+    settings = users.settings
+    expected = kind(issuer=settings.issuer, audience=settings.audience)
+    try:
+        token = await users.keys.read(bearer, expected)
+    except TokenInvalid as error:
+        log.info("access token refused", reason=str(error))
+        raise TokenNotValid from None
+    async with users.database.transaction() as connection:
+        account = await accounts.find(connection, token.account)
+    if account is None or not account.is_active or not _of_this_epoch(token, account):
+        raise TokenNotValid
+    return Caller(token=token, account=account, recent_login=settings.recent_login)
+
+
+async def admin(known: Annotated[Caller, Depends(caller)]) -> Caller:
+    known.require_admin()
+    return known
+
+
+def _of_this_epoch(token: AccessToken, account: Row[Any]) -> bool:
+    return bool(token.epoch == account.session_epoch or token.session == account.kept_session)

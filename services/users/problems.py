@@ -1,0 +1,62 @@
+"""What the users service refuses, each with its sentence."""
+
+from __future__ import annotations
+
+from shared.problems import Problem
+
+
+class UserAlreadyExists(Problem):
+    status = 400
+    code = "user_already_exists"
+    detail = "User already exists"
+
+
+class EmailNotValid(Problem):
+    status = 400
+    code = "email_not_valid"
+    detail = "Email not valid"
+
+
+class PasswordTooWeak(Problem):
+    status = 400
+    code = "password_too_weak"
+
+    def __init__(self, must_be: str) -> None:
+        super().__init__()
+        self.detail = f"Password must be {must_be}"
+
+
+class PasswordsDiffer(Problem):
+    status = 400
+    code = "passwords_differ"
+    detail = "Passwords do not match"
+
+
+class NothingToChange(Problem):
+    status = 400
+    code = "nothing_to_change"
+    detail = "Name at least one field to change"
+
+
+class LoginTooOld(Problem):
+    status = 403
+    code = "login_too_old"
+    detail = "This change needs a fresh login: please log in again"
+
+
+class CurrentPasswordWrong(Problem):
+    status = 403
+    code = "current_password_wrong"
+    detail = "Current password missing or wrong"
+
+
+class ItemNotFound(Problem):
+    status = 404
+    code = "item_not_found"
+    detail = "Item not found"
+
+
+class VersionDiffers(Problem):
+    status = 412
+    code = "version_differs"
+    detail = "The account has changed since you read it: read it again"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, StrictStr, computed_field
+
+from shared.names import refuse_invisible, storable
+
+
+def _strip(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+Visible = Annotated[StrictStr, BeforeValidator(_strip), AfterValidator(refuse_invisible)]
+Username = Annotated[Visible, Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])]
+Email = Annotated[Visible, Field(max_length=254, examples=["dv.gahan@test.com"])]
+PersonName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Dave"])]
+# Above the cap 422, before any hashing; nothing is ever cut.
+Password = Annotated[StrictStr, AfterValidator(storable), Field(max_length=128, examples=["correct horse battery"])]
+
+
+class RegistrationIn(BaseModel):
+    email: Email
+    username: Username
+    name: PersonName
+    lastname: PersonName
+    password: Password
+    is_2fa: StrictBool = False
+
+
+class AccountPatch(BaseModel):
+    """RFC 7396: what is absent stays. Nothing can be removed, so null is refused."""
+
+    email: Email = ""
+    username: Username = ""
+    name: PersonName = ""
+    lastname: PersonName = ""
+    is_2fa: StrictBool = False
+    is_admin: StrictBool = Field(False, description="By an admin only")
+    is_active: StrictBool = Field(True, description="By an admin only")
+
+    def changes(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True)
+
+
+class PasswordIn(BaseModel):
+    password: Password
+    confirm_password: Password
+    current_password: Password | None = Field(None, description="Required when the login is older than 5 minutes")
+
+
+class AccountOut(BaseModel):
+    id: UUID
+    email: str
+    username: str
+    name: str
+    lastname: str
+    is_2fa: bool
+    is_admin: bool
+    is_active: bool
+    created_at: datetime
+    modified_at: datetime
+
+    @computed_field  # type: ignore[prop-decorator] # mypy does not know a decorated property
+    @property
+    def full_name(self) -> str:
+        return f"{self.name} {self.lastname}".strip()
+
+
+class MessageOut(BaseModel):
+    message: str

@@ -1,0 +1,41 @@
+"""Schema `users`."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text, Uuid, false, func, true
+
+from shared.outbox import outbox_table
+
+metadata = MetaData(schema="users")
+
+outbox = outbox_table(metadata)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Uuid, primary_key=True),  # UUIDv7: its order is the order of registration
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False, unique=True),
+    Column("username", Text, nullable=False),
+    Column("username_key", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("lastname", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("is_2fa", Boolean, nullable=False),
+    Column("is_admin", Boolean, nullable=False, server_default=false()),
+    Column("is_active", Boolean, nullable=False, server_default=true()),
+    Column("session_epoch", BigInteger, nullable=False, server_default="0"),
+    Column("kept_session", Uuid),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("modified_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What is left of a deleted account: enough to tell a rebuilt read model that it is gone.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)

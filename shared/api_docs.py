@@ -1,0 +1,99 @@
+"""One OpenAPI document and one page of interactive documentation for all services; no internet needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from shared import problems
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Login2FA API</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null})</script>
+</body>
+</html>
+"""
+
+_PROBLEM_REF = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "For people"},
+        "code": {"type": "string", "description": "For programs: stable"},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "422: each field at fault"},
+        "error": {"type": "string", "description": "RFC 6749 section 5.2, at the token endpoints"},
+        "error_description": {"type": "string"},
+    },
+}
+
+
+def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
+    """The OpenAPI document of `apps` together; raises ValueError when two of them name different things alike."""
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
+    security: dict[str, Any] = {}
+    for app in apps:
+        own = app.openapi()
+        components = own.get("components", {})
+        paths |= own["paths"]
+        security |= components.get("securitySchemes", {})
+        for name, schema in components.get("schemas", {}).items():
+            if schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"two services have a schema {name}")
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for operation in (operation for path in paths.values() for operation in path.values()):
+        operation["responses"].pop("422", None)
+        operation["responses"] |= {"4XX": {"description": "Refused", **_PROBLEM_REF}}
+        operation["responses"] |= {"5XX": {"description": "Not now, or our fault", **_PROBLEM_REF}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Login2FA", "version": version},
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": security},
+    }
+
+
+def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
+    """`/docs` and `/openapi.json`."""
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(_PAGE)
+
+    async def schema(_request: Request) -> Response:
+        return JSONResponse(openapi)
+
+    return [
+        Route("/openapi.json", schema),
+        Mount("/docs/assets", StaticFiles(directory=_assets())),
+        Route("/docs", page),
+    ]
+
+
+def _assets() -> Path:
+    """Swagger UI as the package `fastapi-offline` carries it; found without importing it."""
+    spec = find_spec("fastapi_offline")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("fastapi-offline is not installed: install requirements/runtime.txt")
+    return Path(spec.origin).parent / "static"

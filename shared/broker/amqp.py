@@ -1,0 +1,41 @@
+"""The bus on RabbitMQ. How it keeps its promises: `amqp_publisher`, `amqp_consumer`, `amqp_topology`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.broker.amqp_consumer import AmqpConsumption
+from shared.broker.amqp_link import Broker
+from shared.broker.amqp_messages import outgoing
+from shared.broker.amqp_publisher import Publisher
+from shared.broker.amqp_settle import Settler
+from shared.broker.bus import Handler, Message
+from shared.broker.topology import EXCHANGE, subscription
+
+
+class AmqpBus:
+    """`heartbeat` and `connect_timeout` in seconds; `name` is what an operator sees on the connections."""
+
+    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5, connect_timeout: float = 5.0) -> None:
+        self._broker = Broker(url, name, heartbeat, connect_timeout)
+        self._publisher = Publisher(self._broker)
+        self._consumptions: list[AmqpConsumption] = []
+
+    async def publish(self, message: Message) -> None:
+        """See `bus.Bus.publish`. Takes `amqp_publisher.PUBLISH_SECONDS` at most."""
+        await self._publisher.publish(outgoing(message), exchange=EXCHANGE, routing_key=message.routing_key)
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> AmqpConsumption:
+        wanted = subscription(queue)
+        consumption = AmqpConsumption(self._broker, wanted, handler, Settler(self._publisher, wanted), concurrency)
+        self._consumptions.append(consumption)
+        try:
+            await consumption.first_attempt()
+        except BaseException:
+            await consumption.stop(0)
+            raise
+        return consumption
+
+    async def close(self) -> None:
+        await asyncio.gather(*(each.stop(0) for each in self._consumptions))
+        await self._publisher.close()

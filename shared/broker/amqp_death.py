@@ -1,0 +1,57 @@
+"""Reads a message of a dead-letter queue, put there by us (`x-reason`) or by the broker itself (`x-death`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractIncomingMessage
+from pamqp.common import FieldTable
+
+from shared.broker.amqp_messages import (
+    ATTEMPT,
+    ATTEMPTS,
+    DIED_AT,
+    REASON,
+    broker_deaths,
+    event_id,
+    event_type,
+    number,
+    outgoing,
+    received,
+    text,
+)
+from shared.broker.bus import DeadLetter
+
+
+def described(message: AbstractIncomingMessage, queue: str) -> DeadLetter:
+    """`queue` is the work queue that it died in."""
+    reason, died_at = _ours(message) if DIED_AT in message.headers else _the_brokers(message)
+    return DeadLetter(
+        queue=queue,
+        event_id=event_id(message),
+        event_type=event_type(message),
+        size=len(message.body),
+        reason=reason or "unknown",
+        attempts=number(message.headers.get(ATTEMPTS)) or number(message.headers.get(ATTEMPT)),
+        died_at=died_at,
+    )
+
+
+def for_replay(message: AbstractIncomingMessage) -> AmqpMessage:
+    return outgoing(replace(received(message), attempt=1))
+
+
+def _ours(message: AbstractIncomingMessage) -> tuple[str, datetime | None]:
+    try:
+        died_at = datetime.fromisoformat(text(message.headers.get(DIED_AT)))
+    except ValueError:
+        died_at = None
+    return text(message.headers.get(REASON)), died_at
+
+
+def _the_brokers(message: AbstractIncomingMessage) -> tuple[str, datetime | None]:
+    latest: FieldTable = next(iter(broker_deaths(message)), {})
+    died_at = latest.get("time")
+    return text(latest.get("reason")), died_at if isinstance(died_at, datetime) else None

@@ -1,0 +1,137 @@
+"""One connection to the broker with one channel on it, and the knowledge whether it still works.
+
+`lost` is set once, whatever went: connection, channel, or the consumer. A link is never repaired, only
+replaced (the library's "robust" connection loops for ever on a queue that has other arguments).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aio_pika import Connection
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.connection import make_url
+
+from shared.broker.amqp_calls import answered
+from shared.broker.amqp_logging import hide_bodies
+from shared.broker.amqp_topology import declare
+from shared.broker.bus import BusUnavailable
+
+ANSWER_SECONDS = 5.0
+DECLARE_SECONDS = 20.0  # twelve quorum queues elect their leaders the first time
+CLOSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is, and how to behave towards it. A dead link is noticed after 4 `heartbeat`s."""
+
+    url: str
+    name: str
+    heartbeat: int
+    connect_timeout: float
+
+    async def connect(self, purpose: str) -> Link:
+        """A link that has no channel yet.
+
+        Raises:
+            BusUnavailable: not within `connect_timeout` seconds.
+        """
+        hide_bodies()
+        connection = Connection(
+            make_url(self.url, heartbeat=self.heartbeat),
+            client_properties={"connection_name": f"{self.name} {purpose}"},
+        )
+        link = Link(connection)
+        try:
+            await answered(connection.connect(), self.connect_timeout)
+        except BaseException:
+            await link.close()  # its destructor would start a task at a moment of its own choosing
+            raise
+        return link
+
+
+class Link:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel: AbstractChannel | None = None  # the library holds channels weakly
+        self._consumer_tag: str | None = None
+        self.lost = asyncio.Event()
+
+    @property
+    def channel(self) -> AbstractChannel:
+        if self._channel is None or self.lost.is_set():
+            raise BusUnavailable("connection lost")
+        return self._channel
+
+    async def declare(self) -> None:
+        """Declare the topology, on a channel of its own: a mismatch closes it with all that is in flight on it.
+
+        Raises:
+            BusError: `TopologyMismatch` among them.
+        """
+
+        async def on_own_channel() -> None:
+            async with self._connection.channel() as channel:
+                await declare(channel)
+
+        await answered(on_own_channel(), DECLARE_SECONDS)
+
+    async def open_channel(self) -> None:
+        """With confirms, and with unroutable messages as errors: without, they vanish as if delivered."""
+        channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._channel = channel
+        channel.close_callbacks.add(lambda *_: self.lost.set())
+        await answered(channel.initialize(), ANSWER_SECONDS)
+
+    async def consume(
+        self, queue: str, callback: Callable[[AbstractIncomingMessage], Awaitable[None]], prefetch: int
+    ) -> None:
+        async def start() -> str:
+            await self.channel.set_qos(prefetch_count=prefetch)
+            # The broker cancels a consumer whose queue is deleted; connection and channel stay open.
+            underlying = await self.channel.get_underlay_channel()
+            underlying.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
+            source = await self.channel.get_queue(queue, ensure=False)
+            return await source.consume(callback)
+
+        self._consumer_tag = await answered(start(), ANSWER_SECONDS)
+
+    async def count_consumers(self, queue: str) -> int:
+        """How many the broker knows on that queue, ours included; 0 if there is no such queue."""
+
+        async def ask() -> int:
+            underlying = await self.channel.get_underlay_channel()
+            answer = await underlying.queue_declare(queue, passive=True)
+            return answer.consumer_count or 0
+
+        return await answered(ask(), ANSWER_SECONDS)
+
+    async def stop_deliveries(self, queue: str) -> None:
+        """No new message from now on; those already here can still be acknowledged."""
+
+        async def cancel() -> None:
+            if self._consumer_tag is not None:
+                source = await self.channel.get_queue(queue, ensure=False)
+                await source.cancel(self._consumer_tag)
+
+        await answered(cancel(), ANSWER_SECONDS)
+
+    async def close(self) -> None:
+        """Never fails, never takes long: a frozen broker does not say goodbye, and is not waited for."""
+        self.lost.set()
+        goodbye = asyncio.create_task(self._connection.close())
+        _goodbyes.add(goodbye)
+        goodbye.add_done_callback(_said_goodbye)
+        await asyncio.wait({goodbye}, timeout=CLOSE_SECONDS)
+
+
+_goodbyes: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+
+
+def _said_goodbye(task: asyncio.Task[None]) -> None:
+    _goodbyes.discard(task)
+    if not task.cancelled():
+        task.exception()  # a connection that is gone can't be closed well; asyncio would log "never retrieved"

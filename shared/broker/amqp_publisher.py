@@ -1,0 +1,103 @@
+"""Publishes with confirms, over a connection of its own that is opened when first needed and again when lost.
+
+Its own, because a broker that runs out of memory or disk stops reading from every connection that publishes:
+acknowledgements on the same one would be stuck as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aio_pika import Message as AmqpMessage
+from aio_pika.exceptions import PublishError
+
+from shared.broker.amqp_calls import answered
+from shared.broker.amqp_link import Broker, Link
+from shared.broker.bus import BusError, BusUnavailable
+
+log = structlog.get_logger()
+
+PUBLISH_SECONDS = 10.0
+
+
+class Publisher:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._link: Link | None = None
+        self._opening: asyncio.Task[Link] | None = None
+        self._damaged = False
+        self._closed = False
+
+    async def publish(self, message: AmqpMessage, *, exchange: str, routing_key: str) -> None:
+        """Return once the broker has confirmed it; many may be in flight at once.
+
+        Raises:
+            BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
+        """
+        await answered(self._publish(message, exchange, routing_key), PUBLISH_SECONDS)
+
+    async def _publish(self, message: AmqpMessage, exchange: str, routing_key: str) -> None:
+        link = await self._ready()
+        target = await link.channel.get_exchange(exchange, ensure=False)
+        try:
+            await target.publish(message, routing_key, mandatory=True)
+        except PublishError:
+            # Somebody deleted a queue or a binding: the next attempt declares them again first.
+            self._damaged = True
+            raise
+
+    async def _ready(self) -> Link:
+        if self._closed:
+            raise BusUnavailable("closed")
+        link = self._link
+        if link is not None and not link.lost.is_set() and not self._damaged:
+            return link
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="open publisher link")
+            self._opening.add_done_callback(self._opened)
+        # Shielded: one caller's short patience must not end the attempt that the others wait for.
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Link:
+        link = self._link
+        if link is None or link.lost.is_set():
+            if link is not None:
+                log.warning("broker connection lost", link="publisher")
+                self._link = None
+                await link.close()
+            link = await self._new_link()
+        else:
+            log.warning("message unroutable, declaring the topology again")
+            await link.declare()
+        self._damaged = False
+        self._link = link
+        return link
+
+    async def _new_link(self) -> Link:
+        link = await self._broker.connect("publisher")
+        try:
+            await link.declare()
+            await link.open_channel()
+        except BaseException:
+            await link.close()
+            raise
+        return link
+
+    def _opened(self, task: asyncio.Task[Link]) -> None:
+        self._opening = None
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("broker not available", link="publisher", error=_describe(error))
+
+    async def close(self) -> None:
+        """Publishes in flight fail with `BusUnavailable`."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._link is not None:
+            await self._link.close()
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if isinstance(error, BusError) else type(error).__name__

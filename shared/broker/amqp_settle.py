@@ -1,0 +1,82 @@
+"""Carries out what a handler decided, on RabbitMQ: the copy first, confirmed; then the ack."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractIncomingMessage
+
+from shared.broker.amqp_calls import answered
+from shared.broker.amqp_link import ANSWER_SECONDS, Link
+from shared.broker.amqp_messages import for_dead_letters, for_retry
+from shared.broker.amqp_publisher import Publisher
+from shared.broker.backoff import pauses
+from shared.broker.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
+from shared.broker.topology import Subscription, retry_delay
+
+log = structlog.get_logger()
+
+
+class Settler:
+    def __init__(self, publisher: Publisher, subscription: Subscription) -> None:
+        self._publisher = publisher
+        self._subscription = subscription
+
+    async def settle(self, outcome: Outcome, delivery: Delivery, message: AbstractIncomingMessage, link: Link) -> None:
+        match outcome:
+            case Done():
+                pass
+            case Retry(reason):
+                queue = self._subscription.retry_queue(retry_delay(delivery.attempt))
+                await self._forward(for_retry(delivery, reason), queue, link)
+            case GiveUp(reason):
+                self._log_dead(delivery, reason)
+                await self._forward(for_dead_letters(delivery, reason), self._subscription.dead_queue, link)
+        await self._ack(message, delivery, link)
+
+    async def _forward(self, copy: AmqpMessage, queue: str, link: Link) -> None:
+        """Publish until confirmed, or until the original is no longer ours to acknowledge.
+
+        The original stays unacknowledged meanwhile. Handing it back at once would run its handler again
+        without a pause, and twenty times that is the delivery limit.
+        """
+        waits = pauses()
+        while not link.lost.is_set():
+            try:
+                await self._publisher.publish(copy, exchange="", routing_key=queue)
+            except BusError as error:
+                log.warning("copy not accepted", queue=queue, error=f"{type(error).__name__}: {error}")
+                await _pause(next(waits), link.lost)
+            else:
+                return
+
+    async def _ack(self, message: AbstractIncomingMessage, delivery: Delivery, link: Link) -> None:
+        error = "connection lost"
+        if not link.lost.is_set():
+            try:
+                await answered(message.ack(), ANSWER_SECONDS)
+            except BusError as failure:
+                error = str(failure)
+            else:
+                return
+        log.warning("acknowledgement lost", event_id=delivery.event_id, error=error)
+
+    def _log_dead(self, delivery: Delivery, reason: str) -> None:
+        log.error(
+            "message given up",
+            queue=self._subscription.queue,
+            event_id=delivery.event_id,
+            event_type=delivery.routing_key,
+            attempts=delivery.attempt,
+            reason=reason,
+        )
+
+
+async def _pause(seconds: float, until: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return

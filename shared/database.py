@@ -1,0 +1,87 @@
+"""One service's Postgres: a pool, and transactions that only the edge opens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+_WAKE = "login2fa.wake_after_commit"
+
+# SQLSTATE classes and codes that say "not now": connection failures, resources, operator intervention,
+# a read-only (failed-over) server.
+_UNAVAILABLE = ("08", "53", "57", "25006")
+
+
+def unavailable(error: BaseException) -> bool:
+    """Whether the database could not be asked at this moment, as opposed to having said no."""
+    if isinstance(error, PoolExhausted | TimeoutError | ConnectionError):
+        return True
+    if isinstance(error, DBAPIError):
+        code = str(getattr(error.orig, "sqlstate", None) or "")
+        return error.connection_invalidated or code.startswith(_UNAVAILABLE) or _lost(error.orig)
+    return isinstance(error, OSError)
+
+
+def _lost(error: BaseException | None) -> bool:
+    cause = error.__cause__ if error is not None else None
+    return isinstance(cause, OSError | TimeoutError) or type(cause).__name__ in {
+        "ConnectionDoesNotExistError",
+        "InterfaceError",
+        "InternalClientError",
+    }
+
+
+def wake_after_commit(connection: AsyncConnection) -> None:
+    """Ask that `Database.committed` be set once this transaction has committed."""
+    connection.info[_WAKE] = True
+
+
+class Database:
+    """`url` is an SQLAlchemy URL of the driver asyncpg, with the service's own role.
+
+    `committed` is set after each commit that wrote to the outbox.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0):
+        self.committed = asyncio.Event()
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_timeout,
+            pool_pre_ping=True,  # without it the first use after a restart of Postgres fails
+            hide_parameters=True,  # an error's text must not hold a password hash
+            connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: commits at the end of the block, rolls back when it raises."""
+        wake = False
+        async with self._engine.begin() as connection:
+            try:
+                yield connection
+            finally:
+                # `info` lives as long as the pooled connection: a leftover would wake for a stranger.
+                wake = connection.info.pop(_WAKE, False)
+        if wake:
+            self.committed.set()
+
+    async def reachable(self) -> bool:
+        try:
+            async with asyncio.timeout(2), self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except Exception as error:
+            if unavailable(error):
+                return False
+            raise
+        return True
+
+    async def close(self) -> None:
+        await self._engine.dispose()

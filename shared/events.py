@@ -1,0 +1,88 @@
+"""Every event that crosses a service boundary: a frozen fact, in the past tense.
+
+The JSON of each is pinned by tests/contracts/test_events.py. A reader ignores fields it does not know, so a
+field may be added; a change of meaning is a new type with the next version number.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Self
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from uuid_utils.compat import uuid7
+
+from shared.broker.bus import Message
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+Moment = Annotated[AwareDatetime, PlainSerializer(_utc, return_type=str)]
+
+
+class MalformedEvent(Exception):
+    """The body is not this event. The message names the fields at fault, never their values."""
+
+
+class Event(BaseModel):
+    """A fact with an identity; `type` is its routing key and ends in its major version."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str]
+
+    event_id: UUID = Field(default_factory=uuid7)
+
+    def to_body(self) -> str:
+        return self.model_dump_json()
+
+    @classmethod
+    def from_message(cls, message: Message) -> Self:
+        """Raises `MalformedEvent` when the type or the body is another one's."""
+        if message.routing_key != cls.type:
+            raise MalformedEvent(f"expected {cls.type}")
+        try:
+            return cls.model_validate_json(message.body)
+        except ValidationError as error:
+            fields = {".".join(map(str, problem["loc"])) or "body" for problem in error.errors()}
+            raise MalformedEvent(f"malformed {cls.type}: {', '.join(sorted(fields))}") from None
+
+
+class OtpRequested(Event):
+    """Auth wants a one-time password delivered. `sealed_code` is bound to this `event_id` (shared.sealing)."""
+
+    type: ClassVar[str] = "auth.otp_requested.v1"
+
+    challenge_id: UUID
+    account_id: UUID
+    email: str
+    name: str
+    sealed_code: str
+    requested_at: Moment
+    expires_at: Moment
+
+
+class AccountChanged(Event):
+    """An account is now like this: the whole state, so that the highest `version` alone tells the truth.
+
+    A deletion is a tombstone: `deleted` is true and every personal field is empty. `session_epoch` grows
+    when sessions must end; those of older epochs are over, all but `kept_session` (docs/decisions/0002).
+    """
+
+    type: ClassVar[str] = "users.account_changed.v1"
+
+    account_id: UUID
+    version: int
+    deleted: bool
+    username: str = ""
+    email: str = ""
+    name: str = ""
+    sealed_password_hash: str = ""
+    is_2fa: bool = False
+    is_admin: bool = False
+    is_active: bool = False
+    session_epoch: int = 0
+    kept_session: UUID | None = None

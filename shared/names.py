@@ -1,0 +1,34 @@
+"""The one canonical form of user names and e-mail addresses: what "the same name" means, everywhere.
+
+Normalised by NFKC and case-folded until nothing changes, so that `canonical(canonical(x)) == canonical(x)`
+for every x; uniqueness and look-ups use this form only.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control, format (bidirectional overrides, zero width), surrogate, private use, unassigned, line and
+# paragraph separators: invisible in a name, and able to break a header, a log line or a database.
+_REFUSED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def canonical(name: str) -> str:
+    while (folded := unicodedata.normalize("NFKC", name).casefold().strip()) != name:
+        name = folded
+    return name
+
+
+def refuse_invisible(text: str) -> str:
+    """`text` itself; raises ValueError for characters that a reader can't see."""
+    for character in text:
+        if unicodedata.category(character) in _REFUSED:
+            raise ValueError(f"must not contain the invisible character U+{ord(character):04X}")
+    return text
+
+
+def storable(text: str) -> str:
+    """`text` itself; raises ValueError for what Postgres can't hold: NUL and lone surrogates."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not contain NUL or half a surrogate pair")
+    return text

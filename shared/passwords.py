@@ -1,0 +1,92 @@
+"""Password hashing with Argon2id, off the event loop, in a pool that refuses rather than collapses.
+
+Parameters are OWASP's minimum by default (19 MiB, 2 passes, 1 lane). Text is normalised by NFKC first
+(NIST SP 800-63B section 3.1.1.2), and used whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from shared.problems import Unavailable
+from shared.settings import HttpSettings
+
+T = TypeVar("T")
+
+# Weight of the newest measurement in the running mean of a hash's duration.
+_SMOOTHING = 0.1
+
+
+class Passwords:
+    """A pool as wide as the machine; work that could not finish within `max_wait` seconds is refused (503)."""
+
+    def __init__(self, *, memory_kib: int = 19456, passes: int = 2, lanes: int = 1, max_wait: float = 5.0) -> None:
+        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
+        self._threads = len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
+        self._max_wait = max_wait
+        self._waiting = 0
+        began = time.perf_counter()
+        # Compared against when no account has the submitted name, so that the answer takes as long.
+        self._nobody = self._hasher.hash(os.urandom(16).hex())
+        self._duration = time.perf_counter() - began
+
+    @classmethod
+    def of(cls, settings: HttpSettings) -> Self:
+        return cls(
+            memory_kib=settings.argon2_memory_kib,
+            passes=settings.argon2_passes,
+            lanes=settings.argon2_lanes,
+            max_wait=settings.hash_max_wait,
+        )
+
+    async def hash(self, password: str) -> str:
+        """Raises `Unavailable` when too many are waiting."""
+        return await self._run(lambda: self._hasher.hash(_normalised(password)))
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Whether `password` belongs to the `stored` hash; costs the same without one. Raises `Unavailable`."""
+        return await self._run(lambda: self._matches(password, stored or self._nobody)) and stored is not None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _matches(self, password: str, stored: str) -> bool:
+        try:
+            return self._hasher.verify(stored, _normalised(password))
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        expected = (self._waiting + 1) * self._duration / self._threads
+        if expected > self._max_wait:
+            raise Unavailable(retry_after=round(expected))
+        self._waiting += 1
+        future = self._pool.submit(self._timed, work)
+        # Counted down when the work ends, not when a client hangs up: the thread is busy either way.
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finished))
+        return await asyncio.wrap_future(future)
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self._duration += _SMOOTHING * (time.perf_counter() - began - self._duration)
+
+    def _finished(self) -> None:
+        self._waiting -= 1
+
+
+def _normalised(password: str) -> str:
+    return unicodedata.normalize("NFKC", password)

@@ -1,0 +1,134 @@
+"""Every refusal as a problem document (RFC 9457), rendered in one place.
+
+A business failure is one small class with its status, code and sentence. At the OAuth token endpoints the
+document also carries `error` and `error_description` of RFC 6749 section 5.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from shared.database import unavailable
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+# RFC 6749 section 5.2 where it has a word for the failure, section 4.1.2.1 for the last two.
+_OAUTH_ERRORS = {
+    400: "invalid_grant",
+    401: "invalid_grant",
+    429: "temporarily_unavailable",
+    500: "server_error",
+    503: "temporarily_unavailable",
+}
+
+
+class Problem(Exception):
+    """Raise a subclass. `code` is stable, for programs; `detail` is a sentence, for people."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    detail: str
+
+    def __init__(self, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        super().__init__(self.code)
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+class Unavailable(Problem):
+    """Try again after `retry_after` whole seconds."""
+
+    status = 503
+    code = "temporarily_unavailable"
+    detail = "Temporarily unavailable, please try again"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, retry_after))})
+
+
+class TooManyRequests(Problem):
+    status = 429
+    code = "too_many_requests"
+    detail = "Too many attempts, please wait"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, int(-(-retry_after // 1))))})
+
+
+def document(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    return {
+        "type": f"urn:login2fa:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **members,
+    }
+
+
+def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> None:
+    """Make `app` answer every failure with a problem document; `token_endpoints` are paths as in RFC 6749."""
+
+    def answer(
+        request: Request,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> JSONResponse:
+        if request.url.path in token_endpoints:
+            members["error"] = _OAUTH_ERRORS.get(status, "invalid_request")
+            members["error_description"] = detail
+        content = document(status, code, detail, **members)
+        return JSONResponse(content, status, dict(headers or {}), MEDIA_TYPE)
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
+        return answer(request, error.status, error.code, error.detail, error.headers, **error.members)
+
+    async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+        # Neither `input` nor `ctx`: they would repeat a password to whoever reads the answer.
+        errors = [{"field": _field(entry["loc"]), "detail": entry["msg"]} for entry in error.errors()]
+        first = f"{errors[0]['field']}: {errors[0]['detail']}" if errors else "Request not valid"
+        return answer(request, 422, "invalid_request", first, errors=errors)
+
+    async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        status = HTTPStatus(error.status_code)
+        return answer(request, status, status.name.lower(), str(error.detail), error.headers)
+
+    async def on_database_error(request: Request, error: Exception) -> JSONResponse:
+        if unavailable(error):
+            log.warning("database unavailable", error=type(error).__name__)
+            return await on_problem(request, Unavailable())
+        return await on_bug(request, error)
+
+    async def on_bug(request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected error", error=type(error).__name__, exc_info=error)
+        return answer(request, 500, "internal_error", "Something went wrong on our side")
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(SQLAlchemyError, on_database_error)
+    app.add_exception_handler(OSError, on_database_error)  # asyncpg: connection refused, timed out
+    app.add_exception_handler(Exception, on_bug)
+
+
+def _field(location: tuple[Any, ...]) -> str:
+    """`body.email` as `email`: a person looks for the field, not for our plumbing."""
+    parts = [str(part) for part in location[1:]] or [str(location[0])]
+    return ".".join(parts)[:100]

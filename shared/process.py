@@ -1,0 +1,149 @@
+"""The life of a process: start, serve, tell the truth about its health, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+log = structlog.get_logger()
+
+Check = Callable[[], Awaitable[bool]]
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours; the text says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A composed service: what it serves (a worker serves nothing), and what readiness asks."""
+
+    app: ASGIApp | None
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `until_signalled`: two servers in one process would each take them from the other."""
+        yield
+
+
+def listen(host: str, port: int, *, hint: str) -> socket.socket:
+    """A bound socket; raises `CannotListen`, whose text ends with `hint`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise CannotListen(f"Cannot listen on {host}:{port}: {error.strerror}. {hint}") from None
+    return bound
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, bound: socket.socket, *, grace: float, trusted_proxies: str = ""
+) -> AsyncIterator[None]:
+    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # uvicorn believes a forged X-Forwarded-For from the loopback address unless told otherwise.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
+        lifespan="off",
+        timeout_graceful_shutdown=max(1, round(grace)),
+        h11_max_incomplete_event_size=65536,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([bound]), name="http server")
+    try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def management(checks: Mapping[str, Check]) -> ASGIApp:
+    """`/livez`: the process answers. `/readyz`: each named check holds, or 503 names those that do not. `/metrics`."""
+
+    async def livez(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(_request: Request) -> Response:
+        results = dict(zip(checks, await asyncio.gather(*(_holds(check) for check in checks.values())), strict=True))
+        ready = all(results.values())
+        body = {"status": "ready" if ready else "not ready", "checks": results}
+        return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+async def _holds(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(3):
+            return await check()
+    except Exception as error:  # noqa: BLE001 - a check that breaks does not hold
+        log.warning("readiness check failed", error=type(error).__name__)
+        return False
+
+
+@asynccontextmanager
+async def until_signalled() -> AsyncIterator[asyncio.Event]:
+    """The event is set by the first SIGTERM or SIGINT; a second one ends the process the hard way."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def _stop() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop)
+    yield stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """Bound before anything else starts, so that a taken port is told at once."""
+
+    public: socket.socket | None
+    management: socket.socket
+
+
+async def serve_until(
+    stop: asyncio.Event, running: Running, sockets: Sockets, *, grace: float, trusted_proxies: str = ""
+) -> None:
+    """Serve until `stop` is set; then finish the requests under way, within `grace` seconds."""
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(management(running.checks), sockets.management, grace=1))
+        if running.app is not None and sockets.public is not None:
+            public = serving(running.app, sockets.public, grace=grace, trusted_proxies=trusted_proxies)
+            await stack.enter_async_context(public)
+        log.info("serving", management_port=sockets.management.getsockname()[1])
+        await stop.wait()
+        log.info("stopping")

@@ -1,0 +1,163 @@
+"""The relay: carries committed outbox rows to the bus, and removes each once the bus has confirmed it.
+
+Invariants:
+1. A row is deleted only in the transaction that claimed it, and only after the bus has confirmed its message.
+2. The row lock is the claim. A relay that dies loses its locks with its connection; nothing stays "processing".
+3. A time-out means *unknown*: the row stays and is published again; consumers cope with a repeat.
+4. Nothing but its own cancellation ends the relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy import Row, Table, delete, func, select
+
+from shared.broker.bus import Bus, BusError, BusUnavailable, Message
+from shared.database import Database
+
+log = structlog.get_logger()
+
+PUBLISHED = Counter("login2fa_outbox_published_total", "Events confirmed by the broker.", ["service"])
+FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were not confirmed.", ["service"])
+OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not yet published.", ["service"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds and rows; the defaults suit production."""
+
+    batch: int = 100
+    poll: float = 1.0
+    publish_timeout: float = 10.0
+    backoff_first: float = 0.2
+    backoff_last: float = 5.0
+    considered_stuck: float = 30.0
+
+
+class Relay:
+    def __init__(self, service: str, database: Database, outbox: Table, bus: Bus, pace: Pace | None = None) -> None:
+        self._service = service
+        self._database = database
+        self._outbox = outbox
+        self._bus = bus
+        self._pace = pace or Pace()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._last_round = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, and has finished a round (well or badly) lately."""
+        recent = time.monotonic() - self._last_round < self._pace.considered_stuck
+        return self._task is not None and not self._task.done() and recent
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"{self._service} relay")
+
+    async def stop(self, grace: float) -> None:
+        """Publish what is committed, for at most `grace` seconds, then stop."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        # Cancelling at once would roll back the claim of messages that are on their way: each a duplicate.
+        await asyncio.wait([self._task], timeout=grace)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            last_round = self._stopping.is_set()
+            self._database.committed.clear()
+            sent = await self._try_round()
+            self._last_round = time.monotonic()
+            full = sent == self._pace.batch
+            if last_round and not full:
+                return
+            failures = 0 if sent is not None else failures + 1
+            if failures:
+                await self._pause(self._backoff(failures), self._stopping)
+            elif not full:
+                await self._pause(self._pace.poll, self._stopping, self._database.committed)
+
+    async def _try_round(self) -> int | None:
+        try:
+            return await self._round()
+        except asyncio.CancelledError:
+            # A stuck broker connection raises this in tasks that nobody cancelled.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            log.warning("outbox round cancelled from within", service=self._service)
+        except Exception as error:  # noqa: BLE001 - invariant 4
+            log.warning("outbox round failed", service=self._service, error=f"{type(error).__name__}: {error}")
+        return None
+
+    async def _round(self) -> int:
+        """Publish one batch and return its size; raise when part of it was not confirmed."""
+        outbox = self._outbox
+        async with self._database.transaction() as connection:
+            claim = select(outbox, func.extract("epoch", func.now() - outbox.c.created_at).label("age"))
+            claim = claim.order_by(outbox.c.id).limit(self._pace.batch).with_for_update(skip_locked=True)
+            rows = (await connection.execute(claim)).all()
+            OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
+            if not rows:
+                return 0
+            confirmed, errors = await self._publish(rows)
+            await connection.execute(delete(outbox).where(outbox.c.id.in_(confirmed)))
+        PUBLISHED.labels(self._service).inc(len(confirmed))
+        if errors:
+            FAILED.labels(self._service).inc(len(errors))
+            raise errors[0]
+        return len(rows)
+
+    async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
+        """All confirms in flight at once, under one total time-out: ids confirmed, and what failed."""
+        sending = {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in rows}
+        try:
+            await asyncio.wait(sending, timeout=self._pace.publish_timeout)
+        finally:
+            for task in sending:
+                task.cancel()
+        await asyncio.wait(sending)
+        errors = [_failure(task) for task in sending]
+        confirmed = [row_id for row_id, error in zip(sending.values(), errors, strict=True) if error is None]
+        return confirmed, [error for error in errors if error is not None]
+
+    def _backoff(self, failures: int) -> float:
+        ceiling: float = min(self._pace.backoff_last, self._pace.backoff_first * 2 ** min(failures - 1, 16))
+        return ceiling * random.uniform(0.5, 1)  # noqa: S311 - jitter, so that replicas do not return in step
+
+    @staticmethod
+    async def _pause(seconds: float, *until: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in until]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(
+        routing_key=row.type,
+        body=row.body.encode(),
+        event_id=str(row.event_id),
+        correlation_id=row.correlation_id,
+    )
+
+
+def _failure(task: asyncio.Task[None]) -> BusError | None:
+    if task.cancelled():
+        return BusUnavailable("no confirm in time")
+    error = task.exception()
+    if error is None or isinstance(error, BusError):
+        return error
+    return BusError(f"{type(error).__name__}: {error}")

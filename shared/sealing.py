@@ -1,0 +1,45 @@
+"""Sealing of the secret fields of an event: authenticated encryption, bound to its place.
+
+Fernet (AES-128-CBC with HMAC-SHA256, from `cryptography`). The context, an event id and a field name, is
+encrypted with the value and compared on opening, so that a ciphertext moved to another event does not open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Self
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from pydantic import SecretStr
+
+
+class Unsealable(Exception):
+    """Tampered with, moved from another event, or sealed with a key that is not (or no longer) listed."""
+
+
+class Sealer:
+    """Seals with the first key, opens with any: to rotate, put the new key first and drop the old one later.
+
+    Keys are as `Fernet.generate_key()` makes them: 32 bytes, URL-safe base64.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    @classmethod
+    def of(cls, keys: Sequence[SecretStr]) -> Self:
+        return cls([key.get_secret_value() for key in keys])
+
+    def seal(self, value: str, context: str) -> str:
+        return self._fernet.encrypt(json.dumps([context, value]).encode()).decode()
+
+    def open(self, sealed: str, context: str) -> str:
+        """Raises `Unsealable`."""
+        try:
+            found, value = json.loads(self._fernet.decrypt(sealed.encode()))
+        except (InvalidToken, ValueError) as error:
+            raise Unsealable(type(error).__name__) from None
+        if found != context:
+            raise Unsealable("sealed for another event")
+        return str(value)

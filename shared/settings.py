@@ -1,0 +1,106 @@
+"""Settings from the environment; a secret also from the file that `<NAME>_FILE` points to.
+
+A process refuses to start on a bad one, with a sentence that names the variable and never its value.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsInvalid(Exception):
+    """Its text is for the operator: which variables are wrong, and why."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _fernet_keys(keys: list[SecretStr]) -> list[SecretStr]:
+    for key in keys:
+        try:
+            Fernet(key.get_secret_value())
+        except ValueError:
+            raise ValueError(
+                "each key must be 32 bytes in URL-safe base64; make one with: login2fa keys sealing"
+            ) from None
+    return keys
+
+
+SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+SealingKeys = Annotated[SecretList, AfterValidator(_fernet_keys)]
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """`<NAME>_FILE`: the convention of the official Docker images, for any setting."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{field_name.upper()}_FILE")
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text().strip(), field_name, False
+        except OSError as error:
+            raise SettingsInvalid(f"{field_name.upper()}_FILE: cannot read {path}: {error.strerror}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    rabbitmq_url: SecretStr = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+    management_host: str = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
+    management_port: int = Field(9000, ge=0, le=65535, description="Port of the same; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
+    shutdown_grace: float = Field(20.0, ge=0, description="Seconds to finish what is under way after SIGTERM")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+
+class HttpSettings(ProcessSettings):
+    """What a process with an HTTP API has."""
+
+    host: str = Field("127.0.0.1", description="Address of the HTTP API")
+    port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP API")
+    trusted_proxies: str = Field(
+        "", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; by default nobody's"
+    )
+    max_body: int = Field(65536, ge=1024, description="Bytes of a request body; more is answered 413")
+    max_headers: int = Field(8192, ge=1024, description="Bytes of request headers; more is answered 431")
+    database_pool: int = Field(10, ge=2, description="Connections to Postgres, per process")
+    argon2_memory_kib: int = Field(19456, ge=19456, description="Argon2id memory in KiB (OWASP's floor is 19456)")
+    argon2_passes: int = Field(2, ge=2, description="Argon2id passes")
+    argon2_lanes: int = Field(1, ge=1, description="Argon2id lanes")
+    hash_max_wait: float = Field(5.0, gt=0, description="Seconds of hashing that may be queued; beyond it 503")
+    issuer: str = Field("http://127.0.0.1:8201", description="`iss` of every token: the public URL")
+    audience: str = Field("login2fa", description="`aud` of access tokens")
+    recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
+
+
+def load(settings: type[S], **overrides: Any) -> S:
+    """Raises `SettingsInvalid`."""
+    try:
+        return settings(**overrides)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in error.errors(include_input=False)]
+        raise SettingsInvalid("; ".join(problems)) from None

@@ -1,0 +1,86 @@
+"""The servers that the tests run against, started when the first test asks for them, and stopped at the end.
+
+Unit tests ask for none. The last lines of a run say which Postgres and RabbitMQ it used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.servers.databases import Databases, copied, server_version, template_database
+from tests.servers.mail import MailSink
+from tests.servers.postgres import Postgres, running_postgres
+from tests.servers.rabbitmq import RabbitMQ, delete_topology, on_vhost, running_rabbitmq
+
+USED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[USED] = {"Postgres": "not used", "RabbitMQ": "not used"}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: below the failures, where it is read
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    yield
+    for server, used in config.stash[USED].items():
+        terminalreporter.write_line(f"{server}: {used}")
+
+
+@pytest.fixture(scope="session")
+async def postgres(pytestconfig: pytest.Config) -> AsyncIterator[Postgres]:
+    with running_postgres() as server:
+        pytestconfig.stash[USED]["Postgres"] = f"{server.kind}, version {await server_version(server)}"
+        yield server
+
+
+@pytest.fixture(scope="session")
+async def postgres_admin_url(postgres: Postgres) -> str:
+    """An administrator's SQLAlchemy URL. Change nothing that other tests see: prefer `databases`."""
+    return postgres.admin_url
+
+
+@pytest.fixture(scope="session")
+async def database_template(postgres: Postgres) -> AsyncIterator[str]:
+    async with template_database(postgres) as name:
+        yield name
+
+
+@pytest.fixture
+async def databases(postgres: Postgres, database_template: str) -> AsyncIterator[Databases]:
+    """A migrated, empty database for this test alone, with a URL for each service and the administrator."""
+    async with copied(postgres, database_template) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
+    """The broker of this session, with `ctl` where it is ours. To stop or kill one, start a PrivateNode."""
+    with running_rabbitmq() as broker:
+        pytestconfig.stash[USED]["RabbitMQ"] = broker.described
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(rabbitmq: RabbitMQ) -> str:
+    """The URL of the broker's default virtual host, which tests share: prefer `amqp_url`."""
+    return rabbitmq.url
+
+
+@pytest.fixture
+async def amqp_url(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
+    """The URL of a virtual host in which nothing is declared yet, for this test alone."""
+    if rabbitmq.vhosts:
+        yield on_vhost(rabbitmq.url, rabbitmq.vhosts.take())
+        return
+    await delete_topology(rabbitmq.url)  # an interrupted run may have left its own
+    yield rabbitmq.url
+    await delete_topology(rabbitmq.url)
+
+
+@pytest.fixture
+async def mail_sink() -> AsyncIterator[MailSink]:
+    """A real SMTP server that keeps what it gets, and refuses what it is told to."""
+    async with MailSink() as sink:
+        yield sink

@@ -1,0 +1,119 @@
+"""A fresh database for each test, copied from a template that was migrated once: 60 ms instead of a second."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+
+from deploy.standalone.postgres_roles import create_roles
+from services.migrate import migrate
+from tests.polling import eventually
+from tests.servers.postgres import Postgres
+
+# Roles belong to the whole server: two test runs on a given one must agree on them.
+PASSWORDS = {"auth": "auth-of-the-tests", "users": "users-of-the-tests"}
+OURS = "made by the tests of Login2FA"
+
+
+@dataclass(frozen=True)
+class Databases:
+    """One database with both schemas, by three addresses for SQLAlchemy."""
+
+    name: str
+    admin_url: str
+
+    @property
+    def auth_url(self) -> str:
+        return self._as("auth")
+
+    @property
+    def users_url(self) -> str:
+        return self._as("users")
+
+    def _as(self, role: str) -> str:
+        url = make_url(self.admin_url).set(username=role, password=PASSWORDS[role])
+        return url.render_as_string(hide_password=False)
+
+
+def asyncpg_dsn(url: str) -> str:
+    """The SQLAlchemy URL `url` as `asyncpg.connect` wants it."""
+    return url.replace("postgresql+asyncpg:", "postgresql:", 1)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(asyncpg_dsn(url))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def server_version(postgres: Postgres) -> str:
+    """Ask for the version, and wait for a container that is still starting."""
+
+    async def ask() -> str:
+        try:
+            async with connected(postgres.admin_url) as admin:
+                return str(await admin.fetchval("SHOW server_version"))
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+            raise AssertionError(f"no answer from Postgres: {error!r}") from error
+
+    return await eventually(ask, timeout=60.0)
+
+
+@asynccontextmanager
+async def template_database(postgres: Postgres) -> AsyncIterator[str]:
+    """Make the roles and the migrated template; yield the template's name."""
+    if postgres.given:
+        await _refuse_foreign_roles(postgres)
+    name = f"login2fa_test_{secrets.token_hex(4)}"
+    async with _database(postgres, name) as template:
+        async with connected(template.admin_url) as admin:
+            await admin.execute(f"COMMENT ON ROLE auth IS '{OURS}'; COMMENT ON ROLE users IS '{OURS}'")
+        await migrate("auth", template.auth_url)
+        await migrate("users", template.users_url)
+        yield name
+
+
+async def _refuse_foreign_roles(postgres: Postgres) -> None:
+    """A given server may serve somebody: the tests would change the passwords of its roles."""
+    async with connected(postgres.admin_url) as admin:
+        foreign = await admin.fetchval(
+            "SELECT count(*) FROM pg_roles WHERE rolname IN ('auth', 'users')"
+            " AND coalesce(shobj_description(oid, 'pg_authid'), '') <> $1",
+            OURS,
+        )
+    if foreign:
+        pytest.exit(
+            "The server in TEST_POSTGRES_URL has roles named auth or users that the tests did not make:"
+            " give the tests a server of their own.",
+            returncode=3,
+        )
+
+
+@asynccontextmanager
+async def copied(postgres: Postgres, template: str) -> AsyncIterator[Databases]:
+    async with _database(postgres, f"{template}_{secrets.token_hex(4)}", template) as copy:
+        yield copy
+
+
+@asynccontextmanager
+async def _database(postgres: Postgres, name: str, template: str = "template0") -> AsyncIterator[Databases]:
+    url = make_url(postgres.admin_url).set(database=name).render_as_string(hide_password=False)
+    async with connected(postgres.admin_url) as admin:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        # A copy has the template's schemas, but neither its CONNECT rights nor its search_path.
+        async with connected(url) as owner:
+            await create_roles(owner, auth_password=PASSWORDS["auth"], users_password=PASSWORDS["users"])
+        yield Databases(name, url)
+    finally:
+        async with connected(postgres.admin_url) as admin:
+            await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,115 @@
+"""The RabbitMQ of a test run: one that was given, else a container, else a private node.
+
+Never a broker that the tests neither started nor were given.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+import aio_pika
+import pytest
+from testcontainers.core.container import DockerContainer
+
+from shared.broker import topology
+from tests.polling import wait_until
+from tests.servers import apt, docker_engine
+from tests.servers.amqp_greeting import server_version
+from tests.servers.rabbitmq_node import NodeFailed, PrivateNode, installed_sbin
+from tests.servers.vhosts import Vhosts
+
+IMAGE = "rabbitmq:4-management"
+CONTAINER_SECONDS = 120.0  # 10 s on a quiet machine
+NONE_INSTALLED = (
+    "The tests need RabbitMQ: install it (`apt-get install rabbitmq-server`; it need not run), or start a"
+    f" Docker engine that can get {IMAGE}, or set TEST_RABBITMQ_URL to the amqp:// URL of a broker."
+)
+
+
+@dataclass(frozen=True)
+class RabbitMQ:
+    """A broker for this session. `vhosts` and `ctl` are None where the broker is not ours."""
+
+    url: str
+    described: str
+    vhosts: Vhosts | None = None
+    ctl: Callable[..., str] | None = None
+
+
+def on_vhost(url: str, vhost: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{vhost}"))
+
+
+@contextmanager
+def running_rabbitmq() -> Iterator[RabbitMQ]:
+    """Find or start the broker of this session, and stop it at the end if it was started here."""
+    if given := os.environ.get("TEST_RABBITMQ_URL"):
+        yield RabbitMQ(given, _described("given by TEST_RABBITMQ_URL", given))
+    elif docker_engine.image_available(IMAGE):
+        with _container() as broker:
+            yield broker
+    else:
+        with _private_node() as broker:
+            yield broker
+
+
+@contextmanager
+def _container() -> Iterator[RabbitMQ]:
+    user, password = "tests", secrets.token_hex(16)
+    container = DockerContainer(IMAGE).with_exposed_ports(5672)
+    container.with_env("RABBITMQ_DEFAULT_USER", user).with_env("RABBITMQ_DEFAULT_PASS", password)
+
+    def ctl(*arguments: str) -> str:
+        done = container.exec(["rabbitmqctl", *arguments])
+        assert done.exit_code == 0, done.output
+        return str(done.output, "utf-8")
+
+    with container:
+        host, port = container.get_container_host_ip(), int(container.get_exposed_port(5672))
+        wait_until(lambda: server_version(port, host), CONTAINER_SECONDS)
+        url = f"amqp://{user}:{password}@{host}:{port}/"
+        yield RabbitMQ(url, _described(f"container {IMAGE}", url), Vhosts(ctl, user), ctl)
+
+
+@contextmanager
+def _private_node() -> Iterator[RabbitMQ]:
+    sbin = installed_sbin()
+    if sbin is None and apt.can_install() and apt.install("rabbitmq-server"):
+        sbin = installed_sbin()
+    if sbin is None:
+        pytest.exit(NONE_INSTALLED, returncode=3)
+    node = PrivateNode(sbin)
+    try:
+        try:
+            node.start()
+        except NodeFailed as failure:
+            pytest.exit(f"The private RabbitMQ node did not start:\n{failure}", returncode=3)
+        url = f"amqp://{node.user}:{node.password}@127.0.0.1:{node.port}/"
+        yield RabbitMQ(url, _described("private node", url), Vhosts(node.ctl, node.user), node.ctl)
+    finally:
+        node.remove()
+
+
+def _described(kind: str, url: str) -> str:
+    """For example `private node, version 3.10.8`; of a TLS URL the version is not asked."""
+    parts = urlsplit(url)
+    version = None
+    if parts.scheme == "amqp" and parts.hostname:
+        version = server_version(parts.port or 5672, parts.hostname)
+    return f"{kind}, version {version or 'unknown'}"
+
+
+async def delete_topology(url: str) -> None:
+    """Delete this project's queues and exchange, and nothing else: the broker at `url` is somebody's."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        for subscription in topology.SUBSCRIPTIONS:
+            retries = [subscription.retry_queue(delay) for delay in topology.RETRY_DELAYS]
+            for queue in (subscription.queue, subscription.dead_queue, *retries):
+                await channel.queue_delete(queue)
+        await channel.exchange_delete(topology.EXCHANGE)

@@ -1,0 +1,149 @@
+"""A private RabbitMQ node from the installed package: nothing of it is shared with a broker of the machine.
+
+Own node name, ports (AMQP, distribution, epmd), folders, cookie, configuration and user; no plugins. Works as
+root and as an ordinary user, and several run side by side. `kill` and `start` again keep its data, for tests
+of a broker that goes away.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.polling import wait_until
+from tests.servers.amqp_greeting import server_version
+from tests.servers.leash import Leash, kill_group
+from tests.servers.ports import free_ports
+
+START_SECONDS = 90.0  # 6 s on a quiet machine
+CTL_SECONDS = 60.0
+
+
+class NodeFailed(Exception):
+    """The node did not start; the text is the end of what it wrote."""
+
+
+def installed_sbin() -> Path | None:
+    """The folder of the real scripts: Debian's wrappers on PATH insist on the system broker's user."""
+    on_path = shutil.which("rabbitmq-server")
+    candidates = [
+        *sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"), reverse=True),
+        *([Path(on_path).resolve().parent] if on_path else []),
+    ]
+    return next((folder for folder in candidates if (folder / "rabbitmq-env").exists()), None)
+
+
+class PrivateNode:
+    """`start`, `ctl`, `kill`, `start` again, and `remove` at the end."""
+
+    user = "tests"
+
+    def __init__(self, sbin: Path) -> None:
+        self._sbin = sbin
+        self._folder = Path(tempfile.mkdtemp(prefix="login2fa-rabbitmq-"))
+        self.password = secrets.token_hex(16)
+        self.port, self._dist_port, self._epmd_port = free_ports(3)
+        self._env = self._environment()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._leash: Leash | None = None
+        self._configure()
+
+    def _environment(self) -> dict[str, str]:
+        folder = self._folder
+        # Somebody's RABBITMQ_NODENAME or ERL_FLAGS would point us at their broker.
+        foreign = ("RABBITMQ_", "ERL_", "XDG_", "NOTIFY_SOCKET")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        return inherited | {
+            "HOME": str(folder),  # the cookie's place
+            "LC_ALL": "C.UTF-8",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"{folder.name}@localhost",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_CONFIG_FILES": str(folder / "conf.d"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # The script then becomes the server by exec, instead of waiting for it as a shell.
+            "RABBITMQ_ALLOW_INPUT": "1",
+        }
+
+    def _configure(self) -> None:
+        for name in ("conf.d", "data", "log"):
+            (self._folder / name).mkdir()
+        (self._folder / "rabbitmq-env.conf").touch()
+        (self._folder / "enabled_plugins").write_text("[].\n")
+        (self._folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            # A user of our own: whoever connects to the wrong port with guest/guest gets no further.
+            f"default_user = {self.user}\ndefault_pass = {self.password}\n"
+            "disk_free_limit.absolute = 1MB\n"  # else a small /tmp blocks publishers, and tests hang
+        )
+
+    def start(self) -> None:
+        """Start, and return when it accepts connections.
+
+        Raises:
+            NodeFailed: it ended, or did not accept within START_SECONDS.
+        """
+        # The server would start an epmd itself, as a daemon that survives it.
+        epmd = self._spawn("epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1")
+        server = self._spawn(str(self._sbin / "rabbitmq-server"), "-noinput")
+        self._processes = [epmd, server]
+        self._leash = Leash(epmd.pid, server.pid)
+        try:
+            wait_until(lambda: server.poll() is not None or server_version(self.port), START_SECONDS)
+        except AssertionError as error:
+            raise NodeFailed(self._last_words()) from error
+        if server.poll() is not None:
+            raise NodeFailed(self._last_words())
+
+    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self._folder / "output.log").open("ab") as output:
+            return subprocess.Popen(
+                command,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for pytest, which then stops the node in order
+            )
+
+    def _last_words(self) -> str:
+        return (self._folder / "output.log").read_text(errors="replace")[-2000:]
+
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl (0.8 s or more each) and return what it printed."""
+        done = subprocess.run(
+            [self._sbin / "rabbitmqctl", *arguments],
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CTL_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise NodeFailed(f"rabbitmqctl {arguments[0]}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def kill(self) -> None:
+        """Kill -9, epmd included; the data stays."""
+        if self._leash:
+            self._leash.release()
+            self._leash = None
+        for process in reversed(self._processes):
+            kill_group(process)
+        self._processes = []
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
