@@ -48,7 +48,9 @@ class Database:
     `committed` is set after each commit that wrote to the outbox.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0):
+    def __init__(
+        self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
+    ) -> None:
         self.committed = asyncio.Event()
         self._engine = create_async_engine(
             url,

@@ -69,7 +69,8 @@ class AccountChanged(Event):
     """An account is now like this: the whole state, so that the highest `version` alone tells the truth.
 
     A deletion is a tombstone: `deleted` is true and every personal field is empty. `session_epoch` grows
-    when sessions must end; those of older epochs are over, all but `kept_session` (docs/decisions/0002).
+    when sessions must end; those of older epochs are over, all but `kept_session`: see
+    docs/decisions/0001-session-epoch.md.
     """
 
     type: ClassVar[str] = "users.account_changed.v1"

@@ -76,7 +76,7 @@ async def serving(
     server = _Server(config)
     task = asyncio.create_task(server.serve([bound]), name="http server")
     try:
-        while not server.started and not task.done():
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn tells of its start by a flag only
             await asyncio.sleep(0.005)
         yield
     finally:

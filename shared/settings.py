@@ -43,7 +43,7 @@ SealingKeys = Annotated[SecretList, AfterValidator(_fernet_keys)]
 class _SecretFiles(PydanticBaseSettingsSource):
     """`<NAME>_FILE`: the convention of the official Docker images, for any setting."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - inherited
         path = os.environ.get(f"{field_name.upper()}_FILE")
         if not path:
             return None, field_name, False
@@ -70,10 +70,13 @@ class ProcessSettings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _SecretFiles(settings_cls)
 
 

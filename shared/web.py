@@ -1,4 +1,4 @@
-"""What every HTTP API of ours has around its routes: limits, a correlation id, one log line and one metric a request."""
+"""What every HTTP API of ours has around its routes: limits, a correlation id, a log line and a metric a request."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class AuthSettings(HttpSettings):
         description="Fernet keys of password hashes in events, comma-separated. Shared with the users service"
     )
     otp_peppers: SecretList = Field(
-        description="Server keys of the HMAC under which codes are stored, comma-separated; the first is used for new codes"
+        description="Server keys of the HMAC under which codes are stored, comma-separated; the first makes new ones"
     )
     access_token_lifetime: int = Field(3600, ge=60, description="Seconds")
     refresh_token_lifetime: int = Field(30 * 86400, ge=3600, description="Seconds, anew at each use")

@@ -46,50 +46,54 @@ class Deliver:
         self._paused_until = 0.0
 
     async def __call__(self, message: bus.Delivery) -> Outcome:
-        outcome, word, expires_at = await self._attempt(message)
-        if isinstance(outcome, Retry) and expires_at is not None:
-            next_attempt = self._now() + timedelta(seconds=retry_delay(message.attempt))
-            if next_attempt >= expires_at:
-                outcome, word = Done(), "expired"
-        DELIVERIES.labels(word).inc()
-        reason = getattr(outcome, "reason", "")
-        level = {"given_up": log.error, "expired": log.warning, "retry": log.warning}.get(word, log.info)
-        level("otp delivery", outcome=word, reason=reason, event_id=message.event_id, attempt=message.attempt)
-        return outcome
-
-    async def _attempt(self, message: bus.Delivery) -> tuple[Outcome, str, datetime | None]:
         try:
-            event = OtpRequested.from_message(message)
-            code = self._sealer.open(event.sealed_code, f"{event.event_id}:code")
+            delivery = self._opened(message)
         except (MalformedEvent, Unsealable) as error:
-            return GiveUp(f"{type(error).__name__}: {error}"), "given_up", None
-        if event.expires_at <= self._now():
-            return Done(), "expired", None
-        if time.monotonic() < self._paused_until:
-            return Retry("paused: credentials refused"), "retry", event.expires_at
-        delivery = Delivery(
+            return _ended(message, "given_up", GiveUp(f"{type(error).__name__}: {error}"))
+        if delivery.expires_at <= self._now():
+            return _ended(message, "expired", Done())
+        try:
+            await self._send(delivery)
+        except WillNotDeliver as error:
+            return _ended(message, "given_up", GiveUp(str(error)))
+        except (TryLater, CredentialsRefused) as error:
+            if self._now() + timedelta(seconds=retry_delay(message.attempt)) >= delivery.expires_at:
+                return _ended(message, "expired", Done(), str(error))
+            return _ended(message, "retry", Retry(str(error)))
+        SECONDS.observe((self._now() - delivery.requested_at).total_seconds())
+        return _ended(message, "delivered", Done())
+
+    def _opened(self, message: bus.Delivery) -> Delivery:
+        event = OtpRequested.from_message(message)
+        return Delivery(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
             email=event.email,
             name=event.name,
-            code=code,
+            code=self._sealer.open(event.sealed_code, f"{event.event_id}:code"),
             requested_at=event.requested_at,
             expires_at=event.expires_at,
         )
+
+    async def _send(self, delivery: Delivery) -> None:
+        if time.monotonic() < self._paused_until:
+            raise TryLater("paused: the mail server refuses our credentials")
         try:
             await self._channel.deliver(delivery)
-        except TryLater as error:
-            return Retry(str(error)), "retry", event.expires_at
         except CredentialsRefused as error:
             self._pause(str(error))
-            return Retry(str(error)), "retry", event.expires_at
-        except WillNotDeliver as error:
-            return GiveUp(str(error)), "given_up", event.expires_at
+            raise
         PAUSED.set(0)
-        SECONDS.observe((self._now() - event.requested_at).total_seconds())
-        return Done(), "delivered", event.expires_at
 
     def _pause(self, reason: str) -> None:
         log.error("mail server refuses our credentials: deliveries pause", reason=reason, seconds=_PAUSE)
         PAUSED.set(1)
         self._paused_until = time.monotonic() + _PAUSE
+
+
+def _ended(message: bus.Delivery, word: str, outcome: Outcome, reason: str = "") -> Outcome:
+    DELIVERIES.labels(word).inc()
+    say = {"given_up": log.error, "expired": log.warning, "retry": log.warning}.get(word, log.info)
+    reason = reason or getattr(outcome, "reason", "")
+    say("otp delivery", outcome=word, reason=reason, event_id=message.event_id, attempt=message.attempt)
+    return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -36,10 +37,7 @@ class FileChannel:
             if whole < size:
                 os.ftruncate(descriptor, whole)
             try:
-                written = os.write(descriptor, line)
-                if written < len(line):
-                    raise OSError(28, "No space left on device")
-                os.fsync(descriptor)
+                _write_whole(descriptor, line)
             except OSError:
                 os.ftruncate(descriptor, whole)
                 raise
@@ -50,3 +48,9 @@ class FileChannel:
     def _end_of_last_line(descriptor: int, size: int) -> int:
         tail = os.pread(descriptor, 512, max(0, size - 512))
         return size - len(tail) + tail.rfind(b"\n") + 1 if tail else 0
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    if os.write(descriptor, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(descriptor)
