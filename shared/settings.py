@@ -97,7 +97,6 @@ class HttpSettings(ProcessSettings):
     hash_max_wait: float = Field(5.0, gt=0, description="Seconds of hashing that may be queued; beyond it 503")
     issuer: str = Field("http://127.0.0.1:8201", description="`iss` of every token: the public URL")
     audience: str = Field("login2fa", description="`aud` of access tokens")
-    recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
 
 
 def load(settings: type[S], **overrides: Any) -> S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from services.auth.otp import Challenges
 from services.auth.routes import TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
+from services.auth.sweep import sweep_forever
 from services.auth.tables import outbox
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
@@ -67,6 +69,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     handler = account_changed_handler(database, account_sealer)
     consumption = await bus.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
+    sweep = asyncio.create_task(sweep_forever(database), name="auth sweep")
 
     async def relay_alive() -> bool:
         return relay.alive
@@ -78,6 +81,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     try:
         yield Running(app=app, checks=checks)
     finally:
+        sweep.cancel()
         await consumption.stop(settings.shutdown_grace / 2)
         await relay.stop(settings.shutdown_grace / 2)
         passwords.close()

@@ -17,4 +17,5 @@ class UsersSettings(HttpSettings):
     auth_jwks_url: str = Field(
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"
     )
+    recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
     password_min_length: int = Field(8, ge=8, description="Characters")
