@@ -59,14 +59,12 @@ clean: ## Remove the environment and the caches; the state in STATE_DIR stays
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # One stamp per set of packages: dev holds all of standalone.
-$(VENV)/.standalone: requirements/standalone.txt
-	@$(MAKE) --no-print-directory $(VENV)/bin/python
+$(VENV)/.standalone: requirements/standalone.txt | $(VENV)/bin/python
 	@test $(VENV)/.dev -nt $< || { echo "Installing packages into $(VENV) ..."; \
 		$(RUN) -m pip install -q --require-hashes -r $<; }
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt
-	@$(MAKE) --no-print-directory $(VENV)/bin/python
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@echo "Installing packages into $(VENV) ..."
 	@$(RUN) -m pip install -q --require-hashes -r $<
 	@touch $@

@@ -14,8 +14,8 @@ import pytest
 from deploy.standalone import postgres_account
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
 from deploy.standalone.postgres_programs import programs
-from tests.servers.embedded import ask, in_own_process
 from tests.integration.test_embedded_postgres_refusals import ORDINARY, START
+from tests.servers.embedded import ask, in_own_process
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what happens to root is tested as root")
 

@@ -14,6 +14,7 @@ import warnings
 import docker  # type: ignore[import-untyped] # it carries no types
 from docker.errors import DockerException, ImageNotFound  # type: ignore[import-untyped] # the same
 from requests.exceptions import RequestException
+from testcontainers.core.config import testcontainers_config
 
 ANSWER_SECONDS = 3
 PULL_SECONDS = 180
@@ -34,8 +35,12 @@ def engine_answers() -> bool:
 
 
 def image_available(image: str) -> bool:
-    """Has the engine `image`, or can it pull it within PULL_SECONDS?"""
-    return engine_answers() and (_present(image) or _pulled(image))
+    """Whether the engine has `image`, or can pull it within PULL_SECONDS.
+
+    Testcontainers starts a second one beside it, unless it is told not to, which removes what killed tests left.
+    """
+    needed = [image] if testcontainers_config.ryuk_disabled else [image, testcontainers_config.ryuk_image]
+    return engine_answers() and all(_present(name) or _pulled(name) for name in needed)
 
 
 def _present(image: str) -> bool:
