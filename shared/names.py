@@ -6,11 +6,18 @@ for every x; uniqueness and look-ups use this form only.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Control, format (bidirectional overrides, zero width), surrogate, private use, unassigned, line and
 # paragraph separators: invisible in a name, and able to break a header, a log line or a database.
 _REFUSED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+# Shown as nothing although Unicode calls them letters or marks (Default_Ignorable_Code_Point), and the empty
+# Braille cell: with one of these "admin" could be registered twice.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def canonical(name: str) -> str:
@@ -22,7 +29,7 @@ def canonical(name: str) -> str:
 def refuse_invisible(text: str) -> str:
     """`text` itself; raises ValueError for characters that a reader can't see."""
     for character in text:
-        if unicodedata.category(character) in _REFUSED:
+        if unicodedata.category(character) in _REFUSED or _BLANK.match(character):
             raise ValueError(f"must not contain the invisible character U+{ord(character):04X}")
     return text
 

@@ -12,7 +12,7 @@ import pytest
 from tests.servers.databases import Databases, copied, server_version, template_database
 from tests.servers.mail import MailSink
 from tests.servers.postgres import Postgres, running_postgres
-from tests.servers.rabbitmq import RabbitMQ, delete_topology, on_vhost, running_rabbitmq
+from tests.servers.rabbitmq import RabbitMQ, empty_vhost, running_rabbitmq
 
 USED = pytest.StashKey[dict[str, str]]()
 
@@ -71,12 +71,8 @@ def rabbitmq_url(rabbitmq: RabbitMQ) -> str:
 @pytest.fixture
 async def amqp_url(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
     """The URL of a virtual host in which nothing is declared yet, for this test alone."""
-    if rabbitmq.vhosts:
-        yield on_vhost(rabbitmq.url, rabbitmq.vhosts.take())
-        return
-    await delete_topology(rabbitmq.url)  # an interrupted run may have left its own
-    yield rabbitmq.url
-    await delete_topology(rabbitmq.url)
+    async with empty_vhost(rabbitmq) as url:
+        yield url
 
 
 @pytest.fixture

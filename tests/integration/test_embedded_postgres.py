@@ -18,7 +18,7 @@ from deploy.standalone.postgres import EmbeddedPostgres
 from deploy.standalone.postgres_roles import prepare
 from tests.polling import wait_until
 from tests.servers.databases import asyncpg_dsn
-from tests.servers.embedded import PROJECT, ask, running
+from tests.servers.embedded import PROJECT, ask, embedded, running
 
 # Stands for `make up`: starts a server, tells its number, and waits to be killed.
 PARENT = """
@@ -34,9 +34,8 @@ signal.pause()
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    postgres = EmbeddedPostgres(tmp_path / "pg")
-    yield postgres
-    postgres.stop()
+    with embedded(tmp_path / "pg") as postgres:
+        yield postgres
 
 
 def test_it_starts_from_nothing_and_listens_on_a_socket_only(postgres: EmbeddedPostgres) -> None:
@@ -149,34 +148,25 @@ def test_what_a_killed_initdb_left_is_cleared_away(postgres: EmbeddedPostgres) -
 
 
 def test_a_path_too_long_for_a_socket_gets_a_loopback_port(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path / ("long" * 25))
-    postgres.start()
-    try:
+    with embedded(tmp_path / ("long" * 25)) as postgres:
+        postgres.start()
         assert ask(postgres, "SHOW listen_addresses") == "127.0.0.1"
         assert postgres.libpq_env()["PGHOST"] == "127.0.0.1"
-    finally:
-        postgres.stop()
 
 
 @pytest.mark.parametrize("name", ["with space", "colon:comma,", "quote'\"", "päth"])
 def test_the_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
-    postgres = EmbeddedPostgres(tmp_path / name)
-    postgres.start()
-    try:
+    with embedded(tmp_path / name) as postgres:
+        postgres.start()
         assert ask(postgres, "SELECT 1") == "1"
-    finally:
-        postgres.stop()
 
 
 def test_two_run_side_by_side(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
-    other = EmbeddedPostgres(tmp_path / "other")
     postgres.start()
-    other.start()
-    try:
+    with embedded(tmp_path / "other") as other:
+        other.start()
         ask(postgres, "CREATE TABLE mine ()")
         assert ask(other, "SELECT to_regclass('mine') IS NULL") == "t"
-    finally:
-        other.stop()
     assert ask(postgres, "SELECT 1") == "1"
 
 

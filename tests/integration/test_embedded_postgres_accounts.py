@@ -15,7 +15,7 @@ from deploy.standalone import postgres_account
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
 from deploy.standalone.postgres_programs import programs
 from tests.integration.test_embedded_postgres_refusals import ORDINARY, START
-from tests.servers.embedded import ask, in_own_process
+from tests.servers.embedded import ask, embedded, in_own_process
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what happens to root is tested as root")
 
@@ -43,13 +43,12 @@ def test_nothing_above_the_folder_or_the_programs_changes(tmp_path: Path) -> Non
     watched = (state, *programs().iterdir())
     before = permissions(*watched)
 
-    postgres = EmbeddedPostgres(state)
-    postgres.start()
-    assert ask(postgres, "SELECT 1") == "1"
-    postgres.stop()
+    with embedded(state / "pg") as postgres:
+        postgres.start()
+        assert ask(postgres, "SELECT 1") == "1"
+        assert {path.lstat().st_uid for path in state.rglob("*")} == {os.geteuid()}
 
     assert permissions(*watched) == before
-    assert {path.lstat().st_uid for path in state.rglob("*")} == {os.geteuid()}
 
 
 def test_an_ordinary_user_needs_nothing_of_root(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.standalone import postgres_programs
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
-from tests.servers.embedded import ask, in_own_process
+from tests.servers.embedded import ask, embedded, in_own_process
 
 START = """
 import sys
@@ -87,15 +87,13 @@ def test_a_disk_that_is_full_at_the_second_start_and_has_room_at_the_third(tmp_p
 
 
 def test_a_folder_in_use_by_another_process(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path)
-    postgres.start()
-    try:
-        done = in_own_process(START, tmp_path)
+    with embedded(tmp_path / "pg") as postgres:
+        postgres.start()
+
+        done = in_own_process(START, tmp_path / "pg")
 
         assert "is in use by another running process: stop that one" in done.stdout
         assert ask(postgres, "SELECT 1") == "1"
-    finally:
-        postgres.stop()
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
@@ -129,8 +127,7 @@ def test_a_platform_without_programs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path, {"shared_buffers": "nonsense"})
-
-    with pytest.raises(PostgresFailed, match=r"shared_buffers.*postgres\.log"):
-        postgres.start()
-    assert postgres.poll() is not None
+    with embedded(tmp_path / "pg", {"shared_buffers": "nonsense"}) as postgres:
+        with pytest.raises(PostgresFailed, match=r"shared_buffers.*postgres\.log"):
+            postgres.start()
+        assert postgres.poll() is not None

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.standalone.postgres import EmbeddedPostgres
 
 PROJECT = Path(__file__).parents[2]
+
+
+@contextmanager
+def embedded(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[EmbeddedPostgres]:
+    """Not started yet. At the end it is stopped and removed: pytest keeps what tests leave, 40 MB each."""
+    postgres = EmbeddedPostgres(folder, settings)
+    try:
+        yield postgres
+    finally:
+        postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ask(postgres: EmbeddedPostgres, statement: str) -> str:

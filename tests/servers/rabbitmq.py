@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
@@ -102,6 +102,17 @@ def _described(kind: str, url: str) -> str:
     if parts.scheme == "amqp" and parts.hostname:
         version = server_version(parts.port or 5672, parts.hostname)
     return f"{kind}, version {version or 'unknown'}"
+
+
+@asynccontextmanager
+async def empty_vhost(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
+    """The URL of a virtual host in which nothing is declared; where we may make none, of the one we were given."""
+    if rabbitmq.vhosts:
+        yield on_vhost(rabbitmq.url, rabbitmq.vhosts.take())
+        return
+    await delete_topology(rabbitmq.url)  # an interrupted run may have left its own
+    yield rabbitmq.url
+    await delete_topology(rabbitmq.url)
 
 
 async def delete_topology(url: str) -> None:

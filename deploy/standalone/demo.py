@@ -1,0 +1,43 @@
+"""`make demo`: a throw-away stack, walked through as a client does; the exit status says whether every step went well."""
+
+from __future__ import annotations
+
+import sys
+
+from deploy.standalone.otp_inbox import OtpInbox
+from deploy.standalone.throwaway import StackFailed, throwaway_stack
+from deploy.standalone.transcript import Transcript, on_terminal
+from deploy.standalone.walk import StepFailed, walk
+
+INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+
+
+def main() -> int:
+    transcript = on_terminal(sys.stdout)
+    try:
+        with throwaway_stack(demo_accounts=False, say=transcript.say) as stack:
+            status = show(stack.base_url, OtpInbox(stack.otp_file), transcript)
+            if status:
+                transcript.say(transcript.hide(stack.tail()))
+    except StackFailed as failure:
+        transcript.failed(str(failure))
+        return 1
+    except KeyboardInterrupt:
+        transcript.failed("Interrupted.")
+        return INTERRUPTED
+    return status
+
+
+def show(base_url: str, inbox: OtpInbox, transcript: Transcript) -> int:
+    """Walk through the stack at `base_url`; the exit status."""
+    try:
+        walk(base_url, inbox, transcript)
+    except StepFailed as failure:
+        transcript.failed(str(failure))
+        return 1
+    transcript.passed("Every step went as it should.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""A throw-away stack: `services up` on a free port in a temporary folder, both gone at the end however it comes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import httpx
+
+from deploy.standalone.postgres_orphans import kill_servers
+
+PROJECT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 90.0  # 3 s on a quiet machine
+STOP_SECONDS = 30.0
+STEP = 0.05
+TAIL_LINES = 15
+
+
+class StackFailed(Exception):
+    """It did not become ready; the text says what was waited for, and ends with what the stack said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    base_url: str
+    otp_file: Path
+    folder: Path
+
+    def tail(self) -> str:
+        return _tail(self.folder)
+
+
+@contextmanager
+def throwaway_stack(
+    *, demo_accounts: bool, say: Callable[[str], None], settings: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """A stack that is ready; `settings` are environment variables of its services. Raises `StackFailed`."""
+    with _signals_end_us(), _folder() as folder:
+        say(f"Starting a throw-away stack in {folder} ...")
+        began = time.monotonic()
+        process = _launch(folder, demo_accounts=demo_accounts, settings=settings or {})
+        try:
+            base_url = _wait_until_ready(process, folder, say)
+            say(f"Ready at {base_url} after {time.monotonic() - began:.1f} s.")
+            yield Stack(base_url, folder / "state" / "otp-logs.txt", folder)
+        finally:
+            _stop(process, folder)
+            say("The stack is stopped, its folder removed.")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Its name is short: the path of a Unix socket may have 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="l2fa-"))
+    folder.chmod(0o711)  # where root has to run PostgreSQL as another user, that user passes through here
+    try:
+        yield folder
+    finally:
+        with _undisturbed():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _launch(folder: Path, *, demo_accounts: bool, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # Port 0 and not one found free beforehand: somebody else could take that one meanwhile.
+    options = ["--port", "0", "--state-dir", str(folder / "state"), "--demo" if demo_accounts else "--no-demo"]
+    with (folder / "output").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "services", "up", *options],
+            cwd=PROJECT,
+            env=os.environ | dict(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us: a second signal would end the stack without its clean-up
+        )
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], folder: Path, say: Callable[[str], None]) -> str:
+    deadline = time.monotonic() + READY_SECONDS
+    last_said = ""
+    with httpx.Client(timeout=2, trust_env=False) as client:
+        while True:
+            base_url, awaited = _look(client, folder)
+            if base_url and not awaited:
+                return base_url
+            if process.poll() is not None:
+                raise StackFailed(f"The stack ended by itself with status {process.returncode}.\n{_tail(folder)}")
+            if time.monotonic() > deadline:
+                raise StackFailed(f"Not within {READY_SECONDS:.0f} s: {awaited}.\n{_tail(folder)}")
+            if awaited != last_said:
+                say(f"Waiting for: {awaited}")
+                last_said = awaited
+            time.sleep(STEP)
+
+
+def _look(client: httpx.Client, folder: Path) -> tuple[str, str]:
+    """The address, when it is known, and what is still to wait for."""
+    said = (folder / "output").read_text(errors="replace")
+    address = re.search(r"(http://\S+)/api/v1\b", said)
+    readiness = re.search(r"http://\S+/readyz\b", said)
+    if not address or not readiness:
+        return "", "PostgreSQL, the schemas and the services"
+    try:
+        answer = client.get(readiness[0])
+        if answer.status_code != httpx.codes.OK:
+            missing = [name for name, holds in answer.json()["checks"].items() if not holds]
+            return address[1], f"readiness of {', '.join(missing)}"
+        # The management port opens first.
+        client.get(f"{address[1]}/.well-known/jwks.json").raise_for_status()
+    except (httpx.HTTPError, ValueError, KeyError):
+        return address[1], "its first answers"
+    return address[1], ""
+
+
+def _tail(folder: Path) -> str:
+    lines: list[str] = []
+    for title, path in (("output", folder / "output"), ("log", folder / "state" / "login2fa.log")):
+        if path.exists() and (said := path.read_text(errors="replace").splitlines()[-TAIL_LINES:]):
+            lines += [f"The last lines of the stack's {title}:", *(f"  {line}" for line in said)]
+    return "\n".join(lines)
+
+
+def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
+    with _undisturbed():
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        # None is left after a clean end; after any other its folder must not vanish under it.
+        kill_servers(folder / "state" / "postgres" / "data")
+
+
+@contextmanager
+def _signals_end_us() -> Iterator[None]:
+    """SIGTERM and a closed terminal unwind like Ctrl-C does: by default they would leave the stack running."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second, impatient Ctrl-C must not leave half of it behind; what runs in here is bounded."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

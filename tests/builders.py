@@ -1,0 +1,110 @@
+"""Test data: valid unless a test asks for something else, and unlike any other of the same run."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+from argon2 import PasswordHasher
+from sqlalchemy import Row
+
+from services.users import accounts
+from services.users.accounts import NewAccount
+from services.users.callers import Users
+from shared.broker.bus import Delivery, Message
+from shared.events import AccountChanged, Event, OtpRequested
+from shared.sealing import Sealer
+
+PASSWORD = "correct horse battery"
+OTHER_PASSWORD = "staple horse correct"
+
+_numbers = itertools.count(1)
+
+
+@cache
+def password_hash(password: str = PASSWORD) -> str:
+    """Made once a run: a hash costs what all other parts of a test cost together."""
+    return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password)
+
+
+def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) -> AccountChanged:
+    """An account's state as the users service tells it; without fields, of a new active account without 2FA."""
+    number = next(_numbers)
+    event_id = uuid4()
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "account_id": UUID(int=0x7000_8000_0000_0000_0000 + (number << 80)),
+        "version": 1,
+        "deleted": False,
+        "username": f"person{number}",
+        "email": f"person{number}@example.org",
+        "name": "Dave",
+        "sealed_password_hash": sealer.seal(password_hash(password), f"{event_id}:password_hash"),
+        "is_active": True,
+    }
+    return AccountChanged(**values | fields)
+
+
+def tombstone(account: UUID, version: int) -> AccountChanged:
+    return AccountChanged(account_id=account, version=version, deleted=True)
+
+
+def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, **fields: Any) -> OtpRequested:
+    event_id = fields.get("event_id", uuid4())
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "challenge_id": uuid4(),
+        "account_id": uuid4(),
+        "email": "ann@example.org",
+        "name": "Ann",
+        "sealed_code": sealer.seal(code, f"{event_id}:code"),
+        "requested_at": now,
+        "expires_at": now + timedelta(seconds=lives),
+    }
+    return OtpRequested(**values | fields)
+
+
+def message(event: Event, *, body: bytes | None = None) -> Message:
+    return Message(
+        routing_key=event.type,
+        body=event.to_body().encode() if body is None else body,
+        event_id=str(event.event_id),
+        correlation_id="request-1",
+    )
+
+
+def delivery(event: Event, *, attempt: int = 1, body: bytes | None = None) -> Delivery:
+    sent = message(event, body=body)
+    return Delivery(
+        routing_key=sent.routing_key,
+        body=sent.body,
+        event_id=sent.event_id,
+        correlation_id=sent.correlation_id,
+        attempt=attempt,
+    )
+
+
+def registration(**fields: Any) -> dict[str, Any]:
+    """The body of a valid `POST /users/registration`."""
+    number = next(_numbers)
+    values = {
+        "email": f"person{number}@example.org",
+        "username": f"person{number}",
+        "name": "Dave",
+        "lastname": "Gahan",
+        "password": PASSWORD,
+        "is_2fa": False,
+    }
+    return values | fields
+
+
+async def registered(users: Users, **fields: Any) -> Row[Any]:
+    """An account in the users service's own table, with its event, as a registration leaves it."""
+    values = registration(**fields)
+    new = NewAccount(password_hash=password_hash(values.pop("password")), **values)
+    async with users.database.transaction() as connection:
+        return await accounts.create(connection, users.sealer, new)

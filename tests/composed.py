@@ -1,0 +1,221 @@
+"""The services, composed for a test by the functions that production uses, on throw-away keys and one bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.auth import app as auth
+from services.auth.keys import KeyRing, generate
+from services.auth.routes import Auth
+from services.auth.settings import AuthSettings
+from services.auth.tokens import SessionFacts, Tokens
+from services.users import app as users
+from services.users.callers import Users
+from services.users.settings import UsersSettings
+from shared.broker.bus import Bus
+from shared.broker.memory import MemoryBus
+from shared.process import listen, serving
+from shared.sealing import Sealer
+from tests.builders import PASSWORD
+from tests.servers.databases import Databases
+
+AUTH = "/api/v1/auth"
+USERS = "/api/v1/users"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Made for one test run."""
+
+    folder: Path
+    otp_sealing: str
+    account_sealing: str
+    pepper: str
+
+    @property
+    def otp_sealer(self) -> Sealer:
+        return Sealer([self.otp_sealing])
+
+    @property
+    def account_sealer(self) -> Sealer:
+        return Sealer([self.account_sealing])
+
+
+def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSettings:
+    values = {
+        "rabbitmq_url": "amqp://not-used",
+        "auth_database_url": databases.auth_url,
+        "jwt_keys_dir": keys.folder,
+        "otp_sealing_keys": keys.otp_sealing,
+        "account_sealing_keys": keys.account_sealing,
+        "otp_peppers": keys.pepper,
+        "login_failure_deadline": 0.05,
+        "shutdown_grace": 1.0,
+    }
+    return AuthSettings(**values | overrides)
+
+
+def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides: Any) -> UsersSettings:
+    values = {
+        "rabbitmq_url": "amqp://not-used",
+        "users_database_url": databases.users_url,
+        "account_sealing_keys": keys.account_sealing,
+        "auth_jwks_url": jwks_url,
+        "shutdown_grace": 1.0,
+    }
+    return UsersSettings(**values | overrides)
+
+
+def client(app: FastAPI, address: str = "127.0.0.1") -> httpx.AsyncClient:
+    """A client of `app` that comes from `address`; an unexpected error is an answer, as it is in production."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 40000))
+    return httpx.AsyncClient(transport=transport, base_url="http://login2fa.test")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthApp:
+    app: FastAPI
+    http: httpx.AsyncClient
+
+    @property
+    def parts(self) -> Auth:
+        parts: Auth = self.app.state.auth
+        return parts
+
+    async def log_in(self, username: str, password: str = PASSWORD) -> httpx.Response:
+        return await self.http.post(f"{AUTH}/token", data={"username": username, "password": password})
+
+    async def verify_otp(self, temporary: str, code: str) -> httpx.Response:
+        return await self.http.post(f"{AUTH}/verify-otp", headers=bearer(temporary), json={"otp": code})
+
+    async def resend_otp(self, temporary: str) -> httpx.Response:
+        return await self.http.post(f"{AUTH}/resend-otp", headers=bearer(temporary))
+
+    async def refresh(self, refresh_token: str) -> httpx.Response:
+        return await self.http.post(f"{AUTH}/refresh-token", json={"refresh_token": refresh_token})
+
+    async def verify_token(self, access: str) -> int:
+        return (await self.http.post(f"{AUTH}/verify-token", headers=bearer(access))).status_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsersApp:
+    app: FastAPI
+    http: httpx.AsyncClient
+    tokens: Tokens
+
+    @property
+    def parts(self) -> Users:
+        parts: Users = self.app.state.users
+        return parts
+
+    def as_(self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None) -> dict[str, str]:
+        """Headers of somebody who logged in so many seconds ago; the access token is as auth makes it."""
+        now = datetime.now(UTC)
+        facts = SessionFacts(
+            id=session or uuid4(),
+            account=account,
+            epoch=epoch,
+            auth_time=now - timedelta(seconds=login_age),
+            amr=["pwd"],
+            now=now,
+        )
+        return bearer(self.tokens.access(facts))
+
+
+@asynccontextmanager
+async def running_auth(settings: AuthSettings, bus: Bus) -> AsyncIterator[AuthApp]:
+    async with auth.running(settings, bus) as service:
+        assert isinstance(service.app, FastAPI)
+        async with client(service.app) as http:
+            yield AuthApp(app=service.app, http=http)
+
+
+@asynccontextmanager
+async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncIterator[UsersApp]:
+    tokens = Tokens(
+        AuthSettings(
+            rabbitmq_url="amqp://not-used",
+            auth_database_url="not-used",
+            jwt_keys_dir=keys.folder,
+            otp_sealing_keys=keys.otp_sealing,
+            account_sealing_keys=keys.account_sealing,
+            otp_peppers=keys.pepper,
+        ),
+        KeyRing(keys.folder),
+    )
+    async with users.running(settings, bus) as service:
+        assert isinstance(service.app, FastAPI)
+        async with client(service.app) as http:
+            yield UsersApp(app=service.app, http=http, tokens=tokens)
+
+
+@asynccontextmanager
+async def serving_jwks(folder: Path) -> AsyncIterator[str]:
+    """The public keys at a real address, for as long as the block lasts."""
+
+    async def jwks(_request: Request) -> Response:
+        return Response(KeyRing(folder).document()[0], media_type="application/jwk-set+json")
+
+    bound = listen("127.0.0.1", 0, hint="")
+    async with serving(Starlette(routes=[Route("/jwks.json", jwks)]), bound, grace=1):
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/jwks.json"
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys") / "jwt"
+    generate(folder)
+    return Keys(
+        folder=folder,
+        otp_sealing=Fernet.generate_key().decode(),
+        account_sealing=Fernet.generate_key().decode(),
+        pepper="a pepper of the tests",
+    )
+
+
+@pytest.fixture(scope="session")
+async def jwks_url(keys: Keys) -> AsyncIterator[str]:
+    async with serving_jwks(keys.folder) as url:
+        yield url
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[MemoryBus]:
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+NewAuth = Callable[..., Any]
+
+
+@pytest.fixture
+async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
+    async with running_auth(auth_settings(databases, keys), bus) as app:
+        yield app
+
+
+@pytest.fixture
+async def users_app(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> AsyncIterator[UsersApp]:
+    async with running_users(users_settings(databases, keys, jwks_url), keys, bus) as app:
+        yield app

@@ -1,0 +1,59 @@
+"""Every test here runs against both ways to deploy: three processes over RabbitMQ, and what `make up` starts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers.databases import copied
+from tests.servers.mail import MailSink
+from tests.servers.postgres import Postgres
+from tests.servers.rabbitmq import RabbitMQ, empty_vhost
+from tests.stacks.processes import processes
+from tests.stacks.stack import Stack
+from tests.stacks.standalone import standalone
+
+Deployment = AbstractAsyncContextManager[Stack]
+
+
+@pytest.fixture(scope="session", params=["processes", "standalone"])
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    if request.param == "standalone":
+        return _standalone()
+    postgres, template, rabbitmq = map(request.getfixturevalue, ("postgres", "database_template", "rabbitmq"))
+    return _processes(postgres, template, rabbitmq, tmp_path_factory.mktemp("processes"))
+
+
+@asynccontextmanager
+async def _processes(postgres: Postgres, template: str, rabbitmq: RabbitMQ, folder: Path) -> AsyncIterator[Stack]:
+    async with (
+        copied(postgres, template) as databases,
+        empty_vhost(rabbitmq) as amqp_url,
+        MailSink() as mail,
+        processes(databases, amqp_url, mail, folder) as stack,
+    ):
+        yield stack
+
+
+@asynccontextmanager
+async def _standalone() -> AsyncIterator[Stack]:
+    async with standalone() as stack:
+        await stack.start()
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def running_stack(deployment: Deployment) -> AsyncIterator[Stack]:
+    async with deployment as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(running_stack: Stack) -> Iterator[Stack]:
+    """The product, running. A failing test shows what it has logged meanwhile."""
+    sizes = running_stack.log_sizes()
+    yield running_stack
+    print(running_stack.logged(sizes))

@@ -1,0 +1,40 @@
+"""Auth alone: the events of the users service come from the test, and codes are read from the bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.broker.bus import Done
+from shared.broker.memory import MemoryBus
+from shared.broker.topology import OTP_DELIVERY
+from shared.events import AccountChanged
+from tests.auth_steps import Accounts, Steps
+from tests.composed import AuthApp, Keys, auth_app, bus, keys
+from tests.database_clock import DatabaseClock
+from tests.inbox import Inbox
+from tests.servers.databases import Databases, connected
+
+__all__ = ("auth_app", "bus", "keys")
+
+
+@pytest.fixture
+async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
+    inbox = Inbox(keys.otp_sealer)
+    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
+    return inbox
+
+
+@pytest.fixture
+def accounts(bus: MemoryBus, keys: Keys) -> Accounts:
+    return Accounts(bus, keys.account_sealer)
+
+
+@pytest.fixture
+async def sql(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
+    """What the tables of auth hold."""
+    async with connected(databases.auth_url) as connection:
+        yield connection

@@ -1,0 +1,49 @@
+"""What the AMQP library does that its documentation does not say. We guard against each; a failure here says
+that it has been mended upstream, and that a guard may go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import aio_pika
+import aiormq
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from tests.servers.tcp_proxy import TcpProxy
+
+
+async def test_an_unroutable_publish_is_no_error_by_default(operator: AbstractChannel) -> None:
+    result = await operator.default_exchange.publish(aio_pika.Message(b"{}"), "no such queue", mandatory=True)
+    assert isinstance(result, aiormq.abc.DeliveredMessage)  # guard: on_return_raises, in amqp_link
+
+
+async def test_two_publishes_with_one_message_id_swap_their_results(amqp_url: str) -> None:
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel(on_return_raises=True)
+        queue = await channel.declare_queue("there", durable=True)
+        results = await asyncio.gather(
+            *(
+                channel.default_exchange.publish(aio_pika.Message(b"{}", message_id="same"), name)
+                for name in ("not there", queue.name)
+            ),
+            return_exceptions=True,
+        )
+        await channel.queue_delete(queue.name)
+    confirmed = [not isinstance(result, Exception) for result in results]
+    assert confirmed == [True, False]  # guard: a fresh message id, in amqp_messages
+
+
+async def test_a_stuck_connection_cancels_whoever_publishes(proxy: TcpProxy, proxied_url: str) -> None:
+    connection = await aio_pika.connect(proxied_url, heartbeat=1)
+    channel = await connection.channel()
+    proxy.stall()
+
+    with pytest.raises(asyncio.CancelledError):
+        await channel.default_exchange.publish(aio_pika.Message(b"{}"), "any")
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0  # nobody asked for it; guard: amqp_calls
+    await connection.close()

@@ -1,0 +1,108 @@
+"""The real topology on one machine: auth, users and notifier as three processes, RabbitMQ between them, mail by SMTP."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from cryptography.fernet import Fernet
+
+from services.auth import keys
+from tests.servers.databases import Databases
+from tests.servers.mail import MailSink
+from tests.servers.ports import free_ports
+from tests.stacks.by_path import ByPath
+from tests.stacks.inboxes import MailInbox
+from tests.stacks.program import Program
+from tests.stacks.stack import Person, Stack
+
+ANSWER_SECONDS = 30.0
+
+
+class Processes(Stack):
+    """`auth`, `users` and `notifier` can each be killed, started again and waited for."""
+
+    name = "processes"
+    inbox: MailInbox
+
+    def __init__(self, databases: Databases, broker: dict[str, str], mail: MailSink, folder: Path) -> None:
+        super().__init__()
+        auth_port, users_port, *management_ports = free_ports(5)
+        self.auth_database_url, self.users_database_url = databases.auth_url, databases.users_url
+        self.inbox = MailInbox(mail)
+        self.admin = Person(email="admin@example.org", username="admin@example.org", is_2fa=True)
+        self.issuer = f"http://127.0.0.1:{auth_port}"
+        origins = {"/api/v1/users": f"http://127.0.0.1:{users_port}", "/": self.issuer}
+        self.http = httpx.AsyncClient(base_url="http://stack", transport=ByPath(origins), timeout=ANSWER_SECONDS)
+        self._management = dict(zip(("auth", "users", "notifier"), management_ports, strict=True))
+        self._ports = {"auth": auth_port, "users": users_port, "notifier": 0}
+        self._broker = broker
+        self._folder = folder
+        keys.generate(folder / "keys")
+        otp_key, account_key = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+        self.auth = self._program(
+            "auth",
+            AUTH_DATABASE_URL=self.auth_database_url,
+            JWT_KEYS_DIR=str(folder / "keys"),
+            OTP_SEALING_KEYS=otp_key,
+            ACCOUNT_SEALING_KEYS=account_key,
+            OTP_PEPPERS=secrets.token_urlsafe(32),
+        )
+        self.users = self._program(
+            "users",
+            USERS_DATABASE_URL=self.users_database_url,
+            ACCOUNT_SEALING_KEYS=account_key,
+            AUTH_JWKS_URL=f"{self.issuer}/.well-known/jwks.json",
+        )
+        self.notifier = self._program(
+            "notifier", OTP_SEALING_KEYS=otp_key, SMTP_PORT=str(mail.port), SMTP_SECURITY="none"
+        )
+
+    def _program(self, service: str, **settings: str) -> Program:
+        common = {
+            "PORT": str(self._ports[service]),
+            "MANAGEMENT_PORT": str(self._management[service]),
+            "RABBITMQ_URL": self._broker.get(service, self._broker[""]),
+            "ISSUER": self.issuer,
+            "SHUTDOWN_GRACE": "4",
+        }
+        return Program(service, service, settings=common | settings, folder=self._folder)
+
+    @property
+    def programs(self) -> list[Program]:
+        return [self.auth, self.users, self.notifier]
+
+    async def until_ready(self, *programs: Program) -> None:
+        for program in programs or self.programs:
+            await program.until_ready(f"http://127.0.0.1:{self._management[program.name]}")
+
+    async def create_admin(self) -> None:
+        """As an operator does it, on the command line."""
+        settings = self.users.settings | {"PASSWORD": self.admin.password}
+        command = ("users", "create-admin", "--email", self.admin.email)
+        program = Program("create-admin", *command, settings=settings, folder=self._folder)
+        program.start()
+        try:
+            assert await program.ended() == 0, program.output()
+        finally:
+            program.kill()
+
+
+@asynccontextmanager
+async def processes(
+    databases: Databases, amqp_url: str, mail: MailSink, folder: Path, **broker_of: str
+) -> AsyncIterator[Processes]:
+    """`broker_of` names another AMQP URL for a service: `auth=...` leads it through a proxy."""
+    stack = Processes(databases, {"": amqp_url, **broker_of}, mail, folder)
+    try:
+        for program in stack.programs:
+            program.start()
+        await asyncio.gather(stack.create_admin(), stack.until_ready())
+        yield stack
+    finally:
+        await stack.kill()
+        await stack.http.aclose()

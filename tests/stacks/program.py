@@ -1,0 +1,115 @@
+"""A program of ours as a real process: started, watched until it is ready, ended in order or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from tests.polling import eventually
+from tests.servers.leash import Leash, kill_group
+
+PROJECT = Path(__file__).parents[2]
+READY_SECONDS = 90.0  # 2 s on a quiet machine
+END_SECONDS = 30.0
+
+# A program gets its settings from its environment: somebody's own must not reach it.
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+
+
+class Program:
+    """`python -m services <arguments>` with `settings` as its environment, writing into `folder`/`name`.log."""
+
+    def __init__(self, name: str, *arguments: str, settings: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.settings = dict(settings)
+        self.log = folder / f"{name}.log"
+        self._command = [sys.executable, "-m", "services", *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
+
+    def start(self) -> None:
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=PROJECT,
+                env=inherited | self.settings,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for pytest, which then ends it
+            )
+        # TERM: the standalone one has to take its Postgres along.
+        self._leash = Leash(self._process.pid, signal_name="TERM")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
+    async def until_ready(self, management_url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def ready() -> bool:
+                if self.exit_code is not None:
+                    raise RuntimeError(f"{self.name} has ended with {self.exit_code}:\n{self.output()}")
+                try:
+                    answer = await client.get(f"{management_url}/readyz")
+                except httpx.HTTPError as error:
+                    raise AssertionError(f"{self.name} does not answer ({error!r}):\n{self.output()}") from error
+                assert answer.status_code == 200, f"{self.name}: {answer.text}\n{self.output()}"
+                return True
+
+            await eventually(ready, READY_SECONDS)
+
+    def kill(self) -> None:
+        """Kill -9, and return when it is gone."""
+        if self._process is None:
+            return
+        self._release()
+        kill_group(self._process)
+
+    async def terminate(self) -> int:
+        """SIGTERM; the exit code once it has ended by itself."""
+        assert self._process is not None, f"{self.name} was never started"
+        self._release()
+        self._process.terminate()
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """The exit code, once it has one."""
+        process = self._process
+        assert process is not None, f"{self.name} was never started"
+        try:
+            return await asyncio.to_thread(process.wait, END_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise AssertionError(f"{self.name} did not end:\n{self.output()}") from error
+
+    def _release(self) -> None:
+        if self._leash is not None:
+            self._leash.release()
+            self._leash = None
+
+    def output(self, since: int = 0) -> str:
+        """What it has written from the byte `since` on; the end of it, if it is much."""
+        return tail(self.log, since)
+
+
+def tail(log: Path, since: int = 0, length: int = 8000) -> str:
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(since, log.stat().st_size - length))
+        return file.read().decode(errors="replace")
