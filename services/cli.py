@@ -212,7 +212,7 @@ def _users_parts() -> Any:
 @dead_letters_app.command("list")
 def list_dead_letters(url: Url, queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""
-    from shared.broker import dead_letters
+    from shared.broker.amqp import dead_letters
 
     async def show() -> None:
         letters = await dead_letters.list(url, queue)
@@ -229,7 +229,7 @@ def list_dead_letters(url: Url, queue: Queue = None) -> None:
 @dead_letters_app.command()
 def replay(url: Url, queue: Queue = None, event_id: EventId = None) -> None:
     """Put letters back into their work queue."""
-    from shared.broker import dead_letters
+    from shared.broker.amqp import dead_letters
 
     async def put_back() -> None:
         typer.echo(f"{await dead_letters.replay(url, queue, event_id=event_id)} replayed")
@@ -245,7 +245,7 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
     """Remove letters for good."""
-    from shared.broker import dead_letters
+    from shared.broker.amqp import dead_letters
 
     if not yes:
         typer.confirm("Remove these dead letters for good?", abort=True)

@@ -130,5 +130,7 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
 
 def _field(location: tuple[Any, ...]) -> str:
     """`body.email` as `email`: a person looks for the field, not for our plumbing."""
+    if [type(part) for part in location[1:]] == [int]:  # where the JSON breaks off: no field has that name
+        location = location[:1]
     parts = [str(part) for part in location[1:]] or [str(location[0])]
     return ".".join(parts)[:100]

@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Row, Table, delete, func, select
 
+from shared.backoff import pauses
 from shared.broker.bus import Bus, BusError, BusUnavailable, Message
 from shared.database import Database
 
@@ -37,8 +37,6 @@ class Pace:
     batch: int = 100
     poll: float = 1.0
     publish_timeout: float = 10.0
-    backoff_first: float = 0.2
-    backoff_last: float = 5.0
     considered_stuck: float = 30.0
 
 
@@ -73,7 +71,7 @@ class Relay:
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        failures = 0
+        backoff = pauses()
         while True:
             last_round = self._stopping.is_set()
             self._database.committed.clear()
@@ -82,10 +80,11 @@ class Relay:
             full = sent == self._pace.batch
             if last_round and not full:
                 return
-            failures = 0 if sent is not None else failures + 1
-            if failures:
-                await self._pause(self._backoff(failures), self._stopping)
-            elif not full:
+            if sent is None:
+                await self._pause(next(backoff), self._stopping)
+                continue
+            backoff = pauses()
+            if not full:
                 await self._pause(self._pace.poll, self._stopping, self._database.committed)
 
     async def _try_round(self) -> int | None:
@@ -130,10 +129,6 @@ class Relay:
         errors = [_failure(task) for task in sending]
         confirmed = [row_id for row_id, error in zip(sending.values(), errors, strict=True) if error is None]
         return confirmed, [error for error in errors if error is not None]
-
-    def _backoff(self, failures: int) -> float:
-        ceiling: float = min(self._pace.backoff_last, self._pace.backoff_first * 2 ** min(failures - 1, 16))
-        return ceiling * random.uniform(0.5, 1)  # noqa: S311 - jitter, so that replicas do not return in step
 
     @staticmethod
     async def _pause(seconds: float, *until: asyncio.Event) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,13 +17,10 @@ from shared.correlation import accept, correlation_id
 
 log = structlog.get_logger()
 
+# Digits of a Content-Length that can still be meant.
+_LONGEST_LENGTH = 18
+
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
-
-
-class BodyTooLarge(problems.Problem):
-    status = 413
-    code = "content_too_large"
-    detail = "The request body is too large"
 
 
 def build(service: str, title: str, *, max_body: int, max_headers: int, token_endpoints: frozenset[str]) -> FastAPI:
@@ -48,7 +46,7 @@ class _Observed:
         began = time.perf_counter()
         current = accept(Headers(scope=scope).get("x-request-id"))
         token = correlation_id.set(current)
-        status = 500
+        status = None
 
         async def observed_send(message: Message) -> None:
             nonlocal status
@@ -59,17 +57,26 @@ class _Observed:
 
         try:
             await self._app(scope, receive, observed_send)
+        except Exception as error:
+            if status is not None:
+                raise
+            # Starlette would answer out of our sight: neither the answer nor the log line had the correlation id.
+            answer = await scope["app"].exception_handlers[Exception](Request(scope), error)
+            await answer(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - began
             # The template and not the path: paths are unbounded, and a query may hold what it should not.
             route = getattr(scope.get("route"), "path", "-")
-            REQUESTS.labels(self._service, scope["method"], route, status).observe(seconds)
+            REQUESTS.labels(self._service, scope["method"], route, status or 500).observe(seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
             correlation_id.reset(token)
 
 
 class _Limits:
-    """Refuses oversized headers at once and an oversized body while it is read, whatever its Content-Length says."""
+    """Refuses oversized headers at once and an oversized body while it is read, whatever its Content-Length says.
+
+    The body is read here: what is raised while FastAPI reads one becomes its 400.
+    """
 
     def __init__(self, app: ASGIApp, max_body: int, max_headers: int) -> None:
         self._app = app
@@ -81,28 +88,30 @@ class _Limits:
             await self._app(scope, receive, send)
         elif sum(len(name) + len(value) for name, value in scope["headers"]) > self._max_headers:
             await _refusal(431, "headers_too_large", "The request headers are too large")(scope, receive, send)
-        elif _declared_length(scope) > self._max_body:
-            await _refusal(413, BodyTooLarge.code, BodyTooLarge.detail)(scope, receive, send)
+        elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
+            await _refusal(413, "content_too_large", "The request body is too large")(scope, receive, send)
         else:
-            await self._app(scope, self._counted(receive), send)
 
-    def _counted(self, receive: Receive) -> Receive:
-        left = self._max_body
+            async def replay() -> Message:
+                return messages.popleft() if messages else await receive()
 
-        async def counted_receive() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise BodyTooLarge
-            return message
+            await self._app(scope, replay, send)
 
-        return counted_receive
+    def _declares_too_much(self, scope: Scope) -> bool:
+        declared = Headers(scope=scope).get("content-length", "0")
+        # By its length first: int() refuses more than 4300 digits.
+        return declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_body)
 
-
-def _declared_length(scope: Scope) -> int:
-    declared = Headers(scope=scope).get("content-length", "0")
-    return int(declared) if declared.isascii() and declared.isdigit() else 0
+    async def _read(self, receive: Receive) -> deque[Message] | None:
+        """The messages of the whole body; None as soon as it is too large."""
+        messages: deque[Message] = deque()
+        size = 0
+        while not messages or messages[-1].get("more_body", False):
+            messages.append(await receive())
+            size += len(messages[-1].get("body", b""))
+            if size > self._max_body:
+                return None
+        return messages
 
 
 def _refusal(status: int, code: str, detail: str) -> ASGIApp:

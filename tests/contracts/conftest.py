@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from shared.broker import dead_letters
-from shared.broker.amqp import AmqpBus
+from shared.broker.amqp import AmqpBus, dead_letters
 from shared.broker.bus import Bus, DeadLetter
 from shared.broker.memory import MemoryBus
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from shared.broker import amqp_topology, handling, memory, topology
+from shared.broker import handling, memory, topology
+from shared.broker.amqp import topology as amqp_topology
 from shared.broker.bus import Bus, BusUnavailable, Delivery, Done, GiveUp, Message, Outcome, Retry, Unroutable
 from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY, Subscription
 from tests.contracts.conftest import Broker, Spawn

@@ -9,7 +9,8 @@ import pytest
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, HeadersType
 
-from shared.broker import amqp_consumer, amqp_publisher
+from shared.broker.amqp import consumer as amqp_consumer
+from shared.broker.amqp import publisher as amqp_publisher
 from shared.broker.bus import (
     BusUnavailable,
     Delivery,

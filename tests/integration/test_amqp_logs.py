@@ -9,7 +9,7 @@ import pytest
 import structlog
 from aio_pika.abc import AbstractChannel
 
-from shared.broker import dead_letters
+from shared.broker.amqp import dead_letters
 from shared.broker.bus import Delivery, GiveUp, Outcome, Retry, Unroutable
 from shared.broker.topology import EXCHANGE, OTP_DELIVERY
 from tests.integration.conftest import NewBus

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from shared.broker import dead_letters
-from shared.broker.amqp_topology import DELIVERY_LIMIT
+from shared.broker.amqp import dead_letters
+from shared.broker.amqp.topology import DELIVERY_LIMIT
 from shared.broker.bus import DeadLetter, Done, GiveUp
 from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY
 from tests.integration.conftest import NewBus

@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
-from shared.broker.amqp_link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
-from shared.broker.amqp_messages import received
-from shared.broker.amqp_settle import Settler
-from shared.broker.backoff import pauses
+from shared.backoff import pauses
+from shared.broker.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
+from shared.broker.amqp.messages import received
+from shared.broker.amqp.settle import Settler
 from shared.broker.bus import BusError, Handler, TopologyMismatch
 from shared.broker.handling import outcome_of
 from shared.broker.topology import Subscription

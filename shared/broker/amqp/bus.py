@@ -1,14 +1,14 @@
-"""The bus on RabbitMQ. How it keeps its promises: `amqp_publisher`, `amqp_consumer`, `amqp_topology`."""
+"""The bus on RabbitMQ. How it keeps its promises: `publisher`, `consumer`, `topology`."""
 
 from __future__ import annotations
 
 import asyncio
 
-from shared.broker.amqp_consumer import AmqpConsumption
-from shared.broker.amqp_link import Broker
-from shared.broker.amqp_messages import outgoing
-from shared.broker.amqp_publisher import Publisher
-from shared.broker.amqp_settle import Settler
+from shared.broker.amqp.consumer import AmqpConsumption
+from shared.broker.amqp.link import Broker
+from shared.broker.amqp.messages import outgoing
+from shared.broker.amqp.publisher import Publisher
+from shared.broker.amqp.settle import Settler
 from shared.broker.bus import Handler, Message
 from shared.broker.topology import EXCHANGE, subscription
 
@@ -22,7 +22,7 @@ class AmqpBus:
         self._consumptions: list[AmqpConsumption] = []
 
     async def publish(self, message: Message) -> None:
-        """See `bus.Bus.publish`. Takes `amqp_publisher.PUBLISH_SECONDS` at most."""
+        """See `bus.Bus.publish`. Takes `publisher.PUBLISH_SECONDS` at most."""
         await self._publisher.publish(outgoing(message), exchange=EXCHANGE, routing_key=message.routing_key)
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> AmqpConsumption:

@@ -14,9 +14,9 @@ from aio_pika import Connection
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.connection import make_url
 
-from shared.broker.amqp_calls import answered
-from shared.broker.amqp_logging import hide_bodies
-from shared.broker.amqp_topology import declare
+from shared.broker.amqp.calls import answered
+from shared.broker.amqp.log_filter import hide_bodies
+from shared.broker.amqp.topology import declare
 from shared.broker.bus import BusUnavailable
 
 ANSWER_SECONDS = 5.0

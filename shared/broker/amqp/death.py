@@ -9,7 +9,7 @@ from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractIncomingMessage
 from pamqp.common import FieldTable
 
-from shared.broker.amqp_messages import (
+from shared.broker.amqp.messages import (
     ATTEMPT,
     ATTEMPTS,
     DIED_AT,

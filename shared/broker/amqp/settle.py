@@ -8,11 +8,11 @@ import structlog
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractIncomingMessage
 
-from shared.broker.amqp_calls import answered
-from shared.broker.amqp_link import ANSWER_SECONDS, Link
-from shared.broker.amqp_messages import for_dead_letters, for_retry
-from shared.broker.amqp_publisher import Publisher
-from shared.broker.backoff import pauses
+from shared.backoff import pauses
+from shared.broker.amqp.calls import answered
+from shared.broker.amqp.link import ANSWER_SECONDS, Link
+from shared.broker.amqp.messages import for_dead_letters, for_retry
+from shared.broker.amqp.publisher import Publisher
 from shared.broker.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
 from shared.broker.topology import Subscription, retry_delay
 

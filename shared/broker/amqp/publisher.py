@@ -12,8 +12,8 @@ import structlog
 from aio_pika import Message as AmqpMessage
 from aio_pika.exceptions import PublishError
 
-from shared.broker.amqp_calls import answered
-from shared.broker.amqp_link import Broker, Link
+from shared.broker.amqp.calls import answered
+from shared.broker.amqp.link import Broker, Link
 from shared.broker.bus import BusError, BusUnavailable
 
 log = structlog.get_logger()

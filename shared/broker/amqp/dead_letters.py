@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from shared.broker.amqp_calls import answered
-from shared.broker.amqp_death import described, for_replay
-from shared.broker.amqp_link import ANSWER_SECONDS, Broker, Link
-from shared.broker.amqp_messages import event_id as event_id_of
+from shared.broker.amqp.calls import answered
+from shared.broker.amqp.death import described, for_replay
+from shared.broker.amqp.link import ANSWER_SECONDS, Broker, Link
+from shared.broker.amqp.messages import event_id as event_id_of
 from shared.broker.bus import BusUnavailable, DeadLetter
 from shared.broker.topology import SUBSCRIPTIONS, Subscription, subscription
 
