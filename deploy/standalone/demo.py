@@ -1,4 +1,4 @@
-"""`make demo`: a throw-away stack, walked through as a client does; the exit status says whether every step went well."""
+"""`make demo`: a throw-away stack, walked through as a client does; exits 0 when every step went well."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # To be passed through: where root has no user namespaces, PostgreSQL below runs as `nobody`. Each file with
+        # a secret is its owner's alone.
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         self.postgres = self.folder / "postgres"
         self.keys = self.folder / "keys"
         self.otp_log = self.folder / "otp-logs.txt"

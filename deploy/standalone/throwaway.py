@@ -18,7 +18,7 @@ from types import FrameType
 
 import httpx
 
-from deploy.standalone.postgres_orphans import kill_servers
+from deploy.standalone.postgres.orphans import kill_servers
 
 PROJECT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 90.0  # 3 s on a quiet machine
@@ -62,7 +62,10 @@ def throwaway_stack(
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Its name is short: the path of a Unix socket may have 107 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="l2fa-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="l2fa-"))
+    except OSError as error:
+        raise StackFailed(f"Cannot make a temporary folder: {error.strerror}. Choose a place with TMPDIR.") from error
     folder.chmod(0o711)  # where root has to run PostgreSQL as another user, that user passes through here
     try:
         yield folder
@@ -150,12 +153,15 @@ def _signals_end_us() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # One that is ignored stays so: nohup has its reasons.
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

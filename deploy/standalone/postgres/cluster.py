@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from deploy.standalone.postgres_account import Account
-from deploy.standalone.postgres_failures import PostgresFailed, from_output
-from deploy.standalone.postgres_programs import MAJOR, environment
+from deploy.standalone.postgres.account import Account
+from deploy.standalone.postgres.failures import PostgresFailed, from_output
+from deploy.standalone.postgres.programs import MAJOR, environment
 
 INITDB_SECONDS = 180.0  # half a second on a quiet machine
 

@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.standalone.postgres_failures import PostgresFailed
+from deploy.standalone.postgres.failures import PostgresFailed
 
 
 @dataclass(frozen=True)

