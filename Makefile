@@ -77,5 +77,5 @@ $(VENV)/bin/python:
 
 node_modules/.newman:
 	@command -v npm >/dev/null || { echo "newman needs Node.js: install the package npm." >&2; exit 1; }
-	npm install --no-save --no-package-lock newman@6
+	npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error newman@6
 	@touch $@

@@ -25,6 +25,7 @@ READY_SECONDS = 90.0  # 3 s on a quiet machine
 STOP_SECONDS = 30.0
 STEP = 0.05
 TAIL_LINES = 15
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackFailed(Exception):
@@ -148,27 +149,29 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 @contextmanager
 def _signals_end_us() -> Iterator[None]:
-    """SIGTERM and a closed terminal unwind like Ctrl-C does: by default they would leave the stack running."""
+    """SIGTERM and a closed terminal unwind like Ctrl-C does; whoever repeats one out of impatience disturbs nothing."""
 
     def end(number: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SystemExit(128 + number)
 
     # One that is ignored stays so: nohup has its reasons.
-    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ours:
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) in defaults}
+    for number in before:
         signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():  # not after a signal: nothing may come between it and our end
+        signal.signal(number, handler)
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """A second, impatient Ctrl-C must not leave half of it behind; what runs in here is bounded."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    """What is begun in here is finished, Ctrl-C or not; it takes a bounded time."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield
     finally:
