@@ -9,7 +9,7 @@ from typing import TypeVar
 from shared import logs
 from shared.broker.amqp import AmqpBus
 from shared.broker.bus import Bus
-from shared.process import Running, Sockets, listen, serve_until, until_signalled
+from shared.process import Running, Sockets, listen, served, until_signalled
 from shared.settings import HttpSettings, ProcessSettings
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -30,6 +30,7 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
     try:
         async with until_signalled() as stop, compose(settings, bus) as running:
             proxies = http.trusted_proxies if http else ""
-            await serve_until(stop, running, sockets, grace=settings.shutdown_grace / 2, trusted_proxies=proxies)
+            async with served(running, sockets, grace=settings.shutdown_grace / 2, trusted_proxies=proxies):
+                await stop.wait()
     finally:
         await bus.close()

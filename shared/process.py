@@ -135,15 +135,14 @@ class Sockets:
     management: socket.socket
 
 
-async def serve_until(
-    stop: asyncio.Event, running: Running, sockets: Sockets, *, grace: float, trusted_proxies: str = ""
-) -> None:
-    """Serve until `stop` is set; then finish the requests under way, within `grace` seconds."""
+@asynccontextmanager
+async def served(running: Running, sockets: Sockets, *, grace: float, trusted_proxies: str = "") -> AsyncIterator[None]:
+    """Serve inside the block; at its end finish the requests under way, within `grace` seconds."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(serving(management(running.checks), sockets.management, grace=1))
         if running.app is not None and sockets.public is not None:
             public = serving(running.app, sockets.public, grace=grace, trusted_proxies=trusted_proxies)
             await stack.enter_async_context(public)
         log.info("serving", management_port=sockets.management.getsockname()[1])
-        await stop.wait()
+        yield
         log.info("stopping")

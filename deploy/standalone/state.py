@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class State:
     def secrets(self) -> Secrets:
         path = self.folder / "secrets.json"
         if not path.exists():
-            _write_whole(path, json.dumps(asdict(new_secrets())))
+            _create_whole(path, json.dumps(asdict(new_secrets())))
         return Secrets(**json.loads(path.read_text()))
 
     def ensure_signing_key(self) -> None:
@@ -56,12 +57,19 @@ class State:
             keys.generate(self.keys)
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """All or nothing, readable by the owner alone: a kill must not leave half a secret."""
-    partial = path.with_suffix(".partial")
+def _create_whole(path: Path, text: str) -> None:
+    """All of it or nothing, readable by the owner alone; a file that is there by now stays as it is.
+
+    A kill must not leave half a secret, nor a second process that is about to be refused replace one in use.
+    """
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(partial)
+    finally:
+        partial.unlink()

@@ -28,7 +28,7 @@ from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
 from shared import logs
 from shared.broker.memory import MemoryBus
-from shared.process import CannotListen, Running, Sockets, listen, serve_until, until_signalled
+from shared.process import CannotListen, Running, Sockets, listen, served, until_signalled
 from shared.settings import load
 
 DATABASE = "login2fa"
@@ -94,11 +94,10 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         with _logging_to(state.log):
             if demo:  # before the relay's first round: auth knows them as soon as we say that they are there
                 await _create_demo_accounts(settings.users)
-            async with _services(settings) as running:
+            sockets = Sockets(public=public, management=management)
+            async with _services(settings) as running, served(running, sockets, grace=5):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
-                sockets = Sockets(public=public, management=management)
-                serving = asyncio.create_task(serve_until(stop, running, sockets, grace=5))
-                await _watch(postgres, serving, stop)
+                await _until(stop, postgres)
 
 
 @asynccontextmanager
@@ -112,17 +111,14 @@ async def _postgres(state: State, secrets: Secrets) -> AsyncIterator[EmbeddedPos
         await asyncio.to_thread(postgres.stop)
 
 
-async def _watch(postgres: EmbeddedPostgres, serving: asyncio.Task[None], stop: asyncio.Event) -> None:
-    """Until the end of serving; raises `CannotStart` when Postgres has ended before it."""
-    died = False
-    while not serving.done():
-        await asyncio.wait([serving], timeout=1)
-        if not died and postgres.poll() is not None:
-            died = True
-            stop.set()
-    await serving
-    if died:
-        raise CannotStart(f"PostgreSQL has ended by itself; its log says why: {postgres.log}")
+async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
+    """Wait for the end; raises `CannotStart` when Postgres ends first."""
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await stop.wait()
+        if postgres.poll() is not None:
+            raise CannotStart(f"PostgreSQL has ended by itself; its log says why: {postgres.log}")
 
 
 @asynccontextmanager
