@@ -38,6 +38,10 @@ def _fail(sentence: str) -> NoReturn:
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end; what an operator can put right is told in a sentence, not in a traceback."""
+    from socket import gaierror
+
+    from sqlalchemy.exc import DBAPIError
+
     from services.auth.keys import KeysInvalid
     from shared.broker.bus import BusError
     from shared.problems import Problem
@@ -50,6 +54,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         _fail(str(error))
     except BusError as error:
         _fail(f"Broker: {error}")
+    except (DBAPIError, ConnectionError, TimeoutError, gaierror) as error:
+        _fail(f"Database: {error.orig if isinstance(error, DBAPIError) else error}")
     except Problem as problem:
         _fail(problem.detail)
 
@@ -123,7 +129,10 @@ def migrate(
     for each in services:
         variable = f"{each.upper()}_DATABASE_URL"
         file = os.environ.get(f"{variable}_FILE")
-        url = Path(file).read_text().strip() if file else os.environ.get(variable)
+        try:
+            url = Path(file).read_text().strip() if file else os.environ.get(variable)
+        except (OSError, UnicodeDecodeError):
+            _fail(f"{variable}_FILE: cannot read {file}")
         if not url:
             _fail(f"{variable} is not set")
         _run(upgrade(each, url))
@@ -137,7 +146,10 @@ def generate(folder: KeysDir) -> None:
 
     if any(folder.glob("*.pem")):
         _fail(f"{folder} holds a key already; to replace it: login2fa keys rotate")
-    typer.echo(f"written: {make(folder)}")
+    try:
+        typer.echo(f"written: {make(folder)}")
+    except OSError as error:
+        _fail(f"Cannot write to {folder}: {error.strerror}")
 
 
 @keys_app.command()

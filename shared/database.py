@@ -67,11 +67,12 @@ class Database:
         """One transaction: commits at the end of the block, rolls back when it raises."""
         wake = False
         async with self._engine.begin() as connection:
+            info = connection.info  # now: of a connection that got lost it can't be had, and the loss would be masked
             try:
                 yield connection
             finally:
                 # `info` lives as long as the pooled connection: a leftover would wake for a stranger.
-                wake = connection.info.pop(_WAKE, False)
+                wake = info.pop(_WAKE, False)
         if wake:
             self.committed.set()
 

@@ -6,15 +6,18 @@ A process refuses to start on a bad one, with a sentence that names the variable
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
+
+_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 
 
 class SettingsInvalid(Exception):
@@ -26,13 +29,9 @@ def _split(value: object) -> object:
 
 
 def _fernet_keys(keys: list[SecretStr]) -> list[SecretStr]:
-    for key in keys:
-        try:
-            Fernet(key.get_secret_value())
-        except ValueError:
-            raise ValueError(
-                "each key must be 32 bytes in URL-safe base64; make one with: login2fa keys sealing"
-            ) from None
+    # Fernet itself overlooks what follows the padding: of keys with a wrong separator it would take the first.
+    if not all(_FERNET_KEY.fullmatch(key.get_secret_value()) for key in keys):
+        raise ValueError("each key must be 32 bytes in URL-safe base64; make one with: login2fa keys sealing")
     return keys
 
 
@@ -51,6 +50,8 @@ class _SecretFiles(PydanticBaseSettingsSource):
             return Path(path).read_text().strip(), field_name, False
         except OSError as error:
             raise SettingsInvalid(f"{field_name.upper()}_FILE: cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsInvalid(f"{field_name.upper()}_FILE: {path} is no text") from None
 
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -104,5 +105,12 @@ def load(settings: type[S], **overrides: Any) -> S:
     try:
         return settings(**overrides)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" for p in error.errors(include_input=False)]
-        raise SettingsInvalid("; ".join(problems)) from None
+        problems = error.errors(include_input=False, include_url=False)
+        raise SettingsInvalid("; ".join(_sentence(problem) for problem in problems)) from None
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    variable = ".".join(map(str, problem["loc"])).upper()
+    message = problem["msg"].removeprefix("Value error, ")
+    # Without a variable: what several have to do with each other, and then the message names them.
+    return f"{variable}: {message}" if variable else message

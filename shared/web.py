@@ -20,6 +20,9 @@ log = structlog.get_logger()
 # Digits of a Content-Length that can still be meant.
 _LONGEST_LENGTH = 18
 
+# What nginx logs when nobody waits for the answer any more.
+_CLIENT_GONE = 499
+
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
 
 
@@ -65,9 +68,10 @@ class _Observed:
             await answer(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - began
+            status = status or _CLIENT_GONE
             # The template and not the path: paths are unbounded, and a query may hold what it should not.
             route = getattr(scope.get("route"), "path", "-")
-            REQUESTS.labels(self._service, scope["method"], route, status or 500).observe(seconds)
+            REQUESTS.labels(self._service, scope["method"], route, status).observe(seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
             correlation_id.reset(token)
 
@@ -90,7 +94,7 @@ class _Limits:
             await _refusal(431, "headers_too_large", "The request headers are too large")(scope, receive, send)
         elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
             await _refusal(413, "content_too_large", "The request body is too large")(scope, receive, send)
-        else:
+        elif messages[-1]["type"] != "http.disconnect":
 
             async def replay() -> Message:
                 return messages.popleft() if messages else await receive()

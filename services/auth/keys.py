@@ -14,11 +14,11 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
@@ -116,8 +116,10 @@ def retire(folder: Path, *, superseded_before: datetime) -> list[Path]:
     """Remove the keys whose successor had begun to sign before that moment; tokens signed with them end."""
     stamped = sorted((_signs_from(path), path) for path in folder.glob("*.pem"))
     retired = []
-    for (_, path), (successor, _) in pairwise(stamped):
-        if successor < superseded_before.timestamp():
+    for signs_from, path in stamped:
+        # Of one moment, and so nobody's successor, are all keys whose names tell none.
+        later = [other for other, _ in stamped if other > signs_from]
+        if later and min(later) < superseded_before.timestamp():
             path.unlink()
             retired.append(path)
     return retired
@@ -126,7 +128,7 @@ def retire(folder: Path, *, superseded_before: datetime) -> list[Path]:
 def _read(path: Path) -> SigningKey:
     try:
         private = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, UnsupportedAlgorithm) as error:
         raise KeysInvalid(f"{path} is no readable, unencrypted PEM private key ({type(error).__name__})") from None
     algorithm = _algorithm(private, path)
     kid = _thumbprint(private)

@@ -150,6 +150,8 @@ class Challenges:
 
     async def _refuse_mail_bombing(self, connection: AsyncConnection, account: UUID) -> None:
         hour = timedelta(hours=1)
+        # Held until the commit: of two codes at once, both could be the last one that the hour allows.
+        await connection.execute(select(identities.c.id).where(identities.c.id == account).with_for_update())
         query = select(
             func.coalesce(func.sum(challenges.c.resends + 1), 0).label("sent"),
             func.extract("epoch", func.min(challenges.c.created_at) + hour - func.now()).label("frees_in"),

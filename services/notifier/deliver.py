@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from email_validator import EmailNotValidError, validate_email
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.notifier.channel import Channel, CredentialsRefused, Delivery, TryLater, WillNotDeliver
@@ -68,7 +69,7 @@ class Deliver:
         return Delivery(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
-            email=event.email,
+            email=_one_address(event.email),
             name=event.name,
             code=self._sealer.open(event.sealed_code, f"{event.event_id}:code"),
             requested_at=event.requested_at,
@@ -89,6 +90,15 @@ class Deliver:
         log.error("mail server refuses our credentials: deliveries pause", reason=reason, seconds=_PAUSE)
         PAUSED.set(1)
         self._paused_until = time.monotonic() + _PAUSE
+
+
+def _one_address(given: str) -> str:
+    """Raises `MalformedEvent`: a comma or a line break would make two recipients, or two lines in a file, of one."""
+    try:
+        checked = validate_email(given, allow_smtputf8=False, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        raise MalformedEvent(f"malformed {OtpRequested.type}: email") from None
+    return checked.ascii_email or checked.normalized
 
 
 def _ended(message: bus.Delivery, word: str, outcome: Outcome, reason: str = "") -> Outcome:

@@ -5,6 +5,7 @@ Every change raises the account's version and writes its whole new state to the 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,12 +108,22 @@ async def tell_tombstones(connection: AsyncConnection) -> int:
 
 
 def valid_email(address: str) -> str:
-    """The normalised address; raises `EmailNotValid`. No look-up in the network, no quoted local part, one address."""
+    """The normalised address; raises `EmailNotValid`. No look-up in the network, no quoted local part, one address.
+
+    An international domain is kept in its ASCII form, and a local part must be ASCII: few mail servers take others
+    (RFC 6531), and who registered with one would never get a code.
+    """
     try:
-        checked = validate_email(address, check_deliverability=False, globally_deliverable=False)
+        checked = validate_email(
+            unicodedata.normalize("NFKC", address),
+            allow_smtputf8=False,
+            strict=True,  # RFC 5321 section 4.5.3.1.1: 64 octets before the @
+            check_deliverability=False,
+            globally_deliverable=False,
+        )
     except EmailNotValidError:
         raise EmailNotValid from None
-    return checked.normalized
+    return checked.ascii_email or checked.normalized
 
 
 def refuse_weak(password: str, *, own_names: Sequence[str], min_length: int) -> None:
