@@ -45,10 +45,13 @@ class Event(BaseModel):
         if message.routing_key != cls.type:
             raise MalformedEvent(f"expected {cls.type}")
         try:
-            return cls.model_validate_json(message.body)
+            event = cls.model_validate_json(message.body)
         except ValidationError as error:
             fields = {".".join(map(str, problem["loc"])) or "body" for problem in error.errors()}
             raise MalformedEvent(f"malformed {cls.type}: {', '.join(sorted(fields))}") from None
+        if "event_id" not in event.model_fields_set:  # the default is for writing
+            raise MalformedEvent(f"malformed {cls.type}: event_id")
+        return event
 
 
 class OtpRequested(Event):

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+log = structlog.get_logger()
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _RELOAD_AFTER = 5.0
@@ -75,9 +78,9 @@ class KeyRing:
         try:
             if self._listing() != self._seen:
                 self._load()
-        except (KeysInvalid, OSError):
-            # Caught in the middle of an operator's work: the keys that we have go on.
-            return
+        except (KeysInvalid, OSError) as error:
+            # Caught in the middle of an operator's work, or wrong for good: the keys that we have go on.
+            log.warning("signing keys not read again", reason=str(error))
 
     def _listing(self) -> list[tuple[str, int]]:
         return sorted((path.name, path.stat().st_mtime_ns) for path in self._folder.glob("*.pem"))

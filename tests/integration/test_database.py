@@ -1,0 +1,261 @@
+"""A Postgres that restarts, refuses, is full or read-only is "not now" and never a bug: shared.database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from deploy.standalone.postgres import EmbeddedPostgres
+from shared.database import Database, unavailable
+from tests.asking import client_of, problem, small_app
+from tests.polling import eventually
+from tests.servers.databases import Databases, connected
+from tests.servers.postgres import NOT_DURABLE
+
+CANARY = "canary-0123456789"
+Make = Callable[..., Database]
+
+
+@pytest.fixture
+async def make(databases: Databases) -> AsyncIterator[Make]:
+    """Makes pools on this test's database, as the role `auth`, and closes them."""
+    made: list[Database] = []
+
+    def make(url: str = databases.auth_url, **options: float) -> Database:
+        made.append(Database(url, **{"pool_size": 2, "pool_timeout": 2.0} | options))  # type: ignore[arg-type] # int
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+async def ask(database: Database, statement: str = "SELECT 42", **values: object) -> object:
+    async with database.transaction() as connection:
+        result = await connection.execute(text(statement), values)
+        return result.scalar() if result.returns_rows else None
+
+
+async def refusal(database: Database, statement: str = "SELECT 42") -> Exception:
+    with pytest.raises((SQLAlchemyError, OSError)) as refused:
+        await ask(database, statement)
+    return refused.value
+
+
+async def on_admin(databases: Databases, statement: str) -> None:
+    async with connected(databases.admin_url) as admin:
+        await admin.execute(statement)
+
+
+async def kill_backends(databases: Databases) -> None:
+    async with connected(databases.admin_url) as admin:
+        killed = await admin.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert killed
+
+
+# --- transactions
+
+
+async def test_a_transaction_commits_at_its_end_and_rolls_back_when_it_raises(make: Make) -> None:
+    database = make()
+    await ask(database, "CREATE TABLE kept (value int)")
+    await ask(database, "INSERT INTO kept VALUES (1)")
+
+    async def insert_and_fail() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("INSERT INTO kept VALUES (2)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await insert_and_fail()
+    assert await ask(database, "SELECT sum(value) FROM kept") == 1
+
+
+# --- a server that goes away and comes back
+
+
+async def test_after_its_connections_were_killed_the_next_transaction_works(databases: Databases, make: Make) -> None:
+    database = make()
+    await asyncio.gather(ask(database, "SELECT pg_sleep(0)"), ask(database))
+    await kill_backends(databases)
+    assert set(await asyncio.gather(ask(database), ask(database))) == {42}
+
+
+async def test_a_connection_that_is_killed_in_the_middle_of_a_transaction_is_not_now(
+    databases: Databases, make: Make
+) -> None:
+    database = make()
+
+    async def interrupted() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+            await kill_backends(databases)
+            await connection.execute(text("SELECT 1"))
+
+    with pytest.raises((SQLAlchemyError, OSError)) as lost:
+        await interrupted()
+    assert unavailable(lost.value), repr(lost.value)
+    assert await ask(database) == 42
+
+
+async def test_a_connection_that_is_killed_before_the_commit_is_not_now(databases: Databases, make: Make) -> None:
+    database = make()
+
+    async def interrupted() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+            await kill_backends(databases)
+
+    with pytest.raises((SQLAlchemyError, OSError)) as lost:
+        await interrupted()
+    assert unavailable(lost.value), repr(lost.value)
+    assert await ask(database) == 42
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server that may be stopped, unlike the one that all tests share."""
+    with TemporaryDirectory(prefix="login2fa-pg-") as folder:  # not pytest's: a socket's path has to be short
+        postgres = EmbeddedPostgres(Path(folder), NOT_DURABLE)
+        postgres.start()
+        yield postgres
+        postgres.stop()
+
+
+async def test_while_postgres_restarts_it_is_not_now_and_afterwards_the_same_pool_works(
+    own_postgres: EmbeddedPostgres, make: Make
+) -> None:
+    database = make(own_postgres.superuser_url())
+    assert await ask(database) == 42
+
+    await asyncio.to_thread(own_postgres.stop)
+    for _ in range(2):  # the pooled connection, then a new one
+        assert unavailable(await refusal(database))
+    assert not await database.reachable()
+
+    await asyncio.to_thread(own_postgres.start)
+    assert await ask(database) == 42
+    assert await database.reachable()
+
+
+# --- a server that refuses
+
+
+async def test_an_exhausted_pool_is_not_now(make: Make) -> None:
+    database = make(pool_size=1, pool_timeout=0.05)
+    async with database.transaction():
+        assert unavailable(await refusal(database))
+    assert await ask(database) == 42
+
+
+async def test_a_server_without_a_free_connection_is_not_now(databases: Databases, make: Make) -> None:
+    await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
+    assert unavailable(await refusal(make()))
+
+
+async def test_a_read_only_server_is_not_now(databases: Databases, make: Make) -> None:
+    database = make()
+    await ask(database, "CREATE TABLE kept (value int)")
+    await on_admin(databases, f"ALTER DATABASE {databases.name} SET default_transaction_read_only = on")
+    assert unavailable(await refusal(make(), "INSERT INTO kept VALUES (1)"))
+
+
+async def test_a_statement_that_takes_too_long_is_not_now(make: Make) -> None:
+    database = make(command_timeout=0.1)
+    assert unavailable(await refusal(database, "SELECT pg_sleep(30)"))
+    assert await ask(database) == 42
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT 1/0", "SELECT * FROM nowhere", "SELEKT", "SELECT * FROM users.accounts", "SELECT 'x'::int"]
+)
+async def test_a_mistake_of_ours_is_no_excuse_to_come_again(make: Make, statement: str) -> None:
+    database = make()
+    assert not unavailable(await refusal(database, statement))
+    assert await ask(database) == 42
+
+
+async def test_reachable_tells_the_truth_and_raises_what_is_no_outage(databases: Databases, make: Make) -> None:
+    assert await make().reachable()
+    await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
+    assert not await make().reachable()
+
+
+# --- what a client and a log see of it
+
+
+def app_on(database: Database) -> FastAPI:
+    app = small_app()
+
+    @app.get("/")
+    async def answer(statement: str = "SELECT 42") -> int:
+        value = await ask(database, statement)
+        assert isinstance(value, int)
+        return value
+
+    return app
+
+
+def assert_not_now(answer: httpx.Response) -> None:
+    problem(answer, 503, "temporarily_unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_each_of_these_is_answered_503_with_a_time_to_come_again(databases: Databases, make: Make) -> None:
+    exhausted = make(pool_size=1, pool_timeout=0.05)
+    async with exhausted.transaction(), client_of(app_on(exhausted)) as client:
+        assert_not_now(await client.get("/"))
+
+    slow = make(command_timeout=0.1)
+    async with client_of(app_on(slow)) as client:
+        assert_not_now(await client.get("/", params={"statement": "SELECT pg_sleep(30)"}))
+
+    await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
+    async with client_of(app_on(make())) as client:
+        assert_not_now(await client.get("/"))
+
+    await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT -1")
+    await on_admin(databases, f"ALTER DATABASE {databases.name} SET default_transaction_read_only = on")
+    async with client_of(app_on(make())) as client:
+        assert_not_now(await client.get("/", params={"statement": "CREATE TABLE kept ()"}))
+
+
+async def test_a_request_during_which_the_connection_is_killed_is_answered_503(
+    databases: Databases, make: Make
+) -> None:
+    database = make()
+    async with client_of(app_on(database)) as client:
+        waiting = asyncio.create_task(client.get("/", params={"statement": "SELECT pg_sleep(30)"}))
+        await eventually(lambda: sleeping(databases))
+        await kill_backends(databases)
+        assert_not_now(await waiting)
+        assert (await client.get("/")).json() == 42
+
+
+async def sleeping(databases: Databases) -> bool:
+    async with connected(databases.admin_url) as admin:
+        return bool(
+            await admin.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+            )
+        )
+
+
+async def test_the_text_of_an_error_does_not_hold_the_values_of_its_statement(make: Make) -> None:
+    database = make()
+    with pytest.raises(SQLAlchemyError) as refused:
+        await ask(database, "SELECT :value || 1/0", value=CANARY)
+    assert CANARY not in str(refused.value)
+    assert CANARY not in repr(refused.value)
+    assert "hide_parameters" in str(refused.value)

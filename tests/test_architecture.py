@@ -1,0 +1,281 @@
+"""Tests about the system: what must stay true of it whoever changes it.
+
+Import directions are checked by import-linter (pyproject.toml), types by mypy.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from cryptography.fernet import Fernet
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+
+from deploy.standalone.front import Front
+from services.auth import app as auth
+from services.auth.keys import generate
+from services.auth.routes import challenge_of, living_session
+from services.notifier import app as notifier
+from services.notifier.channel import Delivery
+from services.notifier.otp_email import OtpEmail
+from services.notifier.settings import NotifierSettings
+from services.users import app as users
+from services.users.callers import caller
+from shared import events
+from shared.broker.bus import Bus, Handler
+from shared.broker.memory import MemoryBus
+from shared.broker.memory_consumer import MemoryConsumption
+from shared.broker.topology import SUBSCRIPTIONS
+from shared.events import Event
+from shared.process import Running
+from tests.asking import client_of
+from tests.composed import Keys, auth_settings, users_settings
+from tests.recording import Recorder, otp_message
+from tests.servers.databases import Databases
+
+PROJECT = Path(__file__).parents[1]
+SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
+
+# What a stranger may ask for: to log in, to swap a refresh token, to register, and the public keys.
+PUBLIC = {
+    ("POST", "/api/v1/auth/token"),
+    ("POST", "/api/v1/auth/refresh-token"),
+    ("POST", "/api/v1/users/registration"),
+    ("GET", "/.well-known/jwks.json"),
+}
+# What reads a token, and refuses the request without a good one.
+GUARDS = {living_session, challenge_of, caller}
+
+SUBSCRIBERS = {
+    "auth.otp_requested.v1": {"notifier.otp"},
+    "users.account_changed.v1": {"auth.accounts"},
+}
+CONSUMERS = {"auth": {"auth.accounts"}, "users": set(), "notifier": {"notifier.otp"}}
+
+NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    folder = tmp_path_factory.mktemp("keys")
+    generate(folder)
+    sealing = Fernet.generate_key().decode()
+    return Keys(folder=folder, otp_sealing=sealing, account_sealing=sealing, pepper="0123456789abcdef" * 2)
+
+
+@pytest.fixture(scope="module")
+def apps(keys: Keys) -> dict[str, FastAPI]:
+    return {
+        "auth": auth.build(auth_settings(NOWHERE, keys)),
+        "users": users.build(users_settings(NOWHERE, keys, "http://127.0.0.1:1/")),
+    }
+
+
+def routes(app: FastAPI) -> Iterator[tuple[str, str, Dependant]]:
+    for route in iter_route_contexts(app.routes):
+        for method in sorted(route.methods or ()):
+            yield method, str(route.path), route.dependant
+
+
+def depends_on(dependant: Dependant) -> set[object]:
+    return {dependant.call, *(call for inner in dependant.dependencies for call in depends_on(inner))}
+
+
+# --- routes
+
+
+def test_every_route_is_guarded_by_a_token_or_named_public(apps: dict[str, FastAPI]) -> None:
+    seen = {(method, path): depends_on(needs) for app in apps.values() for method, path, needs in routes(app)}
+    assert len(seen) >= 13
+    assert {route for route, needs in seen.items() if not needs & GUARDS} == PUBLIC
+
+
+async def test_every_guarded_route_answers_401_without_a_token(apps: dict[str, FastAPI]) -> None:
+    for app in apps.values():
+        app.state.auth = app.state.users = SimpleNamespace()
+        async with client_of(app) as client:
+            for method, path, _ in routes(app):
+                if (method, path) not in PUBLIC:
+                    answer = await client.request(method, path)
+                    assert (answer.status_code, answer.json()["detail"]) == (401, "Token not valid"), path
+
+
+def test_every_route_lies_below_one_of_the_two_public_prefixes(apps: dict[str, FastAPI]) -> None:
+    for service, app in apps.items():
+        for _, path, _ in routes(app):
+            assert path.startswith((f"/api/v1/{service}/", "/.well-known/")), path
+
+
+async def test_the_documentation_covers_the_routes_of_both_services(apps: dict[str, FastAPI]) -> None:
+    async with client_of(Front(auth=apps["auth"], users=apps["users"])) as client:
+        documented = (await client.get("/openapi.json")).json()["paths"]
+    for app in apps.values():
+        for method, path, _ in routes(app):
+            assert method.lower() in documented[path], path
+
+
+# --- events
+
+
+def event_types() -> set[str]:
+    classes = [each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)]
+    return {each.type for each in classes if each is not Event}
+
+
+def test_every_event_has_exactly_the_subscribers_it_should_and_none_is_unwanted() -> None:
+    wanted = {
+        kind: {each.queue for each in SUBSCRIPTIONS if kind in each.routing_keys}
+        for each in SUBSCRIPTIONS
+        for kind in each.routing_keys
+    }
+    assert wanted == SUBSCRIBERS
+    assert event_types() == set(SUBSCRIBERS)
+
+
+def test_the_type_of_an_event_ends_in_its_version() -> None:
+    for kind in event_types():
+        assert re.fullmatch(r"[a-z]+\.[a-z_]+\.v[1-9]\d*", kind)
+
+
+class Listening(MemoryBus):
+    """Keeps which queues a service asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queues: list[str] = []
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
+        self.queues.append(queue)
+        return await super().consume(queue, handler, concurrency=concurrency)
+
+
+async def test_every_subscription_has_one_service_that_consumes_it(keys: Keys, tmp_path: Path) -> None:
+    consumed: dict[str, set[str]] = {}
+    compositions: dict[str, Callable[[Bus], AbstractAsyncContextManager[Running]]] = {
+        "auth": lambda bus: auth.running(auth_settings(NOWHERE, keys), bus),
+        "users": lambda bus: users.running(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"), bus),
+        "notifier": lambda bus: notifier.running(
+            NotifierSettings(
+                rabbitmq_url="amqp://not-used",
+                otp_sealing_keys=keys.otp_sealing,
+                notifier_channel="file",
+                otp_log_file=tmp_path / "codes.txt",
+            ),
+            bus,
+        ),
+    }
+    for service, compose in compositions.items():
+        bus = Listening()
+        async with compose(bus):
+            consumed[service] = set(bus.queues)
+            assert len(bus.queues) == len(consumed[service])
+        await bus.close()
+    assert consumed == CONSUMERS
+    assert {each.queue for each in SUBSCRIPTIONS} == set().union(*consumed.values())
+
+
+@pytest.mark.parametrize("kind", sorted(SUBSCRIBERS))
+async def test_every_event_that_an_outbox_can_hold_is_publishable(kind: str) -> None:
+    bus, seen = MemoryBus(), Recorder()
+    for queue in SUBSCRIBERS[kind]:
+        await bus.consume(queue, seen, concurrency=1)
+    message = otp_message("e")
+    await bus.publish(type(message)(routing_key=kind, body=b"{}", event_id="e", correlation_id="c"))
+    assert [delivery.routing_key for delivery in seen.deliveries] == [kind] * len(SUBSCRIBERS[kind])
+    await bus.close()
+
+
+def test_rows_reach_an_outbox_through_the_one_function_that_takes_events_only() -> None:
+    writers = [
+        path for path in SOURCES if re.search(r"insert\(\s*outbox|outbox\.insert\(|INTO\s+\S*outbox", _text(path))
+    ]
+    assert writers == [PROJECT / "shared" / "outbox.py"]
+
+
+# --- modules
+
+
+def test_no_module_is_named_for_a_role_instead_of_a_job() -> None:
+    roles = re.compile(r"(^|_)(utils?|helpers?|base|managers?|services?|common|misc|core)$")
+    stems = {path: path.stem for path in [*SOURCES, *(PROJECT / "tests").rglob("*.py")]}
+    assert [str(path) for path, stem in stems.items() if roles.search(stem)] == []
+
+
+def test_every_module_fits_in_a_head() -> None:
+    long = {str(path.relative_to(PROJECT)): len(_text(path).splitlines()) for path in SOURCES}
+    assert {name: lines for name, lines in long.items() if lines >= 300} == {}
+
+
+CONNECTS_NOWHERE = """
+import importlib, sys
+
+FORBIDDEN = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "subprocess.Popen", "os.fork")
+
+def forbid(event, arguments):
+    if event in FORBIDDEN:
+        raise RuntimeError(f"{event} at import")
+
+sys.addaudithook(forbid)
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+import threading
+assert threading.active_count() == 1, threading.enumerate()
+"""
+
+
+def importable() -> list[str]:
+    paths = [path for path in SOURCES if "migrations" not in path.parts and path.name != "__main__.py"]
+    return [".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+
+
+def test_no_module_connects_starts_a_process_or_a_thread_at_import() -> None:
+    modules = importable()
+    assert {"shared.relay", "services.auth.app", "services.cli", "deploy.standalone.up"} <= set(modules)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CONNECTS_NOWHERE, *modules],
+        cwd=PROJECT,
+        env={"PYTHONPATH": str(PROJECT)},  # no setting of any service either: importing needs none
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- the mail
+
+
+def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
+    now = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+    code = "493817"
+    delivery = Delivery(
+        event_id="e", correlation_id="c", email="dave@test.com", name="Dave", code=code,
+        requested_at=now, expires_at=now + timedelta(minutes=4),
+    )  # fmt: skip
+    for subject in ("Your login code", "{{ code }}", "{code} %(code)s $code"):
+        mail = OtpEmail(sender="login@test.com", subject=subject).compose(delivery)
+        assert mail["Subject"] == subject
+        for part in mail.walk():
+            assert code not in str(part.items())
+        assert all(code in part.get_content() for part in mail.iter_parts())
+
+
+def test_the_code_stands_in_every_template_and_no_template_has_headers() -> None:
+    templates = sorted((PROJECT / "services" / "notifier" / "templates").iterdir())
+    assert [path.name for path in templates] == ["otp_requested.html.j2", "otp_requested.txt.j2"]
+    for path in templates:
+        assert _text(path).count("{{ code }}") == 1
+        assert not re.search(r"^subject:|<title>[^<]*\{", _text(path), re.IGNORECASE | re.MULTILINE)
+
+
+def _text(path: Path) -> str:
+    return path.read_text()

@@ -1,0 +1,100 @@
+"""One OpenAPI document and one page for all services, which work without internet: shared.api_docs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, create_model
+from starlette.applications import Starlette
+
+from shared import api_docs
+from tests.asking import small_app
+
+
+class Thing(BaseModel):
+    name: str
+
+
+def app_with(path: str, model: type[BaseModel]) -> FastAPI:
+    app = small_app()
+
+    async def route(given: BaseModel) -> None: ...
+
+    route.__annotations__["given"] = model
+    app.post(path)(route)
+    return app
+
+
+def test_the_document_covers_every_service() -> None:
+    document = api_docs.document([app_with("/a", Thing), app_with("/b", create_model("Other", size=(int, ...)))], "1.2")
+    assert set(document["paths"]) == {"/a", "/b"}
+    assert {"Thing", "Other", "Problem"} == set(document["components"]["schemas"])
+    assert document["info"]["version"] == "1.2"
+
+
+def test_a_schema_that_two_services_share_is_one() -> None:
+    document = api_docs.document([app_with("/a", Thing), app_with("/b", Thing)], "1")
+    assert {"Thing", "Problem"} == set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize("name", ["Thing", "Problem"])
+def test_two_schemas_of_one_name_are_refused_rather_than_one_lost(name: str) -> None:
+    others = [app_with("/a", Thing), app_with("/b", create_model(name, size=(int, ...)))]
+    with pytest.raises(ValueError, match=f"two services have a schema {name}"):
+        api_docs.document(others, "1")
+
+
+def test_every_operation_tells_of_problem_documents_and_not_of_fastapi_s_own_errors() -> None:
+    document = api_docs.document([app_with("/a", Thing)], "1")
+    responses = document["paths"]["/a"]["post"]["responses"]
+    assert set(responses) == {"200", "4XX", "5XX"}
+    for status in ("4XX", "5XX"):
+        assert responses[status]["content"] == {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        }
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_every_reference_inside_the_document_leads_somewhere() -> None:
+    document = api_docs.document([app_with("/a", Thing)], "1")
+    references = set(re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(document)))
+    assert references == {"Thing", "Problem"}
+    assert references <= set(document["components"]["schemas"])
+
+
+def test_to_make_the_document_twice_gives_the_same() -> None:
+    apps = [app_with("/a", Thing)]
+    assert api_docs.document(apps, "1") == api_docs.document(apps, "1")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=api_docs.routes(api_docs.document([app_with("/a", Thing)], "1")))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://login.test") as client:
+        yield client
+
+
+async def test_the_page_references_no_address_outside(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in page.text
+    assert "validatorUrl: null" in page.text  # else a badge is fetched from swagger.io
+
+
+async def test_everything_that_the_page_references_is_there(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    references = re.findall(r'(?:href|src)="([^"]+)"', page) + re.findall(r'url: "([^"]+)"', page)
+    assert len(references) == 3
+    for reference in references:
+        answer = await client.get(f"/{reference}")
+        assert answer.status_code == 200, reference
+        assert answer.content
+
+
+async def test_the_document_is_served_as_json(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/openapi.json")
+    assert set(answer.json()["paths"]) == {"/a"}

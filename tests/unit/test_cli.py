@@ -1,0 +1,167 @@
+"""The command line: exit code 0 and a sentence, or exit code 2 and a sentence that says what to change."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from typer.testing import CliRunner, Result
+
+from services.auth.keys import generate
+from services.cli import app
+from tests.servers.ports import free_ports
+
+CANARY = "canary-0123456789"
+AUTH = {
+    "RABBITMQ_URL": f"amqp://user:{CANARY}@broker/",
+    "AUTH_DATABASE_URL": f"postgresql+asyncpg://auth:{CANARY}@host/database",
+    "JWT_KEYS_DIR": "/keys",
+    "OTP_SEALING_KEYS": Fernet.generate_key().decode(),
+    "ACCOUNT_SEALING_KEYS": Fernet.generate_key().decode(),
+    "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        monkeypatch.delenv(name)
+
+
+def run(*arguments: str | Path, **environment: str) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments], env=environment)
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in words), result.output
+    assert "Traceback" not in result.output
+    assert CANARY not in result.output
+
+
+# --- keys
+
+
+def test_keys_generate_writes_one_key_that_only_its_owner_reads(tmp_path: Path) -> None:
+    result = run("keys", "generate", "--dir", tmp_path / "keys")
+    (path,) = (tmp_path / "keys").iterdir()
+    assert result.exit_code == 0
+    assert result.output == f"written: {path}\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_keys_generate_takes_the_folder_from_the_environment(tmp_path: Path) -> None:
+    assert run("keys", "generate", JWT_KEYS_DIR=str(tmp_path)).exit_code == 0
+    assert len(list(tmp_path.glob("*.pem"))) == 1
+
+
+def test_keys_generate_replaces_nothing(tmp_path: Path) -> None:
+    path = generate(tmp_path)
+    assert_refused(run("keys", "generate", "--dir", tmp_path), "holds a key already", "keys rotate")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_keys_generate_into_what_is_no_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert_refused(run("keys", "generate", "--dir", tmp_path / "file"), str(tmp_path / "file"))
+
+
+def test_keys_rotate_adds_a_key_that_signs_later_and_removes_those_superseded_long_ago(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    oldest = generate(tmp_path, signs_from=now - timedelta(days=90))
+    current = generate(tmp_path, signs_from=now - timedelta(days=60))
+
+    result = run("keys", "rotate", "--dir", tmp_path, "--lead", "900", "--keep", "31")
+
+    (new,) = set(tmp_path.iterdir()) - {oldest, current}
+    assert result.exit_code == 0
+    assert not oldest.exists()
+    assert str(new) in result.output
+    assert f"removed: {oldest}" in result.output
+    signs_from = datetime.strptime(new.name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert timedelta(seconds=890) < signs_from - now < timedelta(seconds=960)
+
+
+def test_keys_rotate_within_the_time_that_keys_are_kept_removes_nothing(tmp_path: Path) -> None:
+    before = {generate(tmp_path, signs_from=datetime.now(UTC) - timedelta(days=days)) for days in (40, 30)}
+    assert "removed" not in run("keys", "rotate", "--dir", tmp_path).output
+    assert before < set(tmp_path.iterdir())
+
+
+def test_keys_sealing_prints_a_key_that_the_settings_accept() -> None:
+    result = run("keys", "sealing")
+    key = result.output.strip()
+    assert Fernet(key)
+    assert run("config", "check", "auth", **AUTH | {"OTP_SEALING_KEYS": key}).exit_code == 0
+    assert run("keys", "sealing").output.strip() != key
+
+
+# --- config
+
+
+def test_config_check_shows_every_setting_and_no_secret() -> None:
+    result = run("config", "check", "auth", **AUTH)
+    assert result.exit_code == 0
+    assert "OTP_LIFETIME=240" in result.output
+    assert "JWT_KEYS_DIR=/keys" in result.output
+    for secret in (CANARY, AUTH["OTP_SEALING_KEYS"], AUTH["ACCOUNT_SEALING_KEYS"]):
+        assert secret not in result.output
+    for name in AUTH:
+        assert f"{name}=" in result.output
+
+
+@pytest.mark.parametrize("service", ["auth", "users", "notifier"])
+def test_config_check_names_what_is_missing(service: str) -> None:
+    assert_refused(run("config", "check", service), "Settings not valid", "RABBITMQ_URL")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTP_SEALING_KEYS", CANARY), ("PORT", CANARY), ("OTP_PEPPERS_FILE", "/nonexistent")]
+)
+def test_config_check_names_what_is_bad_and_not_its_value(name: str, value: str) -> None:
+    assert_refused(run("config", "check", "auth", **AUTH | {name: value}), name)
+
+
+def test_a_service_with_bad_settings_does_not_start() -> None:
+    for service in ("auth", "users", "notifier"):
+        assert_refused(run(service), "Settings not valid", "RABBITMQ_URL")
+
+
+def test_config_table_prints_a_row_for_each_variable() -> None:
+    assert "| `OTP_LIFETIME` | `240` | auth |" in run("config", "table").output
+
+
+# --- migrate
+
+
+@pytest.mark.parametrize(("arguments", "name"), [([], "AUTH"), (["auth"], "AUTH"), (["users"], "USERS")])
+def test_migrate_without_an_address_says_which_variable_it_wants(arguments: list[str], name: str) -> None:
+    assert_refused(run("migrate", *arguments), f"{name}_DATABASE_URL is not set")
+
+
+def test_migrate_names_a_file_that_can_not_be_read() -> None:
+    assert_refused(run("migrate", "auth", AUTH_DATABASE_URL_FILE="/nonexistent"), "AUTH_DATABASE_URL_FILE")
+
+
+def test_migrate_against_nothing_says_that_the_database_is_not_there() -> None:
+    (port,) = free_ports(1)
+    url = f"postgresql+asyncpg://auth:{CANARY}@127.0.0.1:{port}/none"
+    assert_refused(run("migrate", "auth", AUTH_DATABASE_URL=url), "Database:", "refused")
+
+
+def test_migrate_of_a_service_without_a_database_is_refused() -> None:
+    assert run("migrate", "notifier").exit_code == 2
+
+
+# --- help
+
+
+def test_every_command_tells_what_it_is_for() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("auth", "users", "notifier", "up", "migrate", "keys", "dead-letters", "config"):
+        assert command in result.output

@@ -1,0 +1,167 @@
+"""Hashing whole passwords, off the event loop, and refusing before the queue grows long: shared.passwords."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from shared.passwords import Passwords
+from shared.problems import Unavailable
+from tests.polling import eventually
+
+CHEAP = {"memory_kib": 8, "passes": 1, "lanes": 1}
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    passwords = Passwords(**CHEAP)
+    yield passwords
+    passwords.close()
+
+
+async def test_only_the_right_password_matches(passwords: Passwords) -> None:
+    stored = await passwords.hash("testtest11&@")
+    assert await passwords.verify("testtest11&@", stored)
+    for wrong in ("testtest11&", "testtest11&@ ", "Testtest11&@", "", stored):
+        assert not await passwords.verify(wrong, stored)
+
+
+async def test_the_same_password_never_gives_the_same_hash(passwords: Passwords) -> None:
+    assert await passwords.hash("testtest11&@") != await passwords.hash("testtest11&@")
+
+
+async def test_nobody_s_password_never_matches(passwords: Passwords) -> None:
+    assert not await passwords.verify("testtest11&@", None)
+
+
+@pytest.mark.parametrize(
+    "stored", ["", "x", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA", "$2b$12$abcdefghijklmnopqrstuv", "\0"]
+)
+async def test_a_stored_hash_that_is_none_matches_nothing(passwords: Passwords, stored: str) -> None:
+    assert not await passwords.verify("testtest11&@", stored)
+
+
+async def test_a_long_password_is_used_whole_and_not_cut_at_72_bytes(passwords: Passwords) -> None:
+    stored = await passwords.hash("x" * 127 + "a")
+    assert await passwords.verify("x" * 127 + "a", stored)
+    assert not await passwords.verify("x" * 127 + "b", stored)
+    assert not await passwords.verify("x" * 72, stored)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "typed"),
+    [("Zo\u00eb-pass", "Zoe\u0308-pass"), ("\uff50\uff41ss", "pass"), ("\ufb01ne-pass", "fine-pass")],
+)
+async def test_a_password_is_the_same_however_a_keyboard_composes_it(
+    passwords: Passwords, chosen: str, typed: str
+) -> None:
+    assert await passwords.verify(typed, await passwords.hash(chosen))
+
+
+async def test_the_stored_hash_is_argon2id_with_owasp_s_parameters() -> None:
+    passwords = Passwords()
+    try:
+        assert (await passwords.hash("testtest11&@")).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    finally:
+        passwords.close()
+
+
+class SlowHasher:
+    """Hashes only when it is let, as a machine under load does."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.started = 0
+
+    def hash(self, password: str) -> str:
+        self.started += 1
+        assert self.go_on.wait(30)
+        return f"hash of {password}"
+
+
+class Queue:
+    """A pool of one thread in which a hash takes a second, with room for three of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+        self.passwords = Passwords(**CHEAP, max_wait=3.5)
+        self.hasher = SlowHasher()
+        monkeypatch.setattr(self.passwords, "_hasher", self.hasher)
+        monkeypatch.setattr(self.passwords, "_duration", 1.0)
+
+    async def filled(self) -> list[asyncio.Task[str]]:
+        tasks = [asyncio.create_task(self.passwords.hash(f"p{number}")) for number in range(3)]
+        await eventually(lambda: self.hasher.started == 1)
+        return tasks
+
+
+@pytest.fixture
+async def queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
+    queue = Queue(monkeypatch)
+    yield queue
+    queue.hasher.go_on.set()
+    queue.passwords.close()
+
+
+async def test_what_could_not_be_done_in_time_is_refused_at_once_with_a_time_to_come_again(queue: Queue) -> None:
+    waiting = await queue.filled()
+
+    for refused in (queue.passwords.hash("one more"), queue.passwords.verify("one more", None)):
+        with pytest.raises(Unavailable) as error:
+            await refused
+        assert error.value.headers == {"Retry-After": "4"}
+
+    queue.hasher.go_on.set()
+    assert await asyncio.gather(*waiting) == ["hash of p0", "hash of p1", "hash of p2"]
+
+
+async def test_room_in_the_queue_comes_back_when_work_ends(queue: Queue) -> None:
+    waiting = await queue.filled()
+    queue.hasher.go_on.set()
+    await asyncio.gather(*waiting)
+
+    assert await eventually(lambda: not queue.passwords._waiting)
+    assert await queue.passwords.hash("later") == "hash of later"
+
+
+async def test_a_client_that_hangs_up_frees_no_thread_that_is_still_busy(queue: Queue) -> None:
+    running, second, third = await queue.filled()
+
+    running.cancel()
+    await asyncio.wait([running])
+    with pytest.raises(Unavailable):
+        await queue.passwords.hash("one more")
+
+    second.cancel()  # not begun yet: this one does make room
+    await asyncio.wait([second])
+    fourth = asyncio.create_task(queue.passwords.hash("p3"))
+    await eventually(lambda: queue.passwords._waiting == 3)
+    queue.hasher.go_on.set()
+    assert [await third, await fourth] == ["hash of p2", "hash of p3"]
+
+
+async def test_the_event_loop_goes_on_while_passwords_are_hashed(queue: Queue) -> None:
+    waiting = await queue.filled()
+    turns = 0
+
+    async def other_work() -> bool:
+        nonlocal turns
+        turns += 1
+        return turns > 10
+
+    assert await eventually(other_work)
+    assert not any(task.done() for task in waiting)
+
+
+async def test_no_patience_at_all_refuses_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords = Passwords(**CHEAP, max_wait=1e-9)
+    try:
+        with pytest.raises(Unavailable) as error:
+            await passwords.hash("testtest11&@")
+        assert error.value.headers == {"Retry-After": "1"}
+    finally:
+        passwords.close()

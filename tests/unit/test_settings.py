@@ -1,0 +1,223 @@
+"""A process starts with good settings, or says which variable is bad and never what was in it: shared.settings."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from services.auth.settings import AuthSettings
+from services.configuration import SETTINGS
+from services.notifier.settings import NotifierSettings
+from services.users.settings import UsersSettings
+from shared.settings import SettingsInvalid, load
+
+CANARY = "canary-0123456789"
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
+GOOD = {
+    "RABBITMQ_URL": f"amqp://user:{CANARY}@broker/",
+    "AUTH_DATABASE_URL": f"postgresql+asyncpg://auth:{CANARY}@host/database",
+    "USERS_DATABASE_URL": f"postgresql+asyncpg://users:{CANARY}@host/database",
+    "JWT_KEYS_DIR": "/keys",
+    "OTP_SEALING_KEYS": KEY,
+    "ACCOUNT_SEALING_KEYS": KEY,
+    "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
+}
+REQUIRED = [
+    (service, name.upper())
+    for service, settings in SETTINGS.items()
+    for name, field in settings.model_fields.items()
+    if field.is_required()
+]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Of every service, good and complete; nothing else."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def refusal(service: str) -> str:
+    with pytest.raises(SettingsInvalid) as refused:
+        load(SETTINGS[service])
+    sentence = str(refused.value)
+    assert CANARY not in sentence
+    return sentence
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_the_required_variables_are_enough_to_start(service: str) -> None:
+    assert load(SETTINGS[service]).rabbitmq_url.get_secret_value() == GOOD["RABBITMQ_URL"]
+
+
+def test_the_good_environment_of_these_tests_holds_what_is_required_and_nothing_else() -> None:
+    assert {name for _, name in REQUIRED} == set(GOOD)
+
+
+@pytest.mark.parametrize(("service", "name"), REQUIRED)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_required_variable_that_is_missing_or_empty_is_named(
+    environment: pytest.MonkeyPatch, service: str, name: str, value: str | None
+) -> None:
+    if value is None:
+        environment.delenv(name)
+    else:
+        environment.setenv(name, value)
+    assert name in refusal(service)
+
+
+def test_every_bad_variable_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("AUTH_DATABASE_URL")
+    environment.setenv("PORT", CANARY)
+    environment.setenv("OTP_SEALING_KEYS", CANARY)
+    sentence = refusal("auth")
+    assert all(name in sentence for name in ("AUTH_DATABASE_URL", "PORT", "OTP_SEALING_KEYS"))
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "value"),
+    [
+        ("auth", "PORT", CANARY),
+        ("auth", "PORT", "65536"),
+        ("auth", "PORT", "-1"),
+        ("auth", "LOG_LEVEL", CANARY),
+        ("auth", "OTP_LIFETIME", "5"),
+        ("auth", "OTP_ATTEMPTS", "0"),
+        ("auth", "ARGON2_MEMORY_KIB", "1024"),
+        ("auth", "ARGON2_PASSES", "1"),
+        ("auth", "DATABASE_POOL", "nan"),
+        ("users", "PASSWORD_MIN_LENGTH", "7"),
+        ("users", "RECENT_LOGIN", CANARY),
+        ("notifier", "NOTIFIER_CHANNEL", CANARY),
+        ("notifier", "SMTP_SECURITY", CANARY),
+        ("notifier", "MAIL_SUBJECT", f"{CANARY}\n"),
+        ("notifier", "SMTP_TIMEOUT", "0"),
+    ],
+)
+def test_a_value_that_does_not_do_is_named_and_not_shown(
+    environment: pytest.MonkeyPatch, service: str, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    assert name in refusal(service)
+
+
+@pytest.mark.parametrize("name", ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS"])
+@pytest.mark.parametrize("keys", [CANARY, f"{KEY},{CANARY}", KEY[:-2], f"{CANARY}\u00e9", "5", f"{KEY};{KEY}"])
+def test_a_sealing_key_that_is_none_is_named_with_the_command_that_makes_one(
+    environment: pytest.MonkeyPatch, name: str, keys: str
+) -> None:
+    environment.setenv(name, keys)
+    sentence = refusal("auth")
+    assert name in sentence
+    assert "login2fa keys sealing" in sentence
+    assert KEY[:8] not in sentence
+
+
+@pytest.mark.parametrize("keys", [",", " , ", ",,"])
+def test_a_list_of_no_keys_is_refused(environment: pytest.MonkeyPatch, keys: str) -> None:
+    environment.setenv("OTP_SEALING_KEYS", keys)
+    assert "OTP_SEALING_KEYS" in refusal("auth")
+
+
+def test_several_keys_are_separated_by_commas_and_keep_their_order(environment: pytest.MonkeyPatch) -> None:
+    other = Fernet.generate_key().decode()
+    environment.setenv("OTP_SEALING_KEYS", f" {other} , {KEY},")
+    keys = load(AuthSettings).otp_sealing_keys
+    assert [key.get_secret_value() for key in keys] == [other, KEY]
+
+
+# --- secrets from files
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_any_variable_can_come_from_a_file(environment: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    expected = {service: load(settings) for service, settings in SETTINGS.items()}
+    (tmp_path / "secret").write_text(f"{GOOD[name]}\n")
+    environment.delenv(name)
+    environment.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+
+    assert {service: load(settings) for service, settings in SETTINGS.items()} == expected
+
+
+def test_the_variable_itself_wins_over_its_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("amqp://other/")
+    environment.setenv("RABBITMQ_URL_FILE", str(tmp_path / "secret"))
+    assert load(UsersSettings).rabbitmq_url.get_secret_value() == GOOD["RABBITMQ_URL"]
+
+
+def test_a_file_that_can_not_be_read_is_named(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe" + CANARY.encode())
+    for path in (tmp_path / "missing", tmp_path, tmp_path / "binary"):
+        environment.setenv("OTP_PEPPERS_FILE", str(path))
+        environment.delenv("OTP_PEPPERS", raising=False)
+        sentence = refusal("auth")
+        assert "OTP_PEPPERS_FILE" in sentence
+        assert str(path) in sentence
+
+
+def test_an_empty_file_is_a_missing_value(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("\n")
+    environment.delenv("OTP_PEPPERS")
+    environment.setenv("OTP_PEPPERS_FILE", str(tmp_path / "secret"))
+    assert "OTP_PEPPERS" in refusal("auth")
+
+
+# --- what belongs together
+
+
+def test_credentials_are_not_sent_to_a_mail_server_in_clear(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SMTP_USERNAME", "mailer")
+    environment.setenv("SMTP_PASSWORD", CANARY)
+    environment.setenv("SMTP_SECURITY", "none")
+    sentence = refusal("notifier")
+    assert "SMTP_USERNAME" in sentence
+    assert "SMTP_SECURITY" in sentence
+
+    environment.setenv("SMTP_SECURITY", "starttls")
+    assert load(NotifierSettings).smtp_username == "mailer"
+
+
+def test_the_file_channel_needs_its_file(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("NOTIFIER_CHANNEL", "file")
+    assert "OTP_LOG_FILE" in refusal("notifier")
+
+    environment.setenv("OTP_LOG_FILE", "/codes.txt")
+    assert load(NotifierSettings).otp_log_file == Path("/codes.txt")
+
+
+def test_a_sentence_begins_with_its_subject(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("NOTIFIER_CHANNEL", "file")
+    assert refusal("notifier") == "OTP_LOG_FILE is needed with NOTIFIER_CHANNEL=file"
+
+
+# --- what they give away
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_settings_show_no_secret_when_they_are_printed(service: str) -> None:
+    settings = load(SETTINGS[service])
+    for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert CANARY not in text
+        assert KEY not in text
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_what_holds_a_secret_is_a_secret(service: str) -> None:
+    for name, field in SETTINGS[service].model_fields.items():
+        secret = name in {"rabbitmq_url", "smtp_password"} or name.endswith(("_database_url", "_keys", "_peppers"))
+        assert (SecretStr.__name__ in str(field.annotation)) == secret, name
+
+
+def test_settings_can_not_be_changed_after_the_start() -> None:
+    settings = load(UsersSettings)
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(settings, "port", 1)  # noqa: B010 - mypy would refuse it too
