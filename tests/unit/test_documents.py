@@ -1,0 +1,47 @@
+"""The documents say nothing that is not there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+
+# As docs/login-flow.md writes them: `file: name, Class.name`
+_PLACES = re.compile(r"`(?P<file>[\w/]+\.py): (?P<names>[\w., ]+)`")
+_LINKS = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
+
+
+def _defined_in(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            inner = (each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+            names |= {f"{node.name}.{each.name}" for each in inner}
+    return names
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_function_that_a_document_names_is_where_it_says(document: Path) -> None:
+    named = [
+        (match["file"], name.strip())
+        for match in _PLACES.finditer(document.read_text())
+        for name in match["names"].split(",")
+    ]
+    assert [(file, name) for file, name in named if name not in _defined_in(PROJECT / file)] == []
+
+
+def test_the_way_of_a_login_names_functions_at_all() -> None:
+    assert len(_PLACES.findall((PROJECT / "docs/login-flow.md").read_text())) > 10
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
+    links = [match["path"] for match in _LINKS.finditer(document.read_text())]
+    assert [link for link in links if not (document.parent / link).exists()] == []
