@@ -29,10 +29,22 @@ from services.users.settings import UsersSettings
 from shared import logs
 from shared.broker.memory import MemoryBus
 from shared.process import CannotListen, Running, Sockets, listen, served, until_signalled
-from shared.settings import load
+from shared.settings import SettingsInvalid, load
 
 DATABASE = "login2fa"
 HOST = "127.0.0.1"
+
+# What making or writing a folder says that can not be one of ours.
+_UNFIT_FOLDER = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+}
 
 
 class CannotStart(Exception):
@@ -69,10 +81,12 @@ async def up(*, port: int, state_dir: Path, demo: bool) -> None:
             await _up(stop, port=port, state_dir=state_dir, demo=demo)
     except (CannotListen, PostgresFailed) as error:
         raise CannotStart(str(error)) from error
+    except SettingsInvalid as error:
+        raise CannotStart(f"Settings not valid. {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise CannotStart(f"The disk that holds {state_dir} is full: free some room and start again.") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _UNFIT_FOLDER:
             where = error.filename or state_dir
             raise CannotStart(
                 f"Cannot write {where}: {error.strerror}. Choose another folder with STATE_DIR."

@@ -18,8 +18,11 @@ from tests.stacks.standalone import standalone
 
 Deployment = AbstractAsyncContextManager[Stack]
 
+# The scope is not the session: on a broker that was given, all tests share one virtual host, and nothing of ours may
+# still consume there when the tests of another folder begin.
 
-@pytest.fixture(scope="session", params=["processes", "standalone"])
+
+@pytest.fixture(scope="package", params=["processes", "standalone"])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     if request.param == "standalone":
         return _standalone()
@@ -45,7 +48,7 @@ async def _standalone() -> AsyncIterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def running_stack(deployment: Deployment) -> AsyncIterator[Stack]:
     async with deployment as stack:
         yield stack

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.standalone.postgres import EmbeddedPostgres
-from deploy.standalone.postgres_programs import programs
+from deploy.standalone.postgres.programs import programs
 from tests.servers.embedded import PROJECT, ask, embedded
 from tests.servers.postgres import NOT_DURABLE
 

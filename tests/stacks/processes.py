@@ -1,4 +1,4 @@
-"""The real topology on one machine: auth, users and notifier as three processes, RabbitMQ between them, mail by SMTP."""
+"""The real topology on one machine: three processes, RabbitMQ between them, mail by SMTP."""
 
 from __future__ import annotations
 
@@ -79,6 +79,15 @@ class Processes(Stack):
     async def until_ready(self, *programs: Program) -> None:
         for program in programs or self.programs:
             await program.until_ready(f"http://127.0.0.1:{self._management[program.name]}")
+
+    async def checks(self, service: str) -> dict[str, bool]:
+        """What the readiness of `auth`, `users` or `notifier` asks, and whether it holds."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{self._management[service]}/readyz")
+            except httpx.ConnectError as error:
+                raise AssertionError(f"{service} does not listen") from error
+        return dict(answer.json()["checks"])
 
     async def create_admin(self) -> None:
         """As an operator does it, on the command line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -23,13 +24,18 @@ _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"
 
 
 class Program:
-    """`python -m services <arguments>` with `settings` as its environment, writing into `folder`/`name`.log."""
+    """`python -m services <arguments>` with `settings` as its environment, writing into `folder`/`name`.log.
 
-    def __init__(self, name: str, *arguments: str, settings: Mapping[str, str], folder: Path) -> None:
+    `prefix` is a command that runs it: as another user, on another disk.
+    """
+
+    def __init__(
+        self, name: str, *arguments: str, settings: Mapping[str, str], folder: Path, prefix: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.settings = dict(settings)
         self.log = folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "services", *arguments]
+        self._command = [*prefix, sys.executable, "-m", "services", *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
 
@@ -80,11 +86,11 @@ class Program:
         self._release()
         kill_group(self._process)
 
-    async def terminate(self) -> int:
-        """SIGTERM; the exit code once it has ended by itself."""
+    async def terminate(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end; the exit code once it has."""
         assert self._process is not None, f"{self.name} was never started"
         self._release()
-        self._process.terminate()
+        self._process.send_signal(number)
         return await self.ended()
 
     async def ended(self) -> int:
@@ -92,10 +98,12 @@ class Program:
         process = self._process
         assert process is not None, f"{self.name} was never started"
         try:
-            return await asyncio.to_thread(process.wait, END_SECONDS)
+            code = await asyncio.to_thread(process.wait, END_SECONDS)
         except subprocess.TimeoutExpired as error:
             self.kill()
             raise AssertionError(f"{self.name} did not end:\n{self.output()}") from error
+        self._release()
+        return code
 
     def _release(self) -> None:
         if self._leash is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import URL
 
-from deploy.standalone.postgres_orphans import kill_servers, servers
+from deploy.standalone.postgres.orphans import kill_servers, servers
 from deploy.standalone.up import DATABASE, DEMO_ACCOUNTS
 from tests.polling import eventually
 from tests.stacks.inboxes import FileInbox
@@ -23,7 +23,7 @@ from tests.stacks.stack import Person, Stack
 
 
 class Standalone(Stack):
-    """`start` it, and again after `program.kill()` or `program.terminate()`: on the same folder, on a new port."""
+    """`start` it, and again after `program.kill()` or `program.terminate()`: on the same folder and port."""
 
     name = "standalone"
 
@@ -45,17 +45,21 @@ class Standalone(Stack):
 
     async def start(self) -> None:
         """Return when it is ready."""
+        await self._close_client()
         said_before = self.log_sizes().get(self.program.log, 0)
         self.program.start()
 
-        def addresses() -> tuple[str, str] | None:
-            assert self.program.exit_code is None, self.program.output(said_before)
+        def addresses() -> tuple[str, ...]:
             said = self.program.output(said_before)
-            found = re.search(r"running at +(http://[^/]+)/api/v1", said), re.search(r"(http://\S+)/readyz", said)
-            return (found[0][1], found[1][1]) if found[0] and found[1] else None
+            if self.program.exit_code is not None:
+                raise RuntimeError(f"it has ended with {self.program.exit_code}:\n{said}")
+            found = re.search(r"running at +(http://[^/]+)/api/v1.+?(http://[^/]+)/readyz", said, re.DOTALL)
+            assert found, said
+            return found.groups()
 
         public_url, management_url = await eventually(addresses, READY_SECONDS)
         await self.program.until_ready(management_url)
+        self.program.settings["PORT"] = public_url.rpartition(":")[2]
         self.http = httpx.AsyncClient(base_url=public_url, timeout=ANSWER_SECONDS, trust_env=False)
         secrets = json.loads((self.state / "secrets.json").read_text())
         self.auth_database_url = self._database_url("auth", secrets["auth_password"])
@@ -76,6 +80,9 @@ class Standalone(Stack):
         """Kill -9 of everything, Postgres included."""
         await self.kill()
         kill_servers(self.state / "postgres" / "data")
+        await self._close_client()
+
+    async def _close_client(self) -> None:
         if hasattr(self, "http"):
             await self.http.aclose()
 
@@ -83,10 +90,17 @@ class Standalone(Stack):
 @asynccontextmanager
 async def standalone() -> AsyncIterator[Standalone]:
     """Made, not yet started; removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="login2fa-up-"))  # not pytest's: a socket's path has to be short
+    folder = _folder()
     stack = Standalone(folder)
     try:
         yield stack
     finally:
         await stack.remove()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """Not one of pytest's: a socket's path has to be short."""
+    folder = Path(tempfile.mkdtemp(prefix="login2fa-up-"))
+    folder.chmod(0o711)  # where root has to run PostgreSQL as another user, that user passes through here
+    return folder

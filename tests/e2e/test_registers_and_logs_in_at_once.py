@@ -1,0 +1,33 @@
+"""Read your own writes: who registers or changes a password gets in at once, though auth learns of it later."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from tests.stacks.stack import Stack
+from tests.stacks.steps import bearer, register, submit_password
+
+TIMES = 200
+CLIENTS = 4  # side by side, each without a pause
+NEW = "another horse battery"
+
+
+async def test_two_hundred_times_in_a_row_and_right_after_a_password_change(stack: Stack) -> None:
+    async def client() -> list[int]:
+        statuses = []
+        for _ in range(TIMES // CLIENTS):
+            person = await register(stack)
+            logged_in = await submit_password(stack, person)
+            statuses.append(logged_in.status_code)
+            own = bearer(logged_in.json().get("access_token", ""))
+            change = {"password": NEW, "confirm_password": NEW}
+            changed = await stack.http.post("/api/v1/users/change-password", json=change, headers=own)
+            assert changed.status_code == 200, changed.text
+            again = await submit_password(stack, replace(person, password=NEW))
+            statuses.append(again.status_code)
+        return statuses
+
+    answers = await asyncio.gather(*(client() for _ in range(CLIENTS)))
+
+    assert [status for statuses in answers for status in statuses] == [200] * 2 * TIMES
