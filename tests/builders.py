@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row
+from uuid_utils.compat import uuid7
 
 from services.users import accounts
 from services.users.accounts import NewAccount
@@ -24,10 +25,19 @@ OTHER_PASSWORD = "staple horse correct"
 _numbers = itertools.count(1)
 
 
-@cache
 def password_hash(password: str = PASSWORD) -> str:
-    """Made once a run: a hash costs what all other parts of a test cost together."""
+    """Made once a run for each password: a hash costs what all other parts of a test cost together."""
+    return _hash(password)
+
+
+@cache
+def _hash(password: str) -> str:
     return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password)
+
+
+def full_width(text: str) -> str:
+    """`text` in the full-width forms of its ASCII characters: NFKC makes them the same."""
+    return "".join(chr(ord(character) + 0xFEE0) for character in text)
 
 
 def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) -> AccountChanged:
@@ -36,7 +46,7 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
     event_id = uuid4()
     values: dict[str, Any] = {
         "event_id": event_id,
-        "account_id": UUID(int=0x7000_8000_0000_0000_0000 + (number << 80)),
+        "account_id": uuid7(),
         "version": 1,
         "deleted": False,
         "username": f"person{number}",

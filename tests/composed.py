@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,13 +24,17 @@ from services.auth.keys import KeyRing, generate
 from services.auth.routes import Auth
 from services.auth.settings import AuthSettings
 from services.auth.tokens import SessionFacts, Tokens
+from services.notifier import app as notifier
+from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from services.users.callers import Users
 from services.users.settings import UsersSettings
-from shared.broker.bus import Bus
+from shared.broker.bus import Bus, Handler
 from shared.broker.memory import MemoryBus
+from shared.broker.memory_consumer import MemoryConsumption
 from shared.process import listen, serving
 from shared.sealing import Sealer
+from shared.settings import load
 from tests.builders import PASSWORD
 from tests.servers.databases import Databases
 
@@ -57,9 +61,12 @@ class Keys:
 
 
 def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSettings:
+    return _auth_settings(keys, **{"auth_database_url": databases.auth_url} | overrides)
+
+
+def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
     values = {
         "rabbitmq_url": "amqp://not-used",
-        "auth_database_url": databases.auth_url,
         "jwt_keys_dir": keys.folder,
         "otp_sealing_keys": keys.otp_sealing,
         "account_sealing_keys": keys.account_sealing,
@@ -67,7 +74,7 @@ def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSet
         "login_failure_deadline": 0.05,
         "shutdown_grace": 1.0,
     }
-    return AuthSettings(**values | overrides)
+    return load(AuthSettings, **values | overrides)
 
 
 def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides: Any) -> UsersSettings:
@@ -78,7 +85,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "auth_jwks_url": jwks_url,
         "shutdown_grace": 1.0,
     }
-    return UsersSettings(**values | overrides)
+    return load(UsersSettings, **values | overrides)
 
 
 def client(app: FastAPI, address: str = "127.0.0.1") -> httpx.AsyncClient:
@@ -128,7 +135,9 @@ class UsersApp:
         parts: Users = self.app.state.users
         return parts
 
-    def as_(self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None) -> dict[str, str]:
+    def as_(
+        self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None
+    ) -> dict[str, str]:
         """Headers of somebody who logged in so many seconds ago; the access token is as auth makes it."""
         now = datetime.now(UTC)
         facts = SessionFacts(
@@ -152,21 +161,37 @@ async def running_auth(settings: AuthSettings, bus: Bus) -> AsyncIterator[AuthAp
 
 @asynccontextmanager
 async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncIterator[UsersApp]:
-    tokens = Tokens(
-        AuthSettings(
-            rabbitmq_url="amqp://not-used",
-            auth_database_url="not-used",
-            jwt_keys_dir=keys.folder,
-            otp_sealing_keys=keys.otp_sealing,
-            account_sealing_keys=keys.account_sealing,
-            otp_peppers=keys.pepper,
-        ),
-        KeyRing(keys.folder),
-    )
+    tokens = Tokens(_auth_settings(keys, auth_database_url="not used"), KeyRing(keys.folder))
     async with users.running(settings, bus) as service:
         assert isinstance(service.app, FastAPI)
         async with client(service.app) as http:
             yield UsersApp(app=service.app, http=http, tokens=tokens)
+
+
+class _TappedBus(MemoryBus):
+    """Keeps the handler, so that a test can hand it one delivery and see its outcome."""
+
+    handler: Handler
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
+        self.handler = handler
+        return await super().consume(queue, handler, concurrency=concurrency)
+
+
+@asynccontextmanager
+async def running_notifier(keys: Keys, **overrides: Any) -> AsyncIterator[Handler]:
+    """The handler of the notifier with these settings: what the bus calls for each delivery."""
+    values = {
+        "rabbitmq_url": "amqp://not-used",
+        "otp_sealing_keys": keys.otp_sealing,
+        "smtp_security": "none",
+        "mail_from": "login@login2fa.example",
+        "shutdown_grace": 1.0,
+    }
+    bus = _TappedBus()
+    async with notifier.running(load(NotifierSettings, **values | overrides), bus):
+        yield bus.handler
+    await bus.close()
 
 
 @asynccontextmanager
@@ -204,9 +229,6 @@ async def bus() -> AsyncIterator[MemoryBus]:
     bus = MemoryBus()
     yield bus
     await bus.close()
-
-
-NewAuth = Callable[..., Any]
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.standalone.postgres import account
-from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
+from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed, account
 from deploy.standalone.postgres.programs import programs
 from tests.integration.test_embedded_postgres_refusals import ORDINARY, START
 from tests.servers.embedded import ask, embedded, in_own_process

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.standalone.postgres import programs
-from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
+from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed, programs
 from tests.servers.embedded import ask, embedded, in_own_process
 
 START = """

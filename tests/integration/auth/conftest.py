@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
 
-from shared.broker.bus import Done
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import OTP_DELIVERY
-from shared.events import AccountChanged
 from tests.auth_steps import Accounts, Steps
 from tests.composed import AuthApp, Keys, auth_app, bus, keys
 from tests.database_clock import DatabaseClock
@@ -38,3 +35,17 @@ async def sql(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
     """What the tables of auth hold."""
     async with connected(databases.auth_url) as connection:
         yield connection
+
+
+@pytest.fixture
+def steps(auth_app: AuthApp, inbox: Inbox) -> Steps:
+    return Steps(auth_app, inbox)
+
+
+@pytest.fixture
+async def clock(databases: Databases) -> AsyncIterator[DatabaseClock]:
+    """The database's clock, standing still. To be asked for before the service."""
+    async with connected(databases.admin_url) as admin:
+        clock = DatabaseClock(admin)
+        await clock.stop()
+        yield clock
