@@ -8,7 +8,8 @@ STATE_DIR ?= .local
 DEMO ?= 1
 export PORT STATE_DIR DEMO
 
-# Byte-code and caches of tools stay out of the way of a read-only or shared home.
+# Nothing outside this folder changes, no cache in somebody's home either.
+export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -77,5 +78,5 @@ $(VENV)/bin/python:
 
 node_modules/.newman:
 	@command -v npm >/dev/null || { echo "newman needs Node.js: install the package npm." >&2; exit 1; }
-	npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error newman@6
+	npm install --prefix . --cache node_modules/.npm-cache --no-save --no-package-lock --no-audit --no-fund --loglevel=error newman@6
 	@touch $@

@@ -35,7 +35,10 @@ class Throttle:
             raise TooManyRequests(retry_after=float(seconds))
 
     async def failed(self, connection: AsyncConnection, username: str, address: str) -> None:
-        new = insert(login_failures).values(name_hash=_hash(username), address=address, failures=1)
+        first_wait = func.now() + timedelta(seconds=self.first_wait) if self.free <= 1 else null()
+        new = insert(login_failures).values(
+            name_hash=_hash(username), address=address, failures=1, wait_until=first_wait
+        )
         failures = login_failures.c.failures + 1
         doubled = self.first_wait * func.power(2.0, func.least(failures - self.free, 30))
         wait = func.least(doubled, self.longest_wait) * timedelta(seconds=1)

@@ -1,0 +1,201 @@
+"""The read model of accounts: whatever the order and however often, the highest version is what stays."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from uuid_utils.compat import uuid7
+
+from shared.broker.bus import Message
+from shared.broker.memory import MemoryBus
+from shared.events import AccountChanged
+from tests.auth_steps import Accounts
+from tests.builders import account_changed, message, password_hash, tombstone
+from tests.composed import AuthApp
+
+pytestmark = pytest.mark.usefixtures("auth_app")
+
+
+async def row(sql: asyncpg.Connection, account: AccountChanged) -> dict[str, Any]:
+    found = await sql.fetchrow("SELECT * FROM identities WHERE id = $1", account.account_id)
+    assert found is not None
+    return dict(found)
+
+
+async def test_an_older_version_changes_nothing(accounts: Accounts, sql: asyncpg.Connection) -> None:
+    new = await accounts.new(version=5, name="Newer")
+    before = await row(sql, new)
+
+    await accounts.tell(new.model_copy(update={"version": 4, "name": "Older"}))
+    await accounts.tell(new.model_copy(update={"name": "The same version once more"}))
+
+    assert await row(sql, new) == before
+
+
+async def test_a_newer_version_replaces_every_field(accounts: Accounts, sql: asyncpg.Connection) -> None:
+    old = await accounts.new()
+    kept = uuid7()
+    new = await accounts.change(
+        old,
+        username="NewName",
+        email="new@example.org",
+        name="New",
+        is_2fa=True,
+        is_admin=True,
+        is_active=False,
+        session_epoch=7,
+        kept_session=kept,
+    )
+
+    found = await row(sql, new)
+    found.pop("applied_at")
+    assert found == {
+        "id": old.account_id,
+        "version": 2,
+        "deleted": False,
+        "username_key": "newname",
+        "email": "new@example.org",
+        "name": "New",
+        "password_hash": password_hash(),
+        "is_2fa": True,
+        "is_admin": True,
+        "is_active": False,
+        "session_epoch": 7,
+        "kept_session": kept,
+    }
+
+
+# Ten versions, each at least once, in any order, some of them more than once.
+_ARRIVALS = st.lists(st.integers(1, 10), max_size=6).flatmap(lambda again: st.permutations([*range(1, 11), *again]))
+
+
+@settings(
+    max_examples=15,
+    deadline=None,  # it talks to a database
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example has an account of its own
+)
+@given(arrivals=_ARRIVALS, deleted_at_last=st.booleans(), at_once=st.booleans())
+async def test_any_order_and_any_repeats_end_at_the_highest_version(
+    accounts: Accounts, sql: asyncpg.Connection, arrivals: list[int], deleted_at_last: bool, at_once: bool
+) -> None:
+    first = account_changed(accounts.sealer)
+    states = {v: accounts.next_state(first, version=v, name=f"v{v}") for v in range(1, 11)}
+    if deleted_at_last:
+        states[10] = tombstone(first.account_id, 10)
+
+    if at_once:
+        await asyncio.gather(*(accounts.tell(states[version]) for version in arrivals))
+    else:
+        for version in arrivals:
+            await accounts.tell(states[version])
+
+    found = await row(sql, first)
+    assert (found["version"], found["deleted"]) == (10, deleted_at_last)
+    assert found["name"] == ("" if deleted_at_last else "v10")
+
+
+async def test_a_late_update_does_not_resurrect_a_deleted_account(
+    auth_app: AuthApp, accounts: Accounts, sql: asyncpg.Connection
+) -> None:
+    account = await accounts.new()
+    late = accounts.next_state(account, name="Too late")
+    await accounts.tell(tombstone(account.account_id, 3))
+
+    await accounts.tell(late)
+
+    assert (await row(sql, account))["deleted"]
+    assert (await auth_app.log_in(account.username)).status_code == 400
+
+
+async def test_a_deletion_that_overtakes_the_registration_wins(accounts: Accounts, sql: asyncpg.Connection) -> None:
+    account = account_changed(accounts.sealer)
+
+    await accounts.tell(tombstone(account.account_id, 2))
+    await accounts.tell(account)
+
+    assert (await row(sql, account))["deleted"]
+
+
+async def test_a_deleted_account_leaves_no_personal_data(accounts: Accounts, sql: asyncpg.Connection) -> None:
+    account = await accounts.new(is_2fa=True)
+
+    await accounts.delete(account)
+
+    found = await row(sql, account)
+    assert [found[name] for name in ("username_key", "email", "name", "password_hash")] == [""] * 4
+
+
+def flipped(sealed: str) -> str:
+    return sealed[:40] + ("A" if sealed[40] != "A" else "B") + sealed[41:]
+
+
+async def test_a_password_hash_that_was_tampered_with_is_given_up(
+    accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection
+) -> None:
+    account = await accounts.new()
+    before = await row(sql, account)
+    changed = accounts.next_state(account, password="something else entirely")
+
+    await accounts.tell(changed.model_copy(update={"sealed_password_hash": flipped(changed.sealed_password_hash)}))
+
+    assert [letter.reason for letter in bus.dead_letters] == ["Unsealable: InvalidToken"]
+    assert await row(sql, account) == before
+
+
+async def test_a_password_hash_moved_from_another_event_is_given_up(
+    accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection
+) -> None:
+    mine, theirs = await accounts.new(), await accounts.new()
+    before = await row(sql, theirs)
+    swapped = accounts.next_state(theirs, sealed_password_hash=mine.sealed_password_hash)
+
+    await accounts.tell(swapped)
+
+    assert [letter.reason for letter in bus.dead_letters] == ["Unsealable: sealed for another event"]
+    assert await row(sql, theirs) == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"not JSON", b"[]", b"\xff\xfe", b'{"account_id": "secret-word"}', b"[" * 100_000, b'"' + b"a" * 10**7],
+)
+async def test_poison_is_given_up_with_a_reason_that_repeats_nothing_and_others_flow(
+    accounts: Accounts, bus: MemoryBus, body: bytes, sql: asyncpg.Connection
+) -> None:
+    await bus.publish(message(account_changed(accounts.sealer), body=body))
+
+    [letter] = bus.dead_letters
+    assert letter.reason.startswith("MalformedEvent: malformed users.account_changed.v1")
+    assert "secret-word" not in letter.reason
+    assert len(letter.reason) < 300
+    assert (await row(sql, await accounts.new()))["version"] == 1
+
+
+async def test_an_event_with_nul_in_a_name_does_not_stop_the_others(
+    accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection
+) -> None:
+    event = account_changed(accounts.sealer)
+    body = event.to_body().replace('"Dave"', '"Da\\u0000ve"').encode()
+    sent = Message(routing_key=event.type, body=body, event_id=str(event.event_id), correlation_id="request-1")
+
+    poison = asyncio.create_task(bus.publish(sent))
+
+    assert (await row(sql, await accounts.new()))["version"] == 1
+    poison.cancel()
+    await asyncio.wait([poison])
+
+
+async def test_fields_of_a_newer_release_are_ignored(
+    accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection
+) -> None:
+    event = account_changed(accounts.sealer)
+    body = event.to_body().replace("{", '{"a_field_of_tomorrow": {"nested": [1]}, ', 1).encode()
+
+    await bus.publish(message(event, body=body))
+
+    assert (await row(sql, event))["version"] == 1

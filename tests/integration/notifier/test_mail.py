@@ -1,0 +1,134 @@
+"""The mail that carries a code, as a mail server gets it and a person or a test in an inbox reads it."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from shared.broker.bus import Done, GiveUp, Handler
+from tests.builders import delivery
+from tests.composed import Keys, running_notifier
+from tests.integration.notifier.conftest import Requested
+from tests.servers.mail import CODE, MailSink, Received
+
+
+async def mailed(notifier: Handler, requested: Requested, sink: MailSink, **fields: str) -> Received:
+    event = requested(**fields)
+    assert await notifier(delivery(event)) == Done()
+    return sink.received[-1]
+
+
+async def test_the_text_part_comes_first_in_seven_bits_with_the_code_alone_on_its_line(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    mail = await mailed(notifier, requested, mail_sink, code="007042")
+
+    text, html = mail.message.iter_parts()
+    assert mail.message.get_content_type() == "multipart/alternative"
+    assert (text.get_content_type(), text["Content-Transfer-Encoding"]) == ("text/plain", "7bit")
+    assert (html.get_content_type(), html["Content-Transfer-Encoding"]) == ("text/html", "7bit")
+    # Undecoded, as MailHog shows it.
+    raw = text.get_payload(decode=False)
+    assert isinstance(raw, str)
+    assert CODE.findall(raw) == ["007042"]
+    assert "valid for 4 minutes" in raw
+    assert "007042" in str(html.get_payload(decode=False))
+    assert mail.code == "007042"
+
+
+async def test_the_headers_name_the_event_and_the_request_and_never_the_code(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    event = requested(code="519273")
+
+    await notifier(delivery(event))
+
+    [mail] = mail_sink.received
+    headers = {name: str(value) for name, value in mail.message.items()}
+    assert headers["X-Event-Id"] == str(event.event_id)
+    assert headers["X-Correlation-Id"] == "request-1"
+    assert headers["Message-ID"] == f"<{event.event_id}@login2fa.example>"
+    assert headers["Auto-Submitted"] == "auto-generated"
+    assert headers["Subject"] == "Your login code"
+    assert (headers["From"], headers["To"]) == ("login@login2fa.example", event.email)
+    assert (mail.sender, mail.recipients) == ("login@login2fa.example", [event.email])
+    assert not [name for name, value in headers.items() if "519273" in value]
+
+
+async def test_a_repeat_is_the_same_mail_to_the_byte(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    event = requested()
+
+    assert [await notifier(delivery(event, attempt=attempt)) for attempt in (1, 2)] == [Done(), Done()]
+
+    first, second = mail_sink.received
+    assert first.message["Message-ID"] == second.message["Message-ID"]
+    assert first.code == second.code
+    assert parsedate_to_datetime(str(first.message["Date"])) == event.requested_at.replace(microsecond=0)
+    assert parsedate_to_datetime(str(second.message["Date"])) == event.requested_at.replace(microsecond=0)
+    for one, two in zip(first.message.iter_parts(), second.message.iter_parts(), strict=True):
+        assert one.get_content() == two.get_content()
+
+
+@pytest.mark.parametrize("name", ["Zoë Müller", "王小明", "Иван", "🎸"])
+async def test_a_name_outside_ascii_leaves_the_text_part_readable_undecoded_and_stands_in_the_html_part(
+    notifier: Handler, requested: Requested, mail_sink: MailSink, name: str
+) -> None:
+    mail = await mailed(notifier, requested, mail_sink, name=name, code="519273")
+
+    text, html = mail.message.iter_parts()
+    raw = str(text.get_payload(decode=False))
+    assert text["Content-Transfer-Encoding"] == "7bit"
+    assert raw.isascii()
+    assert raw.startswith("Hello,")
+    assert CODE.findall(raw) == ["519273"]
+    reference = "".join(f"&#{ord(character)};" if ord(character) > 127 else character for character in name)
+    assert f"Hello {reference}," in str(html.get_payload(decode=False))
+
+
+async def test_a_name_with_markup_is_text_in_the_html_part(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    mail = await mailed(notifier, requested, mail_sink, name="<img src=x onerror=alert(1)>")
+
+    _, html = mail.message.iter_parts()
+    assert "<img" not in str(html.get_payload(decode=False))
+    assert "&lt;img" in str(html.get_payload(decode=False))
+
+
+async def test_the_subject_is_the_operators(keys: Keys, requested: Requested, mail_sink: MailSink) -> None:
+    async with running_notifier(keys, smtp_port=mail_sink.port, mail_subject="Acme: your code") as notifier:
+        mail = await mailed(notifier, requested, mail_sink)
+
+    assert mail.message["Subject"] == "Acme: your code"
+
+
+async def test_a_mail_to_an_international_domain_goes_to_its_ascii_form(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    mail = await mailed(notifier, requested, mail_sink, email="ann@b\u00fccher.org")
+
+    assert mail.recipients == ["ann@xn--bcher-kva.org"]
+    assert mail.message["To"] == "ann@xn--bcher-kva.org"
+
+
+NOT_ONE_ADDRESS = [
+    *("ann@example.org, evil@example.net", "ann@example.org,evil@example.net", "ann@example.org evil@example.net"),
+    *("group: ann@example.org, evil@example.net;", "group:;", '"ann, evil"@example.org', '"a b"@example.org'),
+    *("Ann <ann@example.org>", "<ann@example.org>", "ann(comment)@example.org", "ann@example.org>"),
+    *("ann@example.org\r\nBcc: evil@example.net", "ann@example.org\nBcc: evil@example.net", "ann@example.org\r"),
+    *("ann@example.org\u2028evil@example.net", "ann\x85@example.org", "ann@example.org\0", "\u00fc@example.org"),
+    *("", "ann", "ann@", "@example.org"),
+]
+
+
+async def test_what_is_not_one_address_is_given_up_and_nobody_gets_a_mail(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    for address in NOT_ONE_ADDRESS:
+        outcome = await notifier(delivery(requested(email=address)))
+
+        assert outcome == GiveUp("MalformedEvent: malformed auth.otp_requested.v1: email"), ascii(address)
+    assert mail_sink.connections == 0
