@@ -59,15 +59,16 @@ lock: $(VENV)/.dev ## Compile pyproject.toml into requirements/
 clean: ## Remove the environment and the caches; the state in STATE_DIR stays
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# One stamp per set of packages: dev holds all of standalone.
+# A stamp per set of packages; dev holds all of standalone. (An environment that uv has made comes without pip.)
+INSTALL = $(RUN) -m pip --version >/dev/null 2>&1 || $(RUN) -m ensurepip >/dev/null; \
+	echo "Installing packages into $(VENV) ..."; $(RUN) -m pip install -q --require-hashes -r
+
 $(VENV)/.standalone: requirements/standalone.txt | $(VENV)/bin/python
-	@test $(VENV)/.dev -nt $< || { echo "Installing packages into $(VENV) ..."; \
-		$(RUN) -m pip install -q --require-hashes -r $<; }
+	@test $(VENV)/.dev -nt $< || { $(INSTALL) $<; }
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
-	@echo "Installing packages into $(VENV) ..."
-	@$(RUN) -m pip install -q --require-hashes -r $<
+	@$(INSTALL) $<
 	@touch $@
 
 $(VENV)/bin/python:

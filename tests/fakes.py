@@ -1,10 +1,10 @@
-"""A bus that gets into trouble on command."""
+"""Buses that get into trouble on command; both are the bus in memory, which passes tests/contracts/test_bus.py."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from shared.broker.bus import Message
+from shared.broker.bus import BusUnavailable, Message
 from shared.broker.memory import MemoryBus
 
 
@@ -32,3 +32,16 @@ class TroubledBus(MemoryBus):
         await super().publish(message)
         if self.after is not None:
             await self.after(message)
+
+
+class HeldBus(MemoryBus):
+    """Away for some events, so that a test can look at what waits in the outbox."""
+
+    def __init__(self, *held: str) -> None:
+        super().__init__()
+        self.held = set(held)
+
+    async def publish(self, message: Message) -> None:
+        if message.routing_key in self.held:
+            raise BusUnavailable("held by a test")
+        await super().publish(message)

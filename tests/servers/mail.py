@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Literal, Self, cast
@@ -133,7 +134,8 @@ class MailSink:
 
 def hang_up(protocol: SMTP) -> None:
     if protocol.transport is not None:
-        cast("asyncio.Transport", protocol.transport).abort()
+        with suppress(AttributeError):  # asyncio's TLS transport, when its connection has ended already (Python 3.11)
+            cast("asyncio.Transport", protocol.transport).abort()
 
 
 class _Handler:

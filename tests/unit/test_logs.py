@@ -110,7 +110,7 @@ def test_the_variables_of_a_stack_are_not_in_its_line(stream: StringIO) -> None:
         ("httpx", logging.INFO),  # addresses
         ("httpcore.http11", logging.DEBUG),
         ("aiosmtplib", logging.DEBUG),
-        ("uvicorn.access", logging.INFO),
+        ("uvicorn.error", logging.INFO),
         ("alembic.runtime.migration", logging.INFO),
     ],
 )

@@ -22,7 +22,6 @@ from tests.forging import AUDIENCE, ISSUER
 from tests.servers.databases import Databases
 
 ACCOUNT, TOKEN_ID, SESSION = uuid4(), uuid4(), uuid4()
-NOW = datetime.now(UTC).replace(microsecond=0)
 KINDS = ("access", "refresh", "temporary")
 
 
@@ -42,15 +41,21 @@ def tokens_of(ring: KeyRing, issuer: str = ISSUER, audience: str = AUDIENCE) -> 
     return Tokens(auth_settings(NOWHERE, keys, issuer=issuer, audience=audience), ring)
 
 
+def now() -> datetime:
+    """Asked for at each use: by the end of a long run, a token of its beginning has expired."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def facts() -> SessionFacts:
-    return SessionFacts(id=SESSION, account=ACCOUNT, epoch=3, auth_time=NOW, amr=["pwd", "otp", "mfa"], now=NOW)
+    moment = now()
+    return SessionFacts(id=SESSION, account=ACCOUNT, epoch=3, auth_time=moment, amr=["pwd", "otp", "mfa"], now=moment)
 
 
 def signed(tokens: Tokens, kind: str) -> str:
     return {
         "access": lambda: tokens.access(facts()),
-        "refresh": lambda: tokens.refresh(ACCOUNT, TOKEN_ID, NOW),
-        "temporary": lambda: tokens.temporary(ACCOUNT, TOKEN_ID, NOW),
+        "refresh": lambda: tokens.refresh(ACCOUNT, TOKEN_ID, now()),
+        "temporary": lambda: tokens.temporary(ACCOUNT, TOKEN_ID, now()),
     }[kind]()
 
 
@@ -64,9 +69,9 @@ def reader(tokens: Tokens, kind: str) -> Callable[[str], AccessToken | UUID]:
 
 
 def test_an_access_token_gives_back_its_session(ring: KeyRing) -> None:
-    tokens = tokens_of(ring)
-    assert tokens.read_access(tokens.access(facts())) == AccessToken(
-        account=ACCOUNT, session=SESSION, epoch=3, auth_time=int(NOW.timestamp())
+    tokens, session = tokens_of(ring), facts()
+    assert tokens.read_access(tokens.access(session)) == AccessToken(
+        account=ACCOUNT, session=SESSION, epoch=3, auth_time=int(session.auth_time.timestamp())
     )
 
 
@@ -106,9 +111,10 @@ def test_a_token_of_another_issuer_or_audience_is_refused(ring: KeyRing, kind: s
 
 
 def test_an_access_token_holds_what_rfc_9068_asks_and_no_personal_data(ring: KeyRing) -> None:
-    token = tokens_of(ring).access(facts())
+    session = facts()
+    token = tokens_of(ring).access(session)
     claims = unverified(token)
-    issued_at = int(NOW.timestamp())
+    issued_at = int(session.now.timestamp())
 
     assert UUID(claims.pop("jti")).version == 7
     assert claims == {
@@ -151,7 +157,7 @@ def test_an_id_that_is_no_uuid_is_refused(ring: KeyRing, kind: str) -> None:
 def test_an_expired_token_is_refused_whatever_the_database_says(ring: KeyRing, kind: str) -> None:
     tokens, key = tokens_of(ring), ring.signing_key()
     good = signed(tokens, kind)
-    past = int((NOW - timedelta(hours=1)).timestamp())
+    past = int((now() - timedelta(hours=1)).timestamp())
     forged = jwt.encode(
         unverified(good) | {"exp": past}, key.private, key.algorithm, headers=jwt.get_unverified_header(good)
     )

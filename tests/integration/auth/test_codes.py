@@ -15,7 +15,7 @@ from shared.events import OtpRequested
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import message
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
-from tests.held_bus import HeldBus
+from tests.fakes import HeldBus
 from tests.inbox import Inbox
 from tests.servers.databases import Databases
 

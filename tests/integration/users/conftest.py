@@ -10,7 +10,7 @@ import pytest
 from shared.broker.memory import MemoryBus
 from shared.events import AccountChanged
 from tests.composed import jwks_url, keys, users_app
-from tests.held_bus import HeldBus
+from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected
 
 __all__ = ("jwks_url", "keys", "users_app")
