@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 import uvloop
 
-app = typer.Typer(name="login2fa", no_args_is_help=True, pretty_exceptions_enable=False, help="Login with two factors.")
+app = typer.Typer(
+    name="login2fa",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Login with two factors.",
+)
 keys_app = typer.Typer(no_args_is_help=True, help="Signing keys and sealing keys.")
 users_app = typer.Typer(help="Run the users service; or, with a command, administer accounts.")
 dead_letters_app = typer.Typer(no_args_is_help=True, help="Messages that were given up. No secret is ever shown.")
