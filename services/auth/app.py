@@ -82,8 +82,9 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         yield Running(app=app, checks=checks)
     finally:
         sweep.cancel()
-        await consumption.stop(settings.shutdown_grace / 2)
-        await relay.stop(settings.shutdown_grace / 2)
+        # Side by side: the other half of the grace went to the requests under way.
+        grace = settings.shutdown_grace / 2
+        await asyncio.gather(consumption.stop(grace), relay.stop(grace))
         passwords.close()
         await database.close()
 

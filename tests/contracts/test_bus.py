@@ -89,7 +89,7 @@ async def test_a_retry_comes_again_after_the_delay_as_the_next_attempt(bus: Bus,
         message.routing_key,
         message.correlation_id,
     )
-    assert 0.9 <= times[1] - times[0] < 4
+    assert times[1] - times[0] > 0.9 * topology.RETRY_DELAYS[0]  # later, by a busy machine, is no fault
 
 
 async def test_what_is_given_up_is_a_dead_letter_with_the_reason(broker: Broker, spawn: Spawn) -> None:

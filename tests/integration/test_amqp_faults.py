@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from aio_pika import Message as AmqpMessage
@@ -114,16 +113,17 @@ async def test_a_publish_that_timed_out_may_have_been_delivered(
     await eventually(lambda: "timed out" in seen.event_ids)
 
 
-async def test_the_callers_own_timeout_is_honoured(new_bus: NewBus, proxy: TcpProxy, proxied_url: str) -> None:
+async def test_the_callers_own_timeout_is_honoured(
+    new_bus: NewBus, proxy: TcpProxy, proxied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bus = new_bus(proxied_url)
     await bus.publish(otp_message())
+    monkeypatch.setattr(amqp_publisher, "PUBLISH_SECONDS", 3600)
     proxy.stall()
 
-    started = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await bus.publish(otp_message())
-    assert time.monotonic() - started < 1
 
 
 async def test_a_stuck_connection_never_cancels_the_publisher(
@@ -134,10 +134,9 @@ async def test_a_stuck_connection_never_cancels_the_publisher(
     await bus.publish(otp_message())
     proxy.stall()
 
-    started = time.monotonic()
+    # And not "no answer within ...": the loss was noticed, and became an error of ours.
     with pytest.raises(BusUnavailable, match="connection lost"):
         await bus.publish(otp_message())
-    assert time.monotonic() - started < amqp_publisher.PUBLISH_SECONDS
 
     proxy.resume()
     await bus.publish(otp_message())
