@@ -1,0 +1,60 @@
+"""What has expired goes by itself; what may still be asked for stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from services.auth.sweep import sweep_forever
+from shared.database import Database
+from tests.polling import eventually
+from tests.servers.databases import Databases
+
+CHALLENGES = """
+INSERT INTO auth.challenges (id, account_id, epoch, code_mac, expires_at)
+SELECT gen_random_uuid(), gen_random_uuid(), 0, '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+SESSIONS = """
+WITH session AS (
+    INSERT INTO auth.sessions (id, account_id, epoch, amr, expires_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), 0, '{pwd}', now() + make_interval(mins => $1)
+    FROM generate_series(1, $2)
+    RETURNING id, expires_at
+)
+INSERT INTO auth.refresh_tokens (id, session_id, expires_at, used_at)
+SELECT gen_random_uuid(), id, expires_at, now() FROM session
+"""
+FAILURES = """
+INSERT INTO auth.login_failures (name_hash, address, failures, last_at)
+SELECT '', gen_random_uuid()::text, 1, now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+TABLES = ("challenges", "sessions", "refresh_tokens", "login_failures")
+
+
+@asynccontextmanager
+async def sweeping(databases: Databases) -> AsyncIterator[asyncio.Task[None]]:
+    database = Database(databases.auth_url)
+    task = asyncio.create_task(sweep_forever(database))
+    yield task
+    task.cancel()
+    await asyncio.wait([task])
+    await database.close()
+
+
+async def test_only_what_has_expired_is_removed_however_much_it_is(
+    databases: Databases, sql: asyncpg.Connection
+) -> None:
+    # The hourly cap counts the challenges of the last hour; a used refresh token must be found out while it lives.
+    for statement, gone, stays in ((CHALLENGES, -61, -59), (SESSIONS, -1, 1), (FAILURES, -1441, -1439)):
+        await sql.execute(statement, gone, 2300)  # several batches
+        await sql.execute(statement, stays, 7)
+
+    async def left() -> bool:
+        counts = [await sql.fetchval(f"SELECT count(*) FROM auth.{table}") for table in TABLES]
+        return counts == [7, 7, 7, 7]
+
+    async with sweeping(databases), sweeping(databases):
+        await eventually(left)
