@@ -101,7 +101,10 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
     async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
         # Neither `input` nor `ctx`: they would repeat a password to whoever reads the answer.
-        errors = [{"field": _field(entry["loc"]), "detail": entry["msg"]} for entry in error.errors()]
+        errors = [
+            {"field": _field(entry["loc"]), "detail": entry["msg"].removeprefix("Value error, ")}
+            for entry in error.errors()
+        ]
         first = f"{errors[0]['field']}: {errors[0]['detail']}" if errors else "Request not valid"
         return answer(request, 422, "invalid_request", first, errors=errors)
 
