@@ -1,8 +1,8 @@
 """Username and password in, an identity out.
 
-A failing login is answered at a fixed deadline after it began, never at once, and looks at the read model once
-more before it fails. So an account that registered or changed its password a moment ago gets in, though its event
-is still on the way; and unknown user, wrong password and inactive account take the same time.
+A failing login is answered at a fixed deadline after it began, never at once, and until then looks at the read model
+again and again. So an account that registered or changed its password a moment ago gets in as soon as its event has
+arrived; and unknown user, wrong password and inactive account take the same time (docs/decisions/0005).
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from services.auth.identities import Identity, find_by_username
 from shared.database import Database
 from shared.passwords import Passwords
 from shared.problems import Problem
+
+# Seconds between two looks; each is one read by an index, where the hash before it took a hundred times as long.
+_LOOK_EVERY = 0.05
 
 
 class IncorrectUsernameOrPassword(Problem):
@@ -31,11 +34,16 @@ async def authenticate(
     if await _accepted(passwords, identity, password):
         assert identity is not None  # noqa: S101 - nobody is never accepted
         return identity
-    await asyncio.sleep(deadline - loop.time())
-    latest = await _look_up(database, username)
-    if latest is not None and _moved(identity, latest) and await _accepted(passwords, latest, password):
-        return latest
-    raise IncorrectUsernameOrPassword
+    while True:
+        left = deadline - loop.time()
+        await asyncio.sleep(max(0.0, min(left, _LOOK_EVERY)))
+        latest = await _look_up(database, username)
+        if latest is not None and _moved(identity, latest):
+            identity = latest
+            if await _accepted(passwords, latest, password):
+                return latest
+        if left <= _LOOK_EVERY:  # that was the look at the deadline
+            raise IncorrectUsernameOrPassword
 
 
 async def _look_up(database: Database, username: str) -> Identity | None:

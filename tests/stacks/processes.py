@@ -17,7 +17,7 @@ from tests.servers.mail import MailSink
 from tests.servers.ports import free_ports
 from tests.stacks.by_path import ByPath
 from tests.stacks.inboxes import MailInbox
-from tests.stacks.program import Program
+from tests.stacks.program import LOGIN_FAILURE_DEADLINE, Program
 from tests.stacks.stack import Person, Stack
 
 ANSWER_SECONDS = 30.0
@@ -51,6 +51,7 @@ class Processes(Stack):
             OTP_SEALING_KEYS=otp_key,
             ACCOUNT_SEALING_KEYS=account_key,
             OTP_PEPPERS=secrets.token_urlsafe(32),
+            LOGIN_FAILURE_DEADLINE=LOGIN_FAILURE_DEADLINE,
         )
         self.users = self._program(
             "users",

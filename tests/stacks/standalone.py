@@ -18,7 +18,7 @@ from deploy.standalone.up import DATABASE, DEMO_ACCOUNTS
 from tests.polling import eventually
 from tests.stacks.inboxes import FileInbox
 from tests.stacks.processes import ANSWER_SECONDS
-from tests.stacks.program import READY_SECONDS, Program
+from tests.stacks.program import LOGIN_FAILURE_DEADLINE, READY_SECONDS, Program
 from tests.stacks.stack import Person, Stack
 
 
@@ -30,7 +30,8 @@ class Standalone(Stack):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.state = folder / "state"
-        self.program = Program("up", "up", settings={"PORT": "0", "STATE_DIR": str(self.state)}, folder=folder)
+        settings = {"PORT": "0", "STATE_DIR": str(self.state), "LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE}
+        self.program = Program("up", "up", settings=settings, folder=folder)
         self.inbox = FileInbox(self.state / "otp-logs.txt")
         demo = DEMO_ACCOUNTS[0]
         self.admin = Person(email=demo.email, username=demo.email, password=demo.password, is_2fa=True)

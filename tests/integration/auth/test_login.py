@@ -1,4 +1,4 @@
-"""A failing login looks again at a deadline: docs/decisions, and services/auth/login.py."""
+"""A failing login looks again until a deadline: docs/decisions/0005-looking-again.md."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import jwt
 import pytest
 
 from services.auth.routes import Auth
+from shared.broker.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, account_changed, full_width, tombstone
-from tests.composed import AuthApp
+from tests.composed import AuthApp, Keys, auth_settings, running_auth
+from tests.servers.databases import Databases
 
 Happening = Callable[[], Awaitable[object]]
 
@@ -66,6 +68,22 @@ async def test_a_login_gets_in_when_its_account_arrives_while_it_waits(
 
     assert subject(pair(answer).access) == str(account.account_id)
     assert watched.verifications == 2
+
+
+async def test_a_login_gets_in_as_soon_as_its_account_has_arrived_long_before_the_deadline(
+    databases: Databases, keys: Keys, bus: MemoryBus, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_auth(auth_settings(databases, keys, login_failure_deadline=5), bus) as auth_app:
+        watched, account = Watched(auth_app.parts, monkeypatch), account_changed(accounts.sealer)
+
+        async def at_the_third_look() -> None:
+            if len(watched.waits) == 3:
+                await accounts.tell(account)
+
+        watched.meanwhile = at_the_third_look
+        pair(await auth_app.log_in(account.username))
+
+    assert (watched.verifications, watched.waits) == (2, [0.05] * 3)
 
 
 async def test_a_login_gets_in_when_its_password_changes_while_it_waits(
