@@ -102,8 +102,10 @@ class AmqpConsumption:
             try:
                 await self._consume_until_lost()
             except TopologyMismatch as mismatch:
-                # Without a traceback: the text says it all, and comes every few seconds.
-                log.error("topology mismatch, operator needed", queue=self._queue, error=str(mismatch))  # noqa: TRY400
+                # It comes again every few seconds.
+                log.error(  # noqa: TRY400 - the text says it all, a traceback would bury it
+                    "topology mismatch, operator needed", queue=self._queue, error=str(mismatch)
+                )
                 self._decide(mismatch)
             except BusError as error:
                 log.warning("broker not available", queue=self._queue, error=f"{type(error).__name__}: {error}")
