@@ -40,10 +40,9 @@ class Problem(Exception):
     code: ClassVar[str]
     detail: str
 
-    def __init__(self, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+    def __init__(self, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(self.code)
         self.headers = dict(headers or {})
-        self.members = members
 
 
 class Unavailable(Problem):
@@ -96,7 +95,7 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
-        return answer(request, error.status, error.code, error.detail, error.headers, **error.members)
+        return answer(request, error.status, error.code, error.detail, error.headers)
 
     async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
