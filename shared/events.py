@@ -7,7 +7,7 @@ field may be added; a change of meaning is a new type with the next version numb
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
@@ -66,6 +66,24 @@ class OtpRequested(Event):
     sealed_code: str
     requested_at: Moment
     expires_at: Moment
+
+
+class OtpOutcome(Event):
+    """What became of the one-time password that the `OtpRequested` event `request_event_id` asked for.
+
+    `deferred`: an attempt failed, the next one follows. `given_up` and `expired`: none follows. `delivered`: somebody
+    has taken responsibility for it. One request may have several, in any order; `attempt` counts from 1. `of_mailbox`:
+    the mail server has refused this recipient, and that says nothing of other codes.
+    """
+
+    type: ClassVar[str] = "notifier.otp_outcome.v1"
+
+    challenge_id: UUID
+    request_event_id: UUID
+    outcome: Literal["delivered", "deferred", "given_up", "expired"]
+    of_mailbox: bool = False
+    attempt: int
+    occurred_at: Moment
 
 
 class AccountChanged(Event):

@@ -103,7 +103,8 @@ class Relay:
         """Publish one batch and return its size; raise when part of it was not confirmed."""
         outbox = self._outbox
         async with self._database.transaction() as connection:
-            claim = select(outbox, func.extract("epoch", func.now() - outbox.c.created_at).label("age"))
+            age = func.extract("epoch", func.now() - outbox.c.created_at).label("age")
+            claim = select(outbox, age, func.now().label("claimed_at"))
             claim = claim.order_by(outbox.c.id).limit(self._pace.batch).with_for_update(skip_locked=True)
             rows = (await connection.execute(claim)).all()
             OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
@@ -146,6 +147,7 @@ def _message(row: Row[Any]) -> Message:
         body=row.body.encode(),
         event_id=str(row.event_id),
         correlation_id=row.correlation_id,
+        published_at=row.claimed_at,
     )
 
 

@@ -32,10 +32,14 @@ from services.users.settings import UsersSettings
 from shared.broker.bus import Bus, Handler
 from shared.broker.memory import MemoryBus
 from shared.broker.memory_consumer import MemoryConsumption
+from shared.broker.topology import OTP_OUTCOMES
+from shared.events import OtpOutcome
 from shared.process import listen, serving
 from shared.sealing import Sealer
 from shared.settings import load
 from tests.builders import PASSWORD
+from tests.fakes import TroubledBus
+from tests.recording import Recorder
 from tests.servers.databases import Databases
 
 AUTH = "/api/v1/auth"
@@ -88,6 +92,17 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
     return load(UsersSettings, **values | overrides)
 
 
+def notifier_settings(keys: Keys, **overrides: Any) -> NotifierSettings:
+    values = {
+        "rabbitmq_url": "amqp://not-used",
+        "otp_sealing_keys": keys.otp_sealing,
+        "smtp_security": "none",
+        "mail_from": "login@login2fa.example",
+        "shutdown_grace": 1.0,
+    }
+    return load(NotifierSettings, **values | overrides)
+
+
 def client(app: FastAPI, address: str = "127.0.0.1") -> httpx.AsyncClient:
     """A client of `app` that comes from `address`; an unexpected error is an answer, as it is in production."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 40000))
@@ -113,6 +128,9 @@ class AuthApp:
 
     async def verify_otp(self, temporary: str, code: str) -> httpx.Response:
         return await self.http.post(f"{AUTH}/verify-otp", headers=bearer(temporary), json={"otp": code})
+
+    async def challenge(self, temporary: str) -> httpx.Response:
+        return await self.http.get(f"{AUTH}/challenge", headers=bearer(temporary))
 
     async def resend_otp(self, temporary: str) -> httpx.Response:
         return await self.http.post(f"{AUTH}/resend-otp", headers=bearer(temporary))
@@ -168,7 +186,7 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
             yield UsersApp(app=service.app, http=http, tokens=tokens)
 
 
-class _TappedBus(MemoryBus):
+class _TappedBus(TroubledBus):
     """Keeps the handler, so that a test can hand it one delivery and see its outcome."""
 
     handler: Handler
@@ -178,20 +196,31 @@ class _TappedBus(MemoryBus):
         return await super().consume(queue, handler, concurrency=concurrency)
 
 
+class ReportsHeard:
+    """Stands for auth, as far as the notifier knows it. With `bus.before` its reports can be made to fail."""
+
+    def __init__(self) -> None:
+        self.bus = _TappedBus()
+        self._seen = Recorder()
+
+    async def listen(self) -> None:
+        await self.bus.consume(OTP_OUTCOMES.queue, self._seen, concurrency=16)
+
+    @property
+    def all(self) -> list[OtpOutcome]:
+        return [OtpOutcome.from_message(delivery) for delivery in self._seen.deliveries]
+
+
 @asynccontextmanager
-async def running_notifier(keys: Keys, **overrides: Any) -> AsyncIterator[Handler]:
+async def running_notifier(
+    keys: Keys, reports: ReportsHeard | None = None, /, **overrides: Any
+) -> AsyncIterator[Handler]:
     """The handler of the notifier with these settings: what the bus calls for each delivery."""
-    values = {
-        "rabbitmq_url": "amqp://not-used",
-        "otp_sealing_keys": keys.otp_sealing,
-        "smtp_security": "none",
-        "mail_from": "login@login2fa.example",
-        "shutdown_grace": 1.0,
-    }
-    bus = _TappedBus()
-    async with notifier.running(load(NotifierSettings, **values | overrides), bus):
-        yield bus.handler
-    await bus.close()
+    reports = reports or ReportsHeard()
+    await reports.listen()
+    async with notifier.running(notifier_settings(keys, **overrides), reports.bus):
+        yield reports.bus.handler
+    await reports.bus.close()
 
 
 @asynccontextmanager

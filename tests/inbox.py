@@ -16,9 +16,11 @@ class Inbox:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
         self.codes: dict[str, list[str]] = defaultdict(list)
+        self.requests: dict[str, list[OtpRequested]] = defaultdict(list)
 
     async def __call__(self, delivery: Delivery) -> Outcome:
         event = OtpRequested.from_message(delivery)
+        self.requests[event.email].append(event)
         self.codes[event.email].append(self._sealer.open(event.sealed_code, f"{event.event_id}:code"))
         return Done()
 

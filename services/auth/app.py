@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,9 +11,11 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
 from services.auth.keys import KeyRing
 from services.auth.otp import Challenges
+from services.auth.pressure import Pressure
 from services.auth.routes import TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
@@ -22,7 +25,7 @@ from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
 from shared import web
 from shared.broker.bus import Bus
-from shared.broker.topology import ACCOUNT_READ_MODEL
+from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_OUTCOMES
 from shared.database import Database
 from shared.passwords import Passwords
 from shared.process import Running
@@ -30,6 +33,7 @@ from shared.relay import Relay
 from shared.sealing import Sealer
 
 _EVENTS_AT_A_TIME = 8
+_REPORTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
 
 
 def build(settings: AuthSettings) -> FastAPI:
@@ -55,6 +59,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
     account_sealer = Sealer.of(settings.account_sealing_keys)
     otp_sealer = Sealer.of(settings.otp_sealing_keys)
+    pressure = Pressure(settings, database)
     app = build(settings)
     app.state.auth = Auth(
         settings=settings,
@@ -62,29 +67,36 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         passwords=passwords,
         tokens=tokens,
         sessions=Sessions(settings, tokens),
-        challenges=Challenges(settings, otp_sealer),
+        challenges=Challenges(settings, otp_sealer, pressure),
+        pressure=pressure,
         throttle=Throttle(settings.throttle_free, settings.throttle_first_wait, settings.throttle_longest_wait),
     )
     relay = Relay("auth", database, outbox, bus)
     handler = account_changed_handler(database, account_sealer)
     consumption = await bus.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
+    reports = await bus.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
     relay.start()
     sweep = asyncio.create_task(sweep_forever(database), name="auth sweep")
+    watch = asyncio.create_task(pressure.watch_forever(), name="auth back-pressure")
 
     async def relay_alive() -> bool:
         return relay.alive
 
     async def consumer_live() -> bool:
-        return consumption.live
+        return consumption.live and reports.live
 
     checks = {"auth database": database.reachable, "auth relay": relay_alive, "auth consumer": consumer_live}
     try:
         yield Running(app=app, checks=checks)
     finally:
         sweep.cancel()
+        watch.cancel()
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2
+        deadline = time.monotonic() + grace
         await asyncio.gather(consumption.stop(grace), relay.stop(grace))
+        # After the relay: in one process, what it carries to its end is reported back to us.
+        await reports.stop(max(0.0, deadline - time.monotonic()))
         passwords.close()
         await database.close()
 

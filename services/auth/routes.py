@@ -14,7 +14,9 @@ from services.auth.credentials import OPENAPI, credentials
 from services.auth.identities import Identity
 from services.auth.login import IncorrectUsernameOrPassword, authenticate
 from services.auth.otp import Challenges, OtpNotValid
+from services.auth.pressure import Pressure
 from services.auth.schemas import (
+    ChallengeOut,
     CodeOnItsWay,
     Credentials,
     JwksOut,
@@ -53,6 +55,7 @@ class Auth:
     tokens: Tokens
     sessions: Sessions
     challenges: Challenges
+    pressure: Pressure
     throttle: Throttle
 
 
@@ -100,8 +103,13 @@ ChallengeId = Annotated[UUID, Depends(challenge_of)]
 async def token(
     request: Request, auth: Parts, given: Annotated[Credentials, Depends(credentials)]
 ) -> TokenPairOut | OtpRequiredOut:
-    """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail."""
+    """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail.
+
+    While codes can not be delivered before they expire, 503 instead of a promise.
+    """
     identity = await _authenticated(auth, given, request.client.host if request.client else "-")
+    if identity.is_2fa:
+        await auth.pressure.look()
     async with auth.database.transaction() as connection:
         if not identity.is_2fa:
             return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"]))
@@ -125,9 +133,24 @@ async def verify_otp(auth: Parts, challenge_id: ChallengeId, given: OtpIn) -> To
 
 @router.post("/resend-otp", status_code=202, summary="Send a new code for the same login; the old one is dead")
 async def resend_otp(auth: Parts, challenge_id: ChallengeId) -> CodeOnItsWay:
+    await auth.pressure.look()
     async with auth.database.transaction() as connection:
         await auth.challenges.resend(connection, challenge_id)
     return CodeOnItsWay()
+
+
+@router.get("/challenge", summary="Has the code been delivered, and when can another one be had?")
+async def challenge(auth: Parts, challenge_id: ChallengeId) -> ChallengeOut:
+    async with auth.database.transaction() as connection:
+        progress = await auth.challenges.progress(connection, challenge_id)
+    return ChallengeOut(
+        status=progress.status,
+        resend_allowed=progress.resend_in == 0,
+        resend_in=progress.resend_in,
+        resends_left=progress.resends_left,
+        attempts_left=progress.attempts_left,
+        expires_in=progress.expires_in,
+    )
 
 
 @router.post("/refresh-token", summary="Swap a refresh token for a new pair")

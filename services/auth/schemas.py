@@ -50,5 +50,16 @@ class CodeOnItsWay(BaseModel):
     message: str = "A new code is on its way"
 
 
+class ChallengeOut(BaseModel):
+    """Of the latest code. `failed`: it will not come; ask for another one, if that is allowed."""
+
+    status: Literal["pending", "delivered", "failed"]
+    resend_allowed: bool = Field(description="Whether another code can be had now")
+    resend_in: int | None = Field(description="Seconds until another code can be had; null when none can any more")
+    resends_left: int = Field(description="Further codes of this login")
+    attempts_left: int = Field(description="Codes that may still be tried")
+    expires_in: int = Field(description="Seconds that this login and its code live")
+
+
 class JwksOut(BaseModel):
     keys: list[dict[str, str]]

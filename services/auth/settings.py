@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from shared.settings import HttpSettings, SealingKeys, SecretList
 
@@ -29,6 +30,20 @@ class AuthSettings(HttpSettings):
     otp_resends: int = Field(3, ge=0, description="Times that a new code can be had for one challenge")
     otp_resend_cooldown: int = Field(30, ge=0, description="Seconds between two codes of one challenge")
     otp_codes_per_hour: int = Field(20, ge=1, description="Codes sent to one account in an hour")
+    otp_pressure_on: float = Field(
+        60.0, gt=0, description="Seconds without a delivery after which two-factor logins are answered 503"
+    )
+    otp_pressure_off: float = Field(
+        20.0, gt=0, description="They are let in again when nobody has been waiting for so many seconds"
+    )
+    otp_pressure_accounts: int = Field(
+        3, ge=1, description="Accounts that have to be waiting so long; a broker that is away needs none"
+    )
+    otp_pressure_probe: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds between two logins that are let through meanwhile, to find out that all is well",
+    )
     login_failure_deadline: float = Field(
         0.25,
         ge=0.05,
@@ -38,3 +53,9 @@ class AuthSettings(HttpSettings):
     throttle_free: int = Field(10, ge=1, description="Wrong passwords in a row, by name and address, without a wait")
     throttle_first_wait: float = Field(1.0, ge=0, description="Seconds of the first wait; each failure doubles it")
     throttle_longest_wait: float = Field(300.0, ge=0, description="Seconds of the longest wait")
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> Self:
+        if self.otp_pressure_off >= self.otp_pressure_on:
+            raise ValueError("OTP_PRESSURE_OFF must be less than OTP_PRESSURE_ON")
+        return self

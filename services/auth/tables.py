@@ -6,6 +6,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    text,
 )
 
 from shared.outbox import outbox_table
@@ -68,8 +70,36 @@ challenges = Table(
     _moment("sent_at", default=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
+    # The event that asked for the latest code, and the last word on that code (shared.events.OtpOutcome); an older
+    # version of auth, side by side with this one, leaves all four empty.
+    Column("code_event_id", Uuid),
+    Column("code_outcome", Text),
+    # Since when the account has been waiting for a code; empty once it has one.
+    _moment("waiting_since"),
+    # Its mailbox has refused the latest code: it waits for a reason of its own.
+    Column("mailbox_refuses", Boolean, nullable=False, server_default="false"),
+    # When the code was asked for that has been delivered: how far the deliveries have come.
+    _moment("delivered_sent_at"),
     Index("ix_challenges_account_id_created_at", "account_id", "created_at"),
     Index("ix_challenges_expires_at", "expires_at"),
+    Index(
+        "ix_challenges_waiting_since",
+        "waiting_since",
+        postgresql_where=text("waiting_since IS NOT NULL AND NOT mailbox_refuses"),
+    ),
+    Index(
+        "ix_challenges_delivered_sent_at", "delivered_sent_at", postgresql_where=text("delivered_sent_at IS NOT NULL")
+    ),
+)
+
+# One row: what all replicas have to agree on about back-pressure (services.auth.pressure).
+pressure = Table(
+    "pressure",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    _moment("since"),
+    _moment("probed_at"),
+    _moment("reported_at"),
 )
 
 sessions = Table(

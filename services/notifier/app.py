@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.notifier.channel import Channel
+from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
 from services.notifier.file import FileChannel
+from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
 from shared.broker.bus import Bus
@@ -26,7 +28,9 @@ def _channel(settings: NotifierSettings) -> Channel:
 async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `TopologyMismatch`."""
     channel = _channel(settings)
-    handler = Deliver(channel, Sealer.of(settings.otp_sealing_keys))
+    database_time = DatabaseTime()
+    reports = Reports(bus, database_time.now)
+    handler = Deliver(channel, Sealer.of(settings.otp_sealing_keys), reports, database_time)
     consumption = await bus.consume(OTP_DELIVERY.queue, handler, concurrency=settings.notifier_concurrency)
 
     async def consumer_live() -> bool:

@@ -21,7 +21,14 @@ class Delivery:
 
 
 class DeliveryFailed(Exception):
-    """The text is a reason for the log and the dead-letter listing; it never holds the code or what a server echoed."""
+    """The text is a reason for the log and the dead-letter listing; it never holds the code or what a server echoed.
+
+    `of_mailbox`: the trouble is this recipient's own, and says nothing of other deliveries.
+    """
+
+    def __init__(self, reason: str, *, of_mailbox: bool = False) -> None:
+        super().__init__(reason)
+        self.of_mailbox = of_mailbox
 
 
 class TryLater(DeliveryFailed):

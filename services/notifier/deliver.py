@@ -4,19 +4,23 @@ delivered            the channel took it                                        
 retry later          refused connection, time-out, 4xx, our credentials refused -> again with growing delays
 given up             5xx, malformed, undecryptable                              -> dead letter, and an error in the log
 expired              nobody can use the code any more                           -> dropped and counted
+
+Auth is told of each (services.notifier.report), last of all before the acknowledgement.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from email_validator import EmailNotValidError, validate_email
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.notifier.channel import Channel, CredentialsRefused, Delivery, TryLater, WillNotDeliver
+from services.notifier.database_time import DatabaseTime
+from services.notifier.report import Reports, Word
 from shared.broker import bus
 from shared.broker.bus import Done, GiveUp, Outcome, Retry
 from shared.broker.topology import retry_delay
@@ -33,39 +37,59 @@ PAUSED = Gauge("login2fa_deliveries_paused", "1 while the mail server refuses ou
 _PAUSE = 30.0
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What became of an attempt, in auth's word for it; what the bus is to do; why."""
+
+    word: Word
+    outcome: Outcome
+    reason: str = ""
+    of_mailbox: bool = False
 
 
 class Deliver:
     """The handler of `auth.otp_requested.v1`."""
 
-    def __init__(self, channel: Channel, sealer: Sealer, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, channel: Channel, sealer: Sealer, reports: Reports, database_time: DatabaseTime) -> None:
         self._channel = channel
         self._sealer = sealer
-        self._now = now
+        self._reports = reports
+        self._database_time = database_time
         self._paused_until = 0.0
 
     async def __call__(self, message: bus.Delivery) -> Outcome:
+        self._database_time.learn(message)
         try:
-            delivery = self._opened(message)
+            event = OtpRequested.from_message(message)
+        except MalformedEvent as error:
+            end = _given_up(error)
+            _observe(message, end)
+            return end.outcome  # unreported: it does not say which challenge it is for
+        end = await self._attempt(message, event)
+        _observe(message, end)
+        await self._reports.tell(event, end.word, message, of_mailbox=end.of_mailbox)
+        return end.outcome
+
+    async def _attempt(self, message: bus.Delivery, event: OtpRequested) -> _End:
+        now = self._database_time.now
+        try:
+            delivery = self._opened(message, event)
         except (MalformedEvent, Unsealable) as error:
-            return _ended(message, "given_up", GiveUp(f"{type(error).__name__}: {error}"))
-        if delivery.expires_at <= self._now():
-            return _ended(message, "expired", Done())
+            return _given_up(error)
+        if delivery.expires_at <= now():
+            return _End("expired", Done())
         try:
             await self._send(delivery)
         except WillNotDeliver as error:
-            return _ended(message, "given_up", GiveUp(str(error)))
+            return _End("given_up", GiveUp(str(error)), str(error), error.of_mailbox)
         except (TryLater, CredentialsRefused) as error:
-            if self._now() + timedelta(seconds=retry_delay(message.attempt)) >= delivery.expires_at:
-                return _ended(message, "expired", Done(), str(error))
-            return _ended(message, "retry", Retry(str(error)))
-        SECONDS.observe((self._now() - delivery.requested_at).total_seconds())
-        return _ended(message, "delivered", Done())
+            if now() + timedelta(seconds=retry_delay(message.attempt)) >= delivery.expires_at:
+                return _End("expired", Done(), str(error), error.of_mailbox)
+            return _End("deferred", Retry(str(error)), str(error), error.of_mailbox)
+        SECONDS.observe((now() - delivery.requested_at).total_seconds())
+        return _End("delivered", Done())
 
-    def _opened(self, message: bus.Delivery) -> Delivery:
-        event = OtpRequested.from_message(message)
+    def _opened(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
         return Delivery(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
@@ -101,9 +125,13 @@ def _one_address(given: str) -> str:
     return checked.ascii_email or checked.normalized
 
 
-def _ended(message: bus.Delivery, word: str, outcome: Outcome, reason: str = "") -> Outcome:
+def _given_up(error: Exception) -> _End:
+    reason = f"{type(error).__name__}: {error}"
+    return _End("given_up", GiveUp(reason), reason)
+
+
+def _observe(message: bus.Delivery, end: _End) -> None:
+    word = "retry" if end.word == "deferred" else end.word
     DELIVERIES.labels(word).inc()
     say = {"given_up": log.error, "expired": log.warning, "retry": log.warning}.get(word, log.info)
-    reason = reason or getattr(outcome, "reason", "")
-    say("otp delivery", outcome=word, reason=reason, event_id=message.event_id, attempt=message.attempt)
-    return outcome
+    say("otp delivery", outcome=word, reason=end.reason, event_id=message.event_id, attempt=message.attempt)

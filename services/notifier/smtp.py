@@ -14,6 +14,9 @@ from services.notifier.settings import NotifierSettings
 _OUR_CREDENTIALS = {530, 534, 535, 538}
 _PERMANENT = 500
 
+# Replies that speak of one mailbox (RFC 5321 section 4.2.3): busy or greylisted, unknown, elsewhere, full, no address.
+_OF_MAILBOX = {450, 550, 551, 552, 553}
+
 
 class SmtpChannel:
     """One connection a mail: a mail server that forgets us between two mails is nobody's problem."""
@@ -42,7 +45,8 @@ class SmtpChannel:
                     timeout=settings.smtp_timeout,
                 )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise _sorted(error.recipients[0].code, "recipient refused") from None
+            code = error.recipients[0].code
+            raise _sorted(code, "recipient refused", of_mailbox=code in _OF_MAILBOX) from None
         except aiosmtplib.SMTPResponseException as error:
             raise _sorted(error.code, type(error).__name__) from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
@@ -52,8 +56,8 @@ class SmtpChannel:
         """Nothing is kept open."""
 
 
-def _sorted(code: int, what: str) -> TryLater | WillNotDeliver | CredentialsRefused:
+def _sorted(code: int, what: str, *, of_mailbox: bool = False) -> TryLater | WillNotDeliver | CredentialsRefused:
     reason = f"{what} ({code})"
     if code in _OUR_CREDENTIALS:
         return CredentialsRefused(reason)
-    return WillNotDeliver(reason) if code >= _PERMANENT else TryLater(reason)
+    return (WillNotDeliver if code >= _PERMANENT else TryLater)(reason, of_mailbox=of_mailbox)

@@ -13,7 +13,7 @@ Two buses keep this contract, and the same tests (tests/contracts/test_bus.py) h
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -23,20 +23,27 @@ class Message:
     """An event on its way.
 
     `event_id` names the fact and stays the same on every repeat; `routing_key` is the event's type,
-    for example `auth.otp_requested.v1`; `body` is its JSON.
+    for example `auth.otp_requested.v1`; `body` is its JSON. `published_at` is when its publisher handed it over
+    for the first time, by the clock of the database that it comes from; None where nobody has said so.
     """
 
     routing_key: str
     body: bytes
     event_id: str
     correlation_id: str
+    published_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Message):
-    """A message handed to a subscriber; `attempt` is 1 the first time."""
+    """A message handed to a subscriber; `attempt` is 1 the first time.
+
+    `prompt`: it was published seconds ago at most, because its consumer had been waiting for one. False where that
+    is not known.
+    """
 
     attempt: int
+    prompt: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

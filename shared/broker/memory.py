@@ -104,6 +104,7 @@ class MemoryBus:
                 body=message.body,
                 event_id=message.event_id,
                 correlation_id=message.correlation_id,
+                published_at=message.published_at,
                 attempt=attempt,
             )
             outcome = None

@@ -32,7 +32,8 @@ class Subscription:
 
 OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
 ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",))
-SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL)
+OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
+SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, OTP_OUTCOMES)
 
 
 def subscription(queue: str) -> Subscription:

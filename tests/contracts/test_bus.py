@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -28,6 +30,20 @@ async def test_a_message_arrives_with_all_its_fields(bus: Bus) -> None:
     assert seen.deliveries == [
         Delivery(routing_key="auth.otp_requested.v1", body=body, event_id="e-1", correlation_id="c-1", attempt=1)
     ]
+
+
+async def test_the_moment_of_publishing_comes_along_to_every_attempt(bus: Bus, spawn: Spawn) -> None:
+    async def fail_once(delivery: Delivery) -> Outcome:
+        return Retry("mail server refuses") if delivery.attempt == 1 else Done()
+
+    seen = Recorder(fail_once)
+    await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
+    moment = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
+
+    spawn(bus.publish(replace(otp_message("stamped"), published_at=moment)))
+
+    await eventually(lambda: len(seen.deliveries) == 2)
+    assert [delivery.published_at for delivery in seen.deliveries] == [moment, moment]
 
 
 async def test_each_subscription_gets_only_the_events_it_wants(bus: Bus) -> None:

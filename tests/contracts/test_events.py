@@ -14,13 +14,14 @@ import pytest
 
 from shared import events
 from shared.broker.bus import Message
-from shared.events import AccountChanged, Event, MalformedEvent, OtpRequested
+from shared.events import AccountChanged, Event, MalformedEvent, OtpOutcome, OtpRequested
 
 CANARY = "canary-0123456789"
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 CHALLENGE = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
 ACCOUNT = UUID("01890a5d-ac96-774b-bcce-b302099a8059")
 SESSION = UUID("01890a5d-ac96-774b-bcce-b302099a805a")
+REQUEST = UUID("01890a5d-ac96-774b-bcce-b302099a805b")
 
 PINNED: list[tuple[str, Event, str]] = [
     (
@@ -75,8 +76,25 @@ PINNED: list[tuple[str, Event, str]] = [
             '"is_admin":false,"is_active":false,"session_epoch":0,"kept_session":null}'
         ),
     ),
+    (
+        "notifier.otp_outcome.v1",
+        OtpOutcome(
+            event_id=EVENT_ID,
+            challenge_id=CHALLENGE,
+            request_event_id=REQUEST,
+            outcome="given_up",
+            of_mailbox=True,
+            attempt=2,
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
+            '"request_event_id":"01890a5d-ac96-774b-bcce-b302099a805b","outcome":"given_up","of_mailbox":true,"attempt":2,'
+            '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+        ),
+    ),
 ]
-NAMES = ["a requested code", "a changed account", "a deleted account"]
+NAMES = ["a requested code", "a changed account", "a deleted account", "an outcome"]
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
 
 
@@ -135,6 +153,14 @@ def test_a_moment_in_another_time_zone_is_written_in_utc() -> None:
 def test_a_moment_without_a_time_zone_is_malformed() -> None:
     body = json.loads(PINNED[0][2]) | {"expires_at": "2026-01-31T12:04:00"}
     assert refusal(OtpRequested, json.dumps(body)) == "malformed auth.otp_requested.v1: expires_at"
+
+
+def test_an_outcome_knows_four_words_and_nothing_of_the_account() -> None:
+    body = golden_of(OtpOutcome)
+    for word in ("delivered", "deferred", "given_up", "expired"):
+        assert OtpOutcome.from_message(message(OtpOutcome.type, json.dumps(body | {"outcome": word}))).outcome == word
+    assert refusal(OtpOutcome, json.dumps(body | {"outcome": CANARY})) == "malformed notifier.otp_outcome.v1: outcome"
+    assert not {"email", "name", "account_id", "sealed_code", "reason"} & OtpOutcome.model_fields.keys()
 
 
 def test_an_event_can_not_be_changed() -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.parametrize("deployment", ["standalone"], indirect=True
 
 OPERATIONS = {
     "POST /api/v1/auth/token",
+    "GET /api/v1/auth/challenge",
     "POST /api/v1/auth/verify-otp",
     "POST /api/v1/auth/resend-otp",
     "POST /api/v1/auth/refresh-token",

@@ -10,7 +10,10 @@ from tests.stacks.stack import Stack
 
 OTHER = {"auth": "users", "users": "auth"}
 TABLES = {
-    "auth": ["identities", "challenges", "sessions", "refresh_tokens", "login_failures", "outbox", "alembic_version"],
+    "auth": [
+        *("identities", "challenges", "pressure", "sessions", "refresh_tokens", "login_failures", "outbox"),
+        "alembic_version",
+    ],
     "users": ["accounts", "tombstones", "outbox", "alembic_version"],
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from sqlalchemy import text
@@ -113,7 +115,7 @@ async def test_a_message_is_its_row_and_carries_the_correlation_id_of_its_reques
     outbox_of_auth.relay()
 
     await eventually(outbox_of_auth.is_empty)
-    assert outbox_of_auth.bus.attempts == [
+    assert [replace(sent, published_at=None) for sent in outbox_of_auth.bus.attempts] == [
         Message(
             routing_key="auth.otp_requested.v1",
             body=event.to_body().encode(),
@@ -122,6 +124,25 @@ async def test_a_message_is_its_row_and_carries_the_correlation_id_of_its_reques
         )
     ]
     assert outbox_of_auth.delivered.deliveries[0].correlation_id == "request-7"
+
+
+async def test_a_message_says_by_the_databases_clock_when_it_was_claimed_and_not_when_it_was_written(
+    outbox_of_auth: Outbox,
+) -> None:
+    async def database_clock() -> datetime:
+        async with outbox_of_auth.elsewhere.transaction() as connection:
+            moment: datetime = (await connection.execute(text("SELECT now()"))).scalar_one()
+            return moment
+
+    await outbox_of_auth.commit()
+    written = await database_clock()
+
+    outbox_of_auth.relay()
+    await eventually(outbox_of_auth.is_empty)
+
+    stamp = outbox_of_auth.bus.attempts[0].published_at
+    assert stamp is not None
+    assert written < stamp < await database_clock()
 
 
 async def test_two_relays_share_the_rows_and_publish_none_twice(outbox_of_auth: Outbox) -> None:

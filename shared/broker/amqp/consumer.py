@@ -17,10 +17,11 @@ import structlog
 from aio_pika.abc import AbstractIncomingMessage
 
 from shared.backoff import pauses
+from shared.broker.amqp.attention import Attention
 from shared.broker.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
 from shared.broker.amqp.messages import received
 from shared.broker.amqp.settle import Settler
-from shared.broker.bus import BusError, Handler, TopologyMismatch
+from shared.broker.bus import BusError, Delivery, Handler, TopologyMismatch
 from shared.broker.handling import outcome_of
 from shared.broker.topology import Subscription
 
@@ -30,6 +31,7 @@ WATCH_SECONDS = 5.0
 REACH_SECONDS = 1.0
 STEADY_SECONDS = 5.0
 CANCEL_SECONDS = 1.0
+ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # more than two looks of `_watch` are ever apart
 
 
 class AmqpConsumption:
@@ -43,6 +45,7 @@ class AmqpConsumption:
         self._concurrency = concurrency
         # Prefetch bounds one connection; after a reconnect, handlers of the former may still run.
         self._slots = asyncio.Semaphore(concurrency)
+        self._attention = Attention(ASLEEP_SECONDS)
         self._link: Link | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -130,6 +133,7 @@ class AmqpConsumption:
                 self._reached.set_result(None)
             await link.declare()
             await link.open_channel()
+            self._attention.begin()
             await link.consume(self._queue, self._receiver(link), self._concurrency)
             self._link = link
             log.info("consuming", queue=self._queue)
@@ -145,6 +149,7 @@ class AmqpConsumption:
     async def _watch(self, link: Link) -> None:
         """Return when the link is lost, or the broker does not know the consumer, or does not answer."""
         while True:
+            self._attention.awake()
             try:
                 async with asyncio.timeout(WATCH_SECONDS):
                     await link.lost.wait()
@@ -155,16 +160,25 @@ class AmqpConsumption:
 
     def _receiver(self, link: Link) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
         async def receive(message: AbstractIncomingMessage) -> None:
-            task = asyncio.create_task(self._handle(message, link))
+            delivery = received(message, waited_for=self._attention.paid)
+            task = asyncio.create_task(self._handle(delivery, message, link))
             self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            self._notice_no_room()
+            task.add_done_callback(self._forget)
 
         return receive
 
-    async def _handle(self, message: AbstractIncomingMessage, link: Link) -> None:
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._notice_no_room()
+        self._in_flight.discard(task)
+
+    def _notice_no_room(self) -> None:
+        if len(self._in_flight) >= self._concurrency:
+            self._attention.begin()
+
+    async def _handle(self, delivery: Delivery, message: AbstractIncomingMessage, link: Link) -> None:
         async with self._slots:
             if link.lost.is_set() or self._stopping:
                 return  # the broker has it back, or will
-            delivery = received(message)
             outcome = await outcome_of(self._handler, delivery, self._queue)
             await self._settler.settle(outcome, delivery, message, link)

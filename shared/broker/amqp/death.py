@@ -40,7 +40,8 @@ def described(message: AbstractIncomingMessage, queue: str) -> DeadLetter:
 
 
 def for_replay(message: AbstractIncomingMessage) -> AmqpMessage:
-    return outgoing(replace(received(message), attempt=1))
+    """A first attempt again, that can not be taken for one which was published a moment ago."""
+    return outgoing(replace(received(message), attempt=1, published_at=None))
 
 
 def _ours(message: AbstractIncomingMessage) -> tuple[str, datetime | None]:

@@ -21,15 +21,17 @@ ATTEMPT = "x-attempt"
 REASON = "x-reason"
 ATTEMPTS = "x-attempts"
 DIED_AT = "x-died-at"
+PUBLISHED_AT = "x-published-at"
 
 SHORT_STRING = 255  # bytes: AMQP 0-9-1, 4.2.5.3. A longer property makes the library raise at every attempt.
 MOST_ATTEMPTS = 1_000_000
 
 
 def outgoing(message: Message, *, attempt: int = 1, headers: HeadersType | None = None) -> AmqpMessage:
+    known: HeadersType = {PUBLISHED_AT: message.published_at.isoformat()} if message.published_at else {}
     return AmqpMessage(
         message.body,
-        headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **(headers or {})},
+        headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **known, **(headers or {})},
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
         # A fresh one per attempt: two publishes in flight with one id swap their results, and the
@@ -52,14 +54,20 @@ def for_dead_letters(delivery: Delivery, reason: str) -> AmqpMessage:
     return outgoing(delivery, attempt=delivery.attempt, headers=headers)
 
 
-def received(message: AbstractIncomingMessage) -> Delivery:
-    """Never raises: a stranger's message without our headers must not take the consumer down."""
+def received(message: AbstractIncomingMessage, *, waited_for: bool = False) -> Delivery:
+    """Never raises: a stranger's message without our headers must not take the consumer down.
+
+    `waited_for`: the broker had nothing else for its consumer. A copy, or what another consumer had first, is old.
+    """
+    attempt = number(message.headers.get(ATTEMPT)) or 1
     return Delivery(
         routing_key=event_type(message),
         body=message.body,
         event_id=event_id(message),
         correlation_id=text(message.correlation_id) or uuid.uuid4().hex,
-        attempt=number(message.headers.get(ATTEMPT)) or 1,
+        attempt=attempt,
+        published_at=moment(message.headers.get(PUBLISHED_AT)),
+        prompt=waited_for and attempt == 1 and not message.redelivered,
     )
 
 
@@ -89,6 +97,15 @@ def text(value: object) -> str:
 
 def short(value: str) -> str:
     return value.encode(errors="replace")[:SHORT_STRING].decode(errors="ignore")
+
+
+def moment(value: object) -> datetime | None:
+    """`value` if it is a moment with its time zone in ISO 8601."""
+    try:
+        found = datetime.fromisoformat(text(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def number(value: object) -> int | None:

@@ -10,6 +10,7 @@ import pytest
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps
+from tests.code_reports import CodeReports
 from tests.composed import AuthApp, Keys, auth_app, bus, keys
 from tests.database_clock import DatabaseClock
 from tests.inbox import Inbox
@@ -40,6 +41,11 @@ async def sql(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture
 def steps(auth_app: AuthApp, inbox: Inbox) -> Steps:
     return Steps(auth_app, inbox)
+
+
+@pytest.fixture
+def reports(bus: MemoryBus, inbox: Inbox) -> CodeReports:
+    return CodeReports(bus, inbox)
 
 
 @pytest.fixture

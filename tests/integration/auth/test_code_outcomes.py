@@ -1,0 +1,183 @@
+"""What auth makes of the notifier's reports: whatever their order, and however often they come."""
+
+from __future__ import annotations
+
+import itertools
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from services.auth.code_outcomes import otp_outcome_handler
+from shared.broker.bus import Retry
+from shared.broker.memory import MemoryBus
+from shared.database import Database
+from shared.events import OtpOutcome
+from tests.auth_steps import Accounts, Login, Steps
+from tests.builders import delivery, message
+from tests.code_reports import CodeReports
+from tests.composed import AuthApp
+from tests.database_clock import DatabaseClock
+
+COOLDOWN = 30
+
+
+async def status(auth_app: AuthApp, login: Login) -> str:
+    answer = await auth_app.challenge(login.temporary)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["status"])
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("delivered", "delivered"), ("given_up", "failed"), ("expired", "failed"), ("deferred", "pending")],
+)
+async def test_a_report_becomes_the_status_of_the_challenge(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, word: str, expected: str
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+    assert await status(auth_app, login) == "pending"
+
+    await reports.tell(account, word)
+
+    assert await status(auth_app, login) == expected
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["deferred", "given_up", "delivered"])))
+async def test_any_order_with_repeats_ends_at_delivered(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, order: tuple[str, ...]
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+
+    await reports.tell(account, *order, *order)
+
+    assert await status(auth_app, login) == "delivered"
+
+
+@pytest.mark.parametrize("order", [("deferred", "given_up"), ("given_up", "deferred"), ("expired", "deferred")])
+async def test_a_report_of_an_earlier_attempt_does_not_take_back_the_end(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, order: tuple[str, ...]
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+
+    await reports.tell(account, *order)
+
+    assert await status(auth_app, login) == "failed"
+
+
+async def test_only_the_latest_code_of_a_challenge_counts(
+    clock: DatabaseClock, auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+    await reports.tell(account, "given_up")
+    await clock.forward(COOLDOWN)
+
+    assert (await auth_app.resend_otp(login.temporary)).status_code == 202
+    assert await status(auth_app, login) == "pending"
+    await reports.tell(account, "delivered", code=1)
+    assert await status(auth_app, login) == "pending"
+    await reports.tell(account, "delivered", code=2)
+    assert await status(auth_app, login) == "delivered"
+
+
+async def test_a_report_is_for_one_challenge_alone(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    first, second = await steps.begin(account), await steps.begin(account)
+
+    await reports.tell(account, "given_up", code=1)
+
+    assert [await status(auth_app, login) for login in (first, second)] == ["failed", "pending"]
+
+
+async def test_reports_of_what_is_gone_are_done_with_and_change_nothing(
+    clock: DatabaseClock,
+    auth_app: AuthApp,
+    accounts: Accounts,
+    steps: Steps,
+    reports: CodeReports,
+    bus: MemoryBus,
+    sql: asyncpg.Connection,
+) -> None:
+    deleted, expired = await accounts.new(is_2fa=True), await accounts.new(is_2fa=True)
+    for account in (deleted, expired):
+        await steps.begin(account)
+    await accounts.delete(deleted)
+    await clock.forward(241)
+
+    for account in (deleted, expired):
+        await reports.tell(account, "delivered")
+    await reports.tell(expired, "delivered", challenge_id=uuid7())
+    await reports.tell(expired, "delivered", request_event_id=uuid7())
+    await sql.execute("DELETE FROM auth.challenges")
+    await reports.tell(expired, "delivered")
+
+    assert bus.dead_letters == ()
+
+
+async def test_a_code_that_was_used_had_been_delivered_whatever_became_of_its_report(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, sql: asyncpg.Connection
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+    assert (await auth_app.verify_otp(login.temporary, login.code)).status_code == 200
+
+    await reports.tell(account, "expired")
+
+    row = await sql.fetchrow("SELECT code_outcome, waiting_since, delivered_sent_at = sent_at AS at FROM challenges")
+    assert tuple(row) == ("delivered", None, True)
+
+
+async def test_a_challenge_of_the_version_before_is_pending_and_no_report_touches_it(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, sql: asyncpg.Connection
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+    await sql.execute("UPDATE challenges SET code_event_id = NULL, waiting_since = NULL")  # it knows neither
+
+    await reports.tell(account, "delivered")
+
+    assert await status(auth_app, login) == "pending"
+    assert (await auth_app.verify_otp(login.temporary, login.code)).status_code == 200
+
+
+async def test_a_database_that_is_away_is_tried_again() -> None:
+    database = Database("postgresql+asyncpg://nobody:secret@127.0.0.1:1/none", pool_timeout=0.1)
+    event = OtpOutcome.model_validate_json(REPORT)
+
+    assert await otp_outcome_handler(database)(delivery(event)) == Retry("database unavailable")
+    await database.close()
+
+
+REPORT = (
+    '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
+    '"request_event_id":"01890a5d-ac96-774b-bcce-b302099a805b","outcome":"delivered","attempt":1,'
+    '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+)
+
+
+@pytest.mark.usefixtures("auth_app")
+@pytest.mark.parametrize("change", [b"", b"null", b'{"outcome": "519273"}', REPORT.replace("delivered", "x").encode()])
+async def test_poison_is_given_up_with_a_reason_that_repeats_nothing(bus: MemoryBus, change: bytes) -> None:
+    event = OtpOutcome.model_validate_json(REPORT)
+
+    await bus.publish(message(event, body=change))
+
+    (letter,) = bus.dead_letters
+    assert letter.reason.startswith("MalformedEvent: malformed notifier.otp_outcome.v1")
+    assert "519273" not in letter.reason
+
+
+@pytest.mark.usefixtures("auth_app")
+async def test_fields_of_a_newer_release_are_ignored(bus: MemoryBus) -> None:
+    event = OtpOutcome.model_validate_json(REPORT)
+    body = REPORT.replace("{", '{"a_field_of_tomorrow": {"nested": [1]}, ', 1).encode()
+
+    await bus.publish(message(event, body=body))
+
+    assert bus.dead_letters == ()

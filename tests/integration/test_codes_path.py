@@ -1,0 +1,202 @@
+"""A code, its report and its challenge over a real broker; back-pressure off, on and off again by each cause."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from services.notifier import database_time
+from shared.broker.amqp import AmqpBus
+from tests.builders import message, otp_requested
+from tests.integration.codes_path import PATIENCE, CodesPath, keys, path
+from tests.polling import eventually
+
+__all__ = ("keys", "path")
+
+
+async def test_the_client_is_told_that_its_code_was_delivered(path: CodesPath) -> None:
+    await path.start_notifier()
+    temporary = await path.code_arrives()
+
+    await eventually(lambda: _has(path, temporary, "delivered"))
+
+
+async def test_the_client_is_told_that_its_code_will_not_come(path: CodesPath) -> None:
+    path.mails.refuse("550 5.1.1 No such mailbox")
+    await path.start_notifier()
+    temporary = (await path.log_in()).json()["temporary_token"]
+
+    await eventually(lambda: _has(path, temporary, "failed"))
+
+
+async def test_a_code_that_is_tried_again_is_pending_until_it_is_there(path: CodesPath) -> None:
+    path.mails.refuse("450 4.2.1 Busy", times=1)
+    await path.start_notifier()
+    temporary = (await path.log_in()).json()["temporary_token"]
+    await eventually(lambda: _outcome(path, "deferred"))
+    assert await path.status(temporary) == "pending"
+
+    await eventually(lambda: _has(path, temporary, "delivered"))
+
+
+async def _has(path: CodesPath, temporary: str, status: str) -> bool:
+    return await path.status(temporary) == status
+
+
+async def _outcome(path: CodesPath, word: str) -> bool:
+    return bool(await path.sql.fetchval("SELECT code_outcome = $1 FROM auth.challenges", word))
+
+
+# --- back-pressure
+
+
+async def known_to_work(path: CodesPath) -> None:
+    await path.start_notifier()
+    temporary = await path.code_arrives()
+    await eventually(lambda: _has(path, temporary, "delivered"))
+    assert not await path.is_on()
+
+
+async def refused_but_for_probes(path: CodesPath) -> httpx.Response:
+    async def refused() -> httpx.Response:
+        answer = await path.log_in()
+        assert answer.status_code == 503
+        return answer
+
+    return await eventually(refused)
+
+
+async def on(path: CodesPath) -> None:
+    await path.until_it_turns(on=True)
+    answer = await refused_but_for_probes(path)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["code"] == "temporarily_unavailable"
+    assert (await path.log_in(is_2fa=False)).status_code == 200
+
+
+async def off(path: CodesPath) -> None:
+    await path.until_it_turns(on=False)
+    await eventually(lambda: _is_in(path), PATIENCE)
+
+
+async def _is_in(path: CodesPath) -> bool:
+    temporary = await path.code_arrives()
+    return await path.status(temporary) == "delivered"
+
+
+async def test_off_on_and_off_again_with_the_broker_away(path: CodesPath) -> None:
+    await known_to_work(path)
+    path.proxy.refuse()
+    path.proxy.cut()
+    await on(path)
+
+    await path.proxy.start()
+
+    await off(path)
+
+
+async def test_off_on_and_off_again_with_the_notifier_away(path: CodesPath) -> None:
+    await known_to_work(path)
+    await path.stop_notifier()
+    await on(path)
+    waiting = await path.sql.fetchval("SELECT count(*) FROM auth.challenges WHERE waiting_since IS NOT NULL")
+    delivered = len(path.mails.received)
+
+    await path.start_notifier()
+
+    await off(path)
+    assert len(path.mails.received) >= delivered + waiting  # the backlog, and more
+
+
+async def test_off_on_and_off_again_with_a_mail_server_that_refuses_everybody(path: CodesPath) -> None:
+    await known_to_work(path)
+    path.mails.refuse("451 4.3.0 Try again later")
+    await on(path)
+
+    path.mails.accept()
+
+    await off(path)
+
+
+async def test_with_mailboxes_that_always_defer_it_stays_off(path: CodesPath) -> None:
+    await known_to_work(path)
+    path.mails.refuse("450 4.2.1 Busy")
+    for _ in range(5):
+        assert (await path.log_in()).status_code == 200
+
+    async def waits_long_enough() -> bool:
+        oldest = "SELECT extract(epoch FROM now() - min(waiting_since)) FROM auth.challenges WHERE code_outcome = $1"
+        assert not await path.is_on()
+        return (await path.sql.fetchval(oldest, "deferred") or 0) > 6
+
+    await eventually(waits_long_enough, PATIENCE)
+    assert not await path.is_on()
+    path.mails.accept()
+    await path.code_arrives()
+
+
+# --- clocks
+
+
+@pytest.mark.parametrize("wrong", [300, -300])
+async def test_a_code_is_delivered_by_a_notifier_whose_clock_is_five_minutes_off(
+    path: CodesPath, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    monkeypatch.setattr(database_time, "time", _clock(wrong))
+    bus = await path.start_notifier()
+    await eventually(lambda: bus._consumptions[-1]._attention.paid)
+
+    await path.code_arrives()
+
+
+async def test_a_code_is_delivered_after_a_step_back_of_the_notifiers_clock(
+    path: CodesPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await path.start_notifier()
+    await path.code_arrives()
+
+    monkeypatch.setattr(database_time, "time", _clock(-300))
+
+    await path.code_arrives()
+
+
+async def test_a_retry_is_delivered_by_a_notifier_whose_clock_is_five_minutes_ahead(
+    path: CodesPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_time, "time", _clock(300))
+    path.mails.refuse("450 4.2.1 Busy", times=1)
+    bus = await path.start_notifier()
+    await eventually(lambda: bus._consumptions[-1]._attention.paid)
+
+    await path.code_arrives()
+
+
+def _clock(wrong: float) -> SimpleNamespace:
+    return SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + wrong)
+
+
+async def test_of_a_backlog_what_has_expired_is_not_mailed_and_what_lives_is(path: CodesPath) -> None:
+    """Each message looks new to who has no clock, and each has a place free when it comes."""
+    now = datetime.now(UTC)
+    bus = AmqpBus(path.amqp_url)
+    for name, age in (("dead", 300), ("living", 200), ("new", 0)):
+        asked = now - timedelta(seconds=age)
+        event = otp_requested(
+            path.keys.otp_sealer,
+            email=f"{name}@example.org",
+            requested_at=asked,
+            expires_at=asked + timedelta(seconds=240),
+        )
+        await bus.publish(replace(message(event), published_at=asked))
+    await bus.close()
+
+    await path.start_notifier()
+
+    for name in ("living", "new"):
+        await path.mails.wait_for(f"{name}@example.org", timeout=PATIENCE)
+    assert path.mails.mails_to("dead@example.org") == []
