@@ -13,10 +13,10 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-unit check lint format migrate postman lock clean
+.PHONY: help up demo test test-unit e2e check lint format migrate postman lock clean image
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=1
 	@exec $(RUN) -m services up
@@ -30,9 +30,13 @@ test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
 test-unit: $(VENV)/.dev ## The tests that need no server
 	$(RUN) -m pytest tests/unit $(ARGS)
 
+e2e: $(VENV)/.dev ## The product in containers, as its users have it; needs a Docker engine
+	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit $(ARGS)
+
 check: lint ## Lint, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	cd testkit && $(abspath $(VENV))/bin/lint-imports --no-logo
 
 lint: $(VENV)/.dev ## Lint and format, without changing anything
 	$(VENV)/bin/ruff check
@@ -47,6 +51,9 @@ migrate: $(VENV)/.standalone ## Bring the schemas up to date: AUTH_DATABASE_URL=
 
 postman: $(VENV)/.standalone node_modules/.newman ## Run the Postman collection against a throw-away stack
 	@exec $(RUN) -m deploy.standalone.postman
+
+image: ## Build the two container images, labelled with this commit
+	REVISION=$$(git rev-parse HEAD) CREATED=$$(git show -s --format=%cI HEAD) docker compose build
 
 lock: $(VENV)/.dev ## Compile pyproject.toml into requirements/
 	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
-import uvloop
+
+from services import deployment_commands
+from services.command_run import fail, load_settings
+from services.command_run import run as run_to_end
 
 app = typer.Typer(
     name="login2fa",
@@ -37,44 +38,6 @@ def main() -> None:
     app()
 
 
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; what an operator can put right is told in a sentence, not in a traceback."""
-    from socket import gaierror
-
-    from sqlalchemy.exc import DBAPIError
-
-    from services.auth.keys import KeysInvalid
-    from shared.broker.bus import BusError
-    from shared.problems import Problem
-    from shared.process import CannotListen
-
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
-    except (CannotListen, KeysInvalid) as error:
-        _fail(str(error))
-    except BusError as error:
-        _fail(f"Broker: {error}")
-    except (DBAPIError, ConnectionError, TimeoutError, gaierror) as error:
-        _fail(f"Database: {error.orig if isinstance(error, DBAPIError) else error}")
-    except Problem as problem:
-        _fail(problem.detail)
-
-
-def _settings(kind: Any) -> Any:
-    from shared.settings import SettingsInvalid, load
-
-    try:
-        return load(kind)
-    except SettingsInvalid as error:
-        _fail(f"Settings not valid. {error}")
-
-
 @app.command()
 def auth() -> None:
     """Run the auth service."""
@@ -82,7 +45,7 @@ def auth() -> None:
     from services.auth.settings import AuthSettings
     from services.run import run
 
-    _run(run("auth", _settings(AuthSettings), running))
+    run_to_end(run("auth", load_settings(AuthSettings), running))
 
 
 @users_app.callback(invoke_without_command=True)
@@ -94,7 +57,7 @@ def users(context: typer.Context) -> None:
     from services.users.app import running
     from services.users.settings import UsersSettings
 
-    _run(run("users", _settings(UsersSettings), running))
+    run_to_end(run("users", load_settings(UsersSettings), running))
 
 
 @app.command()
@@ -104,7 +67,7 @@ def notifier() -> None:
     from services.notifier.settings import NotifierSettings
     from services.run import run
 
-    _run(run("notifier", _settings(NotifierSettings), running))
+    run_to_end(run("notifier", load_settings(NotifierSettings), running))
 
 
 @app.command()
@@ -117,32 +80,12 @@ def up(
     from deploy.standalone.up import CannotStart, up
 
     try:
-        _run(up(port=port, state_dir=state_dir, demo=demo))
+        run_to_end(up(port=port, state_dir=state_dir, demo=demo))
     except CannotStart as error:
-        _fail(str(error))
+        fail(str(error))
 
 
-@app.command()
-def migrate(
-    service: Annotated[Literal["auth", "users"] | None, typer.Argument(help="Both, when left out")] = None,
-) -> None:
-    """Bring the schemas up to date: AUTH_DATABASE_URL, USERS_DATABASE_URL."""
-    import os
-
-    from services.migrate import migrate as upgrade
-
-    services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
-    for each in services:
-        variable = f"{each.upper()}_DATABASE_URL"
-        file = os.environ.get(f"{variable}_FILE")
-        try:
-            url = Path(file).read_text().strip() if file else os.environ.get(variable)
-        except (OSError, UnicodeDecodeError):
-            _fail(f"{variable}_FILE: cannot read {file}")
-        if not url:
-            _fail(f"{variable} is not set")
-        _run(upgrade(each, url))
-        typer.echo(f"{each}: up to date")
+deployment_commands.add_to(app)
 
 
 @keys_app.command()
@@ -151,11 +94,11 @@ def generate(folder: KeysDir) -> None:
     from services.auth.keys import generate as make
 
     if any(folder.glob("*.pem")):
-        _fail(f"{folder} holds a key already; to replace it: login2fa keys rotate")
+        fail(f"{folder} holds a key already; to replace it: login2fa keys rotate")
     try:
         typer.echo(f"written: {make(folder)}")
     except OSError as error:
-        _fail(f"Cannot write to {folder}: {error.strerror}")
+        fail(f"Cannot write to {folder}: {error.strerror}")
 
 
 @keys_app.command()
@@ -203,7 +146,7 @@ def create_admin(
                 lastname=lastname, is_2fa=two_factor, is_admin=True,
             )  # fmt: skip
 
-    _run(create())
+    run_to_end(create())
     typer.echo(f"{email} is an administrator")
 
 
@@ -217,14 +160,14 @@ def republish() -> None:
             async for progress in administration.republish(database, sealer):
                 typer.echo(progress)
 
-    _run(tell())
+    run_to_end(tell())
 
 
 def _users_parts() -> Any:
     from services.users.app import offline_parts
     from services.users.settings import UsersSettings
 
-    return offline_parts(_settings(UsersSettings))
+    return offline_parts(load_settings(UsersSettings))
 
 
 @dead_letters_app.command("list")
@@ -241,7 +184,7 @@ def list_dead_letters(url: Url, queue: Queue = None) -> None:
             )
         typer.echo(f"{len(letters)} dead letters")
 
-    _run(show())
+    run_to_end(show())
 
 
 @dead_letters_app.command()
@@ -252,7 +195,7 @@ def replay(url: Url, queue: Queue = None, event_id: EventId = None) -> None:
     async def put_back() -> None:
         typer.echo(f"{await dead_letters.replay(url, queue, event_id=event_id)} replayed")
 
-    _run(put_back())
+    run_to_end(put_back())
 
 
 @dead_letters_app.command()
@@ -271,7 +214,7 @@ def purge(
     async def remove() -> None:
         typer.echo(f"{await dead_letters.purge(url, queue, event_id=event_id)} removed")
 
-    _run(remove())
+    run_to_end(remove())
 
 
 @config_app.command()
@@ -279,7 +222,7 @@ def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argumen
     """Say whether SERVICE would start with this environment, and with what; secrets are masked."""
     from services.configuration import SETTINGS
 
-    settings = _settings(SETTINGS[service])
+    settings = load_settings(SETTINGS[service])
     for name, value in settings:
         typer.echo(f"{name.upper()}={value}")
 

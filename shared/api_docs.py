@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,17 +18,30 @@ from starlette.staticfiles import StaticFiles
 
 from shared import problems
 
-_PAGE = """<!doctype html>
+# What the page loads, below docs/assets/.
+ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
+
+_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null})'
+_START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
+
+# In the page itself, so that it holds wherever the page is served from: nothing but our own files and this one script.
+_POLICY = (
+    f"default-src 'none'; script-src 'self' 'sha256-{_START_HASH}'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+
+PAGE = f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <title>Login2FA API</title>
 <link rel="stylesheet" href="docs/assets/swagger-ui.css">
 </head>
 <body>
 <div id="swagger-ui"></div>
 <script src="docs/assets/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null})</script>
+<script>{_START}</script>
 </body>
 </html>
 """
@@ -46,6 +62,13 @@ _PROBLEM_SCHEMA = {
         "error_description": {"type": "string"},
     },
 }
+
+
+def installed_version() -> str:
+    try:
+        return metadata.version("login2fa")
+    except metadata.PackageNotFoundError:  # run from a checkout
+        return "development"
 
 
 def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
@@ -79,20 +102,20 @@ def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
     """`/docs` and `/openapi.json`."""
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(_PAGE)
+        return HTMLResponse(PAGE)
 
     async def schema(_request: Request) -> Response:
         return JSONResponse(openapi)
 
     return [
         Route("/openapi.json", schema),
-        Mount("/docs/assets", StaticFiles(directory=_assets())),
+        Mount("/docs/assets", StaticFiles(directory=assets())),
         Route("/docs", page),
     ]
 
 
-def _assets() -> Path:
-    """Swagger UI as the package `fastapi-offline` carries it; found without importing it."""
+def assets() -> Path:
+    """The folder of ASSETS: Swagger UI as the package `fastapi-offline` carries it; found without importing it."""
     spec = find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
         raise RuntimeError("fastapi-offline is not installed: install requirements/runtime.txt")

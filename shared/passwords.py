@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from shared import processors
 from shared.problems import Unavailable
 from shared.settings import HttpSettings
 
@@ -27,11 +28,14 @@ _SMOOTHING = 0.1
 
 
 class Passwords:
-    """A pool as wide as the machine; work that could not finish within `max_wait` seconds is refused (503)."""
+    """A pool as wide as the machine, or as its container is allowed to be.
+
+    Work that could not finish within `max_wait` seconds is refused (503).
+    """
 
     def __init__(self, *, memory_kib: int = 19456, passes: int = 2, lanes: int = 1, max_wait: float = 5.0) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = processors.usable()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2")
         self._max_wait = max_wait
         self._waiting = 0

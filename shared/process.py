@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -85,21 +85,36 @@ async def serving(
 
 
 def management(checks: Mapping[str, Check]) -> ASGIApp:
-    """`/livez`: the process answers. `/readyz`: each named check holds, or 503 names those that do not. `/metrics`."""
+    """`/livez`: the process answers. `/readyz`: each named check holds, or 503 names those that do not. `/metrics`.
+
+    `/readyz?exclude=NAME`, repeatable, leaves a check out of the verdict, as the Kubernetes API server's own does.
+    A name that no check has excludes nothing, and the answer's `warning` says so.
+    """
 
     async def livez(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    async def readyz(_request: Request) -> Response:
-        results = dict(zip(checks, await asyncio.gather(*(_holds(check) for check in checks.values())), strict=True))
-        ready = all(results.values())
-        body = {"status": "ready" if ready else "not ready", "checks": results}
+    async def readyz(request: Request) -> Response:
+        body, ready = await _readiness(checks, request.query_params.getlist("exclude"))
         return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+async def _readiness(checks: Mapping[str, Check], exclude: Sequence[str]) -> tuple[dict[str, object], bool]:
+    # Not asked at all: one that hangs would use up the time that the probe has for the others.
+    asked = {name: check for name, check in checks.items() if name not in exclude}
+    results = dict(zip(asked, await asyncio.gather(*(_holds(check) for check in asked.values())), strict=True))
+    ready = all(results.values())
+    body: dict[str, object] = {"status": "ready" if ready else "not ready", "checks": results}
+    if excluded := [name for name in checks if name in exclude]:
+        body["excluded"] = excluded
+    if unknown := sorted(set(exclude) - set(checks)):
+        body["warning"] = f"no such check: {', '.join(unknown)}"
+    return body, ready
 
 
 async def _holds(check: Check) -> bool:

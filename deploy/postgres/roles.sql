@@ -1,12 +1,14 @@
 -- The two roles and schemas of Login2FA: `auth` and `users`, neither of which can read the other's.
 --
 -- Run it as an administrator of the cluster (a superuser, or the database's owner with CREATEROLE), connected to
--- Login2FA's own database, as often as you like. It is plain SQL in one transaction: psql and asyncpg both run
--- it. The roles' passwords come from two settings, so that they are on no command line:
+-- Login2FA's own database, as often as you like. `login2fa roles` does that; so does psql, for it is plain SQL in one
+-- transaction. The roles' passwords come from two settings, so that they are on no command line. With psql:
 --
---     login2fa.auth_password    login2fa.users_password
---
--- init-roles.sh does that from the environment.
+--     \set auth `cat file-with-the-password`
+--     \set users `cat file-with-the-other`
+--     SET login2fa.auth_password = :'auth';
+--     SET login2fa.users_password = :'users';
+--     \i deploy/postgres/roles.sql
 
 BEGIN;
 SET LOCAL client_min_messages = warning; -- "already exists, skipping" is what a second run is for

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,7 +15,7 @@ class Front:
     def __init__(self, *, auth: FastAPI, users: FastAPI) -> None:
         self._users = users
         self._auth = auth
-        self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], _version())))
+        self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], api_docs.installed_version())))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._service(scope.get("path", ""))(scope, receive, send)
@@ -28,10 +26,3 @@ class Front:
         if path in ("/docs", "/openapi.json") or path.startswith("/docs/"):
             return self._docs
         return self._auth
-
-
-def _version() -> str:
-    try:
-        return version("login2fa")
-    except PackageNotFoundError:  # run from a checkout
-        return "development"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cryptography.fernet import Fernet
-
+from deploy.secret_files import create_whole, new_password, new_pepper, new_sealing_key
 from services.auth import keys
 
 
@@ -25,11 +21,11 @@ class Secrets:
 
 def new_secrets() -> Secrets:
     return Secrets(
-        auth_password=secrets.token_urlsafe(32),
-        users_password=secrets.token_urlsafe(32),
-        otp_sealing_key=Fernet.generate_key().decode(),
-        account_sealing_key=Fernet.generate_key().decode(),
-        otp_pepper=secrets.token_urlsafe(32),
+        auth_password=new_password(),
+        users_password=new_password(),
+        otp_sealing_key=new_sealing_key(),
+        account_sealing_key=new_sealing_key(),
+        otp_pepper=new_pepper(),
     )
 
 
@@ -49,27 +45,9 @@ class State:
     def secrets(self) -> Secrets:
         path = self.folder / "secrets.json"
         if not path.exists():
-            _create_whole(path, json.dumps(asdict(new_secrets())))
+            create_whole(path, json.dumps(asdict(new_secrets())))
         return Secrets(**json.loads(path.read_text()))
 
     def ensure_signing_key(self) -> None:
         if not any(self.keys.glob("*.pem")):
             keys.generate(self.keys)
-
-
-def _create_whole(path: Path, text: str) -> None:
-    """All of it or nothing, readable by the owner alone; a file that is there by now stays as it is.
-
-    A kill must not leave half a secret, nor a second process that is about to be refused replace one in use.
-    """
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(partial)
-    finally:
-        partial.unlink()

@@ -7,24 +7,23 @@ import errno
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from deploy.demo_accounts import DEMO_ACCOUNTS, create_demo_accounts
 from deploy.standalone.front import Front
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
-from deploy.standalone.postgres.roles import prepare
+from deploy.standalone.postgres.prepare import prepare
 from deploy.standalone.state import Secrets, State
 from services.auth import app as auth
 from services.auth.settings import AuthSettings
 from services.migrate import migrate
 from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
-from services.users import administration
 from services.users import app as users
-from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
 from shared import logs
 from shared.broker.memory import MemoryBus
@@ -56,22 +55,6 @@ class Settings:
     auth: AuthSettings
     users: UsersSettings
     notifier: NotifierSettings
-
-
-@dataclass(frozen=True, slots=True)
-class DemoAccount:
-    email: str
-    password: str
-    name: str
-    lastname: str
-    is_2fa: bool
-    is_admin: bool
-
-
-DEMO_ACCOUNTS = (
-    DemoAccount("rs.smith@test.com", "testtest11&@admin", "Robert", "Smith", is_2fa=True, is_admin=True),
-    DemoAccount("dv.gahan@test.com", "testtest11&@", "Dave", "Gahan", is_2fa=False, is_admin=False),
-)
 
 
 async def up(*, port: int, state_dir: Path, demo: bool) -> None:
@@ -107,7 +90,7 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         await migrate("users", settings.users.users_database_url.get_secret_value())
         with _logging_to(state.log):
             if demo:  # before the relay's first round: auth knows them as soon as we say that they are there
-                await _create_demo_accounts(settings.users)
+                await create_demo_accounts(settings.users)
             sockets = Sockets(public=public, management=management)
             async with _services(settings) as running, served(running, sockets, grace=5):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
@@ -189,13 +172,6 @@ def _logging_to(path: Path) -> Iterator[None]:
         logs.configure("standalone", "info")
 
 
-async def _create_demo_accounts(settings: UsersSettings) -> None:
-    async with users.offline_parts(settings) as (database, passwords, sealer):
-        for account in DEMO_ACCOUNTS:
-            with suppress(UserAlreadyExists):
-                await administration.create(database, passwords, sealer, **asdict(account))
-
-
 def _tell(state: State, public_url: str, management_port: int, *, demo: bool) -> None:
     lines = [
         "",
@@ -205,7 +181,5 @@ def _tell(state: State, public_url: str, management_port: int, *, demo: bool) ->
         f"One-time codes          {state.otp_log}",
         f"Log                     {state.log}",
     ]
-    for account in DEMO_ACCOUNTS if demo else ():
-        kind = f"{'administrator' if account.is_admin else 'customer'}, 2FA {'on' if account.is_2fa else 'off'}"
-        lines.append(f"Demo account            {account.email}  {account.password}  ({kind})")
+    lines += [f"Demo account            {account}" for account in DEMO_ACCOUNTS if demo]
     print("\n".join([*lines, "", "Ctrl-C ends it; the state stays."]), flush=True)

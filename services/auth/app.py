@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.auth import forward
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
 from services.auth.keys import KeyRing
@@ -46,7 +47,9 @@ def build(settings: AuthSettings) -> FastAPI:
         token_endpoints=TOKEN_ENDPOINTS,
     )
     app.add_middleware(_NoStore)
+    app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
     app.include_router(router)
+    app.include_router(forward.router)
     app.include_router(well_known)
     return app
 
@@ -85,7 +88,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     async def consumer_live() -> bool:
         return consumption.live and reports.live
 
-    checks = {"auth database": database.reachable, "auth relay": relay_alive, "auth consumer": consumer_live}
+    checks = {"auth-database": database.reachable, "auth-relay": relay_alive, "auth-consumer": consumer_live}
     try:
         yield Running(app=app, checks=checks)
     finally:

@@ -59,6 +59,14 @@ class Auth:
     throttle: Throttle
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """`is_admin` is of this moment, from the read model; no token says it."""
+
+    token: AccessToken
+    is_admin: bool
+
+
 class RefreshTokenNotValid(Problem):
     status = 401
     code = "invalid_refresh_token"
@@ -73,18 +81,21 @@ def parts(request: Request) -> Auth:
 Parts = Annotated[Auth, Depends(parts)]
 
 
-async def living_session(auth: Parts, bearer: BearerToken) -> AccessToken:
-    """The caller's access token, its session alive and its account able to log in; 401 otherwise."""
+async def living_session(auth: Parts, bearer: BearerToken) -> Caller:
+    """Who asks with an access token whose session is alive and whose account is able to log in; 401 otherwise."""
     try:
         token = auth.tokens.read_access(bearer)
     except TokenInvalid as error:
         log.info("access token refused", reason=str(error))
         raise TokenNotValid from None
     async with auth.database.transaction() as connection:
-        alive = await sessions.lives(connection, token.session, token.account)
-    if not alive:
+        is_admin = await sessions.admin_if_alive(connection, token.session, token.account)
+    if is_admin is None:
         raise TokenNotValid
-    return token
+    return Caller(token=token, is_admin=is_admin)
+
+
+LivingCaller = Annotated[Caller, Depends(living_session)]
 
 
 async def challenge_of(auth: Parts, bearer: BearerToken) -> UUID:
@@ -168,21 +179,21 @@ async def refresh_token(auth: Parts, given: RefreshIn) -> TokenPairOut:
 
 
 @router.post("/verify-token", summary="Is this access token good at this moment?")
-async def verify_token(_token: Annotated[AccessToken, Depends(living_session)]) -> TokenIsGood:
+async def verify_token(_caller: LivingCaller) -> TokenIsGood:
     return TokenIsGood()
 
 
 @router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")
 async def logout(
     auth: Parts,
-    token: Annotated[AccessToken, Depends(living_session)],
+    caller: LivingCaller,
     everywhere: Annotated[bool, Query(alias="all")] = False,
 ) -> None:
     async with auth.database.transaction() as connection:
         if everywhere:
-            await sessions.end_all(connection, token.account)
+            await sessions.end_all(connection, caller.token.account)
         else:
-            await sessions.end(connection, token.session)
+            await sessions.end(connection, caller.token.session)
 
 
 @well_known.get("/jwks.json", summary="The public keys", response_model=JwksOut)

@@ -118,13 +118,14 @@ _FACTS = (
 )
 
 
-async def lives(connection: AsyncConnection, session: UUID, account: UUID) -> bool:
+async def admin_if_alive(connection: AsyncConnection, session: UUID, account: UUID) -> bool | None:
+    """Whether the owner of this session is an administrator; None when the session does not live."""
     query = (
-        select(sessions.c.id)
-        .join(identities, identities.c.id == sessions.c.account_id)
+        select(identities.c.is_admin)
+        .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
         .where(sessions.c.id == session, sessions.c.account_id == account, session_lives())
     )
-    return (await connection.execute(query)).one_or_none() is not None
+    return (await connection.execute(query)).scalar_one_or_none()
 
 
 async def end(connection: AsyncConnection, session: UUID) -> None:

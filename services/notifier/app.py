@@ -37,7 +37,7 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
         return consumption.live
 
     try:
-        yield Running(app=None, checks={"notifier consumer": consumer_live})
+        yield Running(app=None, checks={"notifier-consumer": consumer_live})
     finally:
         await consumption.stop(settings.shutdown_grace)
         await channel.close()

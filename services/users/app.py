@@ -50,7 +50,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         return relay.alive
 
     try:
-        yield Running(app=app, checks={"users database": database.reachable, "users relay": relay_alive})
+        yield Running(app=app, checks={"users-database": database.reachable, "users-relay": relay_alive})
     finally:
         await relay.stop(settings.shutdown_grace / 2)
         await keys.close()

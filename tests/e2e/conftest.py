@@ -1,4 +1,8 @@
-"""Every test here runs against both ways to deploy: three processes over RabbitMQ, and what `make up` starts."""
+"""Every test here runs against both ways to deploy: the services apart, and in one process as `make up` starts them.
+
+Apart is in containers, from the compose file and entered through its gateway, where a Docker engine answers; else it is
+three processes over RabbitMQ. The last lines of a run say which.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import USED
+from tests.e2e_required import containers_missing
 from tests.servers.databases import copied
 from tests.servers.mail import MailSink
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ, empty_vhost
+from tests.stacks.compose import containers
 from tests.stacks.processes import processes
 from tests.stacks.stack import Stack
 from tests.stacks.standalone import standalone
@@ -22,12 +29,24 @@ Deployment = AbstractAsyncContextManager[Stack]
 # still consume there when the tests of another folder begin.
 
 
-@pytest.fixture(scope="package", params=["processes", "standalone"])
+@pytest.fixture(scope="package", params=["apart", "standalone"])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     if request.param == "standalone":
         return _standalone()
+    folder = tmp_path_factory.mktemp("apart")
+    missing = containers_missing()
+    request.config.stash[USED]["Services apart"] = f"as processes: {missing}" if missing else "in containers"
+    if missing is None:
+        return _containers(folder)
     postgres, template, rabbitmq = map(request.getfixturevalue, ("postgres", "database_template", "rabbitmq"))
-    return _processes(postgres, template, rabbitmq, tmp_path_factory.mktemp("processes"))
+    return _processes(postgres, template, rabbitmq, folder)
+
+
+@asynccontextmanager
+async def _containers(folder: Path) -> AsyncIterator[Stack]:
+    with containers(folder) as stack:
+        yield stack
+        await stack.http.aclose()
 
 
 @asynccontextmanager

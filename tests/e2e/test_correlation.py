@@ -8,7 +8,7 @@ import uuid
 import httpx
 import pytest
 
-from tests.stacks.processes import Processes
+from tests.stacks.inboxes import MailHog, MailInbox
 from tests.stacks.stack import Stack
 from tests.stacks.standalone import Standalone
 from tests.stacks.steps import register, submit_password
@@ -23,8 +23,8 @@ async def test_the_id_of_the_request_is_on_the_mail_or_in_the_log_of_its_deliver
     await stack.inbox.wait_for_code(person.email)
 
     assert answer.headers["x-request-id"] == request_id
-    if isinstance(stack, Processes):
-        [mail] = stack.inbox.sink.mails_to(person.email)
+    if isinstance(stack.inbox, MailInbox | MailHog):
+        [mail] = stack.inbox.mails_to(person.email)
         assert mail.message["X-Correlation-Id"] == request_id
     else:
         assert isinstance(stack, Standalone)

@@ -8,18 +8,23 @@ from typing import cast
 import pytest
 
 from tests.servers.mail import Received
-from tests.stacks.processes import Processes
-from tests.stacks.stack import Stack
+from tests.stacks.inboxes import MailHog, MailInbox
+from tests.stacks.stack import Person, Stack
 from tests.stacks.steps import challenged, register, registration, somebody
 
-pytestmark = pytest.mark.parametrize("deployment", ["processes"], indirect=True)
+pytestmark = pytest.mark.parametrize("deployment", ["apart"], indirect=True)
+
+
+def the_mail_to(stack: Stack, person: Person) -> Received:
+    assert isinstance(stack.inbox, MailInbox | MailHog)
+    [mail] = stack.inbox.mails_to(person.email)
+    return mail
 
 
 async def mail_with_code(stack: Stack) -> tuple[Received, str]:
-    assert isinstance(stack, Processes)
     person = await register(stack, is_2fa=True)
     _, code = await challenged(stack, person)
-    [mail] = stack.inbox.sink.mails_to(person.email)
+    mail = the_mail_to(stack, person)
     assert mail.recipients == [person.email]
     assert mail.message["To"] == person.email
     return mail, code
@@ -44,27 +49,25 @@ async def test_the_code_is_in_no_header(stack: Stack) -> None:
 
 
 async def test_a_name_in_another_script_leaves_the_text_readable(stack: Stack) -> None:
-    assert isinstance(stack, Processes)
     person = somebody(is_2fa=True)
     fields = registration(person, name="Zo\u00eb \u7530\u4e2d")
     assert (await stack.http.post("/api/v1/users/registration", json=fields)).status_code == 201
 
     _, code = await challenged(stack, person)
 
-    [mail] = stack.inbox.sink.mails_to(person.email)
+    mail = the_mail_to(stack, person)
     text, _ = cast("list[EmailMessage]", list(mail.message.iter_parts()))
     assert text["Content-Transfer-Encoding"] == "7bit"
     assert code in str(text.get_payload()).splitlines()
 
 
 async def test_a_name_is_no_markup(stack: Stack) -> None:
-    assert isinstance(stack, Processes)
     person = somebody(is_2fa=True)
     fields = registration(person, name="<img src=x>")
     assert (await stack.http.post("/api/v1/users/registration", json=fields)).status_code == 201
 
     await challenged(stack, person)
 
-    [mail] = stack.inbox.sink.mails_to(person.email)
+    mail = the_mail_to(stack, person)
     _, html = cast("list[EmailMessage]", list(mail.message.iter_parts()))
     assert "<img" not in str(html.get_payload())

@@ -22,7 +22,7 @@ async def test_the_logs_hold_no_password_code_or_token(stack: Stack) -> None:
     await stack.http.get("/api/v1/users/me", headers=bearer(again.access))
     await stack.http.post("/api/v1/auth/logout", headers=bearer(again.access))
 
-    logs = "".join(log.read_text() for log in stack.logs)
+    logs = stack.written()
 
     assert "otp delivery" in logs
     for secret in (SECRET, temporary, tokens.access, tokens.refresh, again.access, again.refresh):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from deploy.standalone.postgres.roles import ROLES, create_roles
+from deploy.postgres.roles import ROLES, create_roles
 from tests.servers.databases import PASSWORDS, Databases, connected
 
 OTHER = {"auth": "users", "users": "auth"}

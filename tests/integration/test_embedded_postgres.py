@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from deploy.standalone.postgres import EmbeddedPostgres
-from deploy.standalone.postgres.roles import prepare
+from deploy.standalone.postgres.prepare import prepare
 from tests.polling import wait_until
 from tests.servers.databases import asyncpg_dsn
 from tests.servers.embedded import PROJECT, ask, embedded, running

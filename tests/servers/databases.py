@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from deploy.standalone.postgres.roles import create_roles
+from deploy.postgres.roles import create_roles
 from services.migrate import migrate
 from tests.polling import eventually
 from tests.servers.postgres import Postgres

@@ -1,11 +1,19 @@
-"""The two places where a code arrives: a mail, or a line of a file."""
+"""The places where a code arrives: a mail, read at the server or in MailHog, or a line of a file."""
 
 from __future__ import annotations
 
+from email import message_from_string
+from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
+from typing import Any
 
+import httpx
+
+import login2fa_testing
 from tests.polling import eventually
 from tests.servers.mail import MailSink, Received
+from tests.stacks.stack import Inbox
 
 ARRIVAL_SECONDS = 30.0  # a tenth of a second when nothing is broken
 
@@ -14,12 +22,40 @@ class MailInbox:
     def __init__(self, sink: MailSink) -> None:
         self.sink = sink
 
+    def mails_to(self, email: str) -> list[Received]:
+        return self.sink.mails_to(email)
+
     def codes(self, email: str) -> list[str]:
         # A mail that came twice is the same mail: at-least-once delivery allows it.
-        return [mail.code for mail in first_of_each(self.sink.mails_to(email))]
+        return [mail.code for mail in first_of_each(self.mails_to(email))]
 
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
+
+
+class MailHog:
+    """`url` is that of its page."""
+
+    def __init__(self, codes: login2fa_testing.Inbox, url: str) -> None:
+        self._codes = codes
+        self._url = url
+
+    def codes(self, email: str) -> list[str]:
+        return self._codes.codes(email)
+
+    async def wait_for_code(self, email: str, *, after: int = 0) -> str:
+        return await _next(self, email, after)
+
+    def mails_to(self, email: str) -> list[Received]:
+        query = {"kind": "to", "query": email}
+        answer = httpx.get(f"{self._url}/api/v2/search", params=query, trust_env=False).raise_for_status()
+        return [_as_sent(item["Raw"]) for item in reversed(answer.json()["items"]) if email in item["Raw"]["To"]]
+
+
+def _as_sent(raw: dict[str, Any]) -> Received:
+    """MailHog keeps the envelope and the source; who has brought it, it does not."""
+    message = message_from_string(raw["Data"], EmailMessage, policy=default)
+    return Received(sender=raw["From"], recipients=raw["To"], peer=("", 0), message=message)
 
 
 class FileInbox:
@@ -47,7 +83,7 @@ def first_of_each(mails: list[Received]) -> list[Received]:
     return list({str(mail.message["Message-ID"]): mail for mail in reversed(mails)}.values())[::-1]
 
 
-async def _next(inbox: MailInbox | FileInbox, email: str, after: int) -> str:
+async def _next(inbox: Inbox, email: str, after: int) -> str:
     def arrived() -> str:
         codes = inbox.codes(email)
         assert len(codes) > after, f"{len(codes)} codes for {email}, and not {after + 1}"

@@ -76,3 +76,7 @@ class Stack(ABC):
     def logged(self, since: Mapping[Path, int]) -> str:
         """What its programs have written since `log_sizes` gave `since`; the end of it, if it is much."""
         return "".join(f"---- {log.name}\n{tail(log, since.get(log, 0))}" for log in self.logs)
+
+    def written(self) -> str:
+        """All that its programs have written so far."""
+        return "".join(log.read_text() for log in self.logs)

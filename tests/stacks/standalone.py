@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 from sqlalchemy import URL
 
+from deploy.demo_accounts import DEMO_ACCOUNTS
 from deploy.standalone.postgres.orphans import kill_servers, servers
-from deploy.standalone.up import DATABASE, DEMO_ACCOUNTS
+from deploy.standalone.up import DATABASE
 from tests.polling import eventually
 from tests.stacks.inboxes import FileInbox
 from tests.stacks.processes import ANSWER_SECONDS

@@ -135,6 +135,50 @@ def test_config_table_prints_a_row_for_each_variable() -> None:
     assert "| `OTP_LIFETIME` | `240` | auth |" in run("config", "table").output
 
 
+# --- secrets
+
+
+def test_secrets_says_what_it_has_made_and_makes_nothing_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    first, second = run("secrets", "--dir", folder), run("secrets", "--dir", folder)
+    assert first.exit_code == second.exit_code == 0
+    assert f"written: {folder / 'otp_peppers'}\n" in first.output
+    assert second.output == f"{folder}: complete\n"
+
+
+def test_secrets_prints_none(tmp_path: Path) -> None:
+    output = run("secrets", "--dir", tmp_path).output
+    assert not [path.name for path in tmp_path.iterdir() if path.is_file() and path.read_text() in output]
+
+
+def test_secrets_writes_the_hosts_that_it_is_given(tmp_path: Path) -> None:
+    assert run("secrets", "--dir", tmp_path, "--postgres", "db:6432", "--rabbitmq", "mq").exit_code == 0
+    assert "@db:6432/login2fa" in (tmp_path / "auth_database_url").read_text()
+    assert "@mq/" in (tmp_path / "rabbitmq_url").read_text()
+
+
+def test_secrets_into_what_is_no_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert_refused(run("secrets", "--dir", tmp_path / "file"), f"Cannot use {tmp_path / 'file'}")
+
+
+def test_secrets_beside_a_file_that_is_no_text_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "postgres_password").write_bytes(b"\xff\xfe")
+    assert_refused(run("secrets", "--dir", tmp_path), f"Cannot use {tmp_path}", "no text")
+
+
+# --- demo accounts
+
+
+def test_demo_accounts_are_left_out_when_nobody_wants_them() -> None:
+    result = run("demo-accounts", DEMO="0")
+    assert (result.exit_code, result.output) == (0, "demo accounts: left out\n")
+
+
+def test_demo_accounts_want_the_settings_of_the_users_service() -> None:
+    assert_refused(run("demo-accounts"), "Settings not valid", "USERS_DATABASE_URL")
+
+
 # --- migrate
 
 
@@ -163,5 +207,6 @@ def test_migrate_of_a_service_without_a_database_is_refused() -> None:
 def test_every_command_tells_what_it_is_for() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("auth", "users", "notifier", "up", "migrate", "keys", "dead-letters", "config"):
-        assert command in result.output
+    commands = ("auth", "users", "notifier", "up", "keys", "dead-letters", "config")
+    for command in (*commands, "secrets", "roles", "migrate", "demo-accounts"):
+        assert f" {command} " in result.output

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+DOCUMENTS = sorted(
+    path for place in ("*.md", "docs/**/*.md", "testkit/*.md", "deploy/**/*.md") for path in PROJECT.glob(place)
+)
 
 # As docs/login-flow.md writes them: `file: name, Class.name`
 _PLACES = re.compile(r"`(?P<file>[\w/]+\.py): (?P<names>[\w., ]+)`")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from shared import processors
 from shared.passwords import Passwords
 from shared.problems import Unavailable
 from tests.polling import eventually
@@ -84,10 +84,10 @@ class SlowHasher:
 
 
 class Queue:
-    """A pool of one thread in which a hash takes a second, with room for three of them."""
+    """A pool of one thread, for a container of one processor. A hash takes a second, and there is room for three."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+        monkeypatch.setattr(processors, "usable", lambda: 1)
         self.passwords = Passwords(**CHEAP, max_wait=3.5)
         self.hasher = SlowHasher()
         monkeypatch.setattr(self.passwords, "_hasher", self.hasher)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from deploy.demo_accounts import DEMO_ACCOUNTS
 from deploy.standalone.postman import COLLECTION, ENVIRONMENT
-from deploy.standalone.up import DEMO_ACCOUNTS
 from services.auth import app as auth
 from services.auth.settings import AuthSettings
 from services.users import app as users

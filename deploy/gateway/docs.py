@@ -1,0 +1,63 @@
+"""The documentation as files, for a gateway that serves it without asking a service: /docs and /openapi.json."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from services.auth import app as auth
+from services.auth.settings import AuthSettings
+from services.users import app as users
+from services.users.settings import UsersSettings
+from shared import api_docs
+
+_USAGE = 2
+
+
+def write(folder: Path) -> None:
+    """Write `openapi.json`, `docs/index.html` and `docs/assets/` below `folder`.
+
+    Each asset also as `.gz`, for nginx's `gzip_static`. The same input gives the same bytes and dates.
+
+    Raises:
+        OSError: `folder` can not be written.
+    """
+    files = {"openapi.json": json.dumps(document(), separators=(",", ":")).encode()}
+    files["docs/index.html"] = api_docs.PAGE.encode()
+    for name in api_docs.ASSETS:
+        content = (api_docs.assets() / name).read_bytes()
+        files |= {f"docs/assets/{name}": content, f"docs/assets/{name}.gz": gzip.compress(content, mtime=0)}
+    (folder / "docs" / "assets").mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        # nginx makes an ETag of size and date: with one date for all, 0.1.1 would pass for 0.1.0.
+        date = int.from_bytes(hashlib.sha256(content).digest()[:4], "big") // 4
+        os.utime(folder / name, (date, date))
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document of both services."""
+    # Defaults only, unchecked: a document needs no database and no key.
+    apps = [auth.build(AuthSettings.model_construct()), users.build(UsersSettings.model_construct())]
+    return api_docs.document(apps, api_docs.installed_version())
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        sys.stderr.write("Name the folder to write to: python -m deploy.gateway.docs DIR\n")
+        return _USAGE
+    try:
+        write(Path(arguments[0]))
+    except OSError as error:
+        sys.stderr.write(f"Cannot write the documentation to {arguments[0]}: {error.strerror}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

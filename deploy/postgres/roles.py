@@ -1,0 +1,78 @@
+"""The application's database, roles and schemas: the same roles.sql for every deployment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+ROLES = Path(__file__).parent / "roles.sql"
+
+_ANSWER_SECONDS = 30
+
+
+class RolesRefused(Exception):
+    """Nothing was changed; the text says why, in a sentence for the administrator."""
+
+
+async def ensure_roles(admin_url: str, *, auth_url: str, users_url: str) -> None:
+    """Make the roles and schemas that `auth_url` and `users_url` log in to, or bring them up to date.
+
+    All three are SQLAlchemy URLs of one database; the roles get the passwords that the two hold. Raises
+    `RolesRefused`; sqlalchemy's DBAPIError, OSError or TimeoutError where the server can't be reached.
+    """
+    admin = _parsed(admin_url, "ADMIN_DATABASE_URL")
+    auth_password = _password(auth_url, "auth", admin)
+    users_password = _password(users_url, "users", admin)
+    engine = create_async_engine(admin, poolclass=NullPool, connect_args={"timeout": _ANSWER_SECONDS})
+    try:
+        async with engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            await create_roles(raw, auth_password=auth_password, users_password=users_password)
+    except asyncpg.PostgresError as error:
+        raise RolesRefused(f"Roles: {error}") from None
+    finally:
+        await engine.dispose()
+
+
+async def create_database(admin: asyncpg.Connection, database: str) -> None:
+    """Create `database` unless it is there; `admin` is connected to another one."""
+    if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", database):
+        name = await admin.fetchval("SELECT quote_ident($1)", database)
+        await admin.execute(f"CREATE DATABASE {name}")
+
+
+async def create_roles(admin: asyncpg.Connection, *, auth_password: str, users_password: str) -> None:
+    """Run roles.sql in the database that `admin`, an administrator, is connected to.
+
+    After an error the connection is left in a failed transaction: close it.
+    """
+    await admin.execute(
+        "SELECT set_config('login2fa.auth_password', $1, false), set_config('login2fa.users_password', $2, false)",
+        auth_password,
+        users_password,
+    )
+    await admin.execute(ROLES.read_text(encoding="utf-8"))
+
+
+def _password(url: str, role: str, admin: URL) -> str:
+    variable = f"{role.upper()}_DATABASE_URL"
+    parsed = _parsed(url, variable)
+    if parsed.username != role:
+        raise RolesRefused(f"{variable} must log in as the role {role}: that is the one made here.")
+    if not parsed.password:
+        raise RolesRefused(f"{variable} holds no password: the role's password comes from there.")
+    if parsed.database != admin.database:
+        raise RolesRefused(f"{variable} and ADMIN_DATABASE_URL must name the same database.")
+    return str(parsed.password)
+
+
+def _parsed(url: str, variable: str) -> URL:
+    try:
+        return make_url(url).set(drivername="postgresql+asyncpg")
+    except (ArgumentError, ValueError):
+        raise RolesRefused(f"{variable} is no URL like postgresql+asyncpg://user:password@host/database.") from None

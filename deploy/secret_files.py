@@ -1,0 +1,107 @@
+"""The secrets of a deployment, each made once: how to make one, and how to keep it in a file.
+
+`write_missing` makes the folder that every process reads through `<NAME>_FILE` and JWT_KEYS_DIR. A file that is
+there stays as it is, and what is derived from it (a URL from a password) agrees with it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from cryptography.fernet import Fernet
+
+from services.auth import keys
+
+RABBITMQ_USER = "login2fa"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """Where the URLs lead: `host` or `host:port`."""
+
+    postgres: str = "postgres"
+    database: str = "login2fa"
+    rabbitmq: str = "rabbitmq"
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def new_sealing_key() -> str:
+    return Fernet.generate_key().decode()
+
+
+def new_pepper() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def write_missing(folder: Path, servers: Servers, *, group_readable: bool = False) -> list[Path]:
+    """Make each secret that `folder` lacks; return what was made.
+
+    Each file is its owner's alone (0600); with `group_readable` the two passwords that Postgres and RabbitMQ
+    themselves read are the group's too (0640). Raises OSError where the folder or a file in it can't be used.
+    """
+    folder.mkdir(mode=0o750 if group_readable else 0o700, parents=True, exist_ok=True)
+    made = []
+
+    def ensure(name: str, value: str, mode: int = 0o600) -> str:
+        path = folder / name
+        if create_whole(path, value, mode=mode):
+            made.append(path)
+        return path.read_text().strip()
+
+    of_servers = 0o640 if group_readable else 0o600
+    postgres = ensure("postgres_password", _password_in(folder / "admin_database_url"), of_servers)
+    rabbitmq = ensure("rabbitmq_password", _password_in(folder / "rabbitmq_url"), of_servers)
+    for variable, role, password in (
+        ("admin_database_url", "postgres", postgres),
+        ("auth_database_url", "auth", new_password()),
+        ("users_database_url", "users", new_password()),
+    ):
+        ensure(variable, f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}")
+    ensure("rabbitmq_url", f"amqp://{RABBITMQ_USER}:{quote(rabbitmq, '')}@{servers.rabbitmq}/")
+    ensure("otp_sealing_keys", new_sealing_key())
+    ensure("account_sealing_keys", new_sealing_key())
+    ensure("otp_peppers", new_pepper())
+    return made + _signing_key(folder / "jwt_keys")
+
+
+def _signing_key(folder: Path) -> list[Path]:
+    return [] if any(folder.glob("*.pem")) else [keys.generate(folder)]
+
+
+def _password_in(file: Path) -> str:
+    """The password of the URL in `file`, so that a server started with it agrees; a new one when there is none."""
+    try:
+        password = urlsplit(file.read_text().strip()).password
+    except FileNotFoundError:
+        password = None
+    return unquote(password) if password else new_password()
+
+
+def create_whole(path: Path, text: str, *, mode: int = 0o600) -> bool:
+    """All of it or nothing; a file that is there by now stays as it is, and the answer is False.
+
+    A kill must not leave half a secret, nor a second process that is about to be refused replace one in use.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(partial)
+            return True
+        return False
+    finally:
+        partial.unlink()

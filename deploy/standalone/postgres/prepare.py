@@ -1,0 +1,30 @@
+"""The application's database in the embedded server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from deploy.postgres.roles import create_database, create_roles
+from deploy.standalone.postgres.server import EmbeddedPostgres
+
+
+async def prepare(
+    postgres: EmbeddedPostgres, database: str = "login2fa", *, auth_password: str, users_password: str
+) -> None:
+    """Create `database`, its roles and schemas in a started server, or bring them up to date."""
+    async with _superuser(postgres, "postgres") as admin:
+        await create_database(admin, database)
+    async with _superuser(postgres, database) as admin:
+        await create_roles(admin, auth_password=auth_password, users_password=users_password)
+
+
+@asynccontextmanager
+async def _superuser(postgres: EmbeddedPostgres, database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(**postgres.superuser_parameters(database))
+    try:
+        yield connection
+    finally:
+        await connection.close()

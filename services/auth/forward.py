@@ -1,0 +1,121 @@
+"""Forward-auth: a gateway asks whether a request may pass, and learns whose it is.
+
+A gateway can carry two refusals, 401 and 403; nginx makes a 500 of any other. Envoy asks with the client's own method
+and takes nothing but a 200 for a yes. So all that deviates is put right in one place, around the whole application
+(docs/decisions/0006).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Response
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.auth.routes import Caller, LivingCaller
+from shared import problems
+from shared.bearer import NotPermitted
+
+PATH = "/api/v1/auth/forward"
+
+# What follows `/envoy` is the client's path, and may be anything.
+_ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
+_CARRIED = {HTTPStatus.NO_CONTENT, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+_HEADERS = {
+    "X-Auth-Subject": "Account id",
+    "X-Auth-Session": "Session id",
+    "X-Auth-Admin": "`true` or `false`: whether the account is an administrator at this moment",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    204: {
+        "description": "The request may pass",
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+    }
+}
+
+router = APIRouter(prefix=PATH, tags=["auth"])
+
+
+@router.get("", status_code=204, responses=_RESPONSES, summary="For a gateway: may this request pass, and whose is it?")
+async def forward(caller: LivingCaller) -> Response:
+    """Refused with 401 or 403 and nothing else. Any other method is answered like GET; a body is not looked at."""
+    return _passes(caller)
+
+
+@router.get("/admin", status_code=204, responses=_RESPONSES, summary="The same, for administrators only")
+async def forward_admin(caller: LivingCaller) -> Response:
+    """403 for everybody else who is logged in."""
+    if not caller.is_admin:
+        raise NotPermitted
+    return _passes(caller)
+
+
+def _passes(caller: Caller) -> Response:
+    values = (str(caller.token.account), str(caller.token.session), "true" if caller.is_admin else "false")
+    return Response(status_code=204, headers=dict(zip(_HEADERS, values, strict=True)))
+
+
+class AnswersGateways:
+    """Below `PATH` every question is a GET, and every answer one that a gateway can carry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PATH}/"):
+            await self._app(scope, receive, send)
+            return
+        asked = _ASKED.fullmatch(scope["path"])
+        assert asked is not None  # noqa: S101 - it matches every text
+        # A copy: the server looks into its own for the method, to send no body in answer to HEAD.
+        question = {**scope, "method": "GET", "path": asked["route"], "raw_path": asked["route"].encode()}
+        yes = HTTPStatus.OK if asked["envoy"] else HTTPStatus.NO_CONTENT
+        await self._app(question, receive, _Answer(send, yes))
+
+
+class _Answer:
+    """Sends 204 as `yes`, and a status that a gateway can't carry as 403 with the same code and sentence."""
+
+    def __init__(self, send: Send, yes: HTTPStatus) -> None:
+        self._send = send
+        self._yes = yes
+        self._refusal: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] != "http.response.start":
+            await self._send_body(message)
+        elif message["status"] not in _CARRIED:
+            self._refusal = message
+        else:
+            if message["status"] == HTTPStatus.NO_CONTENT:
+                message = {**message, "status": self._yes}
+                if self._yes == HTTPStatus.OK:
+                    MutableHeaders(scope=message)["Content-Length"] = "0"
+            await self._send(message)
+
+    async def _send_body(self, message: Message) -> None:
+        if self._refusal is None:
+            await self._send(message)
+            return
+        self._body += message.get("body", b"")
+        if not message.get("more_body", False):
+            await self._send_refusal(self._refusal)
+
+    async def _send_refusal(self, original: Message) -> None:
+        told = json.loads(self._body)
+        content = problems.document(403, told["code"], told["detail"])
+        answer = JSONResponse(content, 403, media_type=problems.MEDIA_TYPE)
+        headers = MutableHeaders(raw=list(original["headers"]))
+        headers["Content-Length"] = answer.headers["Content-Length"]
+        if original["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            # Of a body that was not read the rest may follow, and would be taken for the next request.
+            headers["Connection"] = "close"
+        await self._send({**original, "status": 403, "headers": headers.raw})
+        await self._send({"type": "http.response.body", "body": answer.body})

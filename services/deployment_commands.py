@@ -1,0 +1,78 @@
+"""What prepares a deployment: secrets, roles, schemas, demo accounts. Each can be run as often as one likes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from services.command_run import fail, load_settings, required, run
+
+
+def secrets(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder that gets one file per secret")],
+    group_readable: Annotated[
+        bool, typer.Option("--group-readable", help="The folder's group, too, may read what Postgres and RabbitMQ read")
+    ] = False,
+    postgres: Annotated[str, typer.Option(help="Host, or host:port, for the database URLs")] = "postgres",
+    database: Annotated[str, typer.Option(help="Name of the database in them")] = "login2fa",
+    rabbitmq: Annotated[str, typer.Option(help="Host, or host:port, for the AMQP URL")] = "rabbitmq",
+) -> None:
+    """Make every secret that a deployment needs and the folder lacks; what is there stays as it is."""
+    from deploy.secret_files import Servers, write_missing
+
+    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq)
+    try:
+        made = write_missing(folder, servers, group_readable=group_readable)
+    except (OSError, UnicodeDecodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "a file in it is no text"
+        fail(f"Cannot use {getattr(error, 'filename', None) or folder}: {said}")
+    for path in made:
+        typer.echo(f"written: {path}")
+    typer.echo(f"{folder}: complete")
+
+
+def roles() -> None:
+    """Make the two Postgres roles and schemas: ADMIN_DATABASE_URL; AUTH_ and USERS_DATABASE_URL hold the passwords."""
+    from deploy.postgres.roles import RolesRefused, ensure_roles
+
+    admin, auth, users = (required(f"{each}_DATABASE_URL") for each in ("ADMIN", "AUTH", "USERS"))
+    try:
+        run(ensure_roles(admin, auth_url=auth, users_url=users))
+    except RolesRefused as error:
+        fail(str(error))
+    typer.echo("roles: up to date")
+
+
+def migrate(
+    service: Annotated[Literal["auth", "users"] | None, typer.Argument(help="Both, when left out")] = None,
+) -> None:
+    """Bring the schemas up to date: AUTH_DATABASE_URL, USERS_DATABASE_URL."""
+    from services.migrate import migrate as upgrade
+
+    services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
+    for each in services:
+        run(upgrade(each, required(f"{each.upper()}_DATABASE_URL")))
+        typer.echo(f"{each}: up to date")
+
+
+def demo_accounts(
+    demo: Annotated[bool, typer.Option(envvar="DEMO", help="With DEMO=0 it makes none")] = True,
+) -> None:
+    """Make the demo accounts, whose passwords everybody knows: never where strangers can log in."""
+    if not demo:
+        typer.echo("demo accounts: left out")
+        return
+    from deploy.demo_accounts import DEMO_ACCOUNTS, create_demo_accounts
+    from services.users.settings import UsersSettings
+
+    run(create_demo_accounts(load_settings(UsersSettings)))
+    for account in DEMO_ACCOUNTS:
+        typer.echo(f"demo account: {account}")
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (secrets, roles, migrate):
+        app.command()(command)
+    app.command("demo-accounts")(demo_accounts)

@@ -1,0 +1,34 @@
+"""Ask this container's process whether it is ready: for HEALTHCHECK. Exit code 0, or 1 and what it said.
+
+On a socket and nothing more: asked every few seconds in every container, each import would be paid for each time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+ANSWER_SECONDS = 4.0
+
+
+def main() -> None:
+    try:
+        answer = _asked(os.environ.get("MANAGEMENT_HOST", "127.0.0.1"), int(os.environ.get("MANAGEMENT_PORT", "9000")))
+    except (OSError, ValueError) as error:
+        sys.exit(f"The management port does not answer: {error}")
+    status, _, body = answer.partition("\r\n\r\n")
+    sys.stdout.write(body)
+    if " 200 " not in status.splitlines()[0]:
+        sys.exit(1)
+
+
+def _asked(host: str, port: int) -> str:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is looked up, not bound
+    with socket.create_connection((reachable, port), ANSWER_SECONDS) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Who logs in: people with accounts, and the tokens that they get."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """Somebody with an account; by default a new one each time. The username is the address, unless given."""
+
+    email: str = field(default_factory=lambda: f"ann.{secrets.token_hex(6)}@example.org")
+    username: str = ""
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
+    name: str = "Ann"
+    lastname: str = "Lee"
+    is_2fa: bool = False
+    is_admin: bool = False
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.username:
+            object.__setattr__(self, "username", self.email)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """The access token is good for an hour; the refresh token for 30 days, and for one use."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+
+
+# The accounts that a stack for development starts with.
+DEMO_ADMIN = Person(
+    email="rs.smith@test.com",
+    password="testtest11&@admin",  # noqa: S106 - published with the product, for development only
+    name="Robert",
+    lastname="Smith",
+    is_2fa=True,
+    is_admin=True,
+)
+DEMO_CUSTOMER = Person(
+    email="dv.gahan@test.com",
+    password="testtest11&@",  # noqa: S106 - the same
+    name="Dave",
+    lastname="Gahan",
+)

@@ -1,0 +1,34 @@
+"""Each example says in its first line whether it was run, and the page beside them names it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.gateway.examples.gateways import EXAMPLES
+
+FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.name != "README.md")
+RUN = {"nginx.conf.template", "Caddyfile", "envoy-ext-authz.yaml", "envoy-jwt-authn.yaml"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_first_line_says_whether_it_was_run(name: str) -> None:
+    first = (EXAMPLES / name).read_text().splitlines()[0]
+
+    assert first.startswith("# Run by the tests." if name in RUN else "# Not run by the tests:")
+
+
+def test_the_page_names_each_example_and_whether_it_was_run() -> None:
+    rows = re.findall(r"^\| \[(.+?)\]\(\1\), .*\| (yes|no)[^|]*\|$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+
+    assert dict(rows) == {name: "yes" if name in RUN else "no" for name in FILES}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_asks_where_auth_answers(name: str) -> None:
+    asked = re.findall(r"/(?:api/v1|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
+
+    assert set(asked) in (
+        [{"/.well-known/jwks.json"}] if "jwt" in name else [{"/api/v1/auth/forward"}, {"/api/v1/auth/forward/envoy"}]
+    )

@@ -1,0 +1,30 @@
+"""The shell lines of the README between two marks, as they stand there, and a run of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+ONCE_MORE = """
+curl -s -o /dev/null -w '%{http_code}' -X POST $API/auth/verify-token \\
+    -H "authorization: Bearer $(echo "$PAIR" | field access_token)"
+"""
+
+
+def marked(mark: str) -> str:
+    found = re.search(rf"<!-- {mark} -->\n```sh\n(.*?)```\n<!-- /{mark} -->", README.read_text(), re.DOTALL)
+    assert found is not None, f"README.md has no lines between <!-- {mark} --> and <!-- /{mark} -->"
+    return found[1]
+
+
+def assert_register_log_in_and_log_out(lines: str) -> None:
+    """Run them, and see each step in what they print."""
+    command = ["bash", "-euo", "pipefail", "-c", lines + ONCE_MORE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"full_name":"Ann Lee"' in done.stdout
+    assert '{"message":true}' in done.stdout
+    assert done.stdout.endswith("401"), "after the logout"

@@ -1,0 +1,55 @@
+"""What must stay true of deploy/Dockerfile and of what reaches it. tests/compose looks at the images themselves."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2]
+DOCKERFILE = (PROJECT / "deploy" / "Dockerfile").read_text()
+
+
+def stage(name: str) -> str:
+    (found,) = re.findall(rf"^FROM \S+ AS {name}$.*?(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_they_are_made_of_these_public_images_only() -> None:
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+    bases = set(re.findall(r"^FROM (\S+) AS", DOCKERFILE, re.MULTILINE)) - stages
+    assert bases == {"python:3.13-slim", "nginx:stable"}
+
+
+def test_no_builder_is_fetched_first() -> None:
+    assert "syntax=" not in DOCKERFILE
+
+
+def test_the_image_without_a_target_is_that_of_the_processes() -> None:
+    assert re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE)[-1] == "login2fa"
+
+
+def test_nobody_in_them_is_root() -> None:
+    assert re.findall(r"^USER (\S+)$", stage("login2fa"), re.MULTILINE) == ["10001:10001"]
+    assert re.findall(r"^USER (\S+)$", stage("gateway"), re.MULTILINE) == ["101:101"]
+
+
+def test_they_carry_the_version_of_the_package() -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.findall(r"^ARG VERSION=(\S+)", DOCKERFILE, re.MULTILINE) == [version, version]
+
+
+def test_what_is_installed_was_locked() -> None:
+    installs = re.findall(r"pip install [^\n&]*", DOCKERFILE.replace("\\\n", ""))
+    assert len(installs) == 3
+    for install in installs:
+        assert "--require-hashes" in install or "--build-constraints" in install, install
+    assert re.search(r"'setuptools==[\d.]+ --hash=sha256:[0-9a-f]{64}'", DOCKERFILE)
+
+
+def test_a_builder_gets_what_is_named_and_nothing_else() -> None:
+    lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    named = {line[1:] for line in lines if line.startswith("!")}
+    locks = {"requirements/dev.txt", "requirements/runtime.txt"}
+    assert named == {"README.md", "pyproject.toml", "shared", "services", "deploy"} | locks

@@ -1,0 +1,78 @@
+"""What the management port says of a process's health: shared.process.management."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.process import Check, management
+from tests.asking import client_of
+
+
+async def holds() -> bool:
+    return True
+
+
+async def does_not_hold() -> bool:
+    return False
+
+
+async def breaks() -> bool:
+    raise RuntimeError("the check itself is broken")
+
+
+async def readiness(checks: Mapping[str, Check], query: str = "") -> tuple[int, dict[str, Any]]:
+    async with client_of(management(checks)) as client:
+        answer = await client.get(f"/readyz{query}")
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.status_code, answer.json()
+
+
+async def test_a_process_is_ready_when_each_of_its_checks_holds() -> None:
+    assert await readiness({"a": holds, "b": holds}) == (200, {"status": "ready", "checks": {"a": True, "b": True}})
+
+
+async def test_one_check_that_does_not_hold_makes_it_unready_and_is_named() -> None:
+    status, body = await readiness({"a": holds, "b": does_not_hold})
+    assert (status, body) == (503, {"status": "not ready", "checks": {"a": True, "b": False}})
+
+
+async def test_a_check_that_breaks_does_not_hold() -> None:
+    assert (await readiness({"a": breaks}))[0] == 503
+
+
+async def test_an_excluded_check_does_not_count_and_is_still_listed() -> None:
+    status, body = await readiness({"a": holds, "b": does_not_hold}, "?exclude=b")
+    assert (status, body) == (200, {"status": "ready", "checks": {"a": True}, "excluded": ["b"]})
+
+
+async def test_several_checks_can_be_excluded_and_the_others_still_count() -> None:
+    checks = {"a": does_not_hold, "b": does_not_hold, "c": does_not_hold}
+    assert (await readiness(checks, "?exclude=a&exclude=b"))[0] == 503
+    status, body = await readiness(checks, "?exclude=a&exclude=b&exclude=c")
+    assert (status, body) == (200, {"status": "ready", "checks": {}, "excluded": ["a", "b", "c"]})
+
+
+async def test_an_excluded_check_is_not_even_asked() -> None:
+    # Under one probe's time-out, a check that hangs would take the answers of all others with it.
+    asked = []
+
+    async def asks() -> bool:
+        asked.append("b")
+        return True
+
+    assert (await readiness({"a": holds, "b": asks}, "?exclude=b"))[0] == 200
+    assert asked == []
+
+
+async def test_a_name_that_no_check_has_excludes_nothing_and_the_answer_says_so() -> None:
+    status, body = await readiness({"a": does_not_hold}, "?exclude=b&exclude=c")
+    assert status == 503
+    assert body["warning"] == "no such check: b, c"
+    assert "excluded" not in body
+
+
+async def test_a_process_is_alive_whatever_its_checks_say() -> None:
+    async with client_of(management({"a": does_not_hold, "b": breaks})) as client:
+        answer = await client.get("/livez")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
