@@ -29,6 +29,8 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
     kept = {
         name: value for name, value in os.environ.items() if name in _KEPT or name.upper().startswith(_KEPT_PREFIXES)
     }
+    # uv trusts a list of its own unless told to take the machine's authorities, as pip does.
+    kept["UV_NATIVE_TLS"] = "true"
     return subprocess.run(
         command, cwd=cwd, env=kept | environment, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
     )

@@ -15,7 +15,10 @@ from services.auth import keys
 from services.auth.keys import KeyRing, generate, retire
 from tests.pem_files import write_key
 
-NOW = datetime.now(UTC)
+
+def now() -> datetime:
+    """Of the test, not of the import: a long run comes here half an hour later."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -39,15 +42,15 @@ def signed_by(ring: KeyRing) -> str:
 
 @pytest.mark.usefixtures("_watchful")
 def test_a_new_key_is_published_before_it_signs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    generate(folder, signs_from=NOW - timedelta(days=1))
+    generate(folder, signs_from=now() - timedelta(days=1))
     ring = KeyRing(folder)
     old = signed_by(ring)
 
-    generate(folder, signs_from=NOW + timedelta(minutes=15))
+    generate(folder, signs_from=now() + timedelta(minutes=15))
     assert len(published(ring)) == 2
     assert signed_by(ring) == old
 
-    monkeypatch.setattr(time, "time", (NOW + timedelta(minutes=16)).timestamp)
+    monkeypatch.setattr(time, "time", (now() + timedelta(minutes=16)).timestamp)
     (new,) = set(published(ring)) - {old}
     assert signed_by(ring) == new
     assert ring.find(old)
@@ -55,18 +58,18 @@ def test_a_new_key_is_published_before_it_signs(folder: Path, monkeypatch: pytes
 
 
 def test_the_only_key_signs_even_before_its_time(folder: Path) -> None:
-    generate(folder, signs_from=NOW + timedelta(days=1))
+    generate(folder, signs_from=now() + timedelta(days=1))
     ring = KeyRing(folder)
     assert [signed_by(ring)] == published(ring)
 
 
 @pytest.mark.usefixtures("_watchful")
 def test_a_running_ring_notices_new_and_removed_keys_and_changes_its_etag(folder: Path) -> None:
-    old = generate(folder, signs_from=NOW - timedelta(days=1))
+    old = generate(folder, signs_from=now() - timedelta(days=1))
     ring = KeyRing(folder)
     before, etag = published(ring), ring.document()[1]
 
-    generate(folder, signs_from=NOW)
+    generate(folder, signs_from=now())
     both = published(ring)
     assert len(both) == 2
     assert ring.document()[1] != etag
@@ -123,23 +126,23 @@ def test_a_running_ring_goes_on_while_an_operator_is_in_the_middle_of_work(folde
 
 
 def test_only_keys_whose_successor_has_signed_for_long_are_removed(folder: Path) -> None:
-    oldest = generate(folder, signs_from=NOW - timedelta(days=90))
-    older = generate(folder, signs_from=NOW - timedelta(days=60))
-    current = generate(folder, signs_from=NOW - timedelta(days=10))
-    coming = generate(folder, signs_from=NOW + timedelta(hours=1))
+    oldest = generate(folder, signs_from=now() - timedelta(days=90))
+    older = generate(folder, signs_from=now() - timedelta(days=60))
+    current = generate(folder, signs_from=now() - timedelta(days=10))
+    coming = generate(folder, signs_from=now() + timedelta(hours=1))
 
-    assert retire(folder, superseded_before=NOW - timedelta(days=31)) == [oldest]
+    assert retire(folder, superseded_before=now() - timedelta(days=31)) == [oldest]
     assert set(folder.iterdir()) == {older, current, coming}
 
-    assert retire(folder, superseded_before=NOW) == [older]
+    assert retire(folder, superseded_before=now()) == [older]
     assert set(folder.iterdir()) == {current, coming}
 
 
 def test_the_key_that_signs_is_never_removed(folder: Path) -> None:
-    only = generate(folder, signs_from=NOW - timedelta(days=365))
-    assert retire(folder, superseded_before=NOW) == []
-    coming = generate(folder, signs_from=NOW + timedelta(minutes=15))
-    assert retire(folder, superseded_before=NOW) == []
+    only = generate(folder, signs_from=now() - timedelta(days=365))
+    assert retire(folder, superseded_before=now()) == []
+    coming = generate(folder, signs_from=now() + timedelta(minutes=15))
+    assert retire(folder, superseded_before=now()) == []
     assert set(folder.iterdir()) == {only, coming}
 
 
@@ -147,14 +150,14 @@ def test_keys_named_by_the_operator_are_kept_until_a_dated_one_has_followed_them
     # They were taken for each other's successors: the first of two, which signs, was removed at once.
     for name in ("a.pem", "b.pem"):
         write_key(folder / name, ec.generate_private_key(ec.SECP256R1()))
-    generate(folder, signs_from=NOW + timedelta(minutes=15))
+    generate(folder, signs_from=now() + timedelta(minutes=15))
     signing = signed_by(KeyRing(folder))
 
-    assert retire(folder, superseded_before=NOW - timedelta(days=31)) == []
+    assert retire(folder, superseded_before=now() - timedelta(days=31)) == []
     assert signed_by(KeyRing(folder)) == signing
 
-    assert {path.name for path in retire(folder, superseded_before=NOW + timedelta(days=31))} == {"a.pem", "b.pem"}
+    assert {path.name for path in retire(folder, superseded_before=now() + timedelta(days=31))} == {"a.pem", "b.pem"}
 
 
 def test_retiring_in_an_empty_folder_does_nothing(tmp_path: Path) -> None:
-    assert retire(tmp_path, superseded_before=NOW) == []
+    assert retire(tmp_path, superseded_before=now()) == []
