@@ -6,6 +6,8 @@ at the end; meanwhile (about a millisecond per letter) a second operator does no
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -23,6 +25,9 @@ __all__ = ("DeadLetter", "list", "purge", "replay")
 
 Letters = Sequence[DeadLetter]
 
+PUT_BACK_SECONDS = 2.0  # a few milliseconds; all of it where another operator took letters meanwhile
+PUT_BACK_STEP = 0.01
+
 
 async def list(url: str, queue: str | None = None, *, limit: int = 1000) -> Letters:  # noqa: A001 - read as dead_letters.list
     """The oldest `limit` letters of each subscription, or of the one whose work queue is `queue`; all stay.
@@ -33,9 +38,9 @@ async def list(url: str, queue: str | None = None, *, limit: int = 1000) -> Lett
     """
     letters: Letters = []
     for each in _subscriptions(queue):
-        async with _link(url) as link:
+        async with _opened(url, each) as box:
             # To the end, whatever the limit: the broker puts what was taken behind what was not.
-            found = [described(message, each.queue) async for message in _take(link, each)]
+            found = [described(message, each.queue) async for message in box.take()]
         letters = [*letters, *found[:limit]]
     return letters
 
@@ -51,10 +56,10 @@ async def replay(url: str, queue: str | None = None, *, event_id: str | None = N
     """
     replayed = 0
     for each in _subscriptions(queue):
-        async with _link(url) as link:
-            async for message in _take(link, each):
+        async with _opened(url, each) as box:
+            async for message in box.take():
                 if event_id in (None, event_id_of(message)):
-                    await _replay(link, message, each)
+                    await box.replay(message)
                     replayed += 1
     return replayed
 
@@ -68,13 +73,13 @@ async def purge(url: str, queue: str | None = None, *, event_id: str | None = No
     """
     purged = 0
     for each in _subscriptions(queue):
-        async with _link(url) as link:
+        async with _opened(url, each) as box:
             if event_id is None:
-                purged += await _purge_all(link, each)
+                purged += await box.purge()
                 continue
-            async for message in _take(link, each):
+            async for message in box.take():
                 if event_id_of(message) == event_id:
-                    await answered(message.ack(), ANSWER_SECONDS)
+                    await box.remove(message)
                     purged += 1
     return purged
 
@@ -84,54 +89,74 @@ def _subscriptions(queue: str | None) -> Sequence[Subscription]:
 
 
 @asynccontextmanager
-async def _link(url: str) -> AsyncIterator[Link]:
-    """One per queue. What was taken from it and not acknowledged goes back at the end."""
+async def _opened(url: str, source: Subscription) -> AsyncIterator[_Box]:
+    """What was taken inside the block and is not settled goes back at its end."""
     link = await Broker(url, "login2fa", heartbeat=10, connect_timeout=ANSWER_SECONDS).connect("dead letters")
     try:
         await link.open_channel()
-        yield link
+        box = _Box(link, source)
+        yield box
         if not link.lost.is_set():
             # Closing alone does it too, but some time later: the next listing would begin in the middle.
-            await answered(_put_back(link), ANSWER_SECONDS)
+            await box.put_back()
     finally:
         await link.close()
 
 
-async def _put_back(link: Link) -> None:
-    underlying = await link.channel.get_underlay_channel()
-    await underlying.basic_nack(0, multiple=True, requeue=True)  # 0: all that is not acknowledged
+class _Box:
+    """The dead-letter queue of one subscription, open in front of one operator."""
 
+    def __init__(self, link: Link, source: Subscription) -> None:
+        self._link = link
+        self._source = source
+        self._held = 0
 
-async def _take(link: Link, source: Subscription) -> AsyncIterator[AbstractIncomingMessage]:
-    """As many as there are now: letters that die again while we replay must not keep us here."""
-    queue = await link.channel.get_queue(source.dead_queue, ensure=False)
-    for _ in range(await _count(link, source.dead_queue)):
-        message = await answered(queue.get(fail=False, timeout=None), ANSWER_SECONDS)
-        if message is None:
+    async def take(self) -> AsyncIterator[AbstractIncomingMessage]:
+        """As many as there are now: letters that die again while we replay must not keep us here."""
+        queue = await self._link.channel.get_queue(self._source.dead_queue, ensure=False)
+        for _ in range(await self._count()):
+            message = await answered(queue.get(fail=False, timeout=None), ANSWER_SECONDS)
+            if message is None:
+                return
+            self._held += 1
+            yield message
+
+    async def remove(self, message: AbstractIncomingMessage) -> None:
+        await answered(message.ack(), ANSWER_SECONDS)
+        self._held -= 1
+
+    async def replay(self, message: AbstractIncomingMessage) -> None:
+        exchange, queue = self._link.channel.default_exchange, self._source.queue
+        await answered(exchange.publish(for_replay(message), queue, mandatory=True), ANSWER_SECONDS)
+        await self.remove(message)
+
+    async def purge(self) -> int:
+        if not await self._count():
+            return 0
+        underlying = await self._link.channel.get_underlay_channel()
+        answer = await answered(underlying.queue_purge(self._source.dead_queue), ANSWER_SECONDS)
+        return answer.message_count or 0
+
+    async def put_back(self) -> None:
+        if not self._held:
             return
-        yield message
+        await answered(self._refuse_all(), ANSWER_SECONDS)
+        # A nack has no answer, and a quorum queue takes it to disk first: until then the queue looks empty.
+        deadline = time.monotonic() + PUT_BACK_SECONDS
+        while await self._count() < self._held and time.monotonic() < deadline:  # noqa: ASYNC110 - the broker tells nobody
+            await asyncio.sleep(PUT_BACK_STEP)
 
+    async def _refuse_all(self) -> None:
+        underlying = await self._link.channel.get_underlay_channel()
+        await underlying.basic_nack(0, multiple=True, requeue=True)  # 0: all that is not acknowledged
 
-async def _purge_all(link: Link, source: Subscription) -> int:
-    if not await _count(link, source.dead_queue):
-        return 0
-    underlying = await link.channel.get_underlay_channel()
-    answer = await answered(underlying.queue_purge(source.dead_queue), ANSWER_SECONDS)
-    return answer.message_count or 0
-
-
-async def _count(link: Link, queue: str) -> int:
-    underlying = await link.channel.get_underlay_channel()
-    try:
-        answer = await answered(underlying.queue_declare(queue, passive=True), ANSWER_SECONDS)
-    except BusUnavailable as error:
-        if isinstance(error.__cause__, ChannelNotFoundEntity):
-            return 0  # no service has ever run against this broker
-        raise
-    return answer.message_count or 0
-
-
-async def _replay(link: Link, message: AbstractIncomingMessage, to: Subscription) -> None:
-    publish = link.channel.default_exchange.publish(for_replay(message), to.queue, mandatory=True)
-    await answered(publish, ANSWER_SECONDS)
-    await answered(message.ack(), ANSWER_SECONDS)
+    async def _count(self) -> int:
+        """Letters that nobody holds; 0 where no service has ever run against this broker."""
+        underlying = await self._link.channel.get_underlay_channel()
+        try:
+            answer = await answered(underlying.queue_declare(self._source.dead_queue, passive=True), ANSWER_SECONDS)
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, ChannelNotFoundEntity):
+                return 0
+            raise
+        return answer.message_count or 0
