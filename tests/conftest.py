@@ -56,7 +56,7 @@ async def databases(postgres: Postgres, database_template: str) -> AsyncIterator
 
 @pytest.fixture(scope="session")
 def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
-    """The broker of this session, with `ctl` where it is ours. To stop or kill one, start a PrivateNode."""
+    """The broker of this session, with `ctl` where it is ours. For one to kill: tests.servers.own_broker."""
     with running_rabbitmq() as broker:
         pytestconfig.stash[USED]["RabbitMQ"] = broker.described
         yield broker

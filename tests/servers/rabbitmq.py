@@ -54,8 +54,8 @@ def running_rabbitmq() -> Iterator[RabbitMQ]:
         with _container() as broker:
             yield broker
     else:
-        with _private_node() as broker:
-            yield broker
+        with private_node() as node:
+            yield RabbitMQ(node.url, _described("private node", node.url), Vhosts(node.ctl, node.user), node.ctl)
 
 
 @contextmanager
@@ -77,7 +77,8 @@ def _container() -> Iterator[RabbitMQ]:
 
 
 @contextmanager
-def _private_node() -> Iterator[RabbitMQ]:
+def private_node() -> Iterator[PrivateNode]:
+    """Running, of the installed package, which root may have installed now; removed at the end."""
     sbin = installed_sbin()
     if sbin is None and apt.can_install() and apt.install("rabbitmq-server"):
         sbin = installed_sbin()
@@ -89,8 +90,7 @@ def _private_node() -> Iterator[RabbitMQ]:
             node.start()
         except NodeFailed as failure:
             pytest.exit(f"The private RabbitMQ node did not start:\n{failure}", returncode=3)
-        url = f"amqp://{node.user}:{node.password}@127.0.0.1:{node.port}/"
-        yield RabbitMQ(url, _described("private node", url), Vhosts(node.ctl, node.user), node.ctl)
+        yield node
     finally:
         node.remove()
 

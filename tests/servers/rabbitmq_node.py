@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -50,6 +51,7 @@ class PrivateNode:
         self._env = self._environment()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._leash: Leash | None = None
+        self.url = f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/"
         self._configure()
 
     def _environment(self) -> dict[str, str]:
@@ -143,6 +145,16 @@ class PrivateNode:
         for process in reversed(self._processes):
             kill_group(process)
         self._processes = []
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        for process in self._processes:
+            os.killpg(process.pid, number)
 
     def remove(self) -> None:
         self.kill()
