@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 _WAKE = "login2fa.wake_after_commit"
 
-# SQLSTATE classes and codes that say "not now": connection failures, resources, operator intervention,
-# a read-only (failed-over) server.
-_UNAVAILABLE = ("08", "53", "57", "25006")
+# SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
+# deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
+# (failed-over) server; a transaction that stood still for too long; what only an operator's trigger raises.
+_READ_ONLY = "25006"
+_UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001")
 
 
 def unavailable(error: BaseException) -> bool:
@@ -23,9 +26,22 @@ def unavailable(error: BaseException) -> bool:
     if isinstance(error, PoolExhausted | TimeoutError | ConnectionError):
         return True
     if isinstance(error, DBAPIError):
-        code = str(getattr(error.orig, "sqlstate", None) or "")
-        return error.connection_invalidated or code.startswith(_UNAVAILABLE) or _lost(error.orig)
+        return error.connection_invalidated or sqlstate(error).startswith(_UNAVAILABLE) or _lost(error.orig)
     return isinstance(error, OSError)
+
+
+def sqlstate(error: BaseException) -> str:
+    """The server's own code for it; empty where the server has said nothing."""
+    said = getattr(error, "orig", None) or error
+    # Of a connection that could not be made, only the cause has it.
+    codes = (getattr(each, "sqlstate", None) for each in (said, said.__cause__))
+    return next((str(code) for code in codes if code), "")
+
+
+def _leave_if_read_only(context: ExceptionContext) -> None:
+    """A connection knows only the server that it was made to: kept, it would refuse to write for ever."""
+    if sqlstate(context.original_exception) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _lost(error: BaseException | None) -> bool:
@@ -61,6 +77,7 @@ class Database:
             hide_parameters=True,  # an error's text must not hold a password hash
             connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
         )
+        event.listen(self._engine.sync_engine, "handle_error", _leave_if_read_only)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

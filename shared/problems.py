@@ -6,6 +6,7 @@ document also carries `error` and `error_description` of RFC 6749 section 5.2.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from shared.database import unavailable
+from shared.database import sqlstate, unavailable
 
 log = structlog.get_logger()
 
@@ -114,12 +115,18 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
 
     async def on_database_error(request: Request, error: Exception) -> JSONResponse:
         if unavailable(error):
-            log.warning("database unavailable", error=type(error).__name__)
+            log.warning("database unavailable", error=type(error).__name__, sqlstate=sqlstate(error))
             return await on_problem(request, Unavailable())
-        return await on_bug(request, error)
+        # The frames without the error's own text: "Failing row contains ..." repeats a password's hash.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.error("unexpected error", error=type(error).__name__, sqlstate=sqlstate(error), traceback=frames)
+        return something_went_wrong(request)
 
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected error", error=type(error).__name__, exc_info=error)
+        return something_went_wrong(request)
+
+    def something_went_wrong(request: Request) -> JSONResponse:
         return answer(request, 500, "internal_error", "Something went wrong on our side")
 
     app.add_exception_handler(Problem, on_problem)
