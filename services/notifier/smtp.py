@@ -14,6 +14,9 @@ from services.notifier.settings import NotifierSettings
 _OUR_CREDENTIALS = {530, 534, 535, 538}
 _PERMANENT = 500
 
+# Other 5xx, to our connection or to EHLO, come before the server knows of a message: they can't be the message's fault.
+_OF_MESSAGE = (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPDataError)
+
 # Replies that speak of one mailbox (RFC 5321 section 4.2.3): busy or greylisted, unknown, elsewhere, full, no address.
 _OF_MAILBOX = {450, 550, 551, 552, 553}
 
@@ -46,9 +49,9 @@ class SmtpChannel:
                 )
         except aiosmtplib.SMTPRecipientsRefused as error:
             code = error.recipients[0].code
-            raise _sorted(code, "recipient refused", of_mailbox=code in _OF_MAILBOX) from None
+            raise _sorted(code, "recipient refused", of_message=True, of_mailbox=code in _OF_MAILBOX) from None
         except aiosmtplib.SMTPResponseException as error:
-            raise _sorted(error.code, type(error).__name__) from None
+            raise _sorted(error.code, type(error).__name__, of_message=isinstance(error, _OF_MESSAGE)) from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise TryLater(type(error).__name__) from None
 
@@ -56,8 +59,10 @@ class SmtpChannel:
         """Nothing is kept open."""
 
 
-def _sorted(code: int, what: str, *, of_mailbox: bool = False) -> TryLater | WillNotDeliver | CredentialsRefused:
+def _sorted(
+    code: int, what: str, *, of_message: bool, of_mailbox: bool = False
+) -> TryLater | WillNotDeliver | CredentialsRefused:
     reason = f"{what} ({code})"
     if code in _OUR_CREDENTIALS:
         return CredentialsRefused(reason)
-    return (WillNotDeliver if code >= _PERMANENT else TryLater)(reason, of_mailbox=of_mailbox)
+    return (WillNotDeliver if of_message and code >= _PERMANENT else TryLater)(reason, of_mailbox=of_mailbox)
