@@ -5,6 +5,7 @@ Invariants:
 2. The row lock is the claim. A relay that dies loses its locks with its connection; nothing stays "processing".
 3. A time-out means *unknown*: the row stays and is published again; consumers cope with a repeat.
 4. Nothing but its own cancellation ends the relay.
+5. A claim that may have been lost is not published: a relay that was frozen for `lease` has been replaced.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Row, Table, delete, func, select
 
+from shared import failpoints
 from shared.backoff import pauses
 from shared.broker.bus import Bus, BusError, BusUnavailable, Message
 from shared.database import Database
@@ -32,12 +34,20 @@ OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not ye
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Seconds and rows; the defaults suit production."""
+    """Seconds and rows; the defaults suit production.
+
+    `lease`: Postgres ends a transaction that stands still for so long (deploy/postgres/roles.sql), and its claim.
+    """
 
     batch: int = 100
     poll: float = 1.0
     publish_timeout: float = 10.0
     considered_stuck: float = 30.0
+    lease: float = 20.0
+
+
+class ClaimLost(Exception):
+    """Another relay may have the rows."""
 
 
 class Relay:
@@ -106,12 +116,18 @@ class Relay:
             age = func.extract("epoch", func.now() - outbox.c.created_at).label("age")
             claim = select(outbox, age, func.now().label("claimed_at"))
             claim = claim.order_by(outbox.c.id).limit(self._pace.batch).with_for_update(skip_locked=True)
+            asked = time.monotonic()
             rows = (await connection.execute(claim)).all()
             OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
             if not rows:
                 return 0
+            failpoints.reach("relay: claimed")
+            if time.monotonic() - asked > self._pace.lease:
+                raise ClaimLost
             confirmed, errors = await self._publish(rows)
+            failpoints.reach("relay: before delete")
             await connection.execute(delete(outbox).where(outbox.c.id.in_(confirmed)))
+            failpoints.reach("relay: deleted")
         PUBLISHED.labels(self._service).inc(len(confirmed))
         if errors:
             FAILED.labels(self._service).inc(len(errors))

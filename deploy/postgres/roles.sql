@@ -84,6 +84,10 @@ BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO auth, users', current_database());
     FOREACH service IN ARRAY ARRAY['auth', 'users'] LOOP
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %I', service, current_database(), service);
+        -- A process that is frozen, or cut off, in a transaction would keep its locks for ever, and its codes unsent.
+        -- Longer than the relay's total time-out: shared/relay.py, Pace.publish_timeout.
+        EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = %L',
+            service, current_database(), '20s');
     END LOOP;
 END
 $$;

@@ -30,6 +30,7 @@ from services.auth.sessions import Sessions, TokenPair
 from services.auth.settings import AuthSettings
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
+from shared import failpoints
 from shared.access_tokens import AccessToken
 from shared.bearer import BearerToken, TokenNotValid
 from shared.database import Database
@@ -125,6 +126,8 @@ async def token(
         if not identity.is_2fa:
             return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"]))
         challenge = await auth.challenges.request(connection, identity)
+        failpoints.reach("login: before commit")
+    failpoints.reach("login: committed")
     temporary = auth.tokens.temporary(challenge.account, challenge.id, challenge.created_at)
     return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
 

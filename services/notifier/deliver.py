@@ -21,6 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.notifier.channel import Channel, CredentialsRefused, Delivery, TryLater, WillNotDeliver
 from services.notifier.database_time import DatabaseTime
 from services.notifier.report import Reports, Word
+from shared import failpoints
 from shared.broker import bus
 from shared.broker.bus import Done, GiveUp, Outcome, Retry
 from shared.broker.topology import retry_delay
@@ -68,6 +69,7 @@ class Deliver:
         end = await self._attempt(message, event)
         _observe(message, end)
         await self._reports.tell(event, end.word, message, of_mailbox=end.of_mailbox)
+        failpoints.reach("notifier: reported")
         return end.outcome
 
     async def _attempt(self, message: bus.Delivery, event: OtpRequested) -> _End:
@@ -104,10 +106,12 @@ class Deliver:
         if time.monotonic() < self._paused_until:
             raise TryLater("paused: the mail server refuses our credentials")
         try:
+            failpoints.reach("notifier: before the channel")
             await self._channel.deliver(delivery)
         except CredentialsRefused as error:
             self._pause(str(error))
             raise
+        failpoints.reach("notifier: delivered")
         PAUSED.set(0)
 
     def _pause(self, reason: str) -> None:

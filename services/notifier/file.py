@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from services.notifier.channel import Delivery, TryLater
+from shared import failpoints
 
 
 class FileChannel:
@@ -51,6 +52,8 @@ class FileChannel:
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:
-    if os.write(descriptor, line) < len(line):
+    written = os.write(descriptor, line)
+    failpoints.reach("file: written")
+    if written < len(line):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(descriptor)

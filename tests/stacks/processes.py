@@ -21,10 +21,11 @@ from tests.stacks.program import LOGIN_FAILURE_DEADLINE, Program
 from tests.stacks.stack import Person, Stack
 
 ANSWER_SECONDS = 30.0
+SHUTDOWN_GRACE = "4"
 
 
 class Processes(Stack):
-    """`auth`, `users` and `notifier` can each be killed, started again and waited for."""
+    """`auth`, `users` and `notifier` can each be killed, started again and waited for; all have failpoints."""
 
     name = "processes"
     inbox: MailInbox
@@ -33,6 +34,7 @@ class Processes(Stack):
         super().__init__()
         auth_port, users_port, *management_ports = free_ports(5)
         self.auth_database_url, self.users_database_url = databases.auth_url, databases.users_url
+        self.admin_database_url = databases.admin_url
         self.inbox = MailInbox(mail)
         self.admin = Person(email="admin@example.org", username="admin@example.org", is_2fa=True)
         self.issuer = f"http://127.0.0.1:{auth_port}"
@@ -40,7 +42,9 @@ class Processes(Stack):
         self.http = httpx.AsyncClient(base_url="http://stack", transport=ByPath(origins), timeout=ANSWER_SECONDS)
         self._management = dict(zip(("auth", "users", "notifier"), management_ports, strict=True))
         self._ports = {"auth": auth_port, "users": users_port, "notifier": 0}
+        self.amqp_url = broker[""]
         self._broker = broker
+        self._replicas: list[Program] = []
         self._folder = folder
         keys.generate(folder / "keys")
         otp_key, account_key = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -69,13 +73,33 @@ class Processes(Stack):
             "MANAGEMENT_PORT": str(self._management[service]),
             "RABBITMQ_URL": self._broker.get(service, self._broker[""]),
             "ISSUER": self.issuer,
-            "SHUTDOWN_GRACE": "4",
+            "SHUTDOWN_GRACE": SHUTDOWN_GRACE,
         }
-        return Program(service, service, settings=common | settings, folder=self._folder)
+        return Program(service, service, settings=common | settings, folder=self._folder, failpoints=True)
+
+    @asynccontextmanager
+    async def replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
+        """Another process of the same service, with these settings besides, ready; requests do not go to it."""
+        port, management_port = free_ports(2)
+        name = f"{of.name}-{management_port}"
+        self._management[name] = management_port
+        settings = {**of.settings, "PORT": str(port), "MANAGEMENT_PORT": str(management_port), **settings}
+        program = Program(name, of.name, settings=settings, folder=self._folder, failpoints=True)
+        self._replicas.append(program)
+        program.start()
+        try:
+            await self.until_ready(program)
+            yield program
+        finally:
+            program.kill()
 
     @property
     def programs(self) -> list[Program]:
         return [self.auth, self.users, self.notifier]
+
+    @property
+    def logs(self) -> list[Path]:
+        return [program.log for program in (*self.programs, *self._replicas)]
 
     async def until_ready(self, *programs: Program) -> None:
         for program in programs or self.programs:

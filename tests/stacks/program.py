@@ -12,7 +12,9 @@ from pathlib import Path
 
 import httpx
 
+from shared.failpoints import Failpoint
 from tests.polling import eventually
+from tests.servers import with_failpoints
 from tests.servers.leash import Leash, kill_group
 
 PROJECT = Path(__file__).parents[2]
@@ -30,16 +32,27 @@ _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"
 class Program:
     """`python -m services <arguments>` with `settings` as its environment, writing into `folder`/`name`.log.
 
-    `prefix` is a command that runs it: as another user, on another disk.
+    `prefix` is a command that runs it: as another user, on another disk. With `failpoints` it can be armed.
     """
 
     def __init__(
-        self, name: str, *arguments: str, settings: Mapping[str, str], folder: Path, prefix: tuple[str, ...] = ()
+        self,
+        name: str,
+        *arguments: str,
+        settings: Mapping[str, str],
+        folder: Path,
+        prefix: tuple[str, ...] = (),
+        failpoints: bool = False,
     ) -> None:
         self.name = name
         self.settings = dict(settings)
         self.log = folder / f"{name}.log"
-        self._command = [*prefix, sys.executable, "-m", "services", *arguments]
+        self._failpoint = folder / f"{name}.failpoint"
+        module = "services"
+        if failpoints:
+            module = "tests.servers.with_failpoints"
+            self.settings[with_failpoints.VARIABLE] = str(self._failpoint)
+        self._command = [*prefix, sys.executable, "-m", module, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
 
@@ -82,6 +95,26 @@ class Program:
                 return True
 
             await eventually(ready, READY_SECONDS)
+
+    def arm(self, failpoint: Failpoint, act: with_failpoints.Act = "kill", *, time: int = 1) -> None:
+        """It kills or freezes itself the `time`-th time that it reaches `failpoint` from now on."""
+        assert with_failpoints.VARIABLE in self.settings, f"{self.name} was started without failpoints"
+        with_failpoints.arm(self._failpoint, failpoint, act, time=time)
+
+    def disarm(self) -> None:
+        self._failpoint.unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its connections and says nothing any more."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self.exit_code is None:
+            os.kill(self.pid, signal.SIGCONT)
+
+    @property
+    def is_frozen(self) -> bool:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
     def kill(self) -> None:
         """Kill -9, and return when it is gone."""

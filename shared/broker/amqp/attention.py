@@ -25,15 +25,16 @@ class Attention:
 
     def awake(self) -> None:
         """To be called more often than every `asleep_after` seconds."""
-        if self._asleep:
+        if self.asleep:
             self.begin()
         self._awake_at = time.monotonic()
 
     @property
     def paid(self) -> bool:
         """Whether what arrives now has just been published."""
-        return not self._asleep and time.monotonic() - self._since >= WHILE_SECONDS
+        return not self.asleep and time.monotonic() - self._since >= WHILE_SECONDS
 
     @property
-    def _asleep(self) -> bool:
+    def asleep(self) -> bool:
+        """Whether it was frozen, and has given no sign of life since."""
         return time.monotonic() - self._awake_at > self._asleep_after

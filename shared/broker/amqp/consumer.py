@@ -5,6 +5,7 @@
    comes again: the one duplicate that at-least-once allows.
 2. Ack comes last: after the handler, and after the confirm of the copy in the retry or dead queue.
 3. `live` turns false within WATCH_SECONDS + ANSWER_SECONDS of whatever happens to the broker.
+4. A process that was frozen asks the broker before it handles what has come for it meanwhile, or settles anything.
 """
 
 from __future__ import annotations
@@ -178,7 +179,17 @@ class AmqpConsumption:
 
     async def _handle(self, delivery: Delivery, message: AbstractIncomingMessage, link: Link) -> None:
         async with self._slots:
-            if link.lost.is_set() or self._stopping:
+            if link.lost.is_set() or self._stopping or not await self._still_ours(link):
                 return  # the broker has it back, or will
             outcome = await outcome_of(self._handler, delivery, self._queue)
-            await self._settler.settle(outcome, delivery, message, link)
+            if await self._still_ours(link):  # a copy of what another has would be one message more
+                await self._settler.settle(outcome, delivery, message, link)
+
+    async def _still_ours(self, link: Link) -> bool:
+        """What a frozen process finds in its socket may have been given to another: nobody heard a heartbeat."""
+        if not self._attention.asleep:
+            return True
+        try:
+            return await link.count_consumers(self._queue) > 0
+        except BusError:
+            return False

@@ -12,6 +12,7 @@ import structlog
 from aio_pika import Message as AmqpMessage
 from aio_pika.exceptions import PublishError
 
+from shared import failpoints
 from shared.broker.amqp.calls import answered
 from shared.broker.amqp.link import Broker, Link
 from shared.broker.bus import BusError, BusUnavailable
@@ -26,7 +27,7 @@ class Publisher:
         self._broker = broker
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
-        self._damaged = False
+        self._doubted = False  # then the broker has to answer before it is sent anything more
         self._closed = False
 
     async def publish(self, message: AmqpMessage, *, exchange: str, routing_key: str) -> None:
@@ -35,7 +36,12 @@ class Publisher:
         Raises:
             BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
         """
-        await answered(self._publish(message, exchange, routing_key), PUBLISH_SECONDS)
+        try:
+            await answered(self._publish(message, exchange, routing_key), PUBLISH_SECONDS)
+        except (BusUnavailable, asyncio.CancelledError):
+            # A broker that is frozen takes later what is written now: each further attempt would be one more message.
+            self._doubted = True
+            raise
 
     async def _publish(self, message: AmqpMessage, exchange: str, routing_key: str) -> None:
         link = await self._ready()
@@ -44,14 +50,16 @@ class Publisher:
             await target.publish(message, routing_key, mandatory=True)
         except PublishError:
             # Somebody deleted a queue or a binding: the next attempt declares them again first.
-            self._damaged = True
+            log.warning("message unroutable, declaring the topology again")
+            self._doubted = True
             raise
+        failpoints.reach("publisher: confirmed")
 
     async def _ready(self) -> Link:
         if self._closed:
             raise BusUnavailable("closed")
         link = self._link
-        if link is not None and not link.lost.is_set() and not self._damaged:
+        if link is not None and not link.lost.is_set() and not self._doubted:
             return link
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(), name="open publisher link")
@@ -68,9 +76,8 @@ class Publisher:
                 await link.close()
             link = await self._new_link()
         else:
-            log.warning("message unroutable, declaring the topology again")
             await link.declare()
-        self._damaged = False
+        self._doubted = False
         self._link = link
         return link
 

@@ -7,7 +7,9 @@ import asyncio
 import structlog
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractIncomingMessage
+from prometheus_client import Counter
 
+from shared import failpoints
 from shared.backoff import pauses
 from shared.broker.amqp.calls import answered
 from shared.broker.amqp.link import ANSWER_SECONDS, Link
@@ -17,6 +19,8 @@ from shared.broker.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
 from shared.broker.topology import Subscription, retry_delay
 
 log = structlog.get_logger()
+
+GIVEN_UP = Counter("login2fa_given_up_total", "Messages put among the dead letters, by their work queue.", ["queue"])
 
 
 class Settler:
@@ -34,6 +38,7 @@ class Settler:
             case GiveUp(reason):
                 self._log_dead(delivery, reason)
                 await self._forward(for_dead_letters(delivery, reason), self._subscription.dead_queue, link)
+                GIVEN_UP.labels(self._subscription.queue).inc()
         await self._ack(message, delivery, link)
 
     async def _forward(self, copy: AmqpMessage, queue: str, link: Link) -> None:
@@ -50,6 +55,7 @@ class Settler:
                 log.warning("copy not accepted", queue=queue, error=f"{type(error).__name__}: {error}")
                 await _pause(next(waits), link.lost)
             else:
+                failpoints.reach("settler: copied")
                 return
 
     async def _ack(self, message: AbstractIncomingMessage, delivery: Delivery, link: Link) -> None:
