@@ -6,6 +6,7 @@ RUN = $(VENV)/bin/python
 PORT ?= 8201
 STATE_DIR ?= .local
 DEMO ?= 1
+SECONDS ?= 600
 export PORT STATE_DIR DEMO
 
 # Nothing outside this folder changes, no cache in somebody's home either.
@@ -13,7 +14,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-unit e2e check lint format migrate postman lock clean image
+.PHONY: help up demo test test-unit e2e faults check lint format migrate postman lock clean image
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +32,11 @@ test-unit: $(VENV)/.dev ## The tests that need no server
 	$(RUN) -m pytest tests/unit $(ARGS)
 
 e2e: $(VENV)/.dev ## The product in containers, as its users have it; needs a Docker engine
-	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit $(ARGS)
+	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit -m "long or not long" $(ARGS)
+
+faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: SECONDS=600; SEED= repeats one
+	$(if $(SEED),,$(RUN) -m pytest tests/faults tests/model -m "long or not long" $(ARGS))
+	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 check: lint ## Lint, types, import contracts
 	$(VENV)/bin/mypy

@@ -18,7 +18,10 @@ BEFORE = 60  # logins that are done when the replica is killed
 CODE_SECONDS = 60.0  # nobody asks for another code: each has to arrive
 
 
-@pytest.mark.parametrize("service", ["auth", "users", "notifier"])
+LONG = pytest.mark.long  # tests/faults does it to processes in every run
+
+
+@pytest.mark.parametrize("service", ["auth", pytest.param("users", marks=LONG), pytest.param("notifier", marks=LONG)])
 def test_only_what_it_was_working_on_fails_and_every_code_arrives(
     healthy: Login2FA, gateway: str, inbox: Inbox, service: str
 ) -> None:

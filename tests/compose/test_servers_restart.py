@@ -59,6 +59,7 @@ def watched(system: Login2FA, clients: Crowd, allowed: set[int]) -> Iterator[Non
     assert set(dead_letters(system).values()) == {0}
 
 
+@pytest.mark.long  # tests/faults does it to a Postgres of its own in every run
 def test_without_postgres_a_login_is_told_when_to_come_back(
     healthy: Login2FA, gateway: str, inbox: Inbox, people: list[Person]
 ) -> None:
@@ -78,7 +79,10 @@ def test_without_postgres_a_login_is_told_when_to_come_back(
 
 # Neither is asked while a request is answered. What MailHog had in its memory is gone when it comes back: who has not
 # read it by then asks for another code.
-@pytest.mark.parametrize(("service", "patience"), [("rabbitmq", LATE_CODE_SECONDS), ("mailhog", CODE_SECONDS)])
+@pytest.mark.parametrize(
+    ("service", "patience"),
+    [("rabbitmq", LATE_CODE_SECONDS), pytest.param("mailhog", CODE_SECONDS, marks=pytest.mark.long)],
+)
 def test_a_login_begins_all_the_same_and_its_code_arrives_later(
     healthy: Login2FA, gateway: str, inbox: Inbox, people: list[Person], service: str, patience: float
 ) -> None:
