@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ from shared.broker.memory import MemoryBus
 from shared.broker.memory_consumer import MemoryConsumption
 from shared.broker.topology import OTP_OUTCOMES
 from shared.events import OtpOutcome
-from shared.process import listen, serving
+from shared.process import Check, listen, serving
 from shared.sealing import Sealer
 from shared.settings import load
 from tests.builders import PASSWORD
@@ -48,7 +48,7 @@ USERS = "/api/v1/users"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Made for one test run."""
+    """Made for one test run. Of several, with commas, the first makes what is new."""
 
     folder: Path
     otp_sealing: str
@@ -57,11 +57,11 @@ class Keys:
 
     @property
     def otp_sealer(self) -> Sealer:
-        return Sealer([self.otp_sealing])
+        return Sealer(self.otp_sealing.split(","))
 
     @property
     def account_sealer(self) -> Sealer:
-        return Sealer([self.account_sealing])
+        return Sealer(self.account_sealing.split(","))
 
 
 def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSettings:
@@ -117,6 +117,7 @@ def bearer(token: str) -> dict[str, str]:
 class AuthApp:
     app: FastAPI
     http: httpx.AsyncClient
+    checks: Mapping[str, Check]
 
     @property
     def parts(self) -> Auth:
@@ -174,7 +175,7 @@ async def running_auth(settings: AuthSettings, bus: Bus) -> AsyncIterator[AuthAp
     async with auth.running(settings, bus) as service:
         assert isinstance(service.app, FastAPI)
         async with client(service.app) as http:
-            yield AuthApp(app=service.app, http=http)
+            yield AuthApp(app=service.app, http=http, checks=service.checks)
 
 
 @asynccontextmanager

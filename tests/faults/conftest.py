@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.faults.secrecy import secrets_logged
 from tests.servers.databases import copied
 from tests.servers.mail import MailSink
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ, empty_vhost
-from tests.servers.tcp_proxy import TcpProxy
+from tests.servers.tcp_proxy import TcpProxy, Way
 from tests.stacks.processes import Processes, processes
 from tests.stacks.standalone import Standalone, standalone
 
@@ -35,10 +36,15 @@ class Network:
         self._proxies[service].refuse()
         self._proxies[service].cut()
 
-    def stall(self, service: str) -> None:
-        """The broker accepts connections and bytes, and never answers."""
+    def stall(self, service: str, *ways: Way) -> None:
+        """The broker accepts connections and bytes, and never answers; with "back" it gets all that is sent to it."""
         self._broken.add(service)
-        self._proxies[service].stall()
+        self._proxies[service].stall(*ways)
+
+    def delay(self, service: str, seconds: float, *ways: Way) -> None:
+        """What the broker says, or what is said to it, arrives so much later."""
+        self._broken.add(service)
+        self._proxies[service].delay(seconds, *ways)
 
     async def mend(self) -> None:
         """Let through what comes now; what was held back is lost."""
@@ -77,7 +83,10 @@ def network(running: tuple[Processes, Network]) -> Network:
 
 @pytest.fixture
 async def stack(running: tuple[Processes, Network]) -> AsyncIterator[Processes]:
-    """Three processes, running and ready. A failing test shows what they have logged meanwhile."""
+    """Three processes, running and ready. A failing test shows what they have logged meanwhile.
+
+    Whatever happens to them, they log no secret.
+    """
     stack, network = running
     sizes = stack.log_sizes()
     yield stack
@@ -85,9 +94,12 @@ async def stack(running: tuple[Processes, Network]) -> AsyncIterator[Processes]:
     stack.inbox.sink.accept()
     await network.mend()
     for program in stack.programs:
+        program.disarm()
+        program.thaw()
         if program.exit_code is not None:
             program.start()
     await stack.until_ready()
+    assert secrets_logged(stack, sizes) == set()
 
 
 @pytest.fixture

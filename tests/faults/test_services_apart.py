@@ -133,9 +133,3 @@ async def test_auth_that_starts_before_its_broker_is_not_ready_and_becomes_it_by
 
     await stack.until_ready(stack.auth)
     await log_in(stack, await register(stack))
-
-
-async def test_sigterm_ends_each_in_order(stack: Processes) -> None:
-    codes = await asyncio.gather(*(program.terminate() for program in stack.programs))
-
-    assert codes == [0, 0, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from services.auth import identities
 from services.notifier import app as notifier
 from shared.broker.amqp import AmqpBus
 from shared.events import AccountChanged
+from shared.process import Check
 from tests.builders import account_changed, password_hash
 from tests.composed import AuthApp, Keys, auth_settings, keys, notifier_settings, running_auth
 from tests.polling import eventually
@@ -31,7 +32,7 @@ PATIENCE = 60.0
 
 @dataclass
 class CodesPath:
-    """`proxy` is between auth and the broker. The notifier is not started."""
+    """`proxy` is between auth and the broker. The notifier is not started; `notifier_settings` are beside its usual."""
 
     auth: AuthApp
     sql: asyncpg.Connection
@@ -39,20 +40,29 @@ class CodesPath:
     proxy: TcpProxy
     keys: Keys
     amqp_url: str
+    notifier_settings: dict[str, Any] = field(default_factory=dict)
     notifier: AsyncExitStack = field(default_factory=AsyncExitStack)
+    notifier_checks: Mapping[str, Check] = field(default_factory=dict)
 
     async def start_notifier(self) -> AmqpBus:
         """Returns when it consumes."""
         bus = AmqpBus(self.amqp_url, name="notifier")
         self.notifier.push_async_callback(bus.close)
-        settings = notifier_settings(self.keys, smtp_port=self.mails.port)
+        settings = notifier_settings(self.keys, **{"smtp_port": self.mails.port} | self.notifier_settings)
         running = await self.notifier.enter_async_context(notifier.running(settings, bus))
+        self.notifier_checks = running.checks
         for check in running.checks.values():
             await eventually(check, PATIENCE)
         return bus
 
     async def stop_notifier(self) -> None:
+        self.notifier_checks = {}
         await self.notifier.aclose()
+
+    async def not_ready(self) -> set[str]:
+        """The checks that readiness would name."""
+        checks = {**self.auth.checks, **self.notifier_checks}
+        return {name for name, check in checks.items() if not await check()}
 
     async def account(self, **fields: Any) -> AccountChanged:
         account = account_changed(self.keys.account_sealer, **{"is_2fa": True} | fields)

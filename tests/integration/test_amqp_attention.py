@@ -11,7 +11,8 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from shared.broker.amqp import AmqpBus, attention, consumer, dead_letters
-from shared.broker.bus import Delivery, Done, GiveUp, Outcome, Retry
+from shared.broker.amqp.link import Link
+from shared.broker.bus import BusUnavailable, Delivery, Done, GiveUp, Outcome, Retry
 from shared.broker.topology import OTP_DELIVERY
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
@@ -125,6 +126,44 @@ async def test_nor_what_another_consumer_had_first(new_bus: NewBus, operator: Ab
     await taken.reject(requeue=True)
 
     await eventually(lambda: prompt(seen) == {"had": False})
+
+
+async def test_what_a_frozen_process_finds_in_its_socket_is_not_handled_while_the_broker_does_not_answer(
+    new_bus: NewBus, proxy: TcpProxy, proxied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been given to another."""
+    bus, other, seen, by_other = new_bus(proxied_url), new_bus(), Recorder(), Recorder()
+    sleeper = await bus.consume(OTP_DELIVERY.queue, seen, concurrency=2)
+    await eventually(lambda: sleeper.live)
+    sleeper._attention._awake_at -= 7200
+    asked = asyncio.Event()
+
+    async def no_answer(_link: Link, _queue: str) -> int:
+        asked.set()
+        raise BusUnavailable("no answer")
+
+    monkeypatch.setattr(Link, "count_consumers", no_answer)
+    await other.publish(otp_message("for a sleeper"))
+    await asked.wait()
+    monkeypatch.undo()
+
+    proxy.refuse()
+    proxy.cut()
+    await other.consume(OTP_DELIVERY.queue, by_other, concurrency=2)
+
+    await eventually(lambda: by_other.event_ids == {"for a sleeper"})
+    assert seen.deliveries == []
+
+
+async def test_what_it_finds_is_handled_if_the_broker_still_knows_it(new_bus: NewBus) -> None:
+    bus, seen = new_bus(), Recorder()
+    sleeper = await bus.consume(OTP_DELIVERY.queue, seen, concurrency=2)
+    await eventually(lambda: sleeper.live)
+    sleeper._attention._awake_at -= 7200
+
+    await bus.publish(otp_message("for a sleeper"))
+
+    await eventually(lambda: seen.event_ids == {"for a sleeper"})
 
 
 def test_a_process_that_was_frozen_was_not_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,9 +101,9 @@ async def test_a_publish_that_timed_out_may_have_been_delivered(
     new_bus: NewBus, proxy: TcpProxy, proxied_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So a time-out means *unknown*; callers publish again, and consumers cope with a repeat."""
-    monkeypatch.setattr(amqp_publisher, "PUBLISH_SECONDS", 0.5)
     bus, seen = new_bus(proxied_url), Recorder()
     await bus.publish(otp_message("first"))
+    monkeypatch.setattr(amqp_publisher, "PUBLISH_SECONDS", 0.5)
     proxy.stall()
     with pytest.raises(BusUnavailable):
         await bus.publish(otp_message("timed out"))
@@ -111,6 +111,26 @@ async def test_a_publish_that_timed_out_may_have_been_delivered(
 
     await new_bus().consume(QUEUE, seen, concurrency=1)
     await eventually(lambda: "timed out" in seen.event_ids)
+
+
+async def test_attempts_while_the_broker_is_silent_are_one_message_when_it_speaks_again(
+    new_bus: NewBus, proxy: TcpProxy, proxied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes what was written meanwhile; so nothing more is written before it has answered."""
+    bus, seen = new_bus(proxied_url), Recorder()
+    await bus.publish(otp_message("first"))
+    monkeypatch.setattr(amqp_publisher, "PUBLISH_SECONDS", 0.3)
+    proxy.stall()
+    for _ in range(3):
+        with pytest.raises(BusUnavailable):
+            await bus.publish(otp_message("again"))
+    monkeypatch.setattr(amqp_publisher, "PUBLISH_SECONDS", 10)
+    proxy.resume()
+    await bus.publish(otp_message("last"))
+
+    await new_bus().consume(QUEUE, seen, concurrency=1)
+    await eventually(lambda: "last" in seen.event_ids)
+    assert [delivery.event_id for delivery in seen.deliveries] == ["first", "again", "last"]
 
 
 async def test_the_callers_own_timeout_is_honoured(

@@ -222,20 +222,16 @@ async def test_a_relay_whose_connection_is_killed_in_the_middle_publishes_again_
     assert relay.alive
 
 
-async def test_what_a_killed_relay_had_claimed_is_free_for_another_at_once(
+async def test_a_relay_that_finds_its_claim_older_than_the_lease_publishes_nothing(
     outbox_of_auth: Outbox, backoffs: list[int]
 ) -> None:
-    async def never(_message: Message) -> None:
-        await asyncio.Event().wait()
-
-    outbox_of_auth.bus.before = never
-    stuck = outbox_of_auth.relay(NO_POLL)
+    sleeper = outbox_of_auth.relay(Pace(poll=3600, lease=0))  # every claim is older
     (event,) = await outbox_of_auth.commit()
-    await eventually(lambda: outbox_of_auth.bus.attempts)
-    outbox_of_auth.bus.before = None
-    outbox_of_auth.relay(QUICK_POLL, database=outbox_of_auth.elsewhere)
+    await eventually(lambda: max(backoffs) >= 2)
+    assert outbox_of_auth.bus.attempts == []
+    assert sleeper.alive
 
-    await stuck.stop(grace=0)
+    outbox_of_auth.relay(QUICK_POLL, database=outbox_of_auth.elsewhere)
 
     await eventually(lambda: outbox_of_auth.delivered.event_ids == {event})
 

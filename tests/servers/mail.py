@@ -1,26 +1,34 @@
-"""A real SMTP server on a free loopback port: it keeps what it gets, and misbehaves when it is told to."""
+"""A real SMTP server on the loopback address: it keeps what it gets, and misbehaves when it is told to.
+
+By hand, with faults at the start and others typed later; it prints of each mail whose it is, and never a code:
+
+    python -m tests.servers.mail --port 2525 --refuse "450 Try later" --at RCPT --times 3
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import email
 import email.policy
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Literal, Self, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.polling import eventually
+from tests.servers.by_hand import Faults, by_hand
+from tests.servers.misbehaving_smtp import HANG_UP, SILENCE, STAGES, MisbehavingSmtp, Stage, hang_up
 
-Stage = Literal["MAIL", "RCPT", "DATA"]
-
-# Instead of a reply: the connection is reset. At DATA the message has been kept by then, and its sender can't know.
-HANG_UP = "hang up"
+__all__ = ("CODE", "HANG_UP", "SILENCE", "MailSink", "Received", "Stage")
 
 CODE = re.compile(r"^([0-9]{6})\r?$", re.MULTILINE)
+
+T = TypeVar("T", str, float)
 
 
 @dataclass(frozen=True)
@@ -48,26 +56,45 @@ class Received:
 
 
 @dataclass
-class _Refusal:
-    reply: str
+class _Fault(Generic[T]):
+    what: T
     recipient: str | None
     left: int | None
 
+    def hits(self, recipients: list[str]) -> bool:
+        if self.left == 0 or (self.recipient and not any(self._is_for(each) for each in recipients)):
+            return False
+        if self.left:
+            self.left -= 1
+        return True
+
+    def _is_for(self, address: str) -> bool:
+        return self.recipient in (address, f"@{address.rpartition('@')[2]}")
+
 
 class MailSink:
-    """Use it as an async context manager; `port` is known inside. Its `host` is 127.0.0.1."""
+    """Use it as an async context manager; `port` is known inside. Its `host` is 127.0.0.1.
+
+    `extensions` are offered beside its own. `heard` are the lines of all its clients.
+    """
 
     host = "127.0.0.1"
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0, extensions: Sequence[str] = ()) -> None:
+        self.port = port
+        self.extensions = extensions
         self.received: list[Received] = []
+        self.heard: list[str] = []
         self.connections = 0
-        self._refusals: dict[Stage, _Refusal] = {}
+        self.slowness = 0.0
+        self._refusals: dict[Stage, _Fault[str]] = {}
+        self._lateness: dict[Stage, _Fault[float]] = {}
         self._protocols: list[SMTP] = []
+        self._options: dict[str, Any] = {"enable_SMTPUTF8": True}
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(self._protocol, self.host, 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(self._protocol, self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -78,31 +105,48 @@ class MailSink:
         await eventually(lambda: all(protocol.transport is None for protocol in self._protocols))
 
     def _protocol(self) -> SMTP:
-        loop = asyncio.get_running_loop()
-        protocol = SMTP(_Handler(self), hostname="localhost", enable_SMTPUTF8=True, loop=loop)
+        protocol = MisbehavingSmtp(self, **self._options)
         self._protocols.append(protocol)
         self.connections += 1
         return protocol
 
     def refuse(self, reply: str, *, at: Stage = "RCPT", recipient: str | None = None, times: int | None = None) -> None:
-        """Answer the command `at` with `reply`, for example "450 Try later", or with HANG_UP.
+        """Answer at stage `at` with `reply`, for example "450 Try later", or with HANG_UP or SILENCE.
 
-        For one envelope recipient only if given, and only the next `times` times if given. DATA is answered
-        after the message has arrived.
+        For one envelope recipient only if given, or for all "@of.a.domain", which is known from RCPT on; and only the
+        next `times` times if given. DATA is answered after the message has arrived.
         """
-        self._refusals[at] = _Refusal(reply, recipient, times)
+        self._refusals[at] = _Fault(reply, recipient, times)
+
+    def be_late(
+        self, seconds: float, *, at: Stage = "DATA", recipient: str | None = None, times: int | None = None
+    ) -> None:
+        """Answer at stage `at` so much later, as usual or with the refusal; at DATA the message is kept at once."""
+        self._lateness[at] = _Fault(seconds, recipient, times)
+
+    def be_slow(self, seconds: float) -> None:
+        """Let so much time pass before each reply."""
+        self.slowness = seconds
 
     def accept(self) -> None:
-        """Refuse nothing any more."""
+        """Be well again. Who waits for a reply in silence waits on."""
         self._refusals.clear()
+        self._lateness.clear()
+        self.slowness = 0.0
 
     def refusal(self, stage: Stage, recipients: list[str]) -> str | None:
         found = self._refusals.get(stage)
-        if found is None or found.left == 0 or (found.recipient and found.recipient not in recipients):
-            return None
-        if found.left:
-            found.left -= 1
-        return found.reply
+        return found.what if found and found.hits(recipients) else None
+
+    def lateness(self, stage: Stage, recipients: list[str]) -> float:
+        found = self._lateness.get(stage)
+        return found.what if found and found.hits(recipients) else 0.0
+
+    def hear(self, data: bytes) -> None:
+        self.heard += data.decode(errors="replace").splitlines()
+
+    def take(self, session: Session, envelope: Envelope) -> None:
+        self.received.append(_received(session, envelope))
 
     def mails_to(self, recipient: str) -> list[Received]:
         return [mail for mail in self.received if recipient in mail.recipients]
@@ -132,46 +176,6 @@ class MailSink:
         return (await self.wait_for(recipient, number, timeout))[number - 1].code
 
 
-def hang_up(protocol: SMTP) -> None:
-    if protocol.transport is not None:
-        with suppress(AttributeError):  # asyncio's TLS transport, when its connection has ended already (Python 3.11)
-            cast("asyncio.Transport", protocol.transport).abort()
-
-
-class _Handler:
-    """aiosmtpd's hooks: they are found by these names."""
-
-    def __init__(self, sink: MailSink) -> None:
-        self._sink = sink
-
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        envelope.mail_from = address
-        envelope.mail_options.extend(options)
-        return self._answer(server, "MAIL", []) or "250 OK"
-
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
-    ) -> str:
-        if reply := self._answer(server, "RCPT", [address]):
-            return reply
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        reply = self._answer(server, "DATA", envelope.rcpt_tos)
-        if reply in (None, HANG_UP):
-            self._sink.received.append(_received(session, envelope))
-        return reply or "250 OK"
-
-    def _answer(self, server: SMTP, stage: Stage, recipients: list[str]) -> str | None:
-        reply = self._sink.refusal(stage, recipients)
-        if reply == HANG_UP:
-            hang_up(server)
-        return reply
-
-
 def _received(session: Session, envelope: Envelope) -> Received:
     message = email.message_from_bytes(cast("bytes", envelope.content), policy=email.policy.default)
     return Received(
@@ -180,3 +184,55 @@ def _received(session: Session, envelope: Envelope) -> Received:
         peer=cast("tuple[str, int]", session.peer),
         message=message,
     )
+
+
+class _Printing(MailSink):
+    """Keeps nothing, and prints no code: it is in the body alone."""
+
+    def hear(self, data: bytes) -> None:
+        pass
+
+    def take(self, session: Session, envelope: Envelope) -> None:
+        mail = _received(session, envelope)
+        print(*mail.recipients, mail.message["Message-ID"], mail.message["Subject"], flush=True)
+
+
+def _faults() -> Faults:
+    faults = Faults()
+    faults.add_argument("--refuse", metavar="REPLY", help='for example "450 Try later"; at RCPT')
+    faults.add_argument("--hang-up", dest="refuse", action="store_const", const=HANG_UP, help="instead of a reply")
+    faults.add_argument("--silent", dest="refuse", action="store_const", const=SILENCE, help="never reply")
+    faults.add_argument("--late", type=float, metavar="SECONDS", help="reply so much later; at DATA")
+    faults.add_argument("--at", choices=STAGES, help="DATA is after the dot, BODY before it")
+    faults.add_argument("--recipient", help="for this one only, or for all @of.a.domain")
+    faults.add_argument("--times", type=int, help="the next few times only")
+    faults.add_argument("--slow", type=float, metavar="SECONDS", help="before each reply")
+    faults.add_argument("--accept", action="store_true", help="all is well again")
+    return faults
+
+
+async def _apply(sink: MailSink, asked: argparse.Namespace) -> None:
+    if asked.accept:
+        sink.accept()
+    if asked.slow is not None:
+        sink.be_slow(asked.slow)
+    if asked.late is not None:
+        sink.be_late(asked.late, at=asked.at or "DATA", recipient=asked.recipient, times=asked.times)
+    if asked.refuse is not None:
+        sink.refuse(asked.refuse, at=asked.at or "RCPT", recipient=asked.recipient, times=asked.times)
+
+
+async def _main() -> None:
+    faults = _faults()
+    parser = argparse.ArgumentParser(description="A mail server that misbehaves on request.", parents=[faults])
+    parser.add_argument("--port", type=int, default=0, help="of 127.0.0.1; 0 takes a free one")
+    asked = parser.parse_args()
+    async with _Printing(port=asked.port) as sink:
+        print(f"smtp://{sink.host}:{sink.port}", flush=True)
+        await _apply(sink, asked)
+        await by_hand(faults, lambda typed: _apply(sink, typed))
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_main())

@@ -43,6 +43,10 @@ class OwnPostgres(Killable, Protocol):
         """What `template_database` and `copied` take."""
         ...
 
+    def signal_backend(self, pid: int, name: str) -> None:
+        """To the one that calls itself `pid`: STOP or CONT."""
+        ...
+
 
 class _Container(KillableContainer):
     def __init__(self, container: DockerContainer, admin_url: str) -> None:
@@ -53,6 +57,10 @@ class _Container(KillableContainer):
     def start(self) -> None:
         super().start()
         self.until_it_accepts()
+
+    def signal_backend(self, pid: int, name: str) -> None:
+        done = self._container.get_wrapped_container().exec_run(["bash", "-c", f"kill -{name} {pid}"])
+        assert done.exit_code == 0, done.output
 
     def until_it_accepts(self) -> None:
         wait_until(lambda: _accepts(self.admin_url), START_SECONDS)
@@ -88,6 +96,9 @@ class _Embedded:
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
+
+    def signal_backend(self, pid: int, name: str) -> None:
+        os.kill(pid, signal.Signals[f"SIG{name}"])
 
     def _signal(self, number: int) -> None:
         for pid in servers(self._postgres.data):

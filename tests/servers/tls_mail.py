@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from aiosmtpd.smtp import AuthResult, LoginPassword
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.servers.mail import MailSink, _Handler, hang_up
+from tests.servers.mail import MailSink
+from tests.servers.misbehaving_smtp import hang_up
 
 USERNAME = "login2fa"
 
@@ -52,8 +52,14 @@ class TlsMailSink(MailSink):
         super().__init__()
         self.logins: list[str] = []
         self._password = password
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(certificate)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        self._options = {
+            "tls_context": context,
+            "require_starttls": True,
+            "authenticator": self._authenticate,
+            "auth_required": True,
+        }
 
     async def __aexit__(self, *exception: object) -> None:
         for protocol in self._protocols:
@@ -62,20 +68,6 @@ class TlsMailSink(MailSink):
                 hang_up(protocol)
                 protocol.connection_lost(None)
         await super().__aexit__(*exception)
-
-    def _protocol(self) -> SMTP:
-        protocol = SMTP(
-            _Handler(self),
-            hostname="localhost",
-            tls_context=self._context,
-            require_starttls=True,
-            authenticator=self._authenticate,
-            auth_required=True,
-            loop=asyncio.get_running_loop(),
-        )
-        self._protocols.append(protocol)
-        self.connections += 1
-        return protocol
 
     def _authenticate(self, *arguments: Any) -> AuthResult:
         shown = arguments[-1]

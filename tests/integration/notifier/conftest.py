@@ -22,6 +22,7 @@ from tests.servers.mail import MailSink
 __all__ = ("keys",)
 
 Requested = Callable[..., OtpRequested]
+Counted = Callable[[str], float]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def notifier(keys: Keys, mail_sink: MailSink) -> AsyncIterator[Handler]:
 
 
 @pytest.fixture
-def counted() -> Callable[[str], float]:
+def counted() -> Counted:
     """How many deliveries have come to this end since the test began."""
 
     def value(outcome: str) -> float:

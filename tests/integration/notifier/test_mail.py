@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
 import pytest
+from aiosmtplib.email import extract_recipients
 
 from shared.broker.bus import Done, GiveUp, Handler
 from tests.builders import delivery
@@ -112,6 +114,13 @@ async def test_a_mail_to_an_international_domain_goes_to_its_ascii_form(
 
     assert mail.recipients == ["ann@xn--bcher-kva.org"]
     assert mail.message["To"] == "ann@xn--bcher-kva.org"
+
+
+def test_the_library_makes_two_recipients_of_an_address_with_a_comma() -> None:
+    """Why an address is checked, and given to the mail server beside the mail: a failure says that it is mended."""
+    message = EmailMessage()
+    message["To"] = "ann@example.org, evil@example.net"
+    assert extract_recipients(message) == ["ann@example.org", "evil@example.net"]
 
 
 NOT_ONE_ADDRESS = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,10 @@ from shared.broker.bus import Delivery, Done, GiveUp, Handler, Retry
 from shared.sealing import Sealer
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, running_notifier
-from tests.integration.notifier.conftest import Requested
-from tests.servers.mail import HANG_UP, MailSink, Stage
+from tests.integration.notifier.conftest import Counted, Requested
+from tests.servers.mail import HANG_UP, SILENCE, MailSink, Stage
 from tests.servers.ports import free_ports
-from tests.servers.scripted_smtp import ScriptedSmtp
 from tests.servers.tls_mail import USERNAME, TlsMailSink, self_signed
-
-Counted = Callable[[str], float]
 
 
 async def test_an_accepted_mail_is_done_and_counted(
@@ -82,34 +78,34 @@ async def test_a_connection_that_drops_after_the_dot_is_tried_again_with_the_sam
 
 
 async def test_a_server_that_accepts_and_says_nothing_is_left_in_time_and_tried_again(
-    keys: Keys, requested: Requested
+    keys: Keys, requested: Requested, mail_sink: MailSink
 ) -> None:
+    mail_sink.refuse(SILENCE, at="CONNECT")
     async with (
-        ScriptedSmtp(greeting=False) as server,
-        running_notifier(keys, smtp_port=server.port, smtp_timeout=0.2) as notifier,
+        running_notifier(keys, smtp_port=mail_sink.port, smtp_timeout=0.2) as notifier,
         asyncio.timeout(10),
     ):
         assert isinstance(await notifier(delivery(requested())), Retry)
 
-    assert server.connections == 1
+    assert mail_sink.connections == 1
 
 
-async def test_the_timeout_is_for_the_whole_delivery_and_not_for_each_reply(keys: Keys, requested: Requested) -> None:
-    # Six replies, each well within the limit, and together well beyond it.
-    async with (
-        ScriptedSmtp(seconds=0.3) as server,
-        running_notifier(keys, smtp_port=server.port, smtp_timeout=1.0) as notifier,
-    ):
+async def test_the_timeout_is_for_the_whole_delivery_and_not_for_each_reply(
+    keys: Keys, requested: Requested, mail_sink: MailSink
+) -> None:
+    mail_sink.be_slow(0.3)  # six replies, each well within the limit, and together well beyond it
+    async with running_notifier(keys, smtp_port=mail_sink.port, smtp_timeout=1.0) as notifier:
         assert isinstance(await notifier(delivery(requested())), Retry)
 
-    assert server.heard[0].startswith("EHLO")
-    assert "." not in server.heard
+    assert mail_sink.heard[0].startswith("EHLO")
+    assert "." not in mail_sink.heard
 
 
 async def test_other_mails_are_not_held_up_by_a_server_that_says_nothing(
     keys: Keys, requested: Requested, mail_sink: MailSink
 ) -> None:
-    async with ScriptedSmtp(greeting=False) as silent, running_notifier(keys, smtp_port=silent.port) as stuck:
+    async with MailSink() as silent, running_notifier(keys, smtp_port=silent.port) as stuck:
+        silent.refuse(SILENCE, at="CONNECT")
         waiting = asyncio.ensure_future(stuck(delivery(requested())))
         async with running_notifier(keys, smtp_port=mail_sink.port) as notifier:
             assert await notifier(delivery(requested())) == Done()
@@ -123,7 +119,7 @@ async def test_where_tls_is_demanded_and_not_offered_neither_mail_nor_credential
     keys: Keys, requested: Requested, extensions: tuple[str, ...], credentials: dict[str, str]
 ) -> None:
     async with (
-        ScriptedSmtp(extensions=extensions) as server,
+        MailSink(extensions=extensions) as server,
         running_notifier(keys, smtp_port=server.port, smtp_security="starttls", **credentials) as notifier,
     ):
         assert isinstance(await notifier(delivery(requested())), Retry)

@@ -1,0 +1,134 @@
+"""Row 18: every event comes ten times, in any order. Mails are the same mail (I4), and auth ends at the truth (I8)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractQueue
+
+from shared.broker.amqp import AmqpBus
+from shared.broker.amqp.messages import received
+from shared.broker.bus import Message
+from shared.broker.memory import MemoryBus
+from shared.broker.topology import EXCHANGE, SUBSCRIPTIONS
+from shared.events import AccountChanged, OtpOutcome, OtpRequested
+from tests.auth_steps import Accounts
+from tests.builders import OTHER_PASSWORD, PASSWORD, account_changed, message, tombstone
+from tests.faults.rows.promises import Promises
+from tests.integration.codes_path import PATIENCE, CodesPath
+from tests.integration.conftest import operator
+from tests.polling import eventually
+
+__all__ = ("operator",)
+
+TIMES = 10
+LogLines = Callable[[], list[dict[str, Any]]]
+
+# Each has a test below; the line that is logged once for every message that was dealt with.
+DEALT_WITH = {
+    OtpRequested.type: "otp delivery",
+    OtpOutcome.type: "code outcome",
+    AccountChanged.type: "account applied",
+}
+
+
+def test_every_event_that_somebody_wants_is_tried_here() -> None:
+    assert set(DEALT_WITH) == {key for subscription in SUBSCRIPTIONS for key in subscription.routing_keys}
+
+
+@pytest.fixture
+async def overheard(path: CodesPath, operator: AbstractChannel) -> AbstractQueue:
+    """A copy of every event; to be asked for before something is said."""
+    queue = await operator.declare_queue(exclusive=True)
+    exchange = await operator.declare_exchange(EXCHANGE, "topic", durable=True)
+    await queue.bind(exchange, "#")
+    return queue
+
+
+@pytest.fixture
+async def bus(path: CodesPath) -> AsyncIterator[AmqpBus]:
+    bus = AmqpBus(path.amqp_url)
+    yield bus
+    await bus.close()
+
+
+async def heard(queue: AbstractQueue, kind: str, count: int) -> list[Message]:
+    """The first `count` events of this kind."""
+    found: list[Message] = []
+    while len(found) < count:
+        said = await queue.get(no_ack=True, timeout=PATIENCE, fail=False)
+        if said is not None and said.routing_key == kind:
+            found.append(received(said))
+    return found
+
+
+async def say(bus: AmqpBus, messages: Iterable[Message], log_lines: LogLines) -> None:
+    """Each ten times, shuffled; returns when all have been dealt with."""
+    said = [message for message in messages for _ in range(TIMES)]
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    random.Random(seed).shuffle(said)
+    line = DEALT_WITH[said[0].routing_key]
+    before = _count(log_lines, line)
+    await asyncio.gather(*(bus.publish(message) for message in said))
+    await eventually(lambda: _count(log_lines, line) >= before + len(said), PATIENCE)
+
+
+def _count(log_lines: LogLines, event: str) -> int:
+    return sum(line["event"] == event for line in log_lines())
+
+
+async def test_a_code_that_is_asked_for_ten_times_more_is_the_same_mail_and_lets_in_once(
+    path: CodesPath, overheard: AbstractQueue, bus: AmqpBus, promises: Promises, log_lines: LogLines
+) -> None:
+    await path.start_notifier()
+    made = await promises.several(3)
+
+    await say(bus, await heard(overheard, OtpRequested.type, 3), log_lines)
+
+    await promises.kept(mails_each=1 + TIMES)
+    for promise in made:
+        code = path.mails.mails_to(promise.email)[0].code
+        assert (await path.auth.verify_otp(promise.temporary, code)).status_code == 400
+
+
+async def test_reports_in_any_order_leave_the_last_word(
+    path: CodesPath, overheard: AbstractQueue, bus: AmqpBus, promises: Promises, log_lines: LogLines
+) -> None:
+    await path.start_notifier()
+    path.mails.refuse("450 4.2.1 Busy", times=2)
+    (delivered,) = await promises.several(1)
+    await path.mails.wait_for(delivered.email, timeout=PATIENCE)
+    path.mails.refuse("550 5.1.1 No such mailbox")
+    refused = (await path.log_in()).json()["temporary_token"]
+    reports = await heard(overheard, OtpOutcome.type, 4)  # deferred twice, delivered, given up
+
+    await say(bus, reports, log_lines)
+
+    assert await path.status(delivered.temporary) == "delivered"
+    assert await path.status(refused) == "failed"
+
+
+async def test_accounts_end_at_their_highest_version_and_the_deleted_stay_deleted(
+    path: CodesPath, bus: AmqpBus, log_lines: LogLines
+) -> None:
+    next_state = Accounts(MemoryBus(), path.keys.account_sealer).next_state
+    firsts = [account_changed(path.keys.account_sealer, is_2fa=False) for _ in range(4)]
+    lasts = [next_state(first, version=9, password=OTHER_PASSWORD) for first in firsts]
+    between = [next_state(first, version=version) for first in firsts for version in range(2, 9)]
+    gone = firsts[:2]
+    tombstones = [tombstone(first.account_id, 10) for first in gone]
+
+    await say(bus, map(message, [*firsts, *between, *lasts, *tombstones]), log_lines)
+    await say(bus, [message(next_state(first, version=9)) for first in gone], log_lines)
+
+    for first in firsts:
+        stays = first not in gone
+        assert (await path.auth.log_in(first.username, OTHER_PASSWORD)).status_code == (200 if stays else 400)
+        assert (await path.auth.log_in(first.username, PASSWORD)).status_code == 400
+        version = await path.sql.fetchval("SELECT version FROM auth.identities WHERE id = $1", first.account_id)
+        assert version == (9 if stays else 10)

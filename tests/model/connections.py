@@ -1,0 +1,169 @@
+"""Stands where aio-pika's Connection stands, as far as shared/broker/amqp uses it, before a MemoryRabbitMQ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from types import SimpleNamespace
+from typing import Any, Self
+
+from aio_pika import Message as AmqpMessage
+
+from tests.model.broker import Consumer, MemoryRabbitMQ, Queue, Stored
+
+Receive = Callable[["Incoming"], Coroutine[Any, Any, None]]
+
+
+class ConnectionGone(ConnectionError):
+    pass
+
+
+class Incoming:
+    """A message as a consumer gets it."""
+
+    def __init__(self, stored: Stored, queue: str, consumer: Consumer, connection: MemoryConnection) -> None:
+        self._queue, self._consumer, self._connection = queue, consumer, connection
+        self.stored = stored
+        self.body, self.headers = stored.message.body, stored.headers
+        self.exchange, self.routing_key = stored.exchange, stored.routing_key
+        self.redelivered = stored.redelivered
+        self.type, self.timestamp = stored.message.type, stored.message.timestamp
+        self.message_id, self.correlation_id = stored.message.message_id, stored.message.correlation_id
+
+    @property
+    def queue(self) -> str:
+        return self._queue
+
+    async def ack(self) -> None:
+        self._connection.check()
+        self._connection.unacknowledged.remove(self)
+        self._connection.broker.acknowledged(self._queue, self._consumer)
+
+
+class MemoryConnection:
+    transport = None  # never blocked: a broker out of memory is for tests on a real one
+
+    def __init__(self, broker: MemoryRabbitMQ, *, reachable: Callable[[], bool]) -> None:
+        self.broker = broker
+        self.unacknowledged: list[Incoming] = []
+        self.channels: list[Channel] = []
+        self._reachable = reachable
+        self._open = False
+
+    async def connect(self) -> None:
+        if not (self.broker.up and self._reachable()):
+            raise ConnectionGone("refused")
+        self._open = True
+
+    def check(self) -> None:
+        if not self._open:
+            raise ConnectionGone("lost")
+
+    def channel(self, **_: Any) -> Channel:
+        self.channels.append(Channel(self))
+        return self.channels[-1]
+
+    async def close(self) -> None:
+        self.lose()
+
+    def lose(self) -> list[Incoming]:
+        """Gone, whoever ended it; what was unacknowledged goes to somebody else."""
+        if not self._open:
+            return []
+        self._open = False
+        self.broker.unsubscribe(self)
+        returned, self.unacknowledged = self.unacknowledged, []
+        for each in returned:
+            self.broker.taken_back(each.queue, [each.stored])
+        for one in self.broker.unconfirmed:
+            if one.owner is self and not one.answer.done():
+                one.answer.set_exception(ConnectionGone("lost"))
+        for channel in self.channels:
+            channel.close()
+        return returned
+
+
+class Channel:
+    def __init__(self, connection: MemoryConnection) -> None:
+        self.connection = connection
+        self.close_callbacks: set[Callable[..., None]] = set()
+        self.prefetch = 0
+
+    async def __aenter__(self) -> Self:
+        self.connection.check()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for callback in tuple(self.close_callbacks):
+            callback(self, None)
+
+    async def initialize(self) -> None:
+        self.connection.check()
+
+    async def set_qos(self, *, prefetch_count: int) -> None:
+        self.connection.check()
+        self.prefetch = prefetch_count
+
+    async def get_underlay_channel(self) -> SimpleNamespace:
+        return SimpleNamespace(on_consumer_cancel_callbacks=set(), queue_declare=self._count)
+
+    async def _count(self, name: str, *, passive: bool) -> SimpleNamespace:
+        self.connection.check()
+        assert passive
+        return SimpleNamespace(consumer_count=len(self.connection.broker.queues[name].consumers))
+
+    async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
+        assert not ensure
+        return Exchange(name, self.connection)
+
+    async def declare_exchange(self, name: str, *_: object, **__: object) -> Exchange:
+        return Exchange(name, self.connection)
+
+    async def get_queue(self, name: str, *, ensure: bool) -> QueueOfChannel:
+        assert not ensure
+        return QueueOfChannel(name, self)
+
+    async def declare_queue(self, name: str, *, durable: bool, arguments: dict[str, Any]) -> QueueOfChannel:
+        self.connection.check()
+        assert durable
+        self.connection.broker.queues.setdefault(name, Queue(name, arguments))
+        return QueueOfChannel(name, self)
+
+
+class Exchange:
+    def __init__(self, name: str, connection: MemoryConnection) -> None:
+        self.name, self._connection = name, connection
+
+    async def publish(self, message: AmqpMessage, routing_key: str, *, mandatory: bool) -> None:
+        self._connection.check()
+        assert mandatory
+        await self._connection.broker.publish(self._connection, Stored(message, self.name, routing_key))
+
+
+class QueueOfChannel:
+    def __init__(self, name: str, channel: Channel) -> None:
+        self._name, self._channel = name, channel
+
+    async def bind(self, exchange: Exchange, routing_key: str) -> None:
+        self._channel.connection.broker.bindings.add((exchange.name, routing_key, self._name))
+
+    async def consume(self, receive: Receive) -> str:
+        connection = self._channel.connection
+        connection.check()
+        context = copy_context()  # of the process that consumes: its handlers die with it
+
+        def hand_over(stored: Stored) -> None:
+            incoming = Incoming(stored, self._name, consumer, connection)
+            connection.unacknowledged.append(incoming)
+            connection.broker.loop.create_task(receive(incoming), context=context.copy())
+
+        consumer = Consumer(connection, self._channel.prefetch, hand_over)
+        connection.broker.subscribe(self._name, consumer)
+        return "consumer"
+
+    async def cancel(self, _: str) -> None:
+        self._channel.connection.check()
+        self._channel.connection.broker.unsubscribe(self._channel.connection)

@@ -1,0 +1,138 @@
+"""Ways of building the event path wrongly, each the smallest change to the real code that makes the mistake.
+
+A model that lets one of these pass would let the same mistake pass in the real code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.utils import make_msgid
+from typing import Any, cast
+from unittest.mock import patch
+
+from aio_pika import Message as AmqpMessage
+from aio_pika.abc import AbstractIncomingMessage
+from sqlalchemy import Row, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notifier import database_time
+from services.notifier.channel import Delivery
+from services.notifier.database_time import DatabaseTime
+from services.notifier.deliver import Deliver
+from services.notifier.otp_email import OtpEmail
+from shared import outbox, relay
+from shared.broker.amqp.consumer import AmqpConsumption
+from shared.broker.amqp.link import Link
+from shared.broker.amqp.settle import Settler
+from shared.broker.bus import BusError, BusUnavailable
+from shared.events import Event
+from shared.relay import Relay
+from tests.model.outbox_rows import MemoryDatabase, Rows, Transaction
+
+_background: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly
+
+_add = outbox.add
+_failure = relay._failure
+
+
+def _left_alone(task: asyncio.Task[Any]) -> None:
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+
+
+class AcksBeforeSending(AmqpConsumption):
+    def _receiver(self, link: Link) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+        receive = super()._receiver(link)
+
+        async def acknowledge_first(message: AbstractIncomingMessage) -> None:
+            await message.ack()
+            await receive(message)
+
+        return acknowledge_first
+
+
+class DeletesBeforeConfirm(Relay):
+    async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
+        _left_alone(asyncio.create_task(super()._publish(rows)))
+        return [row.id for row in rows], []
+
+
+class StopsAtOnce(Relay):
+    async def stop(self, grace: float) -> None:
+        await super().stop(0 * grace)
+
+
+class AcksBeforeTheCopyIsConfirmed(Settler):
+    async def _forward(self, copy: AmqpMessage, queue: str, link: Link) -> None:
+        _left_alone(asyncio.create_task(super()._forward(copy, queue, link)))
+
+
+class RetriesPastExpiry(Deliver):
+    def _opened(self, *args: Any) -> Delivery:  # whatever the message comes with
+        opened = super()._opened(*args)
+        return replace(opened, expires_at=opened.expires_at + timedelta(days=1))
+
+
+class NewMessageIdForEachSending(OtpEmail):
+    def compose(self, delivery: Delivery) -> EmailMessage:
+        message = super().compose(delivery)
+        message.replace_header("Message-ID", make_msgid(domain="login2fa.example"))
+        return message
+
+
+class BelievesItsWallClock(DatabaseTime):
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(cast("Any", database_time).time.time(), UTC)
+
+
+async def add_in_a_transaction_of_its_own(connection: AsyncConnection, table: Table, event: Event) -> None:
+    rows = cast("Transaction", connection)._rows
+    async with MemoryDatabase(rows).transaction() as own:
+        await _add(own, table, event)
+
+
+def take_unknown_for_confirmed(task: asyncio.Task[None]) -> BusError | None:
+    error = _failure(task)
+    return None if isinstance(error, BusUnavailable) else error
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBad:
+    """`breaks` are the invariants that it can not keep; which of them goes first is chance."""
+
+    name: str
+    breaks: set[str]
+    switched_on: Callable[[], AbstractContextManager[Any]]
+
+
+KNOWN_BAD = (
+    KnownBad("ack before send", {"I1"}, lambda: patch("shared.broker.amqp.bus.AmqpConsumption", AcksBeforeSending)),
+    KnownBad("delete before confirm", {"I1", "I4"}, lambda: patch("shared.relay.Relay", DeletesBeforeConfirm)),
+    KnownBad("unknown taken for confirmed", {"I1"}, lambda: patch("shared.relay._failure", take_unknown_for_confirmed)),
+    KnownBad(
+        "ack before the retry copy is confirmed",
+        {"I1", "I4"},
+        lambda: patch("shared.broker.amqp.bus.Settler", AcksBeforeTheCopyIsConfirmed),
+    ),
+    KnownBad(
+        "event outside the transaction", {"I2"}, lambda: patch("shared.outbox.add", add_in_a_transaction_of_its_own)
+    ),
+    KnownBad("retry past expiry", {"I3"}, lambda: patch("services.notifier.app.Deliver", RetriesPastExpiry)),
+    KnownBad(
+        "expiry by the notifier's own clock",
+        {"I1", "I3"},
+        lambda: patch("services.notifier.app.DatabaseTime", BelievesItsWallClock),
+    ),
+    KnownBad("claim without a lock", {"I4"}, lambda: patch.object(Rows, "locked", frozenset[int]())),
+    KnownBad("SIGTERM without a grace", {"I4"}, lambda: patch("shared.relay.Relay", StopsAtOnce)),
+    KnownBad(
+        "a new Message-ID for each sending",
+        {"I4"},
+        lambda: patch("services.notifier.smtp.OtpEmail", NewMessageIdForEachSending),
+    ),
+)

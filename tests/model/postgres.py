@@ -1,0 +1,99 @@
+"""The database of auth for the model that needs a real one: one event loop, a pool, and accounts to log in to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+from services.auth.identities import Identity, apply
+from services.auth.settings import AuthSettings
+from shared.database import Database
+from shared.events import OtpRequested
+from shared.sealing import Sealer
+from tests.builders import account_changed
+from tests.composed import Keys, auth_settings
+from tests.database_clock import DatabaseClock
+from tests.servers.databases import Databases, asyncpg_dsn
+
+T = TypeVar("T")
+
+MOST_CLIENTS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    loop: asyncio.AbstractEventLoop
+    database: Database
+    admin: asyncpg.Connection
+    clock: DatabaseClock
+    settings: AuthSettings
+    keys: Keys
+
+    def run(self, what: Awaitable[T]) -> T:
+        async def awaited() -> T:
+            return await what
+
+        return self.loop.run_until_complete(awaited())
+
+    def commit(self, operation: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """In a transaction of its own, in one go. Any: what the operation returns."""
+
+        async def transaction() -> Any:
+            async with self.database.transaction() as connection:
+                return await operation(connection, *args)
+
+        return self.run(transaction())
+
+    def new_identity(self) -> Identity:
+        event = account_changed(self.keys.account_sealer, account_id=uuid7(), is_2fa=True)
+        self.commit(apply, event, "no hash")
+        return Identity(
+            id=event.account_id,
+            version=1,
+            email=event.email,
+            name=event.name,
+            password_hash="no hash",
+            is_2fa=True,
+            is_active=True,
+            session_epoch=event.session_epoch,
+        )
+
+    def latest_code(self, challenge: UUID) -> str:
+        """As the outbox has it for the notifier."""
+        query = "SELECT body FROM auth.outbox WHERE body::jsonb->>'challenge_id' = $1 ORDER BY id DESC LIMIT 1"
+        event = OtpRequested.model_validate_json(self.run(self.admin.fetchval(query, str(challenge))))
+        return Sealer.of(self.settings.otp_sealing_keys).open(event.sealed_code, f"{event.event_id}:code")
+
+    def fetch(self, query: str, *values: object) -> Any:
+        """One value. Any: of whatever type the query gives."""
+        return self.run(self.admin.fetchval(query, *values))
+
+
+@contextmanager
+def auth_on_postgres(databases: Databases, keys: Keys, **settings: Any) -> Iterator[Auth]:
+    """The database's clock stands still."""
+    loop = asyncio.new_event_loop()
+    admin = loop.run_until_complete(asyncpg.connect(asyncpg_dsn(databases.admin_url)))
+    clock = DatabaseClock(admin)
+    loop.run_until_complete(clock.stop())
+    database = Database(databases.auth_url, pool_size=MOST_CLIENTS + 1)
+    try:
+        yield Auth(
+            loop=loop,
+            database=database,
+            admin=admin,
+            clock=clock,
+            settings=auth_settings(databases, keys, **settings),
+            keys=keys,
+        )
+    finally:
+        loop.run_until_complete(database.close())
+        loop.run_until_complete(admin.close())
+        loop.close()
