@@ -52,7 +52,7 @@ def test_no_order_of_statements_uses_a_code_twice_or_tries_too_many() -> None:
 
 @pytest.mark.long
 def test_no_order_of_statements_does_on_many_walks() -> None:
-    holds(CodeUse, walks=1000)
+    holds(CodeUse, walks=500)
 
 
 @pytest.mark.parametrize("variant", [ReadsThenWrites, IgnoresTheExpiry])

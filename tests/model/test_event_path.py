@@ -19,12 +19,12 @@ def _simulated_world() -> Iterator[None]:
 
 
 def test_no_order_of_faults_loses_a_code_or_breaks_another_promise() -> None:
-    holds(FaultyEventPath, walks=150)
+    holds(FaultyEventPath, walks=100)
 
 
 @pytest.mark.long
 def test_no_order_of_faults_does_on_many_walks() -> None:
-    holds(FaultyEventPath, walks=5000)
+    holds(FaultyEventPath, walks=3000)
 
 
 @pytest.mark.parametrize("variant", KNOWN_BAD, ids=lambda variant: variant.name)
