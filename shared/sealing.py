@@ -19,7 +19,10 @@ class Unsealable(Exception):
 
 
 class Sealer:
-    """Seals with the first key, opens with any: to rotate, put the new key first and drop the old one later.
+    """Seals with the first key, opens with any.
+
+    To rotate, add the new key as the last one of all who open, then make it the first of all who seal, and drop the
+    old one when nothing is left that was sealed with it. In another order a message meets a reader without its key.
 
     Keys are as `Fernet.generate_key()` makes them: 32 bytes, URL-safe base64.
     """

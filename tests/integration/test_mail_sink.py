@@ -158,21 +158,25 @@ async def test_by_hand_it_takes_faults_as_options_and_as_typed_lines_and_prints_
     process = await asyncio.create_subprocess_exec(
         *command, cwd=PROJECT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    sink = MailSink(port=int((await process.stdout.readline()).rpartition(b":")[2]))
-    with pytest.raises(aiosmtplib.SMTPResponseException, match="Try later"):
-        await send(sink, "ann@example.org")
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        sink = MailSink(port=int((await process.stdout.readline()).rpartition(b":")[2]))
+        with pytest.raises(aiosmtplib.SMTPResponseException, match="Try later"):
+            await send(sink, "ann@example.org")
 
-    process.stdin.write(b'accept\nrefuse "554 5.7.1 Spam" --recipient bob@example.org\nnonsense\n')
-    assert b"nonsense" in await process.stdout.readline()
+        process.stdin.write(b'accept\nrefuse "554 5.7.1 Spam" --recipient bob@example.org\nnonsense\n')
+        assert b"nonsense" in await process.stdout.readline()
 
-    with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
-        await send(sink, "bob@example.org")
-    await send(sink, "ann@example.org", "519273")
-    process.send_signal(signal.SIGINT)
-    said, _ = await process.communicate()
-    assert process.returncode == 0
-    assert b"ann@example.org" in said
-    assert b"Your code" in said
-    assert b"519273" not in said
+        with pytest.raises(aiosmtplib.SMTPRecipientsRefused):
+            await send(sink, "bob@example.org")
+        await send(sink, "ann@example.org", "519273")
+        process.send_signal(signal.SIGINT)
+        said, _ = await process.communicate()
+        assert process.returncode == 0
+        assert b"ann@example.org" in said
+        assert b"Your code" in said
+        assert b"519273" not in said
+    finally:
+        if process.returncode is None:
+            process.kill()

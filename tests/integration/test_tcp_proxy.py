@@ -238,17 +238,21 @@ async def test_by_hand_it_takes_faults_as_options_and_as_typed_lines(server: Cap
     process = await asyncio.create_subprocess_exec(
         *command, cwd=PROJECT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    address = (await process.stdout.readline()).decode().split()[0]
-    client = await asyncio.open_connection(*address.split(":"))
-    client[1].write(b"held")
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        address = (await process.stdout.readline()).decode().split()[0]
+        client = await asyncio.open_connection(*address.split(":"))
+        client[1].write(b"held")
 
-    process.stdin.write(b"a word it does not know\nresume\n")
+        process.stdin.write(b"a word it does not know\nresume\n")
 
-    await _hears(client, b"HELD")
-    process.stdin.write(b"cut\n")
-    await _is_reset(client)
-    process.send_signal(signal.SIGINT)
-    said, _ = await process.communicate()
-    assert (process.returncode, b"a-word" in said, said.count(b"usage:")) == (0, False, 1)
+        await _hears(client, b"HELD")
+        process.stdin.write(b"cut\n")
+        await _is_reset(client)
+        process.send_signal(signal.SIGINT)
+        said, _ = await process.communicate()
+        assert (process.returncode, b"a-word" in said, said.count(b"usage:")) == (0, False, 1)
+    finally:
+        if process.returncode is None:
+            process.kill()

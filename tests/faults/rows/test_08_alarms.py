@@ -59,6 +59,7 @@ async def test_logins_go_on_what_the_broker_has_is_delivered_and_the_rest_when_t
         await path.start_notifier()
         for promise in waiting:
             await path.mails.wait_for(promise.email)
+            assert await path.status(promise.temporary) in ("pending", "delivered")
         await eventually(lambda: oldest_waits() > seconds, seconds + SHOWN_WITHIN)
         assert await path.not_ready() == set()
     await promises.delivered_again(RECOVERED_WITHIN)

@@ -83,7 +83,7 @@ def arrived(mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch) -> dict[str, d
     return moments
 
 
-@pytest.mark.parametrize("events", [1_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("events", [600, pytest.param(100_000, marks=pytest.mark.long)])
 async def test_of_a_backlog_of_five_minutes_what_lives_is_mailed_and_what_has_expired_is_counted(
     notifier: Notifier, keys: Keys, amqp_url: str, mail_sink: MailSink, arrived: dict[str, datetime], events: int
 ) -> None:

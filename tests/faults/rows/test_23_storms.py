@@ -28,12 +28,16 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-async def crowd(path: CodesPath, promises: Promises) -> AsyncIterator[Crowd]:
+async def crowd(
+    path: CodesPath, promises: Promises, log_lines: Callable[[], list[dict[str, Any]]]
+) -> AsyncIterator[Crowd]:
     await path.start_notifier()
     crowd = Crowd(path, promises)
     yield crowd
     print(crowd.answered)
     await nothing_is_held(path)
+    # As SQLAlchemy says it of a connection that was dropped instead of given back.
+    assert not [line for line in log_lines() if "garbage collector" in line["event"]]
     await crowd.one_success_each()
 
 
