@@ -24,6 +24,7 @@ from tests.servers.tcp_proxy import TcpProxy
 __all__ = ("counted", "way")
 
 REPLIES_TO_ONE_MAIL = 6
+PLACES = 2
 FOUR_MINUTES = 250.0  # and some
 
 UNWELL: dict[str, Callable[[CodesPath, TcpProxy], None]] = {
@@ -51,9 +52,9 @@ async def test_codes_are_tried_again_until_the_mail_server_is_well(
 
 
 async def test_those_whom_the_mail_server_keeps_waiting_starve_nobody_else(path: CodesPath, promises: Promises) -> None:
-    path.notifier_settings |= {"notifier_concurrency": 2, "smtp_timeout": SMTP_TIMEOUT / 2}
+    path.notifier_settings |= {"notifier_concurrency": PLACES, "smtp_timeout": SMTP_TIMEOUT / 2}
     path.mails.refuse(SILENCE, recipient="@silent.example.org")
-    stuck = [f"person{number}@silent.example.org" for number in range(4)]
+    stuck = [f"person{number}@silent.example.org" for number in range(PLACES)]
     for email in stuck:
         await path.log_in(email=email)
     others = await promises.several(5)
