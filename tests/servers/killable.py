@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from testcontainers.core.container import DockerContainer
@@ -41,3 +44,22 @@ class KillableContainer:
 
     def thaw(self) -> None:
         self._container.get_wrapped_container().unpause()
+
+
+@asynccontextmanager
+async def killed(server: Killable) -> AsyncIterator[None]:
+    """Dead inside the block; at its end it is started, and accepts connections."""
+    await asyncio.to_thread(server.kill)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)
+
+
+@asynccontextmanager
+async def frozen(server: Killable) -> AsyncIterator[None]:
+    await asyncio.to_thread(server.freeze)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.thaw)

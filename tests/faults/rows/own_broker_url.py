@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -17,22 +15,3 @@ async def amqp_url(broker: OwnBroker) -> AsyncIterator[str]:
     """The next test finds nothing declared."""
     yield broker.url
     await delete_topology(broker.url)
-
-
-@asynccontextmanager
-async def killed(broker: OwnBroker) -> AsyncIterator[None]:
-    """Kill -9; at the end of the block it is started, and accepts connections."""
-    await asyncio.to_thread(broker.kill)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(broker.start)
-
-
-@asynccontextmanager
-async def frozen(broker: OwnBroker) -> AsyncIterator[None]:
-    await asyncio.to_thread(broker.freeze)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(broker.thaw)

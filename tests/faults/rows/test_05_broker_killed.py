@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.faults.rows.own_broker_url import amqp_url, killed
+from tests.faults.rows.own_broker_url import amqp_url
 from tests.faults.rows.promises import Promises
 from tests.integration.codes_path import CodesPath
+from tests.servers.killable import killed
 from tests.servers.own_broker import OwnBroker
 
 __all__ = ("amqp_url",)

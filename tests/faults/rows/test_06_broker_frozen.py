@@ -9,10 +9,11 @@ import time
 
 import pytest
 
-from tests.faults.rows.own_broker_url import amqp_url, frozen
+from tests.faults.rows.own_broker_url import amqp_url
 from tests.faults.rows.promises import SHOWN_WITHIN, Promises
 from tests.integration.codes_path import CodesPath
 from tests.polling import eventually
+from tests.servers.killable import frozen
 from tests.servers.own_broker import OwnBroker
 
 __all__ = ("amqp_url",)

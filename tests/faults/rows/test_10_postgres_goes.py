@@ -19,6 +19,7 @@ from tests.faults.rows.promises import Promises
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected
+from tests.servers.killable import frozen
 from tests.servers.own_postgres import OwnPostgres
 
 RECOVERED_WITHIN = 10.0
@@ -41,15 +42,6 @@ def databases(databases_of_our_own: Databases) -> Databases:
 @pytest.fixture
 def crowd(path: CodesPath, promises: Promises) -> Crowd:
     return Crowd(path, promises)
-
-
-@asynccontextmanager
-async def frozen(own: OwnPostgres) -> AsyncIterator[None]:
-    await asyncio.to_thread(own.freeze)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(own.thaw)
 
 
 async def until_shown(path: CodesPath) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.faults.run.world import SERVICES, World
-from tests.servers.killable import Killable
+from tests.servers.killable import frozen, killed
 from tests.servers.misbehaving_smtp import HANG_UP
 from tests.servers.tcp_proxy import WAYS, Way
 from tests.stacks.program import Program
@@ -73,11 +73,11 @@ def _to_a_service(chance: random.Random, longest: float) -> Iterator[Injury]:
 
 def _to_a_server(chance: random.Random, longest: float) -> Iterator[Injury]:
     seconds = partial(chance.uniform, 0.2, longest)
-    yield Injury("broker killed", partial(_server_killed, which="broker"), seconds() / 2, BROKER)
-    yield Injury("broker frozen", partial(_server_frozen, which="broker"), seconds(), BROKER)
+    yield Injury("broker killed", lambda world: killed(world.servers.broker), seconds() / 2, BROKER)
+    yield Injury("broker frozen", lambda world: frozen(world.servers.broker), seconds(), BROKER)
     yield Injury("broker out of memory (alarm)", _alarmed, seconds(), BROKER)
-    yield Injury("Postgres killed", partial(_server_killed, which="postgres"), seconds() / 4, DATABASE)
-    yield Injury("Postgres frozen", partial(_server_frozen, which="postgres"), seconds() / 2, DATABASE)
+    yield Injury("Postgres killed", lambda world: killed(world.servers.postgres), seconds() / 4, DATABASE)
+    yield Injury("Postgres frozen", lambda world: frozen(world.servers.postgres), seconds() / 2, DATABASE)
     yield Injury("way to Postgres silent", partial(_way_stalled, name="database"), seconds() / 2, DATABASE)
     yield Injury("network slow: broker, Postgres, mail (0.1 s)", _slow, seconds(), DATABASE)
     yield Injury("connections to Postgres reset", partial(_way_reset, name="database"), 0.0, DATABASE)
@@ -117,26 +117,6 @@ async def _frozen(world: World, name: str) -> AsyncIterator[None]:
         yield
     finally:
         os.kill(program.pid, signal.SIGCONT)
-
-
-@asynccontextmanager
-async def _server_killed(world: World, which: str) -> AsyncIterator[None]:
-    server = _server(world, which)
-    await asyncio.to_thread(server.kill)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(server.start)
-
-
-@asynccontextmanager
-async def _server_frozen(world: World, which: str) -> AsyncIterator[None]:
-    server = _server(world, which)
-    await asyncio.to_thread(server.freeze)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(server.thaw)
 
 
 @asynccontextmanager
@@ -220,7 +200,3 @@ async def _mail_hangs_up(world: World) -> AsyncIterator[None]:
 
 def _programs(world: World, names: frozenset[str] | set[str]) -> list[Program]:
     return [each for each in world.programs if each.name in names]
-
-
-def _server(world: World, which: str) -> Killable:
-    return world.servers.broker if which == "broker" else world.servers.postgres
