@@ -14,7 +14,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-inside test-outside test-unit e2e faults check lint format migrate postman lock clean image
+.PHONY: help up demo test test-services test-containers test-unit e2e faults check lint format migrate postman lock clean image
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,9 @@ up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=
 demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a client does, and stop
 	@exec $(RUN) -m deploy.standalone.demo
 
-# The product as its users have it waits for containers most of the time: its tests run beside the others.
-OUTSIDE = tests/compose tests/e2e tests/gateway tests/kubernetes tests/testkit
+# The containers' tests wait most of the time: others run beside them. Faults have bounds, and the machine for themselves.
+CONTAINERS = tests/compose tests/e2e tests/gateway tests/testkit
+FAULTS = tests/faults
 # On servers that were given, two runs at once would get in each other's way.
 ALONE = $(strip $(ARGS)$(TEST_POSTGRES_URL)$(TEST_RABBITMQ_URL))
 
@@ -34,15 +35,17 @@ test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
 ifneq ($(ALONE),)
 	$(RUN) -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j2 test-inside test-outside
+	@$(MAKE) --no-print-directory -j2 test-services test-containers
+	$(RUN) -m pytest $(FAULTS)
 endif
 
-test-inside test-outside: SHELL = /bin/bash # for pipefail
-test-inside: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(OUTSIDE:%=--ignore=%) 2>&1 | sed -u 's/^/inside:  /'
+test-services test-containers: SHELL = /bin/bash # for pipefail
+test-services: $(VENV)/.dev
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(CONTAINERS:%=--ignore=%) --ignore=$(FAULTS) 2>&1 \
+		| sed -u 's/^/services:   /'
 
-test-outside: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(OUTSIDE) 2>&1 | sed -u 's/^/outside: /'
+test-containers: $(VENV)/.dev
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(CONTAINERS) 2>&1 | sed -u 's/^/containers: /'
 
 test-unit: $(VENV)/.dev ## The tests that need no server
 	$(RUN) -m pytest tests/unit $(ARGS)

@@ -68,7 +68,7 @@ async def test_what_a_full_queue_refuses_waits_for_room_and_comes_once(
         assert await path.sql.fetchval("SELECT count(*) FROM auth.outbox") > 0
         await path.start_notifier()
         for promise in made:
-            await path.mails.wait_for(promise.email, timeout=SHOWN_WITHIN)
+            await path.mails.wait_for(promise.email, timeout=PATIENCE)
 
     await promises.kept()
 
