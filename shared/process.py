@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 Check = Callable[[], Awaitable[bool]]
 
+KEEP_ALIVE_SECONDS = 75
+
 
 class CannotListen(Exception):
     """The address is taken or not ours; the text says which and what to do."""
@@ -71,6 +73,8 @@ async def serving(
         forwarded_allow_ips=trusted_proxies,
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
+        # Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         h11_max_incomplete_event_size=65536,
     )
     server = _Server(config)
