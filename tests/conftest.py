@@ -5,6 +5,7 @@ Unit tests ask for none. The last lines of a run say which Postgres and RabbitMQ
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -19,6 +20,8 @@ USED = pytest.StashKey[dict[str, str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[USED] = {"Postgres": "not used", "RabbitMQ": "not used"}
+    # What a script runs in the background ignores Ctrl-C; so would every process that a test starts, and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: below the failures, where it is read

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.polling import eventually
 from tests.stacks.inboxes import MailHog, MailInbox
 from tests.stacks.stack import Stack
 from tests.stacks.standalone import Standalone
@@ -28,9 +30,13 @@ async def test_the_id_of_the_request_is_on_the_mail_or_in_the_log_of_its_deliver
         assert mail.message["X-Correlation-Id"] == request_id
     else:
         assert isinstance(stack, Standalone)
-        lines = (stack.state / "login2fa.log").read_text().splitlines()
-        deliveries = [line for line in map(json.loads, lines) if line.get("outcome") == "delivered"]
-        assert request_id in [line["correlation_id"] for line in deliveries]
+        log = stack.state / "login2fa.log"
+        await eventually(lambda: request_id in deliveries(log))  # the code is in its file before the log tells
+
+
+def deliveries(log: Path) -> list[str]:
+    lines = map(json.loads, log.read_text().splitlines())
+    return [line["correlation_id"] for line in lines if line.get("outcome") == "delivered"]
 
 
 async def test_a_request_without_one_gets_one(stack: Stack) -> None:
