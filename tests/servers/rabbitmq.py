@@ -108,7 +108,8 @@ def _described(kind: str, url: str) -> str:
 async def empty_vhost(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
     """The URL of a virtual host in which nothing is declared; where we may make none, of the one we were given."""
     if rabbitmq.vhosts:
-        yield on_vhost(rabbitmq.url, rabbitmq.vhosts.take())
+        with rabbitmq.vhosts.one() as vhost:
+            yield on_vhost(rabbitmq.url, vhost)
         return
     await delete_topology(rabbitmq.url)  # an interrupted run may have left its own
     yield rabbitmq.url

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 BATCH = 20
 
@@ -17,19 +18,20 @@ class Vhosts:
         self._free: list[str] = []
         self._used: list[str] = []
 
-    def take(self) -> str:
-        """Return the name of a virtual host that no test has used."""
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """The name of a virtual host that no test has used; it is there until the block ends."""
         if not self._free:
             self._next_batch()
-        self._used.append(self._free.pop(0))
-        return self._used[-1]
+        name = self._free.pop(0)
+        yield name
+        self._used.append(name)
 
     def _next_batch(self) -> None:
         self._free = [f"test{number}" for number in range(self._made, self._made + BATCH)]
         self._made += BATCH
         # The quorum queues of finished tests cost processes and disk.
-        # A test may still hold the one it took last.
-        gone, self._used = self._used[:-1], self._used[-1:]
+        gone, self._used = self._used, []
         user = _binary(self._user)
         self._ctl(
             "eval",
