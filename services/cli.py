@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from services import deployment_commands
-from services.command_run import fail, load_settings
+from services.command_run import fail, load_settings, required
 from services.command_run import run as run_to_end
 
 app = typer.Typer(
@@ -19,10 +19,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Login with two factors.",
 )
+auth_app = typer.Typer(help="Run the auth service; or, with a command, let somebody in again.")
 keys_app = typer.Typer(no_args_is_help=True, help="Signing keys and sealing keys.")
 users_app = typer.Typer(help="Run the users service; or, with a command, administer accounts.")
 dead_letters_app = typer.Typer(no_args_is_help=True, help="Messages that were given up. No secret is ever shown.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings.")
+app.add_typer(auth_app, name="auth")
 app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(dead_letters_app, name="dead-letters")
@@ -38,9 +40,11 @@ def main() -> None:
     app()
 
 
-@app.command()
-def auth() -> None:
-    """Run the auth service."""
+@auth_app.callback(invoke_without_command=True)
+def auth(context: typer.Context) -> None:
+    """Run the auth service; or, with a command, let somebody in again."""
+    if context.invoked_subcommand is not None:
+        return
     from services.auth.app import running
     from services.auth.settings import AuthSettings
     from services.run import run
@@ -58,6 +62,15 @@ def users(context: typer.Context) -> None:
     from services.users.settings import UsersSettings
 
     run_to_end(run("users", load_settings(UsersSettings), running))
+
+
+@auth_app.command()
+def unlock(username: Annotated[str, typer.Option()]) -> None:
+    """Let an account in again: forget its wrong codes, and the wrong passwords for its name. AUTH_DATABASE_URL."""
+    from services.auth.unlock import unlock as let_in
+
+    run_to_end(let_in(required("AUTH_DATABASE_URL"), username))
+    typer.echo(f"{username} may log in again")
 
 
 @app.command()
@@ -138,12 +151,16 @@ def create_admin(
 ) -> None:
     """Create an administrator. Asks for the password, or takes it from PASSWORD."""
     from services.users import administration
+    from services.users.app import offline_parts
+    from services.users.settings import UsersSettings
+
+    settings = load_settings(UsersSettings)
 
     async def create() -> None:
-        async with _users_parts() as (database, passwords, sealer):
+        async with offline_parts(settings) as (database, passwords, sealer):
             await administration.create(
                 database, passwords, sealer, email=email, username=username, password=password, name=name,
-                lastname=lastname, is_2fa=two_factor, is_admin=True,
+                lastname=lastname, is_2fa=two_factor, is_admin=True, min_length=settings.password_min_length,
             )  # fmt: skip
 
     run_to_end(create())
@@ -154,20 +171,17 @@ def create_admin(
 def republish() -> None:
     """Tell auth the state of every account once more: rebuilds its read model."""
     from services.users import administration
+    from services.users.app import offline_parts
+    from services.users.settings import UsersSettings
+
+    settings = load_settings(UsersSettings)
 
     async def tell() -> None:
-        async with _users_parts() as (database, _passwords, sealer):
+        async with offline_parts(settings) as (database, _passwords, sealer):
             async for progress in administration.republish(database, sealer):
                 typer.echo(progress)
 
     run_to_end(tell())
-
-
-def _users_parts() -> Any:
-    from services.users.app import offline_parts
-    from services.users.settings import UsersSettings
-
-    return offline_parts(load_settings(UsersSettings))
 
 
 @dead_letters_app.command("list")

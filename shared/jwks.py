@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import httpx
 import jwt
@@ -76,8 +77,14 @@ class RemoteKeys:
             async with asyncio.timeout(self._timeout):
                 answer = await self._client.get(self._url)
             answer.raise_for_status()
-            keys = jwt.PyJWKSet.from_dict(answer.json()).keys
+            keys = signing_keys(answer.json())
         except Exception as error:  # noqa: BLE001 - whatever answers there, the refresh must go on
             log.warning("public keys not fetched", url=self._url, error=type(error).__name__)
             return
-        self._keys = {key.key_id: key for key in keys if key.key_id}
+        self._keys = keys
+
+
+def signing_keys(document: dict[str, Any]) -> dict[str, jwt.PyJWK]:
+    """By `kid`: those of a key set that are for signatures (RFC 7517 section 4.2). Raises `jwt.PyJWTError`."""
+    keys = jwt.PyJWKSet.from_dict(document).keys
+    return {key.key_id: key for key in keys if key.key_id and key.public_key_use == "sig"}

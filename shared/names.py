@@ -17,6 +17,9 @@ _REFUSED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 # Braille cell: with one of these "admin" could be registered twice.
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
+_CONTROL = {"Cc", "Cs"}
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
 
 def canonical(name: str) -> str:
     while (folded := unicodedata.normalize("NFKC", name).casefold().strip()) != name:
@@ -32,8 +35,12 @@ def refuse_invisible(text: str) -> str:
     return text
 
 
-def storable(text: str) -> str:
-    """`text` itself; raises ValueError for what Postgres can't hold: NUL and lone surrogates."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not contain NUL or half a surrogate pair")
+def refuse_control(text: str) -> str:
+    """`text` itself; raises ValueError for what no keyboard types into a field, and for what Postgres can't hold.
+
+    Control characters (NUL among them), lone surrogates, bidirectional overrides. Of a password everything else goes.
+    """
+    for character in text:
+        if unicodedata.category(character) in _CONTROL or character in _BIDI:
+            raise ValueError(f"must not contain the control character U+{ord(character):04X}")
     return text

@@ -55,7 +55,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Raises `Unavailable` when too many are waiting."""
-        return await self._run(lambda: self._hasher.hash(_normalised(password)))
+        return await self._run(lambda: self._hasher.hash(normalised(password)))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether `password` belongs to the `stored` hash; costs the same without one. Raises `Unavailable`."""
@@ -66,7 +66,7 @@ class Passwords:
 
     def _matches(self, password: str, stored: str) -> bool:
         try:
-            return self._hasher.verify(stored, _normalised(password))
+            return self._hasher.verify(stored, normalised(password))
         except (VerificationError, InvalidHashError):
             return False
 
@@ -92,5 +92,5 @@ class Passwords:
         self._waiting -= 1
 
 
-def _normalised(password: str) -> str:
+def normalised(password: str) -> str:
     return unicodedata.normalize("NFKC", password)

@@ -19,6 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from shared.http_protocol import BoundedHttp
+
 log = structlog.get_logger()
 
 Check = Callable[[], Awaitable[bool]]
@@ -65,6 +67,7 @@ async def serving(
     """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds."""
     config = uvicorn.Config(
         app,
+        http=BoundedHttp,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -75,7 +78,6 @@ async def serving(
         timeout_graceful_shutdown=max(1, round(grace)),
         # Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        h11_max_incomplete_event_size=65536,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([bound]), name="http server")

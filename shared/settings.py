@@ -89,6 +89,10 @@ class HttpSettings(ProcessSettings):
     trusted_proxies: str = Field(
         "", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; by default nobody's"
     )
+    flood_rate: float = Field(
+        50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
+    )
+    flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
     max_body: int = Field(65536, ge=1024, description="Bytes of a request body; more is answered 413")
     max_headers: int = Field(8192, ge=1024, description="Bytes of request headers; more is answered 431")
     database_pool: int = Field(10, ge=2, description="Connections to Postgres, per process")

@@ -16,6 +16,9 @@ from jwt.types import Options
 
 MAX_LENGTH: Final = 8192
 
+# RFC 8725 section 3.1: whatever a key or a token says, nothing else is verified.
+ALGORITHMS: Final = frozenset({"ES256", "RS256", "EdDSA"})
+
 # The three parts as RFC 7515 section 2 writes them: no padding, no white space. PyJWT is more lenient.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub", "jti")
@@ -79,7 +82,7 @@ def _key(header: dict[str, Any], kind: Kind, key_for: KeyFinder) -> jwt.PyJWK:
     key = key_for(header["kid"])
     if key is None:
         raise UnknownKey("unknown kid")
-    if header["alg"] != key.algorithm_name:
+    if header["alg"] != key.algorithm_name or key.algorithm_name not in ALGORITHMS:
         raise TokenInvalid("wrong algorithm for this key")
     return key
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import problems
 from shared.correlation import accept, correlation_id
+from shared.floods import Floods, RefusesFloods
 
 log = structlog.get_logger()
 
@@ -26,11 +27,14 @@ _CLIENT_GONE = 499
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
 
 
-def build(service: str, title: str, *, max_body: int, max_headers: int, token_endpoints: frozenset[str]) -> FastAPI:
+def build(
+    service: str, title: str, *, max_body: int, max_headers: int, token_endpoints: frozenset[str], floods: Floods
+) -> FastAPI:
     """An application without routes. Its documentation is served by `shared.api_docs`, for all services at once."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     problems.install(app, token_endpoints=token_endpoints)
     app.add_middleware(_Limits, max_body=max_body, max_headers=max_headers)
+    app.add_middleware(RefusesFloods, floods=floods)
     app.add_middleware(_Observed, service=service)
     return app
 

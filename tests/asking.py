@@ -11,13 +11,26 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from shared import problems, web
+from shared.floods import Floods
 
 
 def small_app(
-    *, max_body: int = 1024, max_headers: int = 2048, token_endpoints: frozenset[str] = frozenset()
+    *,
+    max_body: int = 1024,
+    max_headers: int = 2048,
+    token_endpoints: frozenset[str] = frozenset(),
+    floods: Floods | None = None,
 ) -> FastAPI:
     """An application without routes, with all that ours have around them."""
-    return web.build("test", "test", max_body=max_body, max_headers=max_headers, token_endpoints=token_endpoints)
+    nobody = Floods(frozenset(), None, lambda _address: False)
+    return web.build(
+        "test",
+        "test",
+        max_body=max_body,
+        max_headers=max_headers,
+        token_endpoints=token_endpoints,
+        floods=floods or nobody,
+    )
 
 
 @asynccontextmanager

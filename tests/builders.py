@@ -115,6 +115,7 @@ def registration(**fields: Any) -> dict[str, Any]:
 async def registered(users: Users, **fields: Any) -> Row[Any]:
     """An account in the users service's own table, with its event, as a registration leaves it."""
     values = registration(**fields)
-    new = NewAccount(password_hash=password_hash(values.pop("password")), **values)
+    password = values.pop("password")
+    new = NewAccount(**{"password_hash": password_hash(password)} | values)
     async with users.database.transaction() as connection:
         return await accounts.create(connection, users.sealer, new)

@@ -76,6 +76,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
         "account_sealing_keys": keys.account_sealing,
         "otp_peppers": keys.pepper,
         "login_failure_deadline": 0.05,
+        "flood_rate": 0,  # all clients of a test are one address
         "shutdown_grace": 1.0,
     }
     return load(AuthSettings, **values | overrides)
@@ -87,6 +88,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "users_database_url": databases.users_url,
         "account_sealing_keys": keys.account_sealing,
         "auth_jwks_url": jwks_url,
+        "flood_rate": 0,
         "shutdown_grace": 1.0,
     }
     return load(UsersSettings, **values | overrides)

@@ -51,11 +51,11 @@ def without(members: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 class Signer:
-    """A P-256 key, published as `kid`."""
+    """A P-256 key, published as `kid`; a new one unless given."""
 
-    def __init__(self, kid: str = "key-1") -> None:
+    def __init__(self, kid: str = "key-1", private: ec.EllipticCurvePrivateKey | None = None) -> None:
         self.kid = kid
-        self.private = ec.generate_private_key(ec.SECP256R1())
+        self.private = private or ec.generate_private_key(ec.SECP256R1())
         self.jwk: dict[str, Any] = json.loads(ECAlgorithm.to_jwk(self.private.public_key())) | {
             "kid": kid,
             "alg": "ES256",
@@ -75,12 +75,12 @@ class Signer:
         signed = signing_input(claims, self.header() if header is None else header)
         return f"{signed}.{segment(ECAlgorithm(ECAlgorithm.SHA256).sign(signed.encode(), self.private))}"
 
-    def hmac_token(self, claims: Mapping[str, Any], algorithm: str) -> str:
+    def hmac_token(self, claims: Mapping[str, Any], algorithm: str, header: Mapping[str, Any] | None = None) -> str:
         """Signed with HMAC under the public key, which everybody has."""
         pem = self.private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        signed = signing_input(claims, self.header(alg=algorithm))
+        signed = signing_input(claims, {**(header or self.header()), "alg": algorithm})
         digest = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[algorithm]
         return f"{signed}.{segment(hmac.digest(pem, signed.encode(), digest))}"
 

@@ -12,12 +12,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth import forward
+from services.auth.addresses import Addresses
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
 from services.auth.keys import KeyRing
 from services.auth.otp import Challenges
 from services.auth.pressure import Pressure
-from services.auth.routes import TOKEN_ENDPOINTS, Auth, router, well_known
+from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.sweep import sweep_forever
@@ -28,6 +29,7 @@ from shared import web
 from shared.broker.bus import Bus
 from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_OUTCOMES
 from shared.database import Database
+from shared.floods import Floods
 from shared.passwords import Passwords
 from shared.process import Running
 from shared.relay import Relay
@@ -45,6 +47,7 @@ def build(settings: AuthSettings) -> FastAPI:
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=TOKEN_ENDPOINTS,
+        floods=Floods.of(settings, FLOODED),
     )
     app.add_middleware(_NoStore)
     app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
@@ -63,6 +66,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     account_sealer = Sealer.of(settings.account_sealing_keys)
     otp_sealer = Sealer.of(settings.otp_sealing_keys)
     pressure = Pressure(settings, database)
+    addresses = Addresses(settings)
     app = build(settings)
     app.state.auth = Auth(
         settings=settings,
@@ -72,14 +76,15 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         sessions=Sessions(settings, tokens),
         challenges=Challenges(settings, otp_sealer, pressure),
         pressure=pressure,
-        throttle=Throttle(settings.throttle_free, settings.throttle_first_wait, settings.throttle_longest_wait),
+        addresses=addresses,
+        throttle=Throttle(settings, database, addresses),
     )
     relay = Relay("auth", database, outbox, bus)
     handler = account_changed_handler(database, account_sealer)
     consumption = await bus.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     reports = await bus.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
     relay.start()
-    sweep = asyncio.create_task(sweep_forever(database), name="auth sweep")
+    sweep = asyncio.create_task(sweep_forever(database, settings.familiar_address_lifetime), name="auth sweep")
     watch = asyncio.create_task(pressure.watch_forever(), name="auth back-pressure")
 
     async def relay_alive() -> bool:

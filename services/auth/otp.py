@@ -23,6 +23,7 @@ from services.auth.identities import Identity, may_log_in
 from services.auth.pressure import Pressure
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox
+from services.auth.wrong_codes import WrongCodes
 from shared.bearer import TokenNotValid
 from shared.events import OtpRequested
 from shared.outbox import add
@@ -74,14 +75,17 @@ class Challenges:
         self._resends = settings.otp_resends
         self._cooldown = timedelta(seconds=settings.otp_resend_cooldown)
         self._codes_per_hour = settings.otp_codes_per_hour
+        self._wrong_codes = WrongCodes(settings.otp_wrong_in_a_row)
 
     async def request(self, connection: AsyncConnection, identity: Identity) -> Challenge:
         """A new challenge, its code on the way.
 
         Raises:
+            CodesOff: after too many wrong ones.
             TooManyRequests: beyond the hourly cap of the account.
             Unavailable: codes are not delivered at the moment.
         """
+        await self._wrong_codes.refuse(connection, identity.id)
         await self._refuse_mail_bombing(connection, identity.id)
         await self._pressure.admit(connection, identity.id)
         challenge_id, event_id, code = uuid7(), uuid7(), _new_code()
@@ -133,6 +137,9 @@ class Challenges:
 
     async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
         """Compare and use in one statement; None when the code is not valid. The caller commits either way."""
+        guess = await self._wrong_codes.count(connection, challenge_id)
+        if guess is None:
+            return None
         right = challenges.c.code_mac.in_([_mac(pepper, challenge_id, code) for pepper in self._peppers])
         attempt = (
             update(challenges)
@@ -148,8 +155,13 @@ class Challenges:
             .returning(challenges.c.account_id, challenges.c.epoch, challenges.c.used_at)
         )
         row = (await connection.execute(attempt)).one_or_none()
-        if row is None or row.used_at is None:
+        if row is None:
+            await self._wrong_codes.was_not_compared(connection, guess)
             return None
+        if row.used_at is None:
+            self._wrong_codes.was_wrong(guess)
+            return None
+        await self._wrong_codes.was_right(connection, guess)
         return Verified(account=row.account_id, epoch=row.epoch)
 
     async def progress(self, connection: AsyncConnection, challenge_id: UUID) -> Progress:
@@ -175,6 +187,9 @@ class Challenges:
             challenges.c.expires_at > func.clock_timestamp(),
         )
 
+    def _living_and_on(self) -> ColumnElement[bool]:
+        return and_(self._alive(), ~self._wrong_codes.are_off(challenges.c.account_id))
+
     async def _living(
         self, connection: AsyncConnection, challenge_id: UUID, *, lock: bool = True
     ) -> Row[*tuple[Any, ...]] | None:
@@ -187,7 +202,7 @@ class Challenges:
             challenges.c.code_outcome,
             func.extract("epoch", challenges.c.sent_at + self._cooldown - now).label("cooldown_left"),
             func.extract("epoch", challenges.c.expires_at - now).label("life_left"),
-        ).where(challenges.c.id == challenge_id, self._alive(), _of_its_account())
+        ).where(challenges.c.id == challenge_id, self._living_and_on(), _of_its_account())
         query = query.with_for_update(of=challenges) if lock else query
         return (await connection.execute(query)).one_or_none()
 

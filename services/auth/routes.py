@@ -10,9 +10,10 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.auth import sessions
+from services.auth.addresses import Addresses
 from services.auth.credentials import OPENAPI, credentials
 from services.auth.identities import Identity
-from services.auth.login import IncorrectUsernameOrPassword, authenticate
+from services.auth.login import authenticate
 from services.auth.otp import Challenges, OtpNotValid
 from services.auth.pressure import Pressure
 from services.auth.schemas import (
@@ -36,13 +37,16 @@ from shared.bearer import BearerToken, TokenNotValid
 from shared.database import Database
 from shared.passwords import Passwords
 from shared.problems import Problem
+from shared.shallow_json import ShallowJsonRoute
 from shared.signed_tokens import TokenInvalid
 
 log = structlog.get_logger()
 
 TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
+# Where a password, a code or a token can be guessed.
+FLOODED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=ShallowJsonRoute)
 well_known = APIRouter(prefix="/.well-known", tags=["keys"])
 
 
@@ -57,6 +61,7 @@ class Auth:
     sessions: Sessions
     challenges: Challenges
     pressure: Pressure
+    addresses: Addresses
     throttle: Throttle
 
 
@@ -111,19 +116,27 @@ async def challenge_of(auth: Parts, bearer: BearerToken) -> UUID:
 ChallengeId = Annotated[UUID, Depends(challenge_of)]
 
 
+async def address_of(request: Request) -> str:
+    return request.client.host if request.client else "-"
+
+
+Address = Annotated[str, Depends(address_of)]
+
+
 @router.post("/token", summary="Log in with username and password", openapi_extra=OPENAPI)
 async def token(
-    request: Request, auth: Parts, given: Annotated[Credentials, Depends(credentials)]
+    auth: Parts, address: Address, given: Annotated[Credentials, Depends(credentials)]
 ) -> TokenPairOut | OtpRequiredOut:
     """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail.
 
     While codes can not be delivered before they expire, 503 instead of a promise.
     """
-    identity = await _authenticated(auth, given, request.client.host if request.client else "-")
+    identity = await _authenticated(auth, given, address)
     if identity.is_2fa:
         await auth.pressure.look()
     async with auth.database.transaction() as connection:
         if not identity.is_2fa:
+            await auth.addresses.remember(connection, identity.id, address)
             return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"]))
         challenge = await auth.challenges.request(connection, identity)
         failpoints.reach("login: before commit")
@@ -133,11 +146,12 @@ async def token(
 
 
 @router.post("/verify-otp", summary="Swap the temporary token and the code for a token pair, once")
-async def verify_otp(auth: Parts, challenge_id: ChallengeId, given: OtpIn) -> TokenPairOut:
+async def verify_otp(auth: Parts, challenge_id: ChallengeId, address: Address, given: OtpIn) -> TokenPairOut:
     pair = None
     async with auth.database.transaction() as connection:
         verified = await auth.challenges.verify(connection, challenge_id, given.otp)
         if verified is not None:
+            await auth.addresses.remember(connection, verified.account, address)
             amr = ["pwd", "otp", "mfa"]  # RFC 8176
             pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr)
     if pair is None:  # raised out here, after the commit: a wrong code must stay counted
@@ -209,20 +223,11 @@ async def jwks(request: Request, auth: Parts) -> Response:
 
 
 async def _authenticated(auth: Auth, given: Credentials, address: str) -> Identity:
-    async with auth.database.transaction() as connection:
-        await auth.throttle.refuse_early(connection, given.username, address)
     deadline = auth.settings.login_failure_deadline
-    try:
-        identity = await authenticate(
+    async with auth.throttle.attempt(given.username, address):
+        return await authenticate(
             auth.database, auth.passwords, given.username, given.password, failure_deadline=deadline
         )
-    except IncorrectUsernameOrPassword:
-        async with auth.database.transaction() as connection:
-            await auth.throttle.failed(connection, given.username, address)
-        raise
-    async with auth.database.transaction() as connection:
-        await auth.throttle.succeeded(connection, given.username, address)
-    return identity
 
 
 def _pair(pair: TokenPair) -> TokenPairOut:

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StrictStr
 
-from shared.names import storable
+from shared.names import refuse_control
 
-Text = Annotated[StrictStr, AfterValidator(storable)]
+Text = Annotated[StrictStr, AfterValidator(refuse_control)]
 
 
 class Credentials(BaseModel):

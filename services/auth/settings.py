@@ -20,7 +20,8 @@ class AuthSettings(HttpSettings):
         description="Fernet keys of password hashes in events, comma-separated. Shared with the users service"
     )
     otp_peppers: SecretList = Field(
-        description="Server keys of the HMAC under which codes are stored, comma-separated; the first makes new ones"
+        description="Server keys of the HMACs under which codes and addresses are stored, comma-separated; "
+        "the first makes new ones"
     )
     access_token_lifetime: int = Field(3600, ge=60, description="Seconds")
     refresh_token_lifetime: int = Field(30 * 86400, ge=3600, description="Seconds, anew at each use")
@@ -30,6 +31,9 @@ class AuthSettings(HttpSettings):
     otp_resends: int = Field(3, ge=0, description="Times that a new code can be had for one challenge")
     otp_resend_cooldown: int = Field(30, ge=0, description="Seconds between two codes of one challenge")
     otp_codes_per_hour: int = Field(20, ge=1, description="Codes sent to one account in an hour")
+    otp_wrong_in_a_row: int = Field(
+        100, ge=1, description="Wrong codes of one account, after which it gets none until `login2fa auth unlock`"
+    )
     otp_pressure_on: float = Field(
         60.0, gt=0, description="Seconds without a delivery after which two-factor logins are answered 503"
     )
@@ -53,6 +57,15 @@ class AuthSettings(HttpSettings):
     throttle_free: int = Field(10, ge=1, description="Wrong passwords in a row, by name and address, without a wait")
     throttle_first_wait: float = Field(1.0, ge=0, description="Seconds of the first wait; each failure doubles it")
     throttle_longest_wait: float = Field(300.0, ge=0, description="Seconds of the longest wait")
+    throttle_name_per_hour: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Wrong passwords for one name; then only addresses it has logged in from may try",
+    )
+    familiar_address_lifetime: int = Field(
+        90 * 86400, ge=0, description="Seconds for which such an address is remembered, as an HMAC"
+    )
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Self:

@@ -12,41 +12,55 @@ import structlog
 from sqlalchemy import ColumnElement, Table, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import challenges, login_failures, refresh_tokens, sessions
+from services.auth.tables import (
+    challenges,
+    familiar_addresses,
+    login_failures,
+    name_failures,
+    refresh_tokens,
+    sessions,
+)
 from shared.database import Database
 
 log = structlog.get_logger()
 
 _INTERVAL = 60.0
 _BATCH = 1000
-# The hourly cap counts the challenges of the last hour, used and expired ones included.
+# The hourly caps count the challenges of the last hour, used and expired ones included, and its wrong passwords.
 _COUNTED = timedelta(hours=1)
 _FORGIVEN = timedelta(days=1)
 
-_EXPIRED: tuple[tuple[Table, ColumnElement[bool]], ...] = (
-    (challenges, challenges.c.expires_at < func.now() - _COUNTED),
-    # A used token stays until it expires: its second use must still be found out.
-    (refresh_tokens, refresh_tokens.c.expires_at < func.now()),
-    (sessions, sessions.c.expires_at < func.now()),
-    (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),
-)
+Expired = tuple[tuple[Table, ColumnElement[bool]], ...]
 
 
-async def sweep_forever(database: Database) -> None:
+def _expired(familiar: timedelta) -> Expired:
+    return (
+        (challenges, challenges.c.expires_at < func.now() - _COUNTED),
+        # A used token stays until it expires: its second use must still be found out.
+        (refresh_tokens, refresh_tokens.c.expires_at < func.now()),
+        (sessions, sessions.c.expires_at < func.now()),
+        (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),
+        (name_failures, name_failures.c.last_at < func.now() - _COUNTED),
+        (familiar_addresses, familiar_addresses.c.last_at < func.now() - familiar),
+    )
+
+
+async def sweep_forever(database: Database, familiar_address_lifetime: float) -> None:
     """Until cancelled; no failure ends it."""
+    expired = _expired(timedelta(seconds=familiar_address_lifetime))
     while True:
         try:
-            while await _sweep(database) == _BATCH:
+            while await _sweep(database, expired) == _BATCH:
                 pass
         except Exception as error:  # noqa: BLE001 - the next round tries again
             log.warning("sweep failed", error=type(error).__name__)
         await asyncio.sleep(_INTERVAL)
 
 
-async def _sweep(database: Database) -> int:
+async def _sweep(database: Database, rows: Expired) -> int:
     """One batch of each table, each in its own transaction; returns the size of the largest."""
     largest = 0
-    for table, expired in _EXPIRED:
+    for table, expired in rows:
         async with database.transaction() as connection:
             largest = max(largest, await _delete_some(connection, table, expired))
     return largest

@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -32,6 +33,11 @@ def _moment(name: str, *, default: bool = False) -> Column[object]:
     if default:
         return Column(name, DateTime(timezone=True), nullable=False, server_default=_now)
     return Column(name, DateTime(timezone=True))
+
+
+def _taken() -> list[Column[object]]:
+    """Places that attempts have which are under way: none of them can be counted before its outcome is known."""
+    return [Column("taken", Integer, nullable=False, server_default="0"), _moment("taken_until")]
 
 
 outbox = outbox_table(metadata)
@@ -130,8 +136,7 @@ refresh_tokens = Table(
     Index("ix_refresh_tokens_parent_id", "parent_id"),
 )
 
-# Wrong passwords in a row, by submitted name (whether or not an account has it; hashed, so that the row has a
-# bounded size and a mistyped password in the name field is not kept) and by address.
+# Wrong passwords in a row, by submitted name (whether or not an account has it) and by address, both hashed.
 login_failures = Table(
     "login_failures",
     metadata,
@@ -140,5 +145,35 @@ login_failures = Table(
     Column("failures", BigInteger, nullable=False),
     _moment("last_at", default=True),
     _moment("wait_until"),
+    *_taken(),
     Index("ix_login_failures_last_at", "last_at"),
+)
+
+# Wrong passwords for one submitted name, from all addresses: when they came, the latest first.
+name_failures = Table(
+    "name_failures",
+    metadata,
+    Column("name_hash", LargeBinary, primary_key=True),
+    Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
+    *_taken(),
+    _moment("last_at", default=True),
+    Index("ix_name_failures_last_at", "last_at"),
+)
+
+# Hashes of the addresses that an account has logged in from, each until it has not for a while.
+familiar_addresses = Table(
+    "familiar_addresses",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("address_hash", LargeBinary, primary_key=True),
+    _moment("last_at", default=True),
+    Index("ix_familiar_addresses_last_at", "last_at"),
+)
+
+# Wrong codes in a row of one account, across its challenges; a right one removes the row, and so does an administrator.
+code_failures = Table(
+    "code_failures",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("failures", BigInteger, nullable=False),
 )

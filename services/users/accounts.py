@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.users.problems import EmailNotValid, PasswordTooWeak, UserAlreadyExists
+from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from shared.events import AccountChanged
 from shared.names import canonical
@@ -124,14 +124,6 @@ def valid_email(address: str) -> str:
     except EmailNotValidError:
         raise EmailNotValid from None
     return checked.ascii_email or checked.normalized
-
-
-def refuse_weak(password: str, *, own_names: Sequence[str], min_length: int) -> None:
-    """Raises `PasswordTooWeak`. Length, and not the account's own names; no rule of composition."""
-    if len(password) < min_length:
-        raise PasswordTooWeak(f"at least {min_length} characters long")
-    if canonical(password) in {canonical(name) for name in own_names}:
-        raise PasswordTooWeak("something else than your own name or address")
 
 
 def _with_keys(values: Mapping[str, Any]) -> dict[str, Any]:

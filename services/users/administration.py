@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from pydantic import ValidationError
+
 from services.users import accounts
-from services.users.accounts import NewAccount, refuse_weak, valid_email
+from services.users.accounts import NewAccount, valid_email
+from services.users.problems import AccountNotValid
+from services.users.schemas import RegistrationIn
+from services.users.weak_passwords import own_names, refuse_weak
 from shared.database import Database
 from shared.passwords import Passwords
 from shared.sealing import Sealer
@@ -25,21 +30,29 @@ async def create(
     is_2fa: bool,
     is_admin: bool,
     username: str | None = None,
+    min_length: int = 8,
 ) -> None:
-    """Raises `UserAlreadyExists`, `EmailNotValid`, `PasswordTooWeak`. The username is the address unless given."""
+    """Raises what a registration is refused for, as a `Problem`. The username is the address unless given."""
     email = valid_email(email)
-    refuse_weak(password, own_names=[email, username or email, name, lastname], min_length=8)
+    given = {"email": email, "username": username or email, "name": name, "lastname": lastname}
+    valid = _as_registered(password=password, is_2fa=is_2fa, **given)
+    names = own_names(email=email, username=valid.username, name=valid.name, lastname=valid.lastname)
+    refuse_weak(password, own_names=names, min_length=min_length)
     new = NewAccount(
-        email=email,
-        username=username or email,
-        name=name,
-        lastname=lastname,
-        password_hash=await passwords.hash(password),
-        is_2fa=is_2fa,
-        is_admin=is_admin,
+        **valid.model_dump(exclude={"password"}), password_hash=await passwords.hash(password), is_admin=is_admin
     )
     async with database.transaction() as connection:
         await accounts.create(connection, sealer, new)
+
+
+def _as_registered(**fields: object) -> RegistrationIn:
+    """Raises `AccountNotValid`."""
+    try:
+        return RegistrationIn.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        told = first["msg"].removeprefix("Value error, ")
+        raise AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {told}") from None
 
 
 async def republish(database: Database, sealer: Sealer) -> AsyncIterator[str]:

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.users.callers import Users
-from services.users.routes import router
+from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
 from shared import web
 from shared.broker.bus import Bus
 from shared.database import Database
+from shared.floods import Floods
 from shared.jwks import RemoteKeys
 from shared.passwords import Passwords
 from shared.process import Running
@@ -29,6 +30,7 @@ def build(settings: UsersSettings) -> FastAPI:
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=frozenset(),
+        floods=Floods.of(settings, FLOODED),
     )
     app.include_router(router)
     return app

@@ -26,6 +26,17 @@ class PasswordTooWeak(Problem):
         self.detail = f"Password must be {must_be}"
 
 
+class AccountNotValid(Problem):
+    """What an operator gave for an account would not pass as a registration."""
+
+    status = 422
+    code = "invalid_request"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__()
+        self.detail = detail
+
+
 class PasswordsDiffer(Problem):
     status = 400
     code = "passwords_differ"

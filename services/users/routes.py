@@ -14,7 +14,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users import accounts
-from services.users.accounts import NewAccount, etag, refuse_weak, valid_email
+from services.users.accounts import NewAccount, etag, valid_email
 from services.users.callers import Caller, Parts, Users, admin, caller
 from services.users.problems import (
     CurrentPasswordWrong,
@@ -24,23 +24,26 @@ from services.users.problems import (
     VersionDiffers,
 )
 from services.users.schemas import AccountOut, AccountPatch, MessageOut, PasswordIn, RegistrationIn
-from shared.names import canonical, storable
+from services.users.weak_passwords import own_names, refuse_weak
+from shared.names import canonical, refuse_control
 from shared.problems import Problem
+from shared.shallow_json import ShallowJsonRoute
 
 PREFIX = "/api/v1/users"
+FLOODED = frozenset({f"{PREFIX}/registration"})
 _BY_ADMIN_ONLY = {"is_admin", "is_active"}
 _NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"}
 
 
-def _storable(text: str | None) -> str | None:
-    return text if text is None else storable(text)
+def _without_control(text: str | None) -> str | None:
+    return text if text is None else refuse_control(text)
 
 
-router = APIRouter(prefix=PREFIX, tags=["users"])
+router = APIRouter(prefix=PREFIX, tags=["users"], route_class=ShallowJsonRoute)
 
 KnownCaller = Annotated[Caller, Depends(caller)]
 UserId = Annotated[UUID | None, Query(description="Another account than one's own: for admins")]
-Filter = Annotated[str | None, Query(max_length=254), AfterValidator(_storable)]
+Filter = Annotated[str | None, Query(max_length=254), AfterValidator(_without_control)]
 IfMatch = Annotated[str | None, Header(description="The `ETag` that the account must still have")]
 
 
@@ -53,7 +56,7 @@ class CursorNotValid(Problem):
 @router.post("/registration", status_code=201, summary="Register")
 async def registration(users: Parts, given: RegistrationIn, response: Response) -> AccountOut:
     email = valid_email(given.email)
-    names = [email, email.partition("@")[0], given.username, given.name, given.lastname]
+    names = own_names(email=email, username=given.username, name=given.name, lastname=given.lastname)
     refuse_weak(given.password, own_names=names, min_length=users.settings.password_min_length)
     new = NewAccount(
         email=email,
@@ -79,7 +82,7 @@ async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -
     if given.password != given.confirm_password:
         raise PasswordsDiffer
     own = known.account
-    names = [own.email, own.email.partition("@")[0], own.username, own.name, own.lastname]
+    names = own_names(email=own.email, username=own.username, name=own.name, lastname=own.lastname)
     refuse_weak(given.password, own_names=names, min_length=users.settings.password_min_length)
     await _prove_presence(users, known, given.current_password)
     changes = {"password_hash": await users.passwords.hash(given.password)}

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, StrictStr, computed_field
 
-from shared.names import refuse_invisible, storable
+from shared.names import refuse_control, refuse_invisible
 
 
 def _strip(value: Any) -> Any:
@@ -18,7 +18,9 @@ Username = Annotated[Visible, Field(min_length=1, max_length=254, examples=["dv.
 Email = Annotated[Visible, Field(max_length=254, examples=["dv.gahan@test.com"])]
 PersonName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Dave"])]
 # Above the cap 422, before any hashing; nothing is ever cut.
-Password = Annotated[StrictStr, AfterValidator(storable), Field(max_length=128, examples=["correct horse battery"])]
+Password = Annotated[
+    StrictStr, AfterValidator(refuse_control), Field(max_length=128, examples=["correct horse battery"])
+]
 
 
 class RegistrationIn(BaseModel):

@@ -12,6 +12,7 @@ OTHER = {"auth": "users", "users": "auth"}
 TABLES = {
     "auth": [
         *("identities", "challenges", "pressure", "sessions", "refresh_tokens", "login_failures", "outbox"),
+        *("name_failures", "familiar_addresses", "code_failures"),
         "alembic_version",
     ],
     "users": ["accounts", "tombstones", "outbox", "alembic_version"],

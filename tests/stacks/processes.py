@@ -73,6 +73,7 @@ class Processes(Stack):
             "MANAGEMENT_PORT": str(self._management[service]),
             "RABBITMQ_URL": self._broker.get(service, self._broker[""]),
             "ISSUER": self.issuer,
+            "FLOOD_RATE": "0",  # all clients of a test are one address
             "SHUTDOWN_GRACE": SHUTDOWN_GRACE,
         }
         return Program(service, service, settings=common | settings, folder=self._folder, failpoints=True)

@@ -31,13 +31,21 @@ FAILURES = """
 INSERT INTO auth.login_failures (name_hash, address, failures, last_at)
 SELECT '', gen_random_uuid()::text, 1, now() + make_interval(mins => $1) FROM generate_series(1, $2)
 """
-TABLES = ("challenges", "sessions", "refresh_tokens", "login_failures")
+NAMES = """
+INSERT INTO auth.name_failures (name_hash, failed_at, last_at)
+SELECT uuid_send(gen_random_uuid()), '{}', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+FAMILIAR = """
+INSERT INTO auth.familiar_addresses (account_id, address_hash, last_at)
+SELECT gen_random_uuid(), '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+TABLES = ("challenges", "sessions", "refresh_tokens", "login_failures", "name_failures", "familiar_addresses")
 
 
 @asynccontextmanager
 async def sweeping(databases: Databases) -> AsyncIterator[asyncio.Task[None]]:
     database = Database(databases.auth_url)
-    task = asyncio.create_task(sweep_forever(database))
+    task = asyncio.create_task(sweep_forever(database, familiar_address_lifetime=86400))
     yield task
     task.cancel()
     await asyncio.wait([task])
@@ -48,13 +56,15 @@ async def test_only_what_has_expired_is_removed_however_much_it_is(
     databases: Databases, sql: asyncpg.Connection
 ) -> None:
     # The hourly cap counts the challenges of the last hour; a used refresh token must be found out while it lives.
-    for statement, gone, stays in ((CHALLENGES, -61, -59), (SESSIONS, -1, 1), (FAILURES, -1441, -1439)):
+    ages = ((CHALLENGES, -61), (SESSIONS, -1), (FAILURES, -1441), (NAMES, -61), (FAMILIAR, -1441))
+    for statement, gone in ages:
+        stays = gone + 2
         await sql.execute(statement, gone, 2300)  # several batches
         await sql.execute(statement, stays, 7)
 
     async def left() -> bool:
         counts = [await sql.fetchval(f"SELECT count(*) FROM auth.{table}") for table in TABLES]
-        return counts == [7, 7, 7, 7]
+        return counts == [7] * len(TABLES)
 
     async with sweeping(databases), sweeping(databases):
         await eventually(left)

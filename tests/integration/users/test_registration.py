@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.builders import full_width, password_hash, registration
+from tests.builders import full_width, registration
 from tests.composed import USERS, UsersApp
-
-NAUGHTY_STRINGS = Path(__file__).parents[4] / "shared" / "data" / "naughty_strings.json"
 
 
 async def register(app: UsersApp, body: dict[str, Any]) -> httpx.Response:
@@ -193,28 +190,3 @@ async def test_a_name_with_an_invisible_character_is_refused(users_app: UsersApp
 
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), ascii(character)
         assert answer.json()["errors"][0]["field"] == field
-
-
-async def test_naughty_strings_in_any_field_are_no_500(users_app: UsersApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not NAUGHTY_STRINGS.exists():
-        pytest.skip("there is no folder shared/data beside the project: it holds the Big List of Naughty Strings")
-    really_hash = users_app.parts.passwords.hash
-
-    async def hash_if_it_is_about_passwords(password: str) -> str:
-        return await really_hash(password) if password in naughty else password_hash()
-
-    naughty = json.loads(NAUGHTY_STRINGS.read_text())
-    monkeypatch.setattr(users_app.parts.passwords, "hash", hash_if_it_is_about_passwords)
-    fields = ("email", "username", "name", "lastname", "password")
-    statuses: Counter[int] = Counter()
-    wrong = []
-    for number, string in enumerate(naughty):
-        # Each field gets a fifth of the list, and the names all of it.
-        for field in {fields[number % 5], "username"}:
-            answer = await register(users_app, registration(**{field: string}))
-            statuses[answer.status_code] += 1
-            if answer.status_code not in {201, 400, 422}:
-                wrong.append((answer.status_code, field, string))
-
-    assert not wrong
-    assert min(statuses[201], statuses[400], statuses[422]) > 10  # it met each of the doors

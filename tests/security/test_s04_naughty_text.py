@@ -1,0 +1,130 @@
+"""S4: control characters are refused in every field, and no text whatsoever is a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from uuid import UUID
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+
+from tests.builders import PASSWORD, registration
+from tests.composed import AUTH, USERS, AuthApp, UsersApp
+from tests.security.doors import TEMPORARY
+from tests.security.somebody import LoggedIn, register
+from tests.security.vectors import vectors
+
+JSON = {"Content-Type": "application/json"}
+CONTROL = ["\0", "\t", "\r\n", "\x1b", "\x7f", "\x85", "\ud800", "\udfff", "\u202e", "\u2066", "\u200f"]
+AT_A_TIME = 8
+
+
+FIELDS = (
+    "registration email",
+    "registration username",
+    "registration name",
+    "registration lastname",
+    "registration password",
+    "patch email",
+    "patch username",
+    "patch name",
+    "patch lastname",
+    "change-password password",
+    "change-password confirm_password",
+    "change-password current_password",
+    "token username",
+    "token password",
+    "verify-otp otp",
+    "refresh-token refresh_token",
+    "filter username",
+    "filter email",
+)
+# The same, but those with the same rule together: one text goes into all of them.
+TOGETHER = (
+    "registration email",
+    "registration username name lastname",
+    "registration password",
+    "patch username name lastname",
+    "change-password password confirm_password current_password",
+    "token username password",
+    "verify-otp otp",
+    "refresh-token refresh_token",
+    "filter username email",
+)
+
+
+class Fields:
+    """Every field of the API that takes text: `send` puts a text into one of them, or into several."""
+
+    def __init__(self, auth: AuthApp, users: UsersApp, headers: dict[str, str], temporary: str) -> None:
+        self._auth = auth.http
+        self._users = users.http
+        self._headers = headers
+        self._temporary = {"Authorization": f"Bearer {temporary}"}
+
+    async def send(self, fields: str, text: str) -> httpx.Response:
+        where, *names = fields.split()
+        if where == "filter":
+            value = "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
+            query = "&".join(f"{name}={value}" for name in names)
+            return await self._users.get(f"{USERS}/?{query}", headers=self._headers)
+        passwords = dict.fromkeys(("password", "confirm_password"), PASSWORD)
+        method, path, body = {
+            "registration": ("POST", f"{USERS}/registration", registration()),
+            "patch": ("PATCH", f"{USERS}/", {}),
+            "change-password": ("POST", f"{USERS}/change-password", passwords),
+            "token": ("POST", f"{AUTH}/token", {"username": "nobody", "password": PASSWORD}),
+            "verify-otp": ("POST", f"{AUTH}/verify-otp", {}),
+            "refresh-token": ("POST", f"{AUTH}/refresh-token", {}),
+        }[where]
+        client, headers = (self._users, self._headers) if path.startswith(USERS) else (self._auth, self._temporary)
+        # ASCII JSON: half a surrogate pair has no other spelling.
+        content = json.dumps(body | dict.fromkeys(names, text))
+        return await client.request(method, path, content=content, headers=headers | JSON)
+
+
+@pytest.fixture
+async def fields(auth_app: AuthApp, users_app: UsersApp, person: LoggedIn, monkeypatch: pytest.MonkeyPatch) -> Fields:
+    account = await register(users_app)
+    async with users_app.parts.database.transaction() as connection:
+        await connection.exec_driver_sql(f"UPDATE accounts SET is_admin = true WHERE id = '{account['id']}'")
+    for app in (auth_app, users_app):
+        # Real, and quick: it is about the text, and there are thousands.
+        monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))
+    session = UUID(int=1)
+    return Fields(auth_app, users_app, users_app.as_(UUID(account["id"]), session=session), person.tokens[TEMPORARY])
+
+
+@pytest.mark.parametrize("character", CONTROL, ids=ascii)
+async def test_a_control_character_is_refused_in_every_field(fields: Fields, character: str) -> None:
+    """But of a token, which is no text: what is wrong with it is not told."""
+    seen = {each: (await fields.send(each, f"ab{character}cd@example.org")).status_code for each in FIELDS}
+
+    assert seen.pop("refresh-token refresh_token") in {401, 422}
+    if 0xD800 <= ord(character[0]) < 0xE000:  # no address can spell it: its bytes are three others that are no UTF-8
+        assert {seen.pop("filter username"), seen.pop("filter email")} == {200}
+    assert {name: status for name, status in seen.items() if status != 422} == {}
+
+
+async def test_the_big_list_of_naughty_strings_through_every_field_is_no_500(fields: Fields) -> None:
+    naughty = vectors("naughty_strings.json")
+    statuses: Counter[int] = Counter()
+    wrong: list[tuple[str, str, int]] = []
+
+    async def send_all(texts: Iterator[tuple[str, str]]) -> None:
+        for field, text in texts:
+            status = (await fields.send(field, text)).status_code
+            statuses[status] += 1
+            if status not in {200, 201, 400, 401, 403, 422}:
+                wrong.append((field, text, status))
+
+    every: Iterator[tuple[str, str]] = ((field, text) for text in naughty for field in TOGETHER)
+    await asyncio.gather(*(send_all(every) for _ in range(AT_A_TIME)))
+
+    assert wrong == []
+    assert sum(statuses.values()) == 515 * len(TOGETHER)
+    assert min(statuses[status] for status in (200, 201, 400, 422)) > 100  # it met each of the doors
