@@ -21,7 +21,7 @@ from sqlalchemy import Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import database_time
-from services.notifier.channel import Delivery
+from services.notifier.channel import Delivery, Notice
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
 from services.notifier.otp_email import OtpEmail
@@ -30,7 +30,7 @@ from shared.broker.amqp.consumer import AmqpConsumption
 from shared.broker.amqp.link import Link
 from shared.broker.amqp.settle import Settler
 from shared.broker.bus import BusError, BusUnavailable
-from shared.events import Event
+from shared.events import Event, OtpRequested
 from shared.relay import Relay
 from tests.model.outbox_rows import MemoryDatabase, Rows, Transaction
 
@@ -72,8 +72,8 @@ class AcksBeforeTheCopyIsConfirmed(Settler):
         _left_alone(asyncio.create_task(super()._forward(copy, queue, link)))
 
 
-class RetriesPastExpiry(Deliver):
-    def _opened(self, *args: Any) -> Delivery:  # whatever the message comes with
+class RetriesPastExpiry(Deliver[OtpRequested]):
+    def _opened(self, *args: Any) -> Delivery | Notice:  # whatever the message comes with
         opened = super()._opened(*args)
         return replace(opened, expires_at=opened.expires_at + timedelta(days=1))
 

@@ -21,15 +21,15 @@ class Violated(AssertionError):
         self.invariant = invariant
 
 
-def holds(machine: type[RuleBasedStateMachine], *, walks: int) -> None:
+def holds(machine: type[RuleBasedStateMachine], *, walks: int, steps: int = STEPS) -> None:
     """Raises what the shortest walk violates that Hypothesis makes of the first that does, its steps in the notes."""
-    _run(machine, walks, Phase.generate, Phase.shrink)
+    _run(machine, walks, steps, Phase.generate, Phase.shrink)
 
 
-def found(machine: type[RuleBasedStateMachine], *, walks: int) -> Violated | None:
+def found(machine: type[RuleBasedStateMachine], *, walks: int, steps: int = STEPS) -> Violated | None:
     """What the first walk violates that does. It is not shortened: that takes longer than to find it."""
     try:
-        _run(machine, walks, Phase.generate)
+        _run(machine, walks, steps, Phase.generate)
     except Violated as violated:
         return violated
     except FlakyFailure as flaky:  # what Postgres decides need not be the same the second time
@@ -37,10 +37,10 @@ def found(machine: type[RuleBasedStateMachine], *, walks: int) -> Violated | Non
     return None
 
 
-def _run(machine: type[RuleBasedStateMachine], walks: int, *phases: Phase) -> None:
+def _run(machine: type[RuleBasedStateMachine], walks: int, steps: int, *phases: Phase) -> None:
     chosen = settings(
         max_examples=walks,
-        stateful_step_count=STEPS,
+        stateful_step_count=steps,
         phases=phases,
         database=None,
         deadline=None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from typing import cast
 
 import asyncpg
@@ -14,7 +12,6 @@ import pytest
 from tests.auth_steps import Accounts, Login, Steps, pair, wrong
 from tests.builders import full_width
 from tests.composed import AUTH, AuthApp, bearer
-from tests.database_clock import DatabaseClock
 
 LIFETIME = 240
 
@@ -41,56 +38,6 @@ async def test_the_right_code_gives_a_token_pair_once(auth_app: AuthApp, login: 
     assert (again.status_code, again.json()["detail"]) == (400, "OTP not valid")
 
 
-async def test_of_100_right_codes_at_once_exactly_one_succeeds(
-    auth_app: AuthApp, login: Login, sql: asyncpg.Connection
-) -> None:
-    answers = await asyncio.gather(*(auth_app.verify_otp(login.temporary, login.code) for _ in range(100)))
-
-    assert Counter(answer.status_code for answer in answers) == {200: 1, 400: 99}
-    assert await sql.fetchval("SELECT count(*) FROM sessions") == 1
-
-
-async def test_of_50_wrong_codes_at_once_exactly_five_are_compared(
-    auth_app: AuthApp, login: Login, sql: asyncpg.Connection
-) -> None:
-    guesses = [wrong(login.code, number) for number in range(1, 51)]
-
-    answers = await asyncio.gather(*(auth_app.verify_otp(login.temporary, guess) for guess in guesses))
-
-    assert {answer.status_code for answer in answers} == {400}
-    assert await attempts(sql, login) == 5
-
-
-async def test_of_50_codes_at_once_the_right_one_counts_only_among_the_first_five(
-    auth_app: AuthApp, login: Login, sql: asyncpg.Connection
-) -> None:
-    guesses = [login.code, *(wrong(login.code, number) for number in range(1, 50))]
-
-    answers = await asyncio.gather(*(auth_app.verify_otp(login.temporary, guess) for guess in reversed(guesses)))
-
-    successes = sum(answer.status_code == 200 for answer in answers)
-    assert successes == await sql.fetchval("SELECT count(*) FROM sessions") <= 1
-    assert await attempts(sql, login) <= 5
-
-
-async def test_a_success_at_the_fifth_attempt_is_a_success(auth_app: AuthApp, login: Login) -> None:
-    for number in range(1, 5):
-        assert (await auth_app.verify_otp(login.temporary, wrong(login.code, number))).status_code == 400
-
-    pair(await auth_app.verify_otp(login.temporary, login.code))
-
-
-async def test_after_five_wrong_codes_the_right_one_gets_the_same_answer(
-    auth_app: AuthApp, login: Login, sql: asyncpg.Connection
-) -> None:
-    refused = [await auth_app.verify_otp(login.temporary, wrong(login.code, number)) for number in range(1, 6)]
-
-    right = await auth_app.verify_otp(login.temporary, login.code)
-
-    assert (right.status_code, right.content) == (400, refused[0].content)
-    assert await attempts(sql, login) == 5
-
-
 async def test_the_answer_to_a_wrong_a_used_and_an_expired_code_is_the_same(
     auth_app: AuthApp, accounts: Accounts, steps: Steps, sql: asyncpg.Connection
 ) -> None:
@@ -107,55 +54,6 @@ async def test_the_answer_to_a_wrong_a_used_and_an_expired_code_is_the_same(
 
     assert {answer.status_code for answer in answers} == {400}
     assert len({answer.content for answer in answers}) == 1
-
-
-async def test_a_code_is_valid_one_second_before_its_end(
-    clock: DatabaseClock, auth_app: AuthApp, accounts: Accounts, steps: Steps
-) -> None:
-    login = await steps.begin(await accounts.new(is_2fa=True))
-    await clock.forward(LIFETIME - 1)
-
-    pair(await auth_app.verify_otp(login.temporary, login.code))
-
-
-async def test_a_code_is_refused_from_its_last_moment_on_by_the_databases_clock(
-    clock: DatabaseClock, auth_app: AuthApp, accounts: Accounts, steps: Steps
-) -> None:
-    login = await steps.begin(await accounts.new(is_2fa=True))
-    await clock.forward(LIFETIME)
-
-    refused = await auth_app.verify_otp(login.temporary, login.code)
-
-    assert (refused.status_code, refused.json()["code"]) == (400, "otp_not_valid")
-
-
-async def test_a_code_with_the_token_of_another_challenge_is_refused(
-    auth_app: AuthApp, accounts: Accounts, steps: Steps, sql: asyncpg.Connection
-) -> None:
-    account = await accounts.new(is_2fa=True)
-    first, second = await steps.begin(account), await steps.begin(account)
-    while second.code == first.code:  # one pair of codes in a million
-        second = await steps.begin(account)
-
-    swapped = await auth_app.verify_otp(first.temporary, second.code)
-
-    assert swapped.status_code == 400
-    assert (await attempts(sql, first), await attempts(sql, second)) == (1, 0)
-    pair(await auth_app.verify_otp(second.temporary, second.code))
-
-
-async def test_a_challenge_of_somebody_else_does_not_help(auth_app: AuthApp, accounts: Accounts, steps: Steps) -> None:
-    mine = await steps.begin(await accounts.new(is_2fa=True))
-    theirs = await steps.begin(await accounts.new(is_2fa=True))
-    if mine.code != theirs.code:
-        assert (await auth_app.verify_otp(theirs.temporary, mine.code)).status_code == 400
-
-    tokens = pair(await auth_app.verify_otp(theirs.temporary, theirs.code))
-
-    subjects = [
-        jwt.decode(token, options={"verify_signature": False})["sub"] for token in (mine.temporary, tokens.access)
-    ]
-    assert subjects[0] != subjects[1]
 
 
 async def test_a_password_change_kills_a_pending_challenge(auth_app: AuthApp, accounts: Accounts, steps: Steps) -> None:

@@ -1,4 +1,4 @@
-"""A new code for the same challenge; and how many codes one account is sent."""
+"""S15: a new code kills the old one; how soon it can be had, and how many an account is sent in an hour."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import asyncpg
 import httpx
 
 from shared.broker.memory import MemoryBus
+from shared.events import OtpRequested
 from tests.auth_steps import Accounts, Login, Steps, pair, wrong
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.database_clock import DatabaseClock
 from tests.inbox import Inbox
+from tests.integration.auth.conftest import accounts, clock, sql, steps
+from tests.security.replica import replica
 from tests.servers.databases import Databases
+
+__all__ = ("accounts", "clock", "replica", "sql", "steps")
 
 COOLDOWN = 30
 
@@ -114,13 +119,13 @@ async def test_a_used_challenge_sends_no_more(
 
 
 async def test_of_ten_resends_at_once_one_is_sent(
-    clock: DatabaseClock, auth_app: AuthApp, accounts: Accounts, steps: Steps, inbox: Inbox
+    clock: DatabaseClock, auth_app: AuthApp, replica: AuthApp, accounts: Accounts, steps: Steps, inbox: Inbox
 ) -> None:
     account = await accounts.new(is_2fa=True)
     login = await steps.begin(account)
     await clock.forward(COOLDOWN)
 
-    answers = await asyncio.gather(*(auth_app.resend_otp(login.temporary) for _ in range(10)))
+    answers = await asyncio.gather(*(auth.resend_otp(login.temporary) for auth in (auth_app, replica) * 5))
 
     assert Counter(answer.status_code for answer in answers) == {202: 1, 429: 9}
     pair(await auth_app.verify_otp(login.temporary, await inbox.code_for(account.email, 2)))
@@ -167,6 +172,33 @@ async def test_the_hourly_cap_holds_against_logins_at_once(
         assert await sent_codes(sql) == 4
 
 
+async def test_the_hourly_cap_holds_against_new_codes_of_many_logins_at_once(
+    clock: DatabaseClock, databases: Databases, keys: Keys, bus: MemoryBus, inbox: Inbox, accounts: Accounts
+) -> None:
+    async with running_auth(auth_settings(databases, keys, otp_codes_per_hour=5), bus) as auth:
+        account = await accounts.new(is_2fa=True)
+        logins = [await Steps(auth, inbox).begin(account) for _ in range(3)]
+        await clock.forward(COOLDOWN)
+
+        answers = await asyncio.gather(*(auth.resend_otp(login.temporary) for login in logins))
+
+        assert Counter(answer.status_code for answer in answers) == {202: 2, 429: 1}
+        await inbox.code_for(account.email, 5)
+        assert len(inbox.codes[account.email]) == 5
+
+
+async def test_a_refused_code_is_not_sent_and_leaves_the_one_before_alive(
+    clock: DatabaseClock, auth_app: AuthApp, accounts: Accounts, steps: Steps, sql: asyncpg.Connection
+) -> None:
+    login = await steps.begin(await accounts.new(is_2fa=True))
+
+    assert (await auth_app.resend_otp(login.temporary)).status_code == 429
+
+    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE type = $1", OtpRequested.type) == 0
+    assert await sent_codes(sql) == 1
+    pair(await auth_app.verify_otp(login.temporary, login.code))
+
+
 async def test_a_new_login_is_not_refused_for_the_cool_down_of_another(accounts: Accounts, steps: Steps) -> None:
     account = await accounts.new(is_2fa=True)
 
@@ -183,3 +215,8 @@ async def test_an_earlier_challenge_stays_good_beside_a_new_one(
     await steps.begin(account)
 
     pair(await auth_app.verify_otp(first.temporary, first.code))
+
+
+def test_the_limits_are_those_of_the_design(keys: Keys) -> None:
+    settings = auth_settings(Databases("none", "postgresql+asyncpg://nobody@127.0.0.1:1/none"), keys)
+    assert (settings.otp_resends, settings.otp_resend_cooldown, settings.otp_codes_per_hour) == (3, COOLDOWN, 20)

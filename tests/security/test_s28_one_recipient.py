@@ -1,0 +1,206 @@
+"""S28: nothing in an address or a name makes a second recipient, a header or a code, on the wire to the mail server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from aiosmtplib.email import flatten_message, quote_address
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notifier import app as notifier
+from services.notifier.channel import Delivery
+from services.notifier.otp_email import OtpEmail
+from services.users.accounts import valid_email
+from services.users.problems import EmailNotValid
+from shared.broker.memory import MemoryBus
+from shared.names import refuse_invisible
+from tests.builders import delivery, full_width, otp_requested, registration
+from tests.composed import USERS, AuthApp, Keys, UsersApp, bearer, notifier_settings
+from tests.security.somebody import password_accepted, register
+from tests.servers.mail import CODE, MailSink, Received
+
+VICTIM = "victim@example.net"
+LONGEST_LINE = 998  # RFC 5322 section 2.1.1, in octets without CRLF
+HEADERS = {
+    *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Event-Id", "X-Correlation-Id"),
+    *("MIME-Version", "Content-Type"),
+}
+
+LINE_ENDS = ("\r\n", "\n", "\r", "\x85", "\u2028", "\u2029", "\v", "\f", "\0", "\x1c")
+BREAKS_A_LINE = [f"Ann{end}Bcc: {VICTIM}" for end in LINE_ENDS]
+NOT_ONE_ADDRESS = [
+    *(f"ann@example.org{between}{VICTIM}" for between in (", ", ",", ";", " ", "@", "\uff0c", "\ufe50", "> RCPT TO:<")),
+    *(f"ann@example.org{end}Bcc: {VICTIM}" for end in LINE_ENDS),
+    *(f"ann{within}@example.org" for within in (*LINE_ENDS, " ", ",", ":", f"({VICTIM})", f"(,{VICTIM})")),
+    *(f"group: ann@example.org, {VICTIM};", "group:;", "undisclosed-recipients:;", f"@example.com:{VICTIM}"),
+    *(f'"{local}"@example.org' for local in ("ann", "ann, bob", f"{VICTIM}, ann", 'a\\"b', "")),
+    *(
+        "Ann <ann@example.org>",
+        "<ann@example.org>",
+        "ann@example.org>",
+        f"ann@example.org({VICTIM})",
+        "ann@[127.0.0.1]",
+    ),
+    # Harmless to look at, and something else after NFKC.
+    *(full_width("<ann@example.org>"), "ann@ex\u2100mple.org", full_width("=?utf-8?q?ann=2C?=") + "@example.org"),
+    # Mail programs decode these (RFC 2047): to an address elsewhere, a comma, a line break.
+    *(f"=?utf-8?{text}?=@example.org" for text in ("q?victim=40example.net=3E", "q?ann=2C", "q?ann=0A", "b?dmljdGlt")),
+    "=?x?q?a?=@example.org",
+]
+
+# Each is one address, though not all programs take it for one.
+UNUSUAL = [
+    *("o'brien+codes@example.org", "a!#$%&'*+-/=^_`{|}~b@example.org", "victim%example.net@example.org"),
+    *("example.net!victim@example.org", "-rf@example.org", "to=victim@example.org", "ann@b\u00fccher.example.org"),
+    *(f"{'a' * 64}@{'b' * 60}.{'c' * 60}.example.org", full_width("ann@wide.example.org")),
+]
+UNUSUAL_NAMES = [
+    *(f"Ann, {VICTIM}", f"Ann <{VICTIM}>", f"Bcc: {VICTIM}", f"=?utf-8?q?=0D=0ABcc:_{VICTIM}?=", "\\r\\n000000"),
+    *("%0d%0a000000", ".", "RSET", "{{ code }}", "{% raw %}", "000000", "--===============", '"' * 100),
+    *("\U00020000" * 100, "\u00e9" * 100),
+]
+
+
+@pytest.fixture
+async def mail_server(
+    bus: MemoryBus, keys: Keys, auth_app: AuthApp, users_app: UsersApp, mail_sink: MailSink
+) -> AsyncIterator[MailSink]:
+    """Where the codes go of everybody who logs in: all three services are there."""
+    async with notifier.running(notifier_settings(keys, smtp_port=mail_sink.port), bus):
+        yield mail_sink
+
+
+async def mailed(auth: AuthApp, users: UsersApp, server: MailSink, **fields: Any) -> Received:
+    """The one mail that a registration with these fields and a login lead to."""
+    before = len(server.received)
+    account = await register(users, is_2fa=True, **fields)
+    await password_accepted(auth, account["username"])
+    await server.wait_for(account["email"])
+    [mail] = server.received[before:]
+    assert mail.recipients == [account["email"]]
+    assert [mail.message["To"]] == mail.message.get_all("To") == [account["email"]]
+    return mail
+
+
+def recipients_on_the_wire(server: MailSink) -> list[str]:
+    return [line for line in server.heard if line.upper().startswith("RCPT")]
+
+
+async def changed(users: UsersApp, person: dict[str, str], **fields: str) -> httpx.Response:
+    return await users.http.patch(f"{USERS}/", headers=person, json=fields)
+
+
+@pytest.fixture
+async def person(auth_app: AuthApp, users_app: UsersApp) -> dict[str, str]:
+    account = await register(users_app)
+    return bearer((await password_accepted(auth_app, account["username"])).json()["access_token"])
+
+
+async def test_what_is_not_one_plain_address_is_refused_and_no_mail_server_is_asked(
+    users_app: UsersApp, person: dict[str, str], mail_server: MailSink
+) -> None:
+    for address in NOT_ONE_ADDRESS:
+        answers = [
+            await users_app.http.post(f"{USERS}/registration", json=registration(email=address)),
+            await changed(users_app, person, email=address),
+        ]
+        for answer in answers:
+            refusal = (answer.status_code, answer.json()["code"])
+            assert refusal in {(400, "email_not_valid"), (422, "invalid_request")}, ascii(address)
+    assert mail_server.connections == 0
+
+
+async def test_an_unusual_address_is_one_recipient_and_one_header(
+    auth_app: AuthApp, users_app: UsersApp, mail_server: MailSink
+) -> None:
+    mails = [await mailed(auth_app, users_app, mail_server, email=address) for address in UNUSUAL]
+
+    assert recipients_on_the_wire(mail_server) == [f"RCPT TO:<{mail.recipients[0]}>" for mail in mails]
+
+
+@pytest.mark.parametrize("field", ["name", "lastname", "username"])
+async def test_a_name_that_breaks_a_line_is_refused(
+    users_app: UsersApp, person: dict[str, str], mail_server: MailSink, field: str
+) -> None:
+    for name in BREAKS_A_LINE:
+        for answer in (
+            await users_app.http.post(f"{USERS}/registration", json=registration(**{field: name})),
+            await changed(users_app, person, **{field: name}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), ascii(name)
+    assert mail_server.connections == 0
+
+
+async def test_a_name_is_in_no_header_and_makes_no_second_code(
+    auth_app: AuthApp, users_app: UsersApp, mail_server: MailSink
+) -> None:
+    for name in UNUSUAL_NAMES:
+        mail = await mailed(auth_app, users_app, mail_server, name=name)
+
+        assert set(mail.message) == HEADERS, name
+        assert VICTIM not in str(mail.message.items()), name
+        assert len(CODE.findall(mail.text)) == 1, name
+        assert max(len(line) for line in flatten_message(mail.message).splitlines()) <= LONGEST_LINE, name
+    assert len(recipients_on_the_wire(mail_server)) == len(UNUSUAL_NAMES)
+
+
+async def test_a_name_that_breaks_a_line_is_left_out_if_it_comes_from_the_broker_all_the_same(
+    keys: Keys, bus: MemoryBus, mail_server: MailSink
+) -> None:
+    for name in (*BREAKS_A_LINE, f"Ann\r\n.\r\nRCPT TO:<{VICTIM}>", "Ann\n\n000000\n\n"):
+        event = otp_requested(keys.otp_sealer, code="519273", name=name)
+        await bus.publish(delivery(event))
+
+    assert len(mail_server.received) == len(BREAKS_A_LINE) + 2
+    assert {mail.code for mail in mail_server.received} == {"519273"}
+    assert not [line for line in mail_server.heard if VICTIM in line]
+
+
+# --- whatever there is
+
+
+def composed(**fields: str) -> bytes:
+    """The mail as it goes over the wire."""
+    now = datetime.now(UTC)
+    values = {"event_id": str(uuid4()), "correlation_id": "request-1", "email": "ann@example.org", "name": "Ann"}
+    expires = now + timedelta(minutes=4)
+    order = Delivery(**{**values, **fields}, code="519273", requested_at=now, expires_at=expires)
+    return flatten_message(OtpEmail(sender="login@example.com", subject="Your login code").compose(order))
+
+
+LOCAL_PARTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=70)
+LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True)
+
+
+@given(local=LOCAL_PARTS | st.text(min_size=1), labels=st.lists(LABELS, min_size=1, max_size=6))
+def test_an_address_that_is_accepted_is_the_whole_header_and_the_whole_recipient(local: str, labels: list[str]) -> None:
+    try:
+        address = valid_email(f"{local}@{'.'.join([*labels, 'org'])}")
+    except EmailNotValid:
+        return
+
+    head = composed(email=address).partition(b"\r\n\r\n")[0]
+
+    assert [line for line in head.split(b"\r\n") if line.startswith(b"To:")] == [f"To: {address}".encode()]
+    assert quote_address(address) == f"<{address}>"
+
+
+@given(name=st.text(st.characters(), max_size=100))
+def test_a_name_that_is_accepted_changes_no_header_and_makes_no_line_too_long(name: str) -> None:
+    try:
+        mail = composed(name=refuse_invisible(name))
+    except ValueError:
+        return
+
+    lines = mail.split(b"\r\n")
+    head = [line for line in mail.partition(b"\r\n\r\n")[0].split(b"\r\n") if not line.startswith(b" ")]
+    assert mail.isascii()
+    assert lines.count(b"519273") == 1
+    assert [line for line in lines if len(line) > LONGEST_LINE or b"\r" in line or b"\n" in line] == []
+    assert {line.partition(b":")[0].decode() for line in head} == HEADERS
