@@ -1,4 +1,7 @@
-"""The correlation id: one word that follows a request from HTTP through the outbox and the broker into the mail."""
+"""The correlation id: one word that follows a request from HTTP through the outbox and the broker into the mail.
+
+And the address that the request came from, for the audit trail; empty outside a request.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from contextvars import ContextVar
 from uuid_utils.compat import uuid7
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="-")
+client_address: ContextVar[str] = ContextVar("client_address", default="")
 
 # Only what is safe to repeat in a header and in a log line.
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")

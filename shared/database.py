@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import event, text
@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 _WAKE = "login2fa.wake_after_commit"
+_AFTER = "login2fa.after_commit"
 
 # SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
 # deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
@@ -58,6 +59,11 @@ def wake_after_commit(connection: AsyncConnection) -> None:
     connection.info[_WAKE] = True
 
 
+def after_commit(connection: AsyncConnection, call: Callable[[], None]) -> None:
+    """To be called once this transaction has committed; never, if it is rolled back. It must not fail."""
+    connection.info.setdefault(_AFTER, []).append(call)
+
+
 class Database:
     """`url` is an SQLAlchemy URL of the driver asyncpg, with the service's own role.
 
@@ -83,6 +89,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: commits at the end of the block, rolls back when it raises."""
         wake = False
+        calls: list[Callable[[], None]] = []
         async with self._engine.begin() as connection:
             info = connection.info  # now: of a connection that got lost it can't be had, and the loss would be masked
             try:
@@ -90,8 +97,11 @@ class Database:
             finally:
                 # `info` lives as long as the pooled connection: a leftover would wake for a stranger.
                 wake = info.pop(_WAKE, False)
+                calls = info.pop(_AFTER, [])
         if wake:
             self.committed.set()
+        for call in calls:
+            call()
 
     async def reachable(self) -> bool:
         try:

@@ -28,11 +28,15 @@ class MalformedEvent(Exception):
 
 
 class Event(BaseModel):
-    """A fact with an identity; `type` is its routing key and ends in its major version."""
+    """A fact with an identity; `type` is its routing key and ends in its major version.
+
+    `must_be_heard`: that no queue is bound for it is a fault, and it is kept until one is.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: ClassVar[str]
+    must_be_heard: ClassVar[bool] = True
 
     event_id: UUID = Field(default_factory=uuid7)
 
@@ -86,6 +90,24 @@ class OtpOutcome(Event):
     occurred_at: Moment
 
 
+NoticeWord = Literal[
+    "password_changed", "two_factor_on", "two_factor_off", "email_changed", "wrong_passwords", "codes_off"
+]
+
+
+class NoticeRequested(Event):
+    """Auth or users wants the owner of an account told of something, at the address that was theirs then."""
+
+    type: ClassVar[str] = "account.notice_requested.v1"
+
+    account_id: UUID
+    email: str
+    name: str
+    notice: NoticeWord
+    occurred_at: Moment
+    expires_at: Moment
+
+
 class AccountChanged(Event):
     """An account is now like this: the whole state, so that the highest `version` alone tells the truth.
 
@@ -108,3 +130,86 @@ class AccountChanged(Event):
     is_active: bool = False
     session_epoch: int = 0
     kept_session: UUID | None = None
+
+
+class SessionEnded(Event):
+    """Auth has ended these sessions of the account by themselves, and the account has not changed.
+
+    After `until`, by the clock of auth's database, no access token of theirs is good any more.
+    """
+
+    type: ClassVar[str] = "auth.session_ended.v1"
+
+    account_id: UUID
+    session_ids: Annotated[tuple[UUID, ...], Field(min_length=1)]
+    until: Moment
+
+
+Act = Literal[
+    "login",
+    "code_sent",
+    "code_verified",
+    "codes_turned_off",
+    "account_unlocked",
+    "refresh",
+    "refresh_reused",
+    "session_ended",
+    "registration",
+    "password_changed",
+    "two_factor_changed",
+    "email_changed",
+    "username_changed",
+    "profile_changed",
+    "account_deactivated",
+    "account_reactivated",
+    "account_deleted",
+    "admin_granted",
+    "admin_taken",
+    "accounts_read",
+]
+ActOutcome = Literal["ok", "refused", "throttled"]
+Reason = Literal[
+    "wrong_credentials",
+    "too_many_passwords",
+    "too_many_codes",
+    "codes_off",
+    "codes_not_delivered",
+    "wrong_code",
+    "challenge_over",
+    "token_not_valid",
+    "logout",
+    "logout_everywhere",
+    "deleted",
+    "turned_on",
+    "turned_off",
+    "current_password_wrong",
+    "login_too_old",
+    "not_permitted",
+    "operator",
+]
+
+
+class Audited(Event):
+    """Somebody did, or tried to do, something that matters to security (docs/audit.md).
+
+    Every field is an id, a word of a closed list, a moment or an address: nothing that a person has typed.
+    """
+
+    type: ClassVar[str] = "auth.audit.v1"
+    must_be_heard: ClassVar[bool] = False
+
+    occurred_at: Moment
+    service: Literal["auth", "users"]
+    act: Act
+    outcome: ActOutcome
+    reason: Reason | None = None
+    account_id: UUID | None = None
+    actor_id: UUID | None = None
+    session_id: UUID | None = None
+    address: str = ""
+    correlation_id: str = "-"
+
+
+def must_be_heard(event_type: str) -> bool:
+    """What an outbox row of this type asks of the bus; of a type that this version does not know, everything."""
+    return all(each.must_be_heard for each in Event.__subclasses__() if each.type == event_type)

@@ -11,6 +11,8 @@ from structlog.typing import EventDict, Processor
 
 from shared.correlation import correlation_id
 
+AUDIT = "audit"
+
 
 def _correlate(_logger: Any, _method: str, event: EventDict) -> EventDict:
     event.setdefault("correlation_id", correlation_id.get())
@@ -50,6 +52,8 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # What is audited is written whatever level an operator asks for.
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # At DEBUG these write whole message bodies, mails and SQL parameters.
     for bodies in ("aio_pika", "aiormq", "asyncio"):
         logging.getLogger(bodies).setLevel(max(logging.INFO, root.level))

@@ -24,6 +24,7 @@ from shared import failpoints
 from shared.backoff import pauses
 from shared.broker.bus import Bus, BusError, BusUnavailable, Message
 from shared.database import Database
+from shared.events import must_be_heard
 
 log = structlog.get_logger()
 
@@ -164,6 +165,7 @@ def _message(row: Row[Any]) -> Message:
         event_id=str(row.event_id),
         correlation_id=row.correlation_id,
         published_at=row.claimed_at,
+        must_be_heard=must_be_heard(row.type),
     )
 
 

@@ -8,6 +8,7 @@ arrived; and unknown user, wrong password and inactive account take the same tim
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 from services.auth.identities import Identity, find_by_username
 from shared.database import Database
@@ -22,6 +23,11 @@ class IncorrectUsernameOrPassword(Problem):
     status = 400
     code = "incorrect_credentials"
     detail = "Incorrect username or password"
+
+    def __init__(self, account: UUID | None = None) -> None:
+        """`account`: whose name it was, if anybody's; for the audit trail alone."""
+        super().__init__()
+        self.account = account
 
 
 async def authenticate(
@@ -43,7 +49,7 @@ async def authenticate(
             if await _accepted(passwords, latest, password):
                 return latest
         if left <= _LOOK_EVERY:  # that was the look at the deadline
-            raise IncorrectUsernameOrPassword
+            raise IncorrectUsernameOrPassword(identity.id if identity is not None else None)
 
 
 async def _look_up(database: Database, username: str) -> Identity | None:

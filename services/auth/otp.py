@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 from services.auth.identities import Identity, may_log_in
 from services.auth.pressure import Pressure
 from services.auth.settings import AuthSettings
-from services.auth.tables import challenges, identities, outbox
+from services.auth.tables import challenges, identities, outbox, trail
 from services.auth.wrong_codes import WrongCodes
 from shared.bearer import TokenNotValid
 from shared.events import OtpRequested
@@ -139,6 +139,8 @@ class Challenges:
         """Compare and use in one statement; None when the code is not valid. The caller commits either way."""
         guess = await self._wrong_codes.count(connection, challenge_id)
         if guess is None:
+            account = await account_of(connection, challenge_id)
+            await trail.record(connection, "code_verified", "refused", "challenge_over", account=account)
             return None
         right = challenges.c.code_mac.in_([_mac(pepper, challenge_id, code) for pepper in self._peppers])
         attempt = (
@@ -157,11 +159,14 @@ class Challenges:
         row = (await connection.execute(attempt)).one_or_none()
         if row is None:
             await self._wrong_codes.was_not_compared(connection, guess)
+            await trail.record(connection, "code_verified", "refused", "challenge_over", account=guess.account)
             return None
         if row.used_at is None:
-            self._wrong_codes.was_wrong(guess)
+            await trail.record(connection, "code_verified", "refused", "wrong_code", account=guess.account)
+            await self._wrong_codes.was_wrong(connection, guess)
             return None
         await self._wrong_codes.was_right(connection, guess)
+        await trail.record(connection, "code_verified", account=row.account_id, actor=row.account_id)
         return Verified(account=row.account_id, epoch=row.epoch)
 
     async def progress(self, connection: AsyncConnection, challenge_id: UUID) -> Progress:
@@ -250,6 +255,7 @@ class Challenges:
             expires_at=expires,
         )
         await add(connection, outbox, event)
+        await trail.record(connection, "code_sent", account=to.id)
 
 
 # Of the words of `OtpOutcome`; after all others the code may still come.
@@ -258,6 +264,12 @@ _STATUS: dict[str | None, Literal["delivered", "failed"]] = {
     "given_up": "failed",
     "expired": "failed",
 }
+
+
+async def account_of(connection: AsyncConnection, challenge_id: UUID) -> UUID | None:
+    whose = select(challenges.c.account_id).where(challenges.c.id == challenge_id)
+    account: UUID | None = (await connection.execute(whose)).scalar_one_or_none()
+    return account
 
 
 def _of_its_account() -> ColumnElement[bool]:

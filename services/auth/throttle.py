@@ -21,11 +21,14 @@ from sqlalchemy import ColumnElement, Table, and_, case, delete, func, literal, 
 from sqlalchemy.dialects.postgresql import Insert, array, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from services.auth.addresses import Addresses
+from services.auth.identities import find_by_username
 from services.auth.login import IncorrectUsernameOrPassword
+from services.auth.notices import Notices
 from services.auth.settings import AuthSettings
-from services.auth.tables import login_failures, name_failures
+from services.auth.tables import login_failures, name_failures, trail
 from shared.database import Database
 from shared.names import canonical
 from shared.problems import TooManyRequests
@@ -58,8 +61,9 @@ class _Attempt:
 
 
 class Throttle:
-    def __init__(self, settings: AuthSettings, database: Database, addresses: Addresses) -> None:
+    def __init__(self, settings: AuthSettings, database: Database, addresses: Addresses, notices: Notices) -> None:
         self._database = database
+        self._notices = notices
         self._addresses = addresses
         self._free = settings.throttle_free
         self._first_wait = settings.throttle_first_wait
@@ -75,19 +79,34 @@ class Throttle:
         """
         address_hash = self._addresses.hashed(address).hex()
         mine = _Attempt(username=username, address=address, name_hash=name_hash(username), address_hash=address_hash)
-        await self._take_place(mine)
+        try:
+            await self._take_place(mine)
+        except TooManyRequests:
+            await self._record_throttled(username)
+            raise
         try:
             yield
-        except IncorrectUsernameOrPassword:
+        except IncorrectUsernameOrPassword as wrong:
             async with self._database.transaction() as connection:
-                await connection.execute(self._one_more_by_address(mine))
-                await connection.execute(self._one_more_by_name(mine))
+                limits = [
+                    (await connection.execute(self._one_more_by_address(mine))).scalar_one(),
+                    (await connection.execute(self._one_more_by_name(mine))).scalar_one(),
+                ]
+                await trail.record(connection, "login", "refused", "wrong_credentials", account=wrong.account)
+            if any(limits) and wrong.account is not None:
+                self._notices.tell_soon(wrong.account, "wrong_passwords")
             raise
         except BaseException:
             with suppress(SQLAlchemyError, OSError):  # the lease ends; what went wrong before is to be told
                 await self._give_back(mine, success=False)
             raise
         await self._give_back(mine, success=True)
+
+    async def _record_throttled(self, username: str) -> None:
+        async with self._database.transaction() as connection:
+            identity = await find_by_username(connection, username)
+            account = identity.id if identity is not None else None
+            await trail.record(connection, "login", "throttled", "too_many_passwords", account=account)
 
     async def _take_place(self, mine: _Attempt) -> None:
         for pause in (0.0, *_PAUSES):
@@ -126,7 +145,8 @@ class Throttle:
         left = func.extract("epoch", row.failed_at[self._per_hour] + _HOUR - func.now())
         _refuse((await connection.execute(select(left).where(mine.by_name()))).scalar_one_or_none())
 
-    def _one_more_by_address(self, mine: _Attempt) -> Insert:
+    def _one_more_by_address(self, mine: _Attempt) -> ReturningInsert[tuple[bool]]:
+        """Returns whether there is a wait from now on."""
         failures = login_failures.c.failures + 1
         doubled = self._first_wait * func.power(2.0, func.least(failures - self._free, 30))
         wait = func.least(doubled, self._longest_wait) * timedelta(seconds=1)
@@ -143,9 +163,10 @@ class Throttle:
                 "wait_until": case((failures >= self._free, func.now() + wait), else_=null()),
                 **_one_place_less(login_failures),
             },
-        )
+        ).returning(login_failures.c.wait_until.is_not(None))
 
-    def _one_more_by_name(self, mine: _Attempt) -> Insert:
+    def _one_more_by_name(self, mine: _Attempt) -> ReturningInsert[tuple[bool | None]]:
+        """Returns whether that was the last of this hour."""
         moment = func.clock_timestamp()  # and not of the transaction: under the row's lock these are in order
         new = insert(name_failures).values(name_hash=mine.name_hash, failed_at=array([moment]))
         kept = name_failures.c.failed_at[1 : self._per_hour - 1]
@@ -156,7 +177,7 @@ class Throttle:
                 "last_at": func.now(),
                 **_one_place_less(name_failures),
             },
-        )
+        ).returning(name_failures.c.failed_at[self._per_hour] > func.now() - _HOUR)
 
     async def _give_back(self, mine: _Attempt, *, success: bool) -> None:
         reset = {"failures": 0, "wait_until": None} if success else {}

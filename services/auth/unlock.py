@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import code_failures, identities, login_failures, name_failures
+from services.auth.tables import code_failures, identities, login_failures, name_failures, trail
 from services.auth.throttle import name_hash
 from shared.database import Database
 from shared.names import canonical
@@ -30,8 +30,11 @@ async def unlock(database_url: str, username: str) -> None:
 
 async def _unlock(connection: AsyncConnection, username: str) -> None:
     mine = select(identities.c.id).where(identities.c.username_key == canonical(username), ~identities.c.deleted)
-    if (await connection.execute(mine)).first() is None:
+    accounts = (await connection.execute(mine)).scalars().all()
+    if not accounts:
         raise NoSuchAccount
     await connection.execute(delete(code_failures).where(code_failures.c.account_id.in_(mine)))
     for table in (login_failures, name_failures):
         await connection.execute(delete(table).where(table.c.name_hash == name_hash(username)))
+    for account in accounts:
+        await trail.record(connection, "account_unlocked", reason="operator", account=account)

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, delete, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import challenges, code_failures
+from services.auth.notices import tell_owner
+from services.auth.tables import challenges, code_failures, trail
 from shared.problems import Problem
 
 log = structlog.get_logger()
@@ -55,8 +56,10 @@ class WrongCodes:
         row = (await connection.execute(counted)).one_or_none()
         return Guess(account=row.account_id, number=row.failures) if row is not None else None
 
-    def was_wrong(self, guess: Guess) -> None:
+    async def was_wrong(self, connection: AsyncConnection, guess: Guess) -> None:
         if guess.number >= self.limit:
+            await trail.record(connection, "codes_turned_off", account=guess.account)
+            await tell_owner(connection, guess.account, "codes_off")
             log.warning("mailed codes are off", account=str(guess.account), wrong_codes=guess.number)
 
     async def was_right(self, connection: AsyncConnection, guess: Guess) -> None:

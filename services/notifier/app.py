@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.notifier.channel import Channel
+from services.notifier.codes import Codes
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
 from services.notifier.file import FileChannel
+from services.notifier.notices import Notices
+from services.notifier.post import Post
 from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
 from shared.broker.bus import Bus
-from shared.broker.topology import OTP_DELIVERY
+from shared.broker.topology import NOTICES, OTP_DELIVERY
 from shared.process import Running
 from shared.sealing import Sealer
+
+# Each has a connection to the mail server, of which most allow us so many: codes come first.
+_NOTICES_AT_A_TIME = 2
 
 
 def _channel(settings: NotifierSettings) -> Channel:
@@ -30,14 +37,18 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
     channel = _channel(settings)
     database_time = DatabaseTime()
     reports = Reports(bus, database_time.now)
-    handler = Deliver(channel, Sealer.of(settings.otp_sealing_keys), reports, database_time)
-    consumption = await bus.consume(OTP_DELIVERY.queue, handler, concurrency=settings.notifier_concurrency)
+    post = Post(channel)
+    codes = Deliver(Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time), post, database_time)
+    consumption = await bus.consume(OTP_DELIVERY.queue, codes, concurrency=settings.notifier_concurrency)
+    notices = Deliver(Notices(), post, database_time)
+    of_notices = await bus.consume(NOTICES.queue, notices, concurrency=_NOTICES_AT_A_TIME)
 
     async def consumer_live() -> bool:
-        return consumption.live
+        return consumption.live and of_notices.live
 
     try:
         yield Running(app=None, checks={"notifier-consumer": consumer_live})
     finally:
-        await consumption.stop(settings.shutdown_grace)
+        grace = settings.shutdown_grace
+        await asyncio.gather(consumption.stop(grace), of_notices.stop(grace))
         await channel.close()

@@ -1,10 +1,12 @@
-"""What delivers a code, and the four ways in which that can fail."""
+"""What delivers a code or a notice, and the ways in which that can fail."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+
+from shared.events import NoticeWord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,19 @@ class Delivery:
     name: str
     code: str = field(repr=False)
     requested_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One notice to one person."""
+
+    event_id: str
+    correlation_id: str
+    email: str
+    name: str
+    notice: NoticeWord
+    occurred_at: datetime
     expires_at: datetime
 
 
@@ -44,7 +59,7 @@ class CredentialsRefused(DeliveryFailed):
 
 
 class Channel(Protocol):
-    async def deliver(self, delivery: Delivery) -> None:
+    async def deliver(self, delivery: Delivery | Notice) -> None:
         """Returns once the other side has taken responsibility. Raises `DeliveryFailed`."""
 
     async def close(self) -> None: ...

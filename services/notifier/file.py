@@ -1,4 +1,7 @@
-"""Delivery to a file, for development: one line `email/otp` each, whole or not at all."""
+"""Delivery to a file, for development: one line `email/otp` each, whole or not at all.
+
+Notices go to a second file beside it, `<name>.notices`, as lines `email/notice`: whoever reads codes sees codes alone.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from services.notifier.channel import Delivery, TryLater
+from services.notifier.channel import Delivery, Notice, TryLater
 from shared import failpoints
 
 
@@ -16,39 +19,44 @@ class FileChannel:
     """Several processes may append to one file; it is readable by its owner alone."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._codes = path
+        self._notices = path.with_name(f"{path.name}.notices")
 
-    async def deliver(self, delivery: Delivery) -> None:
-        line = f"{delivery.email}/{delivery.code}\n".encode()
+    async def deliver(self, delivery: Delivery | Notice) -> None:
+        if isinstance(delivery, Notice):
+            path, said = self._notices, str(delivery.notice)
+        else:
+            path, said = self._codes, delivery.code
         try:
-            await asyncio.to_thread(self._append, line)
+            await asyncio.to_thread(_append, path, f"{delivery.email}/{said}\n".encode())
         except OSError as error:
-            raise TryLater(f"cannot write {self._path.name}: {error.strerror}") from None
+            raise TryLater(f"cannot write {path.name}: {error.strerror}") from None
 
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    def _append(self, line: bytes) -> None:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            size = os.fstat(descriptor).st_size
-            # A crash or a full disk may have left part of a line: it was never acknowledged, so it is repeated whole.
-            whole = self._end_of_last_line(descriptor, size)
-            if whole < size:
-                os.ftruncate(descriptor, whole)
-            try:
-                _write_whole(descriptor, line)
-            except OSError:
-                os.ftruncate(descriptor, whole)
-                raise
-        finally:
-            os.close(descriptor)
 
-    @staticmethod
-    def _end_of_last_line(descriptor: int, size: int) -> int:
-        tail = os.pread(descriptor, 512, max(0, size - 512))
-        return size - len(tail) + tail.rfind(b"\n") + 1 if tail else 0
+def _append(path: Path, line: bytes) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        # A crash or a full disk may have left part of a line: it was never acknowledged, so it is repeated whole.
+        whole = _end_of_last_line(descriptor, size)
+        if whole < size:
+            os.ftruncate(descriptor, whole)
+        try:
+            _write_whole(descriptor, line)
+        except OSError:
+            os.ftruncate(descriptor, whole)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _end_of_last_line(descriptor: int, size: int) -> int:
+    tail = os.pread(descriptor, 512, max(0, size - 512))
+    return size - len(tail) + tail.rfind(b"\n") + 1 if tail else 0
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:

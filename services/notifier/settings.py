@@ -16,7 +16,9 @@ class NotifierSettings(ProcessSettings):
     )
     notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
     notifier_concurrency: int = Field(16, ge=1, le=500, description="Deliveries under way at a time")
-    otp_log_file: Path | None = Field(None, description="With channel `file`: gets a line `email/otp` per delivery")
+    otp_log_file: Path | None = Field(
+        None, description="With channel `file`: gets a line `email/otp` per delivery; notices go to `<file>.notices`"
+    )
     smtp_host: str = Field("127.0.0.1", description="Mail server")
     smtp_port: int = Field(25, ge=1, le=65535, description="Its port; usually 465 for `tls`, 587 for `starttls`")
     smtp_security: Literal["none", "starttls", "tls"] = Field(

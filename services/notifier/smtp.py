@@ -6,7 +6,8 @@ import asyncio
 
 import aiosmtplib
 
-from services.notifier.channel import CredentialsRefused, Delivery, TryLater, WillNotDeliver
+from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryLater, WillNotDeliver
+from services.notifier.notice_email import NoticeEmail
 from services.notifier.otp_email import OtpEmail
 from services.notifier.settings import NotifierSettings
 
@@ -26,11 +27,15 @@ class SmtpChannel:
 
     def __init__(self, settings: NotifierSettings) -> None:
         self._settings = settings
-        self._email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject)
+        self._otp_email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject)
+        self._notice_email = NoticeEmail(sender=settings.mail_from)
 
-    async def deliver(self, delivery: Delivery) -> None:
+    async def deliver(self, delivery: Delivery | Notice) -> None:
         settings = self._settings
-        message = self._email.compose(delivery)
+        if isinstance(delivery, Notice):
+            message = self._notice_email.compose(delivery)
+        else:
+            message = self._otp_email.compose(delivery)
         try:
             # aiosmtplib's own time-out is per reply: a slow server would hold us many times as long.
             async with asyncio.timeout(settings.smtp_timeout):

@@ -60,7 +60,9 @@ class MemoryBus:
             raise BusUnavailable("closed")
         wanted_by = [each for each in SUBSCRIPTIONS if message.routing_key in each.routing_keys]
         if not wanted_by:
-            raise Unroutable("no subscription wants it")
+            if message.must_be_heard:
+                raise Unroutable("no subscription wants it")
+            return
         key = (message.routing_key, message.event_id)
         if key in self._ended_unseen:
             del self._ended_unseen[key]

@@ -33,7 +33,10 @@ class Subscription:
 OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
 ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",))
 OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
-SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, OTP_OUTCOMES)
+# Apart from the codes, so that a flood of notices delays none of them.
+NOTICES = Subscription("notifier.notices", ("account.notice_requested.v1",))
+ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
+SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS)
 
 
 def subscription(queue: str) -> Subscription:

@@ -156,6 +156,17 @@ async def test_a_message_that_no_subscription_wants_is_an_error(bus: Bus) -> Non
         await bus.publish(stray)
 
 
+async def test_a_message_that_nobody_need_hear_is_gone_without_an_error_and_others_flow(bus: Bus) -> None:
+    seen = Recorder()
+    await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
+    stray = Message(routing_key="nobody.wants_this.v1", body=b"{}", event_id="e", correlation_id="c")
+
+    await bus.publish(replace(stray, must_be_heard=False))
+
+    await bus.publish(replace(otp_message("heard all the same"), must_be_heard=False))
+    await eventually(lambda: seen.event_ids == {"heard all the same"})
+
+
 async def test_two_hundred_at_once_are_all_confirmed_and_delivered(bus: Bus) -> None:
     seen = Recorder()
     await bus.consume(OTP_DELIVERY.queue, seen, concurrency=10)

@@ -14,7 +14,16 @@ import pytest
 
 from shared import events
 from shared.broker.bus import Message
-from shared.events import AccountChanged, Event, MalformedEvent, OtpOutcome, OtpRequested
+from shared.events import (
+    AccountChanged,
+    Audited,
+    Event,
+    MalformedEvent,
+    NoticeRequested,
+    OtpOutcome,
+    OtpRequested,
+    SessionEnded,
+)
 
 CANARY = "canary-0123456789"
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -93,8 +102,64 @@ PINNED: list[tuple[str, Event, str]] = [
             '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
+    (
+        "account.notice_requested.v1",
+        NoticeRequested(
+            event_id=EVENT_ID,
+            account_id=ACCOUNT,
+            email="dv.gahan@test.com",
+            name="Dave",
+            notice="password_changed",
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            expires_at=datetime(2026, 2, 1, 12, 0, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"email":"dv.gahan@test.com","name":"Dave","notice":"password_changed",'
+            '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
+        ),
+    ),
+    (
+        "auth.session_ended.v1",
+        SessionEnded(
+            event_id=EVENT_ID,
+            account_id=ACCOUNT,
+            session_ids=(SESSION, REQUEST),
+            until=datetime(2026, 1, 31, 13, 0, 0, 5, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"session_ids":["01890a5d-ac96-774b-bcce-b302099a805a","01890a5d-ac96-774b-bcce-b302099a805b"],'
+            '"until":"2026-01-31T13:00:00.000005+00:00"}'
+        ),
+    ),
+    (
+        "auth.audit.v1",
+        Audited(
+            event_id=EVENT_ID,
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            service="users",
+            act="session_ended",
+            outcome="ok",
+            reason="logout",
+            account_id=ACCOUNT,
+            actor_id=ACCOUNT,
+            session_id=SESSION,
+            address="198.51.100.7",
+            correlation_id="request-1",
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","occurred_at":"2026-01-31T12:00:00.000005+00:00",'
+            '"service":"users","act":"session_ended","outcome":"ok","reason":"logout",'
+            '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","actor_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"session_id":"01890a5d-ac96-774b-bcce-b302099a805a","address":"198.51.100.7","correlation_id":"request-1"}'
+        ),
+    ),
 ]
-NAMES = ["a requested code", "a changed account", "a deleted account", "an outcome"]
+NAMES = [
+    "a requested code", "a changed account", "a deleted account", "an outcome", "a notice", "ended sessions",
+    "an audited act",
+]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
 
 

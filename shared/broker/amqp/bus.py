@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from shared.broker.amqp.consumer import AmqpConsumption
 from shared.broker.amqp.link import Broker
 from shared.broker.amqp.messages import outgoing
 from shared.broker.amqp.publisher import Publisher
 from shared.broker.amqp.settle import Settler
-from shared.broker.bus import Handler, Message
+from shared.broker.bus import Handler, Message, Rejected
 from shared.broker.topology import EXCHANGE, subscription
+
+log = structlog.get_logger()
 
 
 class AmqpBus:
@@ -23,7 +27,16 @@ class AmqpBus:
 
     async def publish(self, message: Message) -> None:
         """See `bus.Bus.publish`. Takes `publisher.PUBLISH_SECONDS` at most."""
-        await self._publisher.publish(outgoing(message), exchange=EXCHANGE, routing_key=message.routing_key)
+        key, must_be_heard = message.routing_key, message.must_be_heard
+        try:
+            await self._publisher.publish(
+                outgoing(message), exchange=EXCHANGE, routing_key=key, must_be_heard=must_be_heard
+            )
+        except Rejected:
+            if must_be_heard:
+                raise
+            # A stranger's queue is full: what we would try again for ever would hold up the codes behind it.
+            log.warning("refused by a full queue, and given up", event_type=key, event_id=message.event_id)
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> AmqpConsumption:
         wanted = subscription(queue)

@@ -20,7 +20,7 @@ from shared.broker.amqp.topology import declare
 from shared.broker.bus import BusUnavailable
 
 ANSWER_SECONDS = 5.0
-DECLARE_SECONDS = 20.0  # eighteen quorum queues elect their leaders the first time
+DECLARE_SECONDS = 20.0  # twenty-four quorum queues elect their leaders the first time
 CLOSE_SECONDS = 3.0
 
 

@@ -30,24 +30,26 @@ class Publisher:
         self._doubted = False  # then the broker has to answer before it is sent anything more
         self._closed = False
 
-    async def publish(self, message: AmqpMessage, *, exchange: str, routing_key: str) -> None:
+    async def publish(
+        self, message: AmqpMessage, *, exchange: str, routing_key: str, must_be_heard: bool = True
+    ) -> None:
         """Return once the broker has confirmed it; many may be in flight at once.
 
         Raises:
             BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
         """
         try:
-            await answered(self._publish(message, exchange, routing_key), PUBLISH_SECONDS)
+            await answered(self._publish(message, exchange, routing_key, must_be_heard), PUBLISH_SECONDS)
         except (BusUnavailable, asyncio.CancelledError):
             # A broker that is frozen takes later what is written now: each further attempt would be one more message.
             self._doubted = True
             raise
 
-    async def _publish(self, message: AmqpMessage, exchange: str, routing_key: str) -> None:
+    async def _publish(self, message: AmqpMessage, exchange: str, routing_key: str, must_be_heard: bool) -> None:
         link = await self._ready()
         target = await link.channel.get_exchange(exchange, ensure=False)
         try:
-            await target.publish(message, routing_key, mandatory=True)
+            await target.publish(message, routing_key, mandatory=must_be_heard)
         except PublishError:
             # Somebody deleted a queue or a binding: the next attempt declares them again first.
             log.warning("message unroutable, declaring the topology again")

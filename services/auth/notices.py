@@ -1,0 +1,79 @@
+"""Tells the owner of an account, by mail, that somebody is at its door: once a day of each kind, whatever happens.
+
+The daily limit is one statement, in the transaction that writes the event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.identities import may_log_in
+from services.auth.tables import identities, notices, outbox
+from shared.database import Database
+from shared.events import NoticeRequested, NoticeWord
+from shared.outbox import add
+
+log = structlog.get_logger()
+
+EVERY = timedelta(days=1)
+
+
+async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
+    """Nothing happens when the owner has been told in the last 24 hours, or may not log in anyway."""
+    first = insert(notices).values(account_id=account, notice=notice)
+    claim = first.on_conflict_do_update(
+        index_elements=["account_id", "notice"],
+        set_={"told_at": func.now()},
+        where=notices.c.told_at <= func.now() - EVERY,
+    ).returning(notices.c.told_at)
+    now = (await connection.execute(claim)).scalar_one_or_none()
+    if now is None:
+        return
+    whose = select(identities.c.email, identities.c.name).where(identities.c.id == account, may_log_in())
+    owner = (await connection.execute(whose)).one_or_none()
+    if owner is not None:
+        event = NoticeRequested(
+            account_id=account,
+            email=owner.email,
+            name=owner.name,
+            notice=notice,
+            occurred_at=now,
+            expires_at=now + EVERY,
+        )
+        await add(connection, outbox, event)
+
+
+class Notices:
+    """Told beside the request, so that how long an answer takes does not say whether there is an account.
+
+    If the process dies in that moment, the next occasion tells the owner.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def tell_soon(self, account: UUID, notice: NoticeWord) -> None:
+        task = asyncio.create_task(self._tell(account, notice), name="notice")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell(self, account: UUID, notice: NoticeWord) -> None:
+        try:
+            async with self._database.transaction() as connection:
+                await tell_owner(connection, account, notice)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("notice not asked for", notice=notice, error=type(error).__name__)
+
+    async def close(self) -> None:
+        """After the last request: wait for what is under way, which the database's own time-outs bound."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)

@@ -1,0 +1,42 @@
+"""One-time codes: their seal is opened here, and auth is told what became of each (services.notifier.report)."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+from services.notifier.channel import Delivery
+from services.notifier.database_time import DatabaseTime
+from services.notifier.deliver import End, one_address
+from services.notifier.report import Reports
+from shared.broker import bus
+from shared.events import OtpRequested
+from shared.sealing import Sealer
+
+SECONDS = Histogram("login2fa_delivery_seconds", "From the request of a code to its delivery.")
+
+
+class Codes:
+    name = "otp"
+    event = OtpRequested
+    ends = Counter("login2fa_deliveries_total", "Ends and retries of deliveries.", ["outcome"])
+
+    def __init__(self, sealer: Sealer, reports: Reports, database_time: DatabaseTime) -> None:
+        self._sealer = sealer
+        self._reports = reports
+        self._database_time = database_time
+
+    def opened(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
+        return Delivery(
+            event_id=str(event.event_id),
+            correlation_id=message.correlation_id,
+            email=one_address(event.email, event.type),
+            name=event.name,
+            code=self._sealer.open(event.sealed_code, f"{event.event_id}:code"),
+            requested_at=event.requested_at,
+            expires_at=event.expires_at,
+        )
+
+    async def tell(self, event: OtpRequested, end: End, message: bus.Delivery) -> None:
+        if end.word == "delivered":
+            SECONDS.observe((self._database_time.now() - event.requested_at).total_seconds())
+        await self._reports.tell(event, end.word, message, of_mailbox=end.of_mailbox)

@@ -1,0 +1,60 @@
+"""The mail that tells an owner what has happened to the account: no code, no link, and what to do."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+
+from services.notifier.channel import Notice
+from services.notifier.letter import Letter
+from shared.events import NoticeWord
+
+_CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
+_TELL_THEM = "If it was not you, tell whoever runs this service at once: somebody else may be logged in as you."
+
+# Subject; what has happened; what to do.
+TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
+    "password_changed": (
+        "Your password was changed",
+        "the password of your account was changed. Every other session has ended.",
+        _TELL_THEM,
+    ),
+    "two_factor_on": (
+        "Login codes were turned on",
+        "from now on each login to your account needs a code from a mail.",
+        _CHANGE_IT,
+    ),
+    "two_factor_off": (
+        "Login codes were turned off",
+        "from now on a login to your account needs nothing but its password.",
+        _CHANGE_IT,
+    ),
+    "email_changed": (
+        "Your mail address was changed",
+        "your account has another mail address now. What concerns it is no longer sent here.",
+        _TELL_THEM,
+    ),
+    "wrong_passwords": (
+        "Somebody is trying passwords",
+        "wrong passwords were given for your account again and again. Nobody got in with them.",
+        "If it was not you, you need do nothing; a long password that you use nowhere else can not be guessed.",
+    ),
+    "codes_off": (
+        "Login codes are off for your account",
+        "too many wrong codes were given, by somebody who knows your password. You can not log in for now.",
+        "Ask whoever runs this service to let you in again, and then change your password.",
+    ),
+}
+
+
+class NoticeEmail:
+    def __init__(self, *, sender: str) -> None:
+        self._letter = Letter("notice", sender=sender)
+
+    def compose(self, notice: Notice) -> EmailMessage:
+        subject, happened, advice = TEXTS[notice.notice]
+        values = {
+            "happened": happened,
+            "advice": advice,
+            "moment": f"{notice.occurred_at:%d %B %Y, %H:%M} UTC",
+        }
+        return self._letter.compose(notice, subject=subject, date=notice.occurred_at, values=values)

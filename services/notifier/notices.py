@@ -1,0 +1,30 @@
+"""Notices: what has happened to somebody's account. They hold no secret, and nobody waits for a report of them."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter
+
+from services.notifier.channel import Notice
+from services.notifier.deliver import End, one_address
+from shared.broker import bus
+from shared.events import NoticeRequested
+
+
+class Notices:
+    name = "notice"
+    event = NoticeRequested
+    ends = Counter("login2fa_notices_total", "Ends and retries of notices.", ["outcome"])
+
+    def opened(self, message: bus.Delivery, event: NoticeRequested) -> Notice:
+        return Notice(
+            event_id=str(event.event_id),
+            correlation_id=message.correlation_id,
+            email=one_address(event.email, event.type),
+            name=event.name,
+            notice=event.notice,
+            occurred_at=event.occurred_at,
+            expires_at=event.expires_at,
+        )
+
+    async def tell(self, event: NoticeRequested, end: End, message: bus.Delivery) -> None:
+        """To nobody: what is in the log and in the metrics is enough."""

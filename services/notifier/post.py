@@ -1,0 +1,42 @@
+"""The channel as all kinds of mail share it: while the mail server refuses our credentials, none of them is tried."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from prometheus_client import Gauge
+
+from services.notifier.channel import Channel, CredentialsRefused, Delivery, Notice, TryLater
+from shared import failpoints
+
+log = structlog.get_logger()
+
+PAUSED = Gauge("login2fa_deliveries_paused", "1 while the mail server refuses our credentials.")
+
+# How long no mail is tried after the server has refused our credentials: trying on gets accounts locked.
+_PAUSE = 30.0
+
+
+class Post:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._paused_until = 0.0
+
+    async def send(self, delivery: Delivery | Notice) -> None:
+        """Raises `DeliveryFailed`."""
+        if time.monotonic() < self._paused_until:
+            raise TryLater("paused: the mail server refuses our credentials")
+        try:
+            failpoints.reach("notifier: before the channel")
+            await self._channel.deliver(delivery)
+        except CredentialsRefused as error:
+            self._pause(str(error))
+            raise
+        failpoints.reach("notifier: delivered")
+        PAUSED.set(0)
+
+    def _pause(self, reason: str) -> None:
+        log.error("mail server refuses our credentials: deliveries pause", reason=reason, seconds=_PAUSE)
+        PAUSED.set(1)
+        self._paused_until = time.monotonic() + _PAUSE

@@ -1,0 +1,39 @@
+"""Tells the owner of an account, by mail, of a change that a thief would make too."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.users.tables import outbox
+from shared.events import NoticeRequested, NoticeWord
+from shared.outbox import add
+
+# An owner who hears of it later than this has found out by himself.
+_WORTH_TELLING = timedelta(days=1)
+
+
+async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
+    """At the address that was the owner's before: a thief's own would be told nothing new."""
+    for notice in _notices(before, after):
+        event = NoticeRequested(
+            account_id=after.id,
+            email=before.email,
+            name=before.name,
+            notice=notice,
+            occurred_at=after.modified_at,
+            expires_at=after.modified_at + _WORTH_TELLING,
+        )
+        await add(connection, outbox, event)
+
+
+def _notices(before: Row[Any], after: Row[Any]) -> list[NoticeWord]:
+    notices: list[tuple[bool, NoticeWord]] = [
+        (before.password_hash != after.password_hash, "password_changed"),
+        (before.is_2fa != after.is_2fa, "two_factor_on" if after.is_2fa else "two_factor_off"),
+        (before.email_key != after.email_key, "email_changed"),
+    ]
+    return [notice for happened, notice in notices if happened]

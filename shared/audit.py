@@ -1,0 +1,66 @@
+"""The audit trail: one record for each act that matters to security, once and never changed (docs/audit.md).
+
+1. An event through the outbox, in the transaction of the act: there is none of what was rolled back, and none is lost.
+2. A line in the log, after the commit, whatever LOG_LEVEL says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Literal
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.correlation import client_address, correlation_id
+from shared.database import after_commit
+from shared.events import Act, ActOutcome, Audited, Reason
+from shared.logs import AUDIT
+from shared.outbox import add
+
+log = structlog.get_logger(AUDIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Of one service, through its outbox."""
+
+    service: Literal["auth", "users"]
+    outbox: Table
+
+    async def record(
+        self,
+        connection: AsyncConnection,
+        act: Act,
+        outcome: ActOutcome = "ok",
+        reason: Reason | None = None,
+        *,
+        account: UUID | None,
+        actor: UUID | None = None,
+        session: UUID | None = None,
+    ) -> None:
+        """`account` is whom it concerns, `actor` who did it, where that is known for sure."""
+        event = Audited(
+            occurred_at=datetime.now(UTC),
+            service=self.service,
+            act=act,
+            outcome=outcome,
+            reason=reason,
+            account_id=account,
+            actor_id=actor,
+            session_id=session,
+            address=client_address.get(),
+            correlation_id=correlation_id.get(),
+        )
+        await add(connection, self.outbox, event)
+        after_commit(connection, partial(_write, event))
+
+
+def _write(event: Audited) -> None:
+    # A command of an operator has no log: its standard output is an answer to a person.
+    if structlog.is_configured():
+        log.info("audit", **event.model_dump(mode="json"))

@@ -1,0 +1,77 @@
+"""The audit trail as a test reads it: from the bus, and from the log."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import structlog
+
+from shared import logs
+from shared.broker.topology import NOTICES
+from shared.events import Act, ActOutcome, Audited, Reason
+from tests.fakes import TroubledBus
+from tests.polling import eventually
+from tests.recording import Recorder
+
+Expected = tuple[Act, ActOutcome, Reason | None]
+Lines = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[TroubledBus]:
+    bus = TroubledBus()
+    await bus.consume(NOTICES.queue, Recorder(), concurrency=1)
+    yield bus
+    await bus.close()
+
+
+@dataclass(frozen=True)
+class Trail:
+    bus: TroubledBus
+
+    @property
+    def events(self) -> list[Audited]:
+        """As they were published, each once."""
+        bodies = {each.event_id: each.body for each in self.bus.attempts if each.routing_key == Audited.type}
+        return [Audited.model_validate_json(body) for body in bodies.values()]
+
+    def of(self, account: str) -> list[Audited]:
+        return [event for event in self.events if str(event.account_id) == account]
+
+    async def becomes(self, account: str, *expected: Expected) -> list[Audited]:
+        """Once it is told in full, all that is told of this account, in order."""
+
+        def told() -> list[Audited]:
+            events = self.of(account)
+            assert [(event.act, event.outcome, event.reason) for event in events] == list(expected)
+            return events
+
+        return await eventually(told)
+
+
+@pytest.fixture
+def trail(bus: TroubledBus) -> Trail:
+    return Trail(bus)
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """The lines of the audit trail, where an operator wants to read of nothing but errors."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    logs.configure("auth", "error", stream)
+
+    def audited() -> list[dict[str, Any]]:
+        written = [json.loads(line) for line in stream.getvalue().splitlines()]
+        return [line for line in written if line["event"] == "audit"]
+
+    yield audited
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

@@ -1,0 +1,290 @@
+"""The audit trail: one record for each act, as an event and as a line, with nothing in it that a person has typed."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+
+from services.auth import tables
+from services.auth.unlock import unlock
+from services.users import administration
+from shared.broker.memory import MemoryBus
+from shared.broker.topology import OTP_DELIVERY
+from shared.events import Audited
+from tests.auth_steps import Accounts, Steps, wrong
+from tests.builders import OTHER_PASSWORD, PASSWORD, registered
+from tests.composed import (
+    AUTH,
+    USERS,
+    AuthApp,
+    Keys,
+    UsersApp,
+    auth_app,
+    auth_settings,
+    bearer,
+    client,
+    jwks_url,
+    keys,
+    running_auth,
+    users_app,
+)
+from tests.fakes import TroubledBus
+from tests.inbox import Inbox
+from tests.integration.audit_trail import Expected, Lines, Trail, bus, lines, trail
+from tests.polling import eventually
+from tests.security.somebody import password_accepted, register
+from tests.servers.databases import Databases, connected
+
+__all__ = ("auth_app", "bus", "jwks_url", "keys", "lines", "trail", "users_app")
+
+HOME = "198.51.100.7"
+MARKED = "typed into the field of the name"
+
+
+@pytest.fixture
+async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
+    inbox = Inbox(keys.otp_sealer)
+    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
+    return inbox
+
+
+REGISTRATION: Expected = ("registration", "ok", None)
+CODE_SENT: Expected = ("code_sent", "ok", None)
+LOGIN: Expected = ("login", "ok", None)
+
+
+async def test_a_login_with_a_code_is_told_step_by_step(
+    auth_app: AuthApp, users_app: UsersApp, inbox: Inbox, trail: Trail
+) -> None:
+    account = await register(users_app, is_2fa=True)
+    temporary = (await password_accepted(auth_app, account["username"])).json()["temporary_token"]
+    code = await inbox.code_for(account["email"])
+    await auth_app.verify_otp(temporary, wrong(code))
+    await auth_app.verify_otp(temporary, code)
+    await auth_app.verify_otp(temporary, code)
+
+    events = await trail.becomes(
+        account["id"],
+        REGISTRATION,
+        CODE_SENT,
+        ("code_verified", "refused", "wrong_code"),
+        ("code_verified", "ok", None),
+        LOGIN,
+        ("code_verified", "refused", "challenge_over"),
+    )
+    assert [event.service for event in events] == ["users", *["auth"] * 5]
+    assert [event.session_id is not None for event in events] == [False, False, False, False, True, False]
+
+
+async def test_a_wrong_password_is_told_with_the_account_and_without_what_was_typed(
+    auth_app: AuthApp, users_app: UsersApp, trail: Trail, lines: Lines, bus: TroubledBus
+) -> None:
+    account = await register(users_app)
+    await password_accepted(auth_app, account["username"])
+    await trail.becomes(account["id"], REGISTRATION, LOGIN)
+    async with client(auth_app.app, HOME) as http:
+        for username in (account["username"], MARKED):
+            body = {"username": username, "password": OTHER_PASSWORD}
+            asked = await http.post(f"{AUTH}/token", data=body, headers={"X-Request-ID": "request-of-the-test"})
+            assert asked.status_code == 400
+
+    def refused() -> list[Audited]:
+        found = [event for event in trail.events if event.correlation_id == "request-of-the-test"]
+        assert len(found) == 2
+        return found
+
+    known, unknown = await eventually(refused)
+    assert {(event.act, event.outcome, event.reason) for event in (known, unknown)} == {
+        ("login", "refused", "wrong_credentials")
+    }
+    assert (str(known.account_id), unknown.account_id) == (account["id"], None)
+    assert {event.address for event in (known, unknown)} == {HOME}
+    assert len(trail.of(account["id"])) == 3
+    told = json.dumps(lines()) + "".join(str(message.body) for message in bus.attempts)
+    assert MARKED not in told
+    assert OTHER_PASSWORD not in told
+
+
+async def test_an_attempt_that_is_throttled_is_told(auth_app: AuthApp, users_app: UsersApp, trail: Trail) -> None:
+    account = await register(users_app)
+    await password_accepted(auth_app, account["username"])
+    for _ in range(10):
+        await auth_app.log_in(account["username"], OTHER_PASSWORD)
+    assert (await auth_app.log_in(account["username"])).status_code == 429
+
+    wrong_ones: list[Expected] = [("login", "refused", "wrong_credentials")] * 10
+    await trail.becomes(account["id"], REGISTRATION, LOGIN, *wrong_ones, ("login", "throttled", "too_many_passwords"))
+
+
+async def test_every_event_is_a_line_of_its_own_whatever_the_level_is(
+    auth_app: AuthApp, users_app: UsersApp, trail: Trail, lines: Lines
+) -> None:
+    account = await register(users_app)
+    await password_accepted(auth_app, account["username"])
+
+    events = await trail.becomes(account["id"], REGISTRATION, LOGIN)
+
+    told = [line for line in lines() if line["account_id"] == account["id"]]
+    assert [{name: line[name] for name in Audited.model_fields} for line in told] == [
+        event.model_dump(mode="json") for event in events
+    ]
+
+
+async def test_a_refresh_its_reuse_and_the_ends_of_sessions_are_told(
+    auth_app: AuthApp, users_app: UsersApp, trail: Trail
+) -> None:
+    account = await register(users_app)
+    pair = (await password_accepted(auth_app, account["username"])).json()
+    for _ in range(3):  # the first is a use, the second a lost answer, the third theft
+        await auth_app.refresh(pair["refresh_token"])
+    for query in ({}, {"all": "true"}):
+        access = (await auth_app.log_in(account["username"])).json()["access_token"]
+        await auth_app.http.post(f"{AUTH}/logout", params=query, headers=bearer(access))
+
+    events = await trail.becomes(
+        account["id"],
+        REGISTRATION,
+        LOGIN,
+        ("refresh", "ok", None),
+        ("refresh", "ok", None),
+        ("refresh_reused", "refused", None),
+        LOGIN,
+        ("session_ended", "ok", "logout"),
+        LOGIN,
+        ("session_ended", "ok", "logout_everywhere"),
+    )
+    assert len({event.session_id for event in events[1:5]}) == 1
+
+
+async def test_what_a_person_changes_is_told_and_what_is_not_allowed(
+    auth_app: AuthApp, users_app: UsersApp, trail: Trail
+) -> None:
+    account = await registered(users_app.parts)
+    http = users_app.http
+    for epoch, body in enumerate(({"is_2fa": True}, {"name": "Else", "email": "e@example.org", "username": "else"})):
+        mine = users_app.as_(account.id, epoch=epoch)
+        assert (await http.patch(f"{USERS}/", headers=mine, json=body)).status_code == 200
+    password = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
+    mine = users_app.as_(account.id, epoch=2)
+    stale = users_app.as_(account.id, epoch=2, login_age=3600)
+    assert (await http.post(f"{USERS}/change-password", headers=stale, json=password)).status_code == 403
+    assert (await http.patch(f"{USERS}/", headers=stale, json={"is_2fa": False})).status_code == 403
+    assert (await http.patch(f"{USERS}/", headers=mine, json={"is_admin": True})).status_code == 403
+    assert (await http.get(f"{USERS}/", headers=mine)).status_code == 403
+    assert (await http.post(f"{USERS}/change-password", headers=mine, json=password)).status_code == 200
+    mine = users_app.as_(account.id, epoch=3)
+    assert (await http.delete(f"{USERS}/", headers=mine)).status_code == 200
+
+    events = await trail.becomes(
+        str(account.id),
+        ("two_factor_changed", "ok", "turned_on"),
+        ("email_changed", "ok", None),
+        ("username_changed", "ok", None),
+        ("profile_changed", "ok", None),
+        ("password_changed", "refused", "current_password_wrong"),
+        ("profile_changed", "refused", "login_too_old"),
+        ("profile_changed", "refused", "not_permitted"),
+        ("password_changed", "ok", None),
+        ("account_deleted", "ok", None),
+    )
+    assert {event.actor_id for event in events} == {account.id}
+
+
+async def test_what_an_administrator_does_is_told_with_the_one_who_did_it(
+    auth_app: AuthApp, users_app: UsersApp, trail: Trail
+) -> None:
+    admin, account = await registered(users_app.parts, is_admin=True), await registered(users_app.parts)
+    whom, headers = {"user_id": str(account.id)}, users_app.as_(admin.id)
+    assert (await users_app.http.get(f"{USERS}/", params=whom, headers=headers)).status_code == 200
+    for body in ({"is_active": False, "is_admin": True}, {"is_active": True, "is_admin": False}):
+        assert (await users_app.http.patch(f"{USERS}/", params=whom, headers=headers, json=body)).status_code == 200
+    assert (await users_app.http.delete(f"{USERS}/", params=whom, headers=headers)).status_code == 200
+
+    events = await trail.becomes(
+        str(account.id),
+        ("accounts_read", "ok", None),
+        ("account_deactivated", "ok", None),
+        ("admin_granted", "ok", None),
+        ("account_reactivated", "ok", None),
+        ("admin_taken", "ok", None),
+        ("account_deleted", "ok", None),
+    )
+    assert {event.actor_id for event in events} == {admin.id}
+
+
+async def test_what_is_rolled_back_is_not_told(auth_app: AuthApp, trail: Trail, lines: Lines) -> None:
+    database, account = auth_app.parts.database, uuid4()
+    with suppress(IsADirectoryError):
+        async with database.transaction() as connection:
+            await tables.trail.record(connection, "login", account=account)
+            raise IsADirectoryError
+    async with database.transaction() as connection:
+        await tables.trail.record(connection, "refresh", account=account)
+
+    await trail.becomes(str(account), ("refresh", "ok", None))
+    assert [line["act"] for line in lines()] == ["refresh"]
+
+
+async def test_where_nobody_listens_nothing_waits(auth_app: AuthApp, databases: Databases, trail: Trail) -> None:
+    account = uuid4()
+    async with auth_app.parts.database.transaction() as connection:
+        await tables.trail.record(connection, "login", account=account)
+
+    async with connected(databases.auth_url) as sql:
+        await trail.becomes(str(account), LOGIN)
+        await eventually(lambda: sql.fetchval("SELECT count(*) = 0 FROM outbox"))
+    assert len([each for each in trail.bus.attempts if each.routing_key == Audited.type]) == 1
+
+
+async def test_a_right_password_for_which_no_code_is_to_be_had_is_told(
+    databases: Databases, keys: Keys, bus: TroubledBus, inbox: Inbox, trail: Trail
+) -> None:
+    limits = {"otp_wrong_in_a_row": 1, "otp_codes_per_hour": 2}
+    async with running_auth(auth_settings(databases, keys, **limits), bus) as auth:
+        accounts, steps = Accounts(bus, keys.account_sealer), Steps(auth, inbox)
+        wrong_once, often = await accounts.new(is_2fa=True), await accounts.new(is_2fa=True)
+
+        login = await steps.begin(wrong_once)
+        await auth.verify_otp(login.temporary, wrong(login.code))
+        await auth.verify_otp(login.temporary, login.code)
+        await auth.log_in(wrong_once.username)
+        await unlock(databases.auth_url, wrong_once.username)
+
+        for _ in range(2):
+            login = await steps.begin(often)
+        assert (await auth.resend_otp(login.temporary)).status_code == 429
+        assert (await auth.log_in(often.username)).status_code == 429
+
+        await trail.becomes(
+            str(wrong_once.account_id),
+            CODE_SENT,
+            ("code_verified", "refused", "wrong_code"),
+            ("codes_turned_off", "ok", None),
+            ("code_verified", "refused", "challenge_over"),
+            ("login", "refused", "codes_off"),
+            ("account_unlocked", "ok", "operator"),
+        )
+        await trail.becomes(
+            str(often.account_id),
+            CODE_SENT,
+            CODE_SENT,
+            ("code_sent", "throttled", "too_many_codes"),
+            ("login", "throttled", "too_many_codes"),
+        )
+
+
+async def test_an_administrator_made_by_an_operator_is_told(
+    users_app: UsersApp, auth_app: AuthApp, trail: Trail
+) -> None:
+    users = users_app.parts
+    await administration.create(
+        users.database, users.passwords, users.sealer,
+        email="root@example.org", password=PASSWORD, name="A", lastname="B", is_2fa=False, is_admin=True,
+    )  # fmt: skip
+
+    (account,) = await eventually(lambda: {str(event.account_id) for event in trail.events})
+    events = await trail.becomes(account, ("registration", "ok", "operator"), ("admin_granted", "ok", "operator"))
+    assert {(event.actor_id, event.address) for event in events} == {(None, "")}

@@ -1,0 +1,228 @@
+"""S18: a marked password and marked codes are nowhere but in the request and in the mail."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import aio_pika
+import httpx
+import pytest
+import structlog
+from aio_pika.abc import AbstractQueue
+from prometheus_client import generate_latest
+
+from services.auth import otp
+from services.notifier import app as notifier
+from services.notifier.database_time import DatabaseTime
+from shared import logs
+from shared.broker.amqp import AmqpBus, dead_letters
+from shared.broker.topology import EXCHANGE
+from tests.builders import registration
+from tests.composed import (
+    USERS,
+    AuthApp,
+    Keys,
+    UsersApp,
+    auth_settings,
+    bearer,
+    notifier_settings,
+    running_auth,
+    running_users,
+    users_settings,
+)
+from tests.polling import eventually
+from tests.security.canary import found
+from tests.security.somebody import password_accepted
+from tests.servers.databases import Databases, connected
+from tests.servers.mail import MailSink
+from tests.servers.own_broker import OwnBroker, own_broker
+
+PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD = (f'{word} & 7% "möglich"/ü?' for word in ("kanari", "zeisig", "dompfaff"))
+CODES = ["918273", "827364", "736455", "645546", "554637"]
+MISTYPED = "463728"
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[OwnBroker]:
+    """Of our own: its files are read."""
+    with own_broker() as broker:
+        yield broker
+
+
+@pytest.fixture(params=["debug", "info", "warning", "error"])
+def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """What processes write at this level."""
+    root, mail_server, stream = logging.getLogger(), logging.getLogger("mail.log"), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    logs.configure("everything", request.param, stream)
+    mail_server.setLevel("CRITICAL")  # the one of the tests runs in this process too, and is not ours
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    mail_server.setLevel(logging.NOTSET)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _codes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = iter(CODES)
+    monkeypatch.setattr(otp, "_new_code", lambda: next(codes))
+
+
+@dataclass
+class World:
+    auth: AuthApp
+    users: UsersApp
+    mails: MailSink
+    overheard: AbstractQueue
+    log: io.StringIO
+    url: str
+    answers: list[httpx.Response] = field(default_factory=list)
+
+    async def log_in(self, username: str, password: str = PASSWORD) -> dict[str, Any]:
+        self.answers.append(await self.auth.log_in(username, password))
+        return dict(self.answers[-1].json())
+
+    async def verify(self, temporary: str, code: str) -> dict[str, Any]:
+        self.answers.append(await self.auth.verify_otp(temporary, code))
+        return dict(self.answers[-1].json())
+
+    async def events(self) -> bytes:
+        """The bodies and headers of all events that have been on the exchange."""
+        said = []
+        while (message := await self.overheard.get(no_ack=True, fail=False)) is not None:
+            said.append(message.body + repr(message.info()).encode())
+        return b"\n".join(said)
+
+
+@pytest.fixture
+async def world(
+    broker: OwnBroker, databases: Databases, keys: Keys, jwks_url: str, mail_sink: MailSink, log: io.StringIO
+) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        bus = AmqpBus(broker.url)
+        stack.push_async_callback(bus.close)
+        settings = notifier_settings(keys, smtp_port=mail_sink.port)
+        running = await stack.enter_async_context(notifier.running(settings, bus))
+        auth = await stack.enter_async_context(running_auth(auth_settings(databases, keys), bus))
+        users = await stack.enter_async_context(running_users(users_settings(databases, keys, jwks_url), keys, bus))
+        for check in (*running.checks.values(), *auth.checks.values()):
+            await eventually(check, PATIENCE)
+        channel = await (await stack.enter_async_context(await aio_pika.connect(broker.url))).channel()
+        overheard = await channel.declare_queue(exclusive=True)
+        await overheard.bind(EXCHANGE, "#")
+        yield World(auth, users, mail_sink, overheard, log, broker.url)
+
+
+async def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Success, failure, retry, dead letter, expiry; returns the address of somebody to whom it did."""
+    form = registration(password=PASSWORD, is_2fa=True)
+    email, username = form["email"], form["username"]
+    world.answers.append(await world.users.http.post(f"{USERS}/registration", json=form))
+
+    first = (await password_accepted(world.auth, username, PASSWORD)).json()["temporary_token"]
+    await world.mails.wait_for(email, 1, PATIENCE)
+    await world.log_in(username, WRONG_PASSWORD)
+    await world.verify(first, MISTYPED)
+    await world.verify(first, f"{MISTYPED}\n")
+    access = (await world.verify(first, CODES[0]))["access_token"]
+
+    world.mails.refuse(f"450 4.7.1 Try later with {CODES[1]}", at="DATA", times=1)
+    await world.log_in(username)
+    await world.mails.wait_for(email, 2, PATIENCE)
+
+    world.mails.refuse(f"550 5.7.1 No {CODES[2]}", at="DATA", times=1)
+    await world.log_in(username)
+    await eventually(lambda: _letters(world.url), PATIENCE)
+
+    passed = datetime.now(UTC) + timedelta(hours=1)
+    with monkeypatch.context() as later:
+        later.setattr(DatabaseTime, "now", lambda _: passed)
+        before = _expired()
+        await world.log_in(username)
+        await eventually(lambda: _expired() > before, PATIENCE)
+
+    body = {"password": NEXT_PASSWORD, "confirm_password": NEXT_PASSWORD, "current_password": WRONG_PASSWORD}
+    for each in (body, body | {"current_password": PASSWORD}, body | {"password": NEXT_PASSWORD * 9}):
+        headers = bearer(access)
+        world.answers.append(await world.users.http.post(f"{USERS}/change-password", headers=headers, json=each))
+    await password_accepted(world.auth, username, NEXT_PASSWORD)
+    await world.mails.wait_for(email, 4, PATIENCE)  # the notice among them
+    assert [answer.status_code for answer in world.answers] == [201, 400, 400, 422, 200, 200, 200, 200, 403, 200, 422]
+    return str(email)
+
+
+async def _letters(url: str) -> bool:
+    return bool(await dead_letters.list(url))
+
+
+def _expired() -> str:
+    """The line of the metric."""
+    lines = generate_latest().decode().splitlines()
+    return next((line for line in lines if 'login2fa_deliveries_total{outcome="expired"}' in line), "")
+
+
+async def dump(databases: Databases) -> bytes:
+    """Every row of every table of both services."""
+    async with connected(databases.admin_url) as admin:
+        names = await admin.fetch(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('auth', 'users') ORDER BY 1, 2"
+        )
+        rows = [await admin.fetch(f"SELECT t::text FROM {schema}.{table} t") for schema, table in names]
+    return "\n".join(row[0] for table in rows for row in table).encode()
+
+
+async def test_nothing_but_the_mail_holds_a_password_or_a_code(
+    world: World, broker: OwnBroker, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = await everything_happens(world, monkeypatch)
+
+    secrets = [PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, *CODES, MISTYPED]
+    listing = await dead_letters.list(world.url)
+    events = await world.events()
+    places = {
+        "log": world.log.getvalue().encode(),
+        "metrics": generate_latest(),
+        "dead letters": repr(listing).encode(),
+        "events": events,
+        "database": await dump(databases),
+        "broker": broker.stored(),
+        "answers": b"\n".join(answer.content + repr(answer.headers).encode() for answer in world.answers),
+    }
+    assert found(secrets, places) == set()
+    # The search sees what is there: the event that carries a sealed code is in the files, and the mail has its code.
+    sealed = json.loads(next(each for each in events.splitlines() if b"sealed_code" in each).partition(b"}")[0] + b"}")
+    assert sealed["sealed_code"].encode() in places["broker"]
+    assert b'"event": "audit"' in places["log"]
+    assert email.encode() in places["database"]
+    mailed = {code for mail in world.mails.mails_to(email) for code in CODES if code in mail.text}
+    assert mailed == {CODES[0], CODES[1], CODES[4]}
+
+
+def _inside_base64(shift: int, secret: str) -> str:
+    return base64.b64encode(b"x" * shift + secret.encode() + b"yz").decode()
+
+
+WRITTEN: list[Callable[[str], str]] = [
+    str,
+    json.dumps,
+    lambda secret: f"a={httpx.QueryParams({'b': secret})}",
+    lambda secret: secret.encode().hex(),
+    *(partial(_inside_base64, shift) for shift in range(3)),
+]
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, CODES[0]])
+@pytest.mark.parametrize("write", WRITTEN)
+def test_the_search_finds_a_secret_however_it_is_written(write: Callable[[str], str], secret: str) -> None:
+    assert found([secret], {"here": f'{{"a": "b", "c": {write(secret)}, "d": 1}}'.encode()}) == {("here", secret)}
