@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +29,10 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(config_app, name="config")
+
+# Before a new key signs, it has to be known: five seconds until a folder is read again, five minutes in a cache, five
+# more until the users service asks again, two until a cluster has brought the file into its pods; and some to spare.
+_LEAD = 900
 
 KeysDir = Annotated[Path, typer.Option("--dir", envvar="JWT_KEYS_DIR", help="Folder of PEM files")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
@@ -117,16 +121,28 @@ def generate(folder: KeysDir) -> None:
 @keys_app.command()
 def rotate(
     folder: KeysDir,
-    lead: Annotated[int, typer.Option(help="Seconds for which the new key is published before it signs")] = 900,
-    keep: Annotated[int, typer.Option(help="Days for which a superseded key still verifies")] = 31,
+    lead: Annotated[
+        int, typer.Option(min=0, help="Seconds for which the new key is published before it signs")
+    ] = _LEAD,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=0, help="Days for which a superseded key verifies; else a day longer than any token lives"),
+    ] = None,
+    access: Annotated[int, typer.Option(envvar="ACCESS_TOKEN_LIFETIME", help="As auth has it")] = 3600,
+    refresh: Annotated[int, typer.Option(envvar="REFRESH_TOKEN_LIFETIME", help="As auth has it")] = 30 * 86400,
 ) -> None:
     """Add the next signing key, and remove those superseded long ago. Running services notice by themselves."""
-    from services.auth.keys import generate as make
-    from services.auth.keys import retire
+    from services.auth.key_rotation import kept_for
+    from services.auth.key_rotation import rotate as turn
 
-    signs_from = datetime.now(UTC) + timedelta(seconds=lead)
-    typer.echo(f"written: {make(folder, signs_from=signs_from)} (signs from {signs_from:%Y-%m-%d %H:%M:%S} UTC)")
-    for path in retire(folder, superseded_before=datetime.now(UTC) - timedelta(days=keep)):
+    kept = timedelta(days=keep) if keep is not None else kept_for(access, refresh)
+    try:
+        rotation = turn(folder, lead=lead, keep=kept)
+    except OSError as error:
+        fail(f"Cannot write to {folder}: {error.strerror}")
+    when = f"(signs from {rotation.signs_from:%Y-%m-%d %H:%M:%S} UTC)"
+    typer.echo(f"written: {rotation.made} {when}" if rotation.made else f"the next key is there already {when}")
+    for path in rotation.removed:
         typer.echo(f"removed: {path}")
 
 

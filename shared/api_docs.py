@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from shared import problems
+from shared import answers
 
 # What the page loads, below docs/assets/.
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
@@ -46,7 +46,6 @@ PAGE = f"""<!doctype html>
 </html>
 """
 
-_PROBLEM_REF = {"content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 _PROBLEM_SCHEMA = {
     "type": "object",
     "description": "RFC 9457",
@@ -87,9 +86,7 @@ def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for operation in (operation for path in paths.values() for operation in path.values()):
-        operation["responses"].pop("422", None)
-        operation["responses"] |= {"4XX": {"description": "Refused", **_PROBLEM_REF}}
-        operation["responses"] |= {"5XX": {"description": "Not now, or our fault", **_PROBLEM_REF}}
+        operation["responses"] = answers.completed(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Login2FA", "version": version},

@@ -21,6 +21,12 @@ _CONTROL = {"Cc", "Cs"}
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+# The same for the OpenAPI document, as JSON Schema writes a pattern.
+NO_CONTROL = {
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$",
+}
+
+
 def canonical(name: str) -> str:
     while (folded := unicodedata.normalize("NFKC", name).casefold().strip()) != name:
         name = folded

@@ -6,8 +6,10 @@ document also carries `error` and `error_description` of RFC 6749 section 5.2.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -15,8 +17,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from shared.database import sqlstate, unavailable
 
@@ -66,6 +70,12 @@ class TooManyRequests(Problem):
         super().__init__(headers={"Retry-After": str(max(1, int(-(-retry_after // 1))))})
 
 
+class ItemNotFound(Problem):
+    status = 404
+    code = "item_not_found"
+    detail = "Item not found"
+
+
 def document(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
     return {
         "type": f"urn:login2fa:problem:{code}",
@@ -111,7 +121,7 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
     async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
         status = HTTPStatus(error.status_code)
-        return answer(request, status, status.name.lower(), str(error.detail), error.headers)
+        return answer(request, status, status.name.lower(), str(error.detail), _headers(request, error))
 
     async def on_database_error(request: Request, error: Exception) -> JSONResponse:
         if unavailable(error):
@@ -135,6 +145,25 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
     app.add_exception_handler(SQLAlchemyError, on_database_error)
     app.add_exception_handler(OSError, on_database_error)  # asyncpg: connection refused, timed out
     app.add_exception_handler(Exception, on_bug)
+
+
+def _headers(request: Request, error: HTTPException) -> dict[str, str]:
+    """With 405 all methods of the path (RFC 9110 section 15.5.6), where the framework names those of one route."""
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
+    return headers
+
+
+def _allowed(request: Request) -> str:
+    contexts = [context for context in iter_route_contexts(request.app.routes) if context.path]
+    fitting = [context for context in contexts if _pattern(str(context.path)).match(request.url.path)]
+    return ", ".join(sorted({method for context in fitting for method in context.methods or ()}))
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return compile_path(path)[0]
 
 
 def _field(location: tuple[Any, ...]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 MAX_DEPTH: Final = 32
 
@@ -26,7 +28,13 @@ class ShallowJsonRoute(APIRoute):
         async def shallow(request: Request) -> Response:
             if _is_json(request.headers.get("content-type", "")):
                 refuse_deep(await request.body())
-            return await handle(request)
+            try:
+                return await handle(request)
+            except HTTPException as error:
+                # What the framework can't read for a reason that it does not foresee, such as bytes that are no UTF-8.
+                if error.status_code == HTTPStatus.BAD_REQUEST:
+                    raise _refusal("The body can not be read") from None
+                raise
 
         return shallow
 

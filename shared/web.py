@@ -13,13 +13,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import problems
-from shared.correlation import accept, correlation_id
+from shared.correlation import accept, client_address, correlation_id
 from shared.floods import Floods, RefusesFloods
 
 log = structlog.get_logger()
 
 # Digits of a Content-Length that can still be meant.
 _LONGEST_LENGTH = 18
+
+# A proxy that is trusted may pass on any text.
+_LONGEST_ADDRESS = 64
 
 # What nginx logs when nobody waits for the answer any more.
 _CLIENT_GONE = 499
@@ -53,6 +56,7 @@ class _Observed:
         began = time.perf_counter()
         current = accept(Headers(scope=scope).get("x-request-id"))
         token = correlation_id.set(current)
+        address = client_address.set(scope["client"][0][:_LONGEST_ADDRESS] if scope.get("client") else "")
         status = None
 
         async def observed_send(message: Message) -> None:
@@ -77,6 +81,7 @@ class _Observed:
             route = getattr(scope.get("route"), "path", "-")
             REQUESTS.labels(self._service, scope["method"], route, status).observe(seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+            client_address.reset(address)
             correlation_id.reset(token)
 
 

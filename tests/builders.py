@@ -16,7 +16,7 @@ from services.users import accounts
 from services.users.accounts import NewAccount
 from services.users.callers import Users
 from shared.broker.bus import Delivery, Message
-from shared.events import AccountChanged, Event, OtpRequested
+from shared.events import AccountChanged, Event, NoticeRequested, OtpRequested, SessionEnded
 from shared.sealing import Sealer
 
 PASSWORD = "correct horse battery"
@@ -76,6 +76,26 @@ def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, *
         "expires_at": now + timedelta(seconds=lives),
     }
     return OtpRequested(**values | fields)
+
+
+def notice_requested(**fields: Any) -> NoticeRequested:
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "account_id": uuid4(),
+        "email": "ann@example.org",
+        "name": "Ann",
+        "notice": "password_changed",
+        "occurred_at": now,
+        "expires_at": now + timedelta(days=1),
+    }
+    return NoticeRequested(**values | fields)
+
+
+def session_ended(*sessions: UUID, lasts: float = 3600) -> SessionEnded:
+    """`lasts`: seconds until the last access token of these sessions has expired."""
+    return SessionEnded(
+        account_id=uuid4(), session_ids=sessions or (uuid4(),), until=datetime.now(UTC) + timedelta(seconds=lasts)
+    )
 
 
 def message(event: Event, *, body: bytes | None = None) -> Message:

@@ -32,13 +32,13 @@ from services.users.settings import UsersSettings
 from shared.broker.bus import Bus, Handler
 from shared.broker.memory import MemoryBus
 from shared.broker.memory_consumer import MemoryConsumption
-from shared.broker.topology import OTP_OUTCOMES
+from shared.broker.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES
 from shared.events import OtpOutcome
 from shared.process import Check, listen, serving
 from shared.sealing import Sealer
 from shared.settings import load
 from tests.builders import PASSWORD
-from tests.fakes import TroubledBus
+from tests.fakes import StandInBus, TroubledBus
 from tests.recording import Recorder
 from tests.servers.databases import Databases
 
@@ -190,12 +190,14 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
 
 
 class _TappedBus(TroubledBus):
-    """Keeps the handler, so that a test can hand it one delivery and see its outcome."""
+    """Keeps the handlers by queue, so that a test can hand one a delivery and see its outcome."""
 
-    handler: Handler
+    def __init__(self) -> None:
+        super().__init__()
+        self.handlers: dict[str, Handler] = {}
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
-        self.handler = handler
+        self.handlers[queue] = handler
         return await super().consume(queue, handler, concurrency=concurrency)
 
 
@@ -216,13 +218,13 @@ class ReportsHeard:
 
 @asynccontextmanager
 async def running_notifier(
-    keys: Keys, reports: ReportsHeard | None = None, /, **overrides: Any
+    keys: Keys, reports: ReportsHeard | None = None, /, queue: str = OTP_DELIVERY.queue, **overrides: Any
 ) -> AsyncIterator[Handler]:
-    """The handler of the notifier with these settings: what the bus calls for each delivery."""
+    """The notifier's handler of this queue with these settings: what the bus calls for each delivery."""
     reports = reports or ReportsHeard()
     await reports.listen()
     async with notifier.running(notifier_settings(keys, **overrides), reports.bus):
-        yield reports.bus.handler
+        yield reports.bus.handlers[queue]
     await reports.bus.close()
 
 
@@ -258,7 +260,9 @@ async def jwks_url(keys: Keys) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
-    bus = MemoryBus()
+    bus = StandInBus()
+    await bus.consume(NOTICES.queue, Recorder(), concurrency=4)  # else who publishes one waits for a notifier
+    await bus.stand_in(ENDED_SESSIONS.queue)
     yield bus
     await bus.close()
 

@@ -122,7 +122,7 @@ async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
 async def _services(settings: Settings) -> AsyncIterator[Running]:
     bus = MemoryBus()
     async with AsyncExitStack() as stack:
-        # Consumers before publishers, and ended after them.
+        # Consumers before publishers, and ended after them; what auth tells users meanwhile waits in its outbox.
         stack.push_async_callback(bus.close)
         parts = [
             await stack.enter_async_context(notifier.running(settings.notifier, bus)),

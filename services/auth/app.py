@@ -11,17 +11,18 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.auth import forward
+from services.auth import forward, session_routes
 from services.auth.addresses import Addresses
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
 from services.auth.keys import KeyRing
+from services.auth.notices import Notices
 from services.auth.otp import Challenges
 from services.auth.pressure import Pressure
 from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
-from services.auth.sweep import sweep_forever
+from services.auth.sweep import expired
 from services.auth.tables import outbox
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
@@ -34,6 +35,7 @@ from shared.passwords import Passwords
 from shared.process import Running
 from shared.relay import Relay
 from shared.sealing import Sealer
+from shared.sweep import sweep_forever
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
@@ -52,6 +54,7 @@ def build(settings: AuthSettings) -> FastAPI:
     app.add_middleware(_NoStore)
     app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
     app.include_router(router)
+    app.include_router(session_routes.router)
     app.include_router(forward.router)
     app.include_router(well_known)
     return app
@@ -67,6 +70,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     otp_sealer = Sealer.of(settings.otp_sealing_keys)
     pressure = Pressure(settings, database)
     addresses = Addresses(settings)
+    notices = Notices(database)
     app = build(settings)
     app.state.auth = Auth(
         settings=settings,
@@ -77,14 +81,15 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         challenges=Challenges(settings, otp_sealer, pressure),
         pressure=pressure,
         addresses=addresses,
-        throttle=Throttle(settings, database, addresses),
+        throttle=Throttle(settings, database, addresses, notices),
     )
     relay = Relay("auth", database, outbox, bus)
     handler = account_changed_handler(database, account_sealer)
     consumption = await bus.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     reports = await bus.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
     relay.start()
-    sweep = asyncio.create_task(sweep_forever(database, settings.familiar_address_lifetime), name="auth sweep")
+    outdated = expired(settings.familiar_address_lifetime)
+    sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")
     watch = asyncio.create_task(pressure.watch_forever(), name="auth back-pressure")
 
     async def relay_alive() -> bool:
@@ -106,6 +111,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         # After the relay: in one process, what it carries to its end is reported back to us.
         await reports.stop(max(0.0, deadline - time.monotonic()))
         passwords.close()
+        await notices.close()
         await database.close()
 
 

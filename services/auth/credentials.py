@@ -11,12 +11,21 @@ from pydantic import ValidationError
 
 from services.auth.schemas import Credentials
 
+_MOST_FIELDS = 10
+_JSON = Credentials.model_json_schema()
+# A form has no null, and no field twice.
+_FORM = _JSON | {
+    "properties": _JSON["properties"] | {"grant_type": {"type": "string", "enum": ["password"]}},
+    "additionalProperties": {"type": "string"},
+    "maxProperties": _MOST_FIELDS,
+}
+
 OPENAPI = {
     "requestBody": {
         "required": True,
         "content": {
-            media_type: {"schema": Credentials.model_json_schema()}
-            for media_type in ("application/x-www-form-urlencoded", "application/json")
+            "application/x-www-form-urlencoded": {"schema": _FORM},
+            "application/json": {"schema": _JSON},
         },
     }
 }
@@ -41,7 +50,7 @@ async def _json(request: Request) -> Any:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    async with request.form(max_files=0, max_fields=10) as form:
+    async with request.form(max_files=0, max_fields=_MOST_FIELDS) as form:
         fields = form.multi_items()
     if len({name for name, _ in fields}) < len(fields):
         raise _malformed("A field is given twice")  # RFC 6749 section 3.2

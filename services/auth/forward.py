@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth.routes import Caller, LivingCaller
 from shared import problems
-from shared.bearer import NotPermitted
+from shared.answers import ONLY, refused
+from shared.bearer import NotPermitted, TokenNotValid
 
 PATH = "/api/v1/auth/forward"
 
@@ -36,19 +37,33 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     204: {
         "description": "The request may pass",
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
-    }
+    },
+    **refused(TokenNotValid, NotPermitted),
 }
+_ONLY = {ONLY: [204, 401, 403]}
 
 router = APIRouter(prefix=PATH, tags=["auth"])
 
 
-@router.get("", status_code=204, responses=_RESPONSES, summary="For a gateway: may this request pass, and whose is it?")
+@router.get(
+    "",
+    status_code=204,
+    responses=_RESPONSES,
+    openapi_extra=_ONLY,
+    summary="For a gateway: may this request pass, and whose is it?",
+)
 async def forward(caller: LivingCaller) -> Response:
     """Refused with 401 or 403 and nothing else. Any other method is answered like GET; a body is not looked at."""
     return _passes(caller)
 
 
-@router.get("/admin", status_code=204, responses=_RESPONSES, summary="The same, for administrators only")
+@router.get(
+    "/admin",
+    status_code=204,
+    responses=_RESPONSES,
+    openapi_extra=_ONLY,
+    summary="The same, for administrators only",
+)
 async def forward_admin(caller: LivingCaller) -> Response:
     """403 for everybody else who is logged in."""
     if not caller.is_admin:

@@ -117,7 +117,7 @@ def generate(folder: Path, *, signs_from: datetime | None = None) -> Path:
 
 def retire(folder: Path, *, superseded_before: datetime) -> list[Path]:
     """Remove the keys whose successor had begun to sign before that moment; tokens signed with them end."""
-    stamped = sorted((_signs_from(path), path) for path in folder.glob("*.pem"))
+    stamped = sorted((signing_time(path), path) for path in folder.glob("*.pem"))
     retired = []
     for signs_from, path in stamped:
         # Of one moment, and so nobody's successor, are all keys whose names tell none.
@@ -136,7 +136,7 @@ def _read(path: Path) -> SigningKey:
     algorithm = _algorithm(private, path)
     kid = _thumbprint(private)
     jwk = json.loads(_public_json(private)) | {"kid": kid, "alg": algorithm}
-    return SigningKey(kid, algorithm, private, jwt.PyJWK(jwk), _signs_from(path))
+    return SigningKey(kid, algorithm, private, jwt.PyJWK(jwk), signing_time(path))
 
 
 def _algorithm(private: object, path: Path) -> str:
@@ -169,7 +169,8 @@ def _thumbprint(private: Any) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
 
 
-def _signs_from(path: Path) -> float:
+def signing_time(path: Path) -> float:
+    """From when this key signs, as its name says; of a name that says nothing, always."""
     try:
         return datetime.strptime(path.name.split("-")[0], _STAMP).replace(tzinfo=UTC).timestamp()
     except ValueError:

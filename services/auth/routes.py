@@ -8,12 +8,15 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from services.auth import sessions
 from services.auth.addresses import Addresses
+from services.auth.audit import refusals
+from services.auth.clients import FromClient
 from services.auth.credentials import OPENAPI, credentials
 from services.auth.identities import Identity
-from services.auth.login import authenticate
+from services.auth.login import IncorrectUsernameOrPassword, authenticate
 from services.auth.otp import Challenges, OtpNotValid
 from services.auth.pressure import Pressure
 from services.auth.schemas import (
@@ -29,14 +32,18 @@ from services.auth.schemas import (
 )
 from services.auth.sessions import Sessions, TokenPair
 from services.auth.settings import AuthSettings
+from services.auth.tables import trail
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
+from services.auth.wrong_codes import CodesOff
 from shared import failpoints
 from shared.access_tokens import AccessToken
+from shared.answers import Answers, leads_to, refused
 from shared.bearer import BearerToken, TokenNotValid
 from shared.database import Database
+from shared.events import Reason
 from shared.passwords import Passwords
-from shared.problems import Problem
+from shared.problems import Problem, TooManyRequests
 from shared.shallow_json import ShallowJsonRoute
 from shared.signed_tokens import TokenInvalid
 
@@ -45,6 +52,12 @@ log = structlog.get_logger()
 TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
 # Where a password, a code or a token can be guessed.
 FLOODED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
+
+# `login2fa keys rotate` publishes a key for longer than a cache may keep the set without it.
+JWKS_MAX_AGE = 300
+
+_REFRESH_LINK = leads_to("post", "/api/v1/auth/refresh-token", {"refresh_token": "$response.body#/refresh_token"})
+_REFRESHED: Answers = {200: {"links": {"refresh": _REFRESH_LINK}}}
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=ShallowJsonRoute)
 well_known = APIRouter(prefix="/.well-known", tags=["keys"])
@@ -71,6 +84,14 @@ class Caller:
 
     token: AccessToken
     is_admin: bool
+
+
+class JwkSet(JSONResponse):
+    media_type = "application/jwk-set+json"  # RFC 7517 section 8.5
+
+    def render(self, content: bytes) -> bytes:
+        """`content` is the document as its ETag has it."""
+        return content
 
 
 class RefreshTokenNotValid(Problem):
@@ -123,9 +144,14 @@ async def address_of(request: Request) -> str:
 Address = Annotated[str, Depends(address_of)]
 
 
-@router.post("/token", summary="Log in with username and password", openapi_extra=OPENAPI)
+@router.post(
+    "/token",
+    summary="Log in with username and password",
+    openapi_extra=OPENAPI,
+    responses=_REFRESHED | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
+)
 async def token(
-    auth: Parts, address: Address, given: Annotated[Credentials, Depends(credentials)]
+    auth: Parts, address: Address, client: FromClient, given: Annotated[Credentials, Depends(credentials)]
 ) -> TokenPairOut | OtpRequiredOut:
     """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail.
 
@@ -134,10 +160,10 @@ async def token(
     identity = await _authenticated(auth, given, address)
     if identity.is_2fa:
         await auth.pressure.look()
-    async with auth.database.transaction() as connection:
+    async with refusals(auth.database, "login", account=identity.id), auth.database.transaction() as connection:
         if not identity.is_2fa:
             await auth.addresses.remember(connection, identity.id, address)
-            return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"]))
+            return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"], client))
         challenge = await auth.challenges.request(connection, identity)
         failpoints.reach("login: before commit")
     failpoints.reach("login: committed")
@@ -145,24 +171,38 @@ async def token(
     return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
 
 
-@router.post("/verify-otp", summary="Swap the temporary token and the code for a token pair, once")
-async def verify_otp(auth: Parts, challenge_id: ChallengeId, address: Address, given: OtpIn) -> TokenPairOut:
+@router.post(
+    "/verify-otp",
+    summary="Swap the temporary token and the code for a token pair, once",
+    responses=refused(OtpNotValid, TooManyRequests),
+)
+async def verify_otp(
+    auth: Parts, challenge_id: ChallengeId, address: Address, client: FromClient, given: OtpIn
+) -> TokenPairOut:
     pair = None
     async with auth.database.transaction() as connection:
         verified = await auth.challenges.verify(connection, challenge_id, given.otp)
         if verified is not None:
             await auth.addresses.remember(connection, verified.account, address)
             amr = ["pwd", "otp", "mfa"]  # RFC 8176
-            pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr)
+            pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr, client)
     if pair is None:  # raised out here, after the commit: a wrong code must stay counted
         raise OtpNotValid
     return _pair(pair)
 
 
-@router.post("/resend-otp", status_code=202, summary="Send a new code for the same login; the old one is dead")
+@router.post(
+    "/resend-otp",
+    status_code=202,
+    summary="Send a new code for the same login; the old one is dead",
+    responses=refused(TooManyRequests),
+)
 async def resend_otp(auth: Parts, challenge_id: ChallengeId) -> CodeOnItsWay:
     await auth.pressure.look()
-    async with auth.database.transaction() as connection:
+    async with (
+        refusals(auth.database, "code_sent", challenge=challenge_id),
+        auth.database.transaction() as connection,
+    ):
         await auth.challenges.resend(connection, challenge_id)
     return CodeOnItsWay()
 
@@ -181,15 +221,19 @@ async def challenge(auth: Parts, challenge_id: ChallengeId) -> ChallengeOut:
     )
 
 
-@router.post("/refresh-token", summary="Swap a refresh token for a new pair")
-async def refresh_token(auth: Parts, given: RefreshIn) -> TokenPairOut:
+@router.post(
+    "/refresh-token",
+    summary="Swap a refresh token for a new pair",
+    responses=_REFRESHED | refused(RefreshTokenNotValid, TooManyRequests),
+)
+async def refresh_token(auth: Parts, client: FromClient, given: RefreshIn) -> TokenPairOut:
     try:
         token_id = auth.tokens.read_refresh(given.refresh_token)
     except TokenInvalid as error:
         log.info("refresh token refused", reason=str(error))
         raise RefreshTokenNotValid from None
     async with auth.database.transaction() as connection:
-        pair = await auth.sessions.rotate(connection, token_id)
+        pair = await auth.sessions.rotate(connection, token_id, client)
     if pair is None:  # raised out here, after the commit: a reuse must have ended the session
         raise RefreshTokenNotValid
     return _pair(pair)
@@ -207,19 +251,28 @@ async def logout(
     everywhere: Annotated[bool, Query(alias="all")] = False,
 ) -> None:
     async with auth.database.transaction() as connection:
+        account, session = caller.token.account, caller.token.session
         if everywhere:
-            await sessions.end_all(connection, caller.token.account)
+            await auth.sessions.end_all(connection, account)
         else:
-            await sessions.end(connection, caller.token.session)
+            await auth.sessions.end(connection, session)
+        reason: Reason = "logout_everywhere" if everywhere else "logout"
+        await trail.record(connection, "session_ended", reason=reason, account=account, actor=account, session=session)
 
 
-@well_known.get("/jwks.json", summary="The public keys", response_model=JwksOut)
+@well_known.get(
+    "/jwks.json",
+    summary="The public keys",
+    response_model=JwksOut,
+    response_class=JwkSet,
+    responses={304: {"description": "As `If-None-Match` has it"}},
+)
 async def jwks(request: Request, auth: Parts) -> Response:
     body, etag = auth.tokens.keys.document()
-    headers = {"ETag": etag, "Cache-Control": "public, max-age=300"}
+    headers = {"ETag": etag, "Cache-Control": f"public, max-age={JWKS_MAX_AGE}"}
     if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/jwk-set+json", headers=headers)
+    return JwkSet(body, headers=headers)
 
 
 async def _authenticated(auth: Auth, given: Credentials, address: str) -> Identity:

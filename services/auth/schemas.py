@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StrictStr
 
-from shared.names import refuse_control
+from shared.names import NO_CONTROL, refuse_control
 
-Text = Annotated[StrictStr, AfterValidator(refuse_control)]
+Text = Annotated[StrictStr, AfterValidator(refuse_control), Field(json_schema_extra=NO_CONTROL)]
 
 
 class Credentials(BaseModel):
@@ -59,6 +61,17 @@ class ChallengeOut(BaseModel):
     resends_left: int = Field(description="Further codes of this login")
     attempts_left: int = Field(description="Codes that may still be tried")
     expires_in: int = Field(description="Seconds that this login and its code live")
+
+
+class SessionOut(BaseModel):
+    """`null` is what is not known, as with sessions that have not been used since before it was kept."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime | None = Field(description="When it was begun or last refreshed")
+    address: str | None = Field(description="From where that was")
+    user_agent: str | None = Field(description="With which program, as it calls itself")
+    current: bool = Field(description="Whether it is the one that asks")
 
 
 class JwksOut(BaseModel):

@@ -1,39 +1,30 @@
-"""Removes what has expired, in small batches: no table grows with the age of the installation, no cron job is needed.
-
-Every replica does it; they skip each other's rows.
-"""
+"""What auth need not keep any longer (shared.sweep removes it)."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
-import structlog
-from sqlalchemy import ColumnElement, Table, delete, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import func
 
+from services.auth.notices import EVERY
 from services.auth.tables import (
     challenges,
     familiar_addresses,
     login_failures,
     name_failures,
+    notices,
     refresh_tokens,
     sessions,
 )
-from shared.database import Database
+from shared.sweep import Expired
 
-log = structlog.get_logger()
-
-_INTERVAL = 60.0
-_BATCH = 1000
 # The hourly caps count the challenges of the last hour, used and expired ones included, and its wrong passwords.
 _COUNTED = timedelta(hours=1)
 _FORGIVEN = timedelta(days=1)
 
-Expired = tuple[tuple[Table, ColumnElement[bool]], ...]
 
-
-def _expired(familiar: timedelta) -> Expired:
+def expired(familiar_address_lifetime: float) -> Expired:
+    familiar = timedelta(seconds=familiar_address_lifetime)
     return (
         (challenges, challenges.c.expires_at < func.now() - _COUNTED),
         # A used token stays until it expires: its second use must still be found out.
@@ -41,32 +32,6 @@ def _expired(familiar: timedelta) -> Expired:
         (sessions, sessions.c.expires_at < func.now()),
         (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),
         (name_failures, name_failures.c.last_at < func.now() - _COUNTED),
+        (notices, notices.c.told_at < func.now() - EVERY),
         (familiar_addresses, familiar_addresses.c.last_at < func.now() - familiar),
     )
-
-
-async def sweep_forever(database: Database, familiar_address_lifetime: float) -> None:
-    """Until cancelled; no failure ends it."""
-    expired = _expired(timedelta(seconds=familiar_address_lifetime))
-    while True:
-        try:
-            while await _sweep(database, expired) == _BATCH:
-                pass
-        except Exception as error:  # noqa: BLE001 - the next round tries again
-            log.warning("sweep failed", error=type(error).__name__)
-        await asyncio.sleep(_INTERVAL)
-
-
-async def _sweep(database: Database, rows: Expired) -> int:
-    """One batch of each table, each in its own transaction; returns the size of the largest."""
-    largest = 0
-    for table, expired in rows:
-        async with database.transaction() as connection:
-            largest = max(largest, await _delete_some(connection, table, expired))
-    return largest
-
-
-async def _delete_some(connection: AsyncConnection, table: Table, expired: ColumnElement[bool]) -> int:
-    key = tuple_(*table.primary_key.columns)
-    some = select(*table.primary_key.columns).where(expired).limit(_BATCH).with_for_update(skip_locked=True)
-    return (await connection.execute(delete(table).where(key.in_(some)))).rowcount

@@ -22,6 +22,7 @@ from sqlalchemy import (
     text,
 )
 
+from shared.audit import Trail
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="auth")
@@ -41,6 +42,7 @@ def _taken() -> list[Column[object]]:
 
 
 outbox = outbox_table(metadata)
+trail = Trail("auth", outbox)
 
 # The read model of accounts: one row per account, deleted ones as tombstones, written by events only.
 identities = Table(
@@ -119,6 +121,10 @@ sessions = Table(
     # Moves on with every refresh: a session ends when its newest refresh token does.
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("ended_at"),
+    # Of the login or the latest refresh; an older version of auth, side by side with this one, leaves all three empty.
+    _moment("last_used_at"),
+    Column("address", Text),
+    Column("user_agent", Text),
     Index("ix_sessions_account_id", "account_id"),
     Index("ix_sessions_expires_at", "expires_at"),
 )
@@ -176,4 +182,14 @@ code_failures = Table(
     metadata,
     Column("account_id", Uuid, primary_key=True),
     Column("failures", BigInteger, nullable=False),
+)
+
+# What the owner of an account has been told by mail, and when, so that nobody can make us send more.
+notices = Table(
+    "notices",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("notice", Text, primary_key=True),
+    _moment("told_at", default=True),
+    Index("ix_notices_told_at", "told_at"),
 )

@@ -123,7 +123,10 @@ def valid_email(address: str) -> str:
         )
     except EmailNotValidError:
         raise EmailNotValid from None
-    return checked.ascii_email or checked.normalized
+    valid = checked.ascii_email or checked.normalized
+    if "=?" in valid:  # RFC 2047: mail programs decode it, to an address that nobody has checked
+        raise EmailNotValid
+    return valid
 
 
 def _with_keys(values: Mapping[str, Any]) -> dict[str, Any]:

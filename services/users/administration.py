@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from pydantic import ValidationError
 
-from services.users import accounts
+from services.users import accounts, audit
 from services.users.accounts import NewAccount, valid_email
 from services.users.problems import AccountNotValid
 from services.users.schemas import RegistrationIn
@@ -42,7 +42,8 @@ async def create(
         **valid.model_dump(exclude={"password"}), password_hash=await passwords.hash(password), is_admin=is_admin
     )
     async with database.transaction() as connection:
-        await accounts.create(connection, sealer, new)
+        row = await accounts.create(connection, sealer, new)
+        await audit.record_creation(connection, row, by_operator=True)
 
 
 def _as_registered(**fields: object) -> RegistrationIn:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from services.users.callers import Users
+from services.users.ended_sessions import EXPIRED, session_ended_handler
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
 from shared import web
 from shared.broker.bus import Bus
+from shared.broker.topology import ENDED_SESSIONS
 from shared.database import Database
 from shared.floods import Floods
 from shared.jwks import RemoteKeys
@@ -20,6 +23,9 @@ from shared.passwords import Passwords
 from shared.process import Running
 from shared.relay import Relay
 from shared.sealing import Sealer
+from shared.sweep import sweep_forever
+
+_EVENTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
 
 
 def build(settings: UsersSettings) -> FastAPI:
@@ -38,6 +44,7 @@ def build(settings: UsersSettings) -> FastAPI:
 
 @asynccontextmanager
 async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
+    """Raises `TopologyMismatch`."""
     database = Database(settings.users_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
     keys = RemoteKeys(settings.auth_jwks_url)
@@ -45,16 +52,26 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     app = build(settings)
     app.state.users = Users(settings=settings, database=database, passwords=passwords, sealer=sealer, keys=keys)
     relay = Relay("users", database, outbox, bus)
+    handler = session_ended_handler(database)
+    consumption = await bus.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     keys.start()
+    sweep = asyncio.create_task(sweep_forever(database, EXPIRED), name="users sweep")
 
     async def relay_alive() -> bool:
         return relay.alive
 
+    async def consumer_live() -> bool:
+        return consumption.live
+
+    checks = {"users-database": database.reachable, "users-relay": relay_alive, "users-consumer": consumer_live}
     try:
-        yield Running(app=app, checks={"users-database": database.reachable, "users-relay": relay_alive})
+        yield Running(app=app, checks=checks)
     finally:
-        await relay.stop(settings.shutdown_grace / 2)
+        sweep.cancel()
+        # Side by side: the other half of the grace went to the requests under way.
+        grace = settings.shutdown_grace / 2
+        await asyncio.gather(consumption.stop(grace), relay.stop(grace))
         await keys.close()
         passwords.close()
         await database.close()

@@ -8,11 +8,13 @@ from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from sqlalchemy import Row
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users import accounts
+from services.users.ended_sessions import has_ended
 from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
+from services.users.tables import accounts
 from shared.access_tokens import AccessToken, kind
 from shared.bearer import BearerToken, NotPermitted, TokenNotValid
 from shared.database import Database
@@ -77,16 +79,16 @@ async def caller(users: Parts, bearer: BearerToken) -> Caller:
         log.info("access token refused", reason=str(error))
         raise TokenNotValid from None
     async with users.database.transaction() as connection:
-        account = await accounts.find(connection, token.account)
-    if account is None or not account.is_active or not _of_this_epoch(token, account):
+        account = await _behind(connection, token)
+    if account is None or not account.is_active:
         raise TokenNotValid
     return Caller(token=token, account=account, recent_login=settings.recent_login)
 
 
-async def admin(known: Annotated[Caller, Depends(caller)]) -> Caller:
-    known.require_admin()
-    return known
-
-
-def _of_this_epoch(token: AccessToken, account: Row[Any]) -> bool:
-    return bool(token.epoch == account.session_epoch or token.session == account.kept_session)
+async def _behind(connection: AsyncConnection, token: AccessToken) -> Row[Any] | None:
+    """The account of this token; None once its session is over."""
+    known = select(accounts).where(accounts.c.id == token.account, ~has_ended(token.session))
+    account = (await connection.execute(known)).one_or_none()
+    if account is None or token.epoch == account.session_epoch or token.session == account.kept_session:
+        return account
+    return None

@@ -61,12 +61,6 @@ class CurrentPasswordWrong(Problem):
     detail = "Current password missing or wrong"
 
 
-class ItemNotFound(Problem):
-    status = 404
-    code = "item_not_found"
-    detail = "Item not found"
-
-
 class VersionDiffers(Problem):
     status = 412
     code = "version_differs"

@@ -13,24 +13,33 @@ from pydantic import AfterValidator
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users import accounts
+from services.users import accounts, audit
 from services.users.accounts import NewAccount, etag, valid_email
-from services.users.callers import Caller, Parts, Users, admin, caller
+from services.users.callers import Caller, Parts, Users, caller
+from services.users.notices import tell_owner
 from services.users.problems import (
     CurrentPasswordWrong,
-    ItemNotFound,
+    EmailNotValid,
+    LoginTooOld,
     NothingToChange,
     PasswordsDiffer,
+    PasswordTooWeak,
+    UserAlreadyExists,
     VersionDiffers,
 )
 from services.users.schemas import AccountOut, AccountPatch, MessageOut, PasswordIn, RegistrationIn
+from services.users.tables import trail
 from services.users.weak_passwords import own_names, refuse_weak
-from shared.names import canonical, refuse_control
-from shared.problems import Problem
+from shared.answers import Answers, leads_to, refused
+from shared.bearer import NotPermitted
+from shared.names import NO_CONTROL, canonical, refuse_control
+from shared.problems import ItemNotFound, Problem, TooManyRequests
 from shared.shallow_json import ShallowJsonRoute
 
 PREFIX = "/api/v1/users"
 FLOODED = frozenset({f"{PREFIX}/registration"})
+_LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
+_LOGS_IN: Answers = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 _BY_ADMIN_ONLY = {"is_admin", "is_active"}
 _NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"}
 
@@ -43,7 +52,7 @@ router = APIRouter(prefix=PREFIX, tags=["users"], route_class=ShallowJsonRoute)
 
 KnownCaller = Annotated[Caller, Depends(caller)]
 UserId = Annotated[UUID | None, Query(description="Another account than one's own: for admins")]
-Filter = Annotated[str | None, Query(max_length=254), AfterValidator(_without_control)]
+Filter = Annotated[str | None, Query(max_length=254, json_schema_extra=NO_CONTROL), AfterValidator(_without_control)]
 IfMatch = Annotated[str | None, Header(description="The `ETag` that the account must still have")]
 
 
@@ -53,7 +62,12 @@ class CursorNotValid(Problem):
     detail = "Cursor not valid: follow the Link header, or leave it out to begin at the first page"
 
 
-@router.post("/registration", status_code=201, summary="Register")
+@router.post(
+    "/registration",
+    status_code=201,
+    summary="Register",
+    responses=_LOGS_IN | refused(UserAlreadyExists, EmailNotValid, PasswordTooWeak, TooManyRequests),
+)
 async def registration(users: Parts, given: RegistrationIn, response: Response) -> AccountOut:
     email = valid_email(given.email)
     names = own_names(email=email, username=given.username, name=given.name, lastname=given.lastname)
@@ -68,6 +82,7 @@ async def registration(users: Parts, given: RegistrationIn, response: Response) 
     )
     async with users.database.transaction() as connection:
         row = await accounts.create(connection, users.sealer, new)
+        await audit.record_creation(connection, row, by_operator=False)
     response.headers["Location"] = f"{PREFIX}/?{urlencode({'user_id': row.id})}"
     return _out(row, response)
 
@@ -77,26 +92,33 @@ async def me(known: KnownCaller, response: Response) -> AccountOut:
     return _out(known.account, response)
 
 
-@router.post("/change-password", summary="Change one's own password; every other session ends")
+@router.post(
+    "/change-password",
+    summary="Change one's own password; every other session ends",
+    responses=refused(PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, ItemNotFound),
+)
 async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -> MessageOut:
     if given.password != given.confirm_password:
         raise PasswordsDiffer
     own = known.account
     names = own_names(email=own.email, username=own.username, name=own.name, lastname=own.lastname)
     refuse_weak(given.password, own_names=names, min_length=users.settings.password_min_length)
-    await _prove_presence(users, known, given.current_password)
+    async with audit.refusals(users.database, "password_changed", account=own.id, actor=own.id):
+        await _prove_presence(users, known, given.current_password)
     changes = {"password_hash": await users.passwords.hash(given.password)}
     async with users.database.transaction() as connection:
         row = await _locked(connection, known.account.id)
-        await accounts.change(connection, users.sealer, row, changes, by_session=known.token.session)
+        changed = await accounts.change(connection, users.sealer, row, changes, by_session=known.token.session)
+        await audit.record_change(connection, row, changed, actor=own.id, session=known.token.session)
+        await tell_owner(connection, row, changed)
     return MessageOut(message="Password updated")
 
 
-@router.get("/", summary="Accounts, in order of registration")
+@router.get("/", summary="Accounts, in order of registration", responses=refused(CursorNotValid, NotPermitted))
 async def accounts_page(
     request: Request,
     users: Parts,
-    _admin: Annotated[Caller, Depends(admin)],
+    known: KnownCaller,
     response: Response,
     user_id: UUID | None = None,
     email: Filter = None,
@@ -116,17 +138,28 @@ async def accounts_page(
         "is_admin": is_admin,
         "is_active": is_active,
     }
+    async with audit.refusals(users.database, "accounts_read", account=user_id, actor=known.account.id):
+        known.require_admin()
     filters = {name: value for name, value in given.items() if value is not None}
     after = _decoded(cursor) if cursor is not None else None
     async with users.database.transaction() as connection:
         rows = await accounts.page(connection, filters=filters, after=after, limit=limit + 1)
+        await trail.record(
+            connection, "accounts_read", account=user_id, actor=known.account.id, session=known.token.session
+        )
     if len(rows) > limit:
         following = request.url.include_query_params(cursor=_encoded(rows[limit - 1].id))
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     return [AccountOut.model_validate(row, from_attributes=True) for row in rows[:limit]]
 
 
-@router.patch("/", summary="Change an account (merge-patch, RFC 7396)")
+@router.patch(
+    "/",
+    summary="Change an account (merge-patch, RFC 7396)",
+    responses=refused(
+        NothingToChange, EmailNotValid, UserAlreadyExists, NotPermitted, LoginTooOld, ItemNotFound, VersionDiffers
+    ),
+)
 async def patch(
     users: Parts,
     known: KnownCaller,
@@ -135,9 +168,11 @@ async def patch(
     user_id: UserId = None,
     if_match: IfMatch = None,
 ) -> AccountOut:
-    target = known.target(user_id)
     changes = given.changes()
-    _allow(known, target, changes)
+    whose = user_id or known.account.id
+    async with audit.refusals(users.database, "profile_changed", account=whose, actor=known.account.id):
+        target = known.target(user_id)
+        _allow(known, target, changes)
     if "email" in changes:
         changes["email"] = valid_email(changes["email"])
     # A session is kept only of the person whose account it is.
@@ -146,18 +181,24 @@ async def patch(
         row = await _locked(connection, target)
         if not accounts.is_matched_by(row, if_match):
             raise VersionDiffers
-        row = await accounts.change(connection, users.sealer, row, changes, by_session=session)
-    return _out(row, response)
+        changed = await accounts.change(connection, users.sealer, row, changes, by_session=session)
+        await audit.record_change(connection, row, changed, actor=known.account.id, session=known.token.session)
+        await tell_owner(connection, row, changed)
+    return _out(changed, response)
 
 
-@router.delete("/", summary="Delete an account")
+@router.delete("/", summary="Delete an account", responses=refused(NotPermitted, ItemNotFound, VersionDiffers))
 async def delete(users: Parts, known: KnownCaller, user_id: UserId = None, if_match: IfMatch = None) -> MessageOut:
-    target = known.target(user_id)
+    async with audit.refusals(users.database, "account_deleted", account=user_id, actor=known.account.id):
+        target = known.target(user_id)
     async with users.database.transaction() as connection:
         row = await _locked(connection, target)
         if not accounts.is_matched_by(row, if_match):
             raise VersionDiffers
         await accounts.remove(connection, row)
+        await trail.record(
+            connection, "account_deleted", account=target, actor=known.account.id, session=known.token.session
+        )
     return MessageOut(message="User deleted")
 
 

@@ -4,9 +4,18 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictBool, StrictStr, computed_field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    computed_field,
+)
 
-from shared.names import refuse_control, refuse_invisible
+from shared.names import NO_CONTROL, refuse_control, refuse_invisible
 
 
 def _strip(value: Any) -> Any:
@@ -15,11 +24,13 @@ def _strip(value: Any) -> Any:
 
 Visible = Annotated[StrictStr, BeforeValidator(_strip), AfterValidator(refuse_invisible)]
 Username = Annotated[Visible, Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])]
-Email = Annotated[Visible, Field(max_length=254, examples=["dv.gahan@test.com"])]
+Email = Annotated[Visible, Field(max_length=254, examples=["dv.gahan@test.com"], json_schema_extra={"format": "email"})]
 PersonName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Dave"])]
 # Above the cap 422, before any hashing; nothing is ever cut.
 Password = Annotated[
-    StrictStr, AfterValidator(refuse_control), Field(max_length=128, examples=["correct horse battery"])
+    StrictStr,
+    AfterValidator(refuse_control),
+    Field(max_length=128, examples=["correct horse battery"], json_schema_extra=NO_CONTROL),
 ]
 
 
@@ -32,8 +43,16 @@ class RegistrationIn(BaseModel):
     is_2fa: StrictBool = False
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Those of a merge-patch mean "absent": a client that sends them as they are would change the account."""
+    for each in schema["properties"].values():
+        each.pop("default", None)
+
+
 class AccountPatch(BaseModel):
     """RFC 7396: what is absent stays. Nothing can be removed, so null is refused."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     email: Email = ""
     username: Username = ""

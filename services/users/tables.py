@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, Text, Uuid, false, func, true
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, MetaData, Table, Text, Uuid, false, func, true
 
+from shared.audit import Trail
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="users")
 
 outbox = outbox_table(metadata)
+trail = Trail("users", outbox)
 
 accounts = Table(
     "accounts",
@@ -38,4 +40,13 @@ tombstones = Table(
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# Sessions that auth has ended by themselves, each for as long as an access token of it may be good.
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+    Index("ix_ended_sessions_until", "until"),
 )

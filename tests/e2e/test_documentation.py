@@ -25,6 +25,8 @@ OPERATIONS = {
     "POST /api/v1/auth/refresh-token",
     "POST /api/v1/auth/verify-token",
     "POST /api/v1/auth/logout",
+    "GET /api/v1/auth/sessions",
+    "DELETE /api/v1/auth/sessions/{session_id}",
     "GET /.well-known/jwks.json",
     "POST /api/v1/users/registration",
     "GET /api/v1/users/me",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.polling import eventually
 from tests.stacks.problems import REFRESH_TOKEN_NOT_VALID, TOKEN_NOT_VALID, invalid, refused
 from tests.stacks.stack import Person, Stack
 from tests.stacks.steps import bearer, log_in, refresh, register, verify_token
@@ -40,6 +41,23 @@ async def test_with_all_every_session_of_the_account_ends_and_nobody_elses(stack
         assert await verify_token(stack, tokens.access) == 401
         refused(await refresh(stack, tokens.refresh), *REFRESH_TOKEN_NOT_VALID)
     assert await verify_token(stack, stranger.access) == 200
+
+
+async def test_the_users_service_hears_of_it(stack: Stack, person: Person) -> None:
+    leaving, staying = await log_in(stack, person), await log_in(stack, person)
+
+    async def known(access: str) -> bool:
+        return (await stack.http.get("/api/v1/users/me", headers=bearer(access))).status_code == 200
+
+    async def heard() -> bool:
+        return not await known(leaving.access)
+
+    assert await known(leaving.access)
+
+    await stack.http.post(PATH, headers=bearer(leaving.access))
+
+    await eventually(heard)
+    assert await known(staying.access)
 
 
 async def test_a_second_logout_is_refused(stack: Stack, person: Person) -> None:

@@ -16,7 +16,7 @@ _LIKE_TOKENS = re.compile(r"eyJ[\w-]{10,}\.[\w-]+\.[\w-]+")
 
 def secrets_logged(stack: Processes, since: Mapping[Path, int]) -> set[str]:
     """Codes of mails, the password of all people, and tokens, in what was logged after `log_sizes` gave `since`."""
-    codes = {mail.code for mail in stack.inbox.sink.received}
+    codes = {mail.code for mail in stack.inbox.sink.received if mail.has_code}
     found: set[str] = set()
     for log in stack.logs:
         logged = log.read_bytes()[since.get(log, 0) :].decode(errors="replace")

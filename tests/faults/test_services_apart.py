@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.faults.conftest import Network
-from tests.faults.knowledge import is_known, until_known, until_told, waiting_events
+from tests.faults.knowledge import SECONDS, is_known, until_known, until_told, waiting_events
 from tests.polling import eventually
 from tests.stacks.problems import INCORRECT, refused
 from tests.stacks.processes import Processes
@@ -133,3 +133,32 @@ async def test_auth_that_starts_before_its_broker_is_not_ready_and_becomes_it_by
 
     await stack.until_ready(stack.auth)
     await log_in(stack, await register(stack))
+
+
+async def test_a_logout_while_the_broker_is_down_is_heard_by_users_when_it_is_back(
+    stack: Processes, network: Network
+) -> None:
+    person = await register(stack)
+    tokens, others = await log_in(stack, person), await log_in(stack, person)
+
+    async def known(access: str) -> bool:
+        return (await stack.http.get("/api/v1/users/me", headers=bearer(access))).status_code == 200
+
+    async def consumer_missing() -> bool:
+        return await stack.checks("users") == {"users-database": True, "users-relay": True, "users-consumer": False}
+
+    async def heard() -> bool:
+        return not await known(tokens.access)
+
+    network.cut("auth")
+    network.cut("users")
+    await eventually(consumer_missing, SECONDS)
+    assert (await stack.http.post("/api/v1/auth/logout", headers=bearer(tokens.access))).status_code == 204
+    assert await known(tokens.access)  # as docs/security.md says
+    # What a load balancer asks (deploy/kubernetes): users goes on without a broker.
+    assert await stack.is_ready("users", "users-relay", "users-consumer")
+
+    await network.mend()
+
+    await eventually(heard, SECONDS)
+    assert await known(others.access)

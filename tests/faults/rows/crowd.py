@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 from prometheus_client import REGISTRY
 
+from services.auth.clients import Client
 from shared.events import AccountChanged
 from tests.auth_steps import Pair, pair
 from tests.composed import AuthApp
@@ -23,6 +24,7 @@ from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.polling import eventually
 
 NOT_NOW = (429, 503)
+NOBODY = Client(address=None, user_agent=None)
 PAUSE = 0.1  # of somebody who was refused; less than he was asked for
 
 
@@ -39,7 +41,7 @@ def is_as_usual(answer: httpx.Response, *usual: int) -> bool:
 async def sessions_of(auth: AuthApp, account: UUID, count: int) -> list[Pair]:
     """As logins give them, without their hashes."""
     async with auth.parts.database.transaction() as connection:
-        given = [await auth.parts.sessions.begin(connection, account, 0, ["pwd"]) for _ in range(count)]
+        given = [await auth.parts.sessions.begin(connection, account, 0, ["pwd"], NOBODY) for _ in range(count)]
     return [Pair(each.access_token, each.refresh_token) for each in given]
 
 

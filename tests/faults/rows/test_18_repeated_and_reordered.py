@@ -1,4 +1,7 @@
-"""Row 18: every event comes ten times, in any order. Mails are the same mail (I4), and auth ends at the truth (I8)."""
+"""Row 18: every event comes ten times, in any order.
+
+Mails are the same mail (I4), and what auth and users know ends at the truth (I8).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
@@ -15,15 +19,26 @@ from shared.broker.amqp.messages import received
 from shared.broker.bus import Message
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import EXCHANGE, SUBSCRIPTIONS
-from shared.events import AccountChanged, OtpOutcome, OtpRequested
+from shared.events import AccountChanged, NoticeRequested, OtpOutcome, OtpRequested, SessionEnded
 from tests.auth_steps import Accounts
-from tests.builders import OTHER_PASSWORD, PASSWORD, account_changed, message, tombstone
+from tests.builders import (
+    OTHER_PASSWORD,
+    PASSWORD,
+    account_changed,
+    message,
+    notice_requested,
+    registered,
+    session_ended,
+    tombstone,
+)
+from tests.composed import USERS, UsersApp
 from tests.faults.rows.promises import Promises
+from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.integration.conftest import operator
 from tests.polling import eventually
 
-__all__ = ("operator",)
+__all__ = ("operator", "users")
 
 TIMES = 10
 LogLines = Callable[[], list[dict[str, Any]]]
@@ -33,6 +48,8 @@ DEALT_WITH = {
     OtpRequested.type: "otp delivery",
     OtpOutcome.type: "code outcome",
     AccountChanged.type: "account applied",
+    NoticeRequested.type: "notice delivery",
+    SessionEnded.type: "sessions ended",
 }
 
 
@@ -96,6 +113,20 @@ async def test_a_code_that_is_asked_for_ten_times_more_is_the_same_mail_and_lets
         assert (await path.auth.verify_otp(promise.temporary, code)).status_code == 400
 
 
+async def test_a_notice_that_is_asked_for_ten_times_more_is_the_same_mail(
+    path: CodesPath, bus: AmqpBus, log_lines: LogLines
+) -> None:
+    await path.start_notifier()
+    asked = [notice_requested(email=f"person{number}@example.org") for number in range(3)]
+
+    await say(bus, map(message, asked), log_lines)
+
+    for event in asked:
+        mails = path.mails.mails_to(event.email)
+        assert len(mails) == TIMES
+        assert len({mail.message["Message-ID"] for mail in mails}) == 1
+
+
 async def test_reports_in_any_order_leave_the_last_word(
     path: CodesPath, overheard: AbstractQueue, bus: AmqpBus, promises: Promises, log_lines: LogLines
 ) -> None:
@@ -132,3 +163,17 @@ async def test_accounts_end_at_their_highest_version_and_the_deleted_stay_delete
         assert (await path.auth.log_in(first.username, PASSWORD)).status_code == 400
         version = await path.sql.fetchval("SELECT version FROM auth.identities WHERE id = $1", first.account_id)
         assert version == (9 if stays else 10)
+
+
+async def test_ended_sessions_are_refused_and_no_other(users: UsersApp, bus: AmqpBus, log_lines: LogLines) -> None:
+    account = await registered(users.parts)
+    ended, alive = [uuid4() for _ in range(4)], uuid4()
+    events = [session_ended(*ended[:2]), *(session_ended(each) for each in ended)]
+
+    await say(bus, map(message, events), log_lines)
+
+    async def me(session: UUID) -> int:
+        headers = users.as_(account.id, session=session)
+        return (await users.http.get(f"{USERS}/me", headers=headers)).status_code
+
+    assert [await me(each) for each in (*ended, alive)] == [401, 401, 401, 401, 200]

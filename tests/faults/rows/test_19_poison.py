@@ -26,12 +26,13 @@ from shared.events import Event
 from shared.sealing import Sealer
 from tests.builders import account_changed, otp_requested
 from tests.faults.rows.promises import Promises
+from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.integration.conftest import operator
 from tests.polling import eventually
 from tests.stacks.program import Program
 
-__all__ = ("operator",)
+__all__ = ("operator", "users")
 
 LogLines = Callable[[], list[dict[str, Any]]]
 
@@ -60,7 +61,7 @@ async def letters(path: CodesPath, count: int) -> Sequence[DeadLetter]:
 
 
 def given_up() -> float:
-    """As the metrics of auth and of the notifier say."""
+    """As the metrics of the services say."""
     counts = (REGISTRY.get_sample_value("login2fa_given_up_total", {"queue": each.queue}) for each in SUBSCRIPTIONS)
     return sum(count or 0 for count in counts)
 
@@ -74,6 +75,7 @@ async def command(path: CodesPath, folder: Path, *arguments: str) -> str:
     return program.output()
 
 
+@pytest.mark.usefixtures("users")
 @pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda each: each.queue)
 async def test_what_is_no_event_is_given_up_at_once_and_others_flow(
     path: CodesPath,

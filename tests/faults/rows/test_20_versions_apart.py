@@ -17,11 +17,12 @@ from shared.broker.bus import Message
 from shared.broker.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
 from tests.builders import account_changed, message
 from tests.faults.rows.promises import Promises
+from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.integration.conftest import operator
 from tests.polling import eventually
 
-__all__ = ("operator",)
+__all__ = ("operator", "users")
 
 Change = Callable[[Message], Message]
 
@@ -65,6 +66,7 @@ async def _delivered(path: CodesPath, temporary: str) -> bool:
     return await path.status(temporary) == "delivered"
 
 
+@pytest.mark.usefixtures("users")
 @pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda each: each.queue)
 async def test_an_event_of_the_next_major_version_is_kept_for_who_understands_it_and_others_flow(
     path: CodesPath, promises: Promises, operator: AbstractChannel, subscription: Subscription

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,16 +27,13 @@ from tests.composed import (
     USERS,
     AuthApp,
     Keys,
-    UsersApp,
     auth_settings,
     bearer,
     running_auth,
-    running_users,
-    serving_jwks,
-    users_settings,
 )
 from tests.faults.rows.crowd import Crowd
 from tests.faults.rows.promises import Promises
+from tests.faults.rows.users_beside import users_with
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.polling import eventually
 from tests.servers.databases import Databases
@@ -129,19 +126,6 @@ async def test_the_envelope_of_accounts_changes_in_auth_first(
             assert (await users.http.post(f"{USERS}/registration", json=form)).status_code == 201
 
             await eventually(partial(knows, path.auth, form["username"]), PATIENCE)
-
-
-@asynccontextmanager
-async def users_with(path: CodesPath, databases: Databases, keys: Keys) -> AsyncIterator[UsersApp]:
-    bus = AmqpBus(path.amqp_url, name="users")
-    try:
-        async with (
-            serving_jwks(keys.folder) as url,
-            running_users(users_settings(databases, keys, url), keys, bus) as users,
-        ):
-            yield users
-    finally:
-        await bus.close()
 
 
 def kid(token: str) -> str:

@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from shared.broker.memory import MemoryBus
+from shared.broker.topology import ENDED_SESSIONS
 from shared.process import listen, serving
 from tests.auth_steps import Accounts
 from tests.composed import AuthApp, Keys, auth_settings, keys, running_auth
+from tests.fakes import StandInBus
 from tests.gateway.examples.gateways import Gateway, as_it_is
 from tests.servers.databases import Databases, copied
 from tests.servers.echo import Echo, echoing
@@ -46,7 +48,8 @@ async def auth_databases(postgres: Postgres, database_template: str) -> AsyncIte
 
 @pytest.fixture(scope="module")
 async def auth_bus() -> AsyncIterator[MemoryBus]:
-    bus = MemoryBus()
+    bus = StandInBus()
+    await bus.stand_in(ENDED_SESSIONS.queue)
     yield bus
     await bus.close()
 

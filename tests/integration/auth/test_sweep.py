@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from services.auth.sweep import sweep_forever
+from services.auth.sweep import expired
 from shared.database import Database
+from shared.sweep import sweep_forever
 from tests.polling import eventually
 from tests.servers.databases import Databases
 
@@ -45,7 +46,7 @@ TABLES = ("challenges", "sessions", "refresh_tokens", "login_failures", "name_fa
 @asynccontextmanager
 async def sweeping(databases: Databases) -> AsyncIterator[asyncio.Task[None]]:
     database = Database(databases.auth_url)
-    task = asyncio.create_task(sweep_forever(database, familiar_address_lifetime=86400))
+    task = asyncio.create_task(sweep_forever(database, expired(familiar_address_lifetime=86400)))
     yield task
     task.cancel()
     await asyncio.wait([task])

@@ -9,10 +9,12 @@ import pytest
 
 from services.users import administration
 from shared.broker.memory import MemoryBus
+from shared.broker.topology import NOTICES
 from tests.auth_steps import pair
 from tests.builders import registered
 from tests.composed import USERS, AuthApp, UsersApp, auth_app
 from tests.polling import eventually
+from tests.recording import Recorder
 from tests.servers.databases import Databases, connected
 
 __all__ = ("auth_app",)
@@ -22,6 +24,7 @@ __all__ = ("auth_app",)
 async def bus() -> AsyncIterator[MemoryBus]:
     """The same for both services, and taking every event."""
     bus = MemoryBus()
+    await bus.consume(NOTICES.queue, Recorder(), concurrency=1)
     yield bus
     await bus.close()
 
