@@ -14,7 +14,8 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-containers test-unit e2e faults check lint format migrate postman lock clean image
+.PHONY: help up demo test test-services test-containers test-unit e2e faults security audit sbom check lint format migrate \
+	postman lock clean image
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,16 @@ faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: S
 	$(if $(SEED),,$(RUN) -m pytest tests/faults tests/model -m "long or not long" $(ARGS))
 	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+security: $(VENV)/.dev ## Every statement of docs/security.md, the long ones too, and the audit
+	$(RUN) -m pytest tests/security -m "long or not long" $(ARGS)
+	@$(MAKE) --no-print-directory audit
+
+audit: $(VENV)/.audit ## Are the locks true, and free of known vulnerabilities? REQUIRE_AUDIT=1 fails where PyPI is away
+	@$(RUN) -m tests.security.audit
+
+sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.json
+	$(VENV)/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
+
 check: lint ## Lint, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
@@ -79,13 +90,13 @@ postman: $(VENV)/.standalone node_modules/.newman ## Run the Postman collection 
 image: ## Build the two container images, labelled with this commit
 	REVISION=$$(git rev-parse HEAD) CREATED=$$(git show -s --format=%cI HEAD) docker compose build
 
+COMPILE = $(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
 lock: $(VENV)/.dev ## Compile pyproject.toml into requirements/
-	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml -o requirements/runtime.txt
-	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml --extra standalone -c requirements/runtime.txt -o requirements/standalone.txt
-	$(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		pyproject.toml --extra standalone --group dev -c requirements/standalone.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra standalone -c requirements/runtime.txt -o requirements/standalone.txt
+	$(COMPILE) pyproject.toml --extra standalone --group dev -c requirements/standalone.txt -o requirements/dev.txt
+	$(COMPILE) --group audit -c requirements/dev.txt -o requirements/audit.txt
 
 clean: ## Remove the environment and the caches; the state in STATE_DIR stays
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -99,6 +110,10 @@ $(VENV)/.standalone: requirements/standalone.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	@$(INSTALL) $<
+	@touch $@
+
+$(VENV)/.audit: requirements/audit.txt $(VENV)/.dev
 	@$(INSTALL) $<
 	@touch $@
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from shared.broker.bus import BusUnavailable, Message
+from shared.broker.bus import BusUnavailable, Handler, Message
 from shared.broker.memory import MemoryBus
+from shared.broker.memory_consumer import MemoryConsumption
+from tests.recording import Recorder
 
 
 class TroubledBus(MemoryBus):
@@ -45,3 +47,20 @@ class HeldBus(MemoryBus):
         if message.routing_key in self.held:
             raise BusUnavailable("held by a test")
         await super().publish(message)
+
+
+class StandInBus(MemoryBus):
+    """Stands in for a service that a test may not have composed: who publishes for it would wait until it comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stand_ins: dict[str, MemoryConsumption] = {}
+
+    async def stand_in(self, queue: str) -> None:
+        """Take what is in this queue, until its real consumer comes."""
+        self._stand_ins[queue] = await super().consume(queue, Recorder(), concurrency=4)
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
+        if (stand_in := self._stand_ins.pop(queue, None)) is not None:
+            await stand_in.stop(grace=1)
+        return await super().consume(queue, handler, concurrency=concurrency)

@@ -60,8 +60,16 @@ SUBSCRIBERS = {
     "auth.otp_requested.v1": {"notifier.otp"},
     "notifier.otp_outcome.v1": {"auth.otp_outcomes"},
     "users.account_changed.v1": {"auth.accounts"},
+    "account.notice_requested.v1": {"notifier.notices"},
+    "auth.session_ended.v1": {"users.ended_sessions"},
 }
-CONSUMERS = {"auth": {"auth.accounts", "auth.otp_outcomes"}, "users": set(), "notifier": {"notifier.otp"}}
+# For whoever binds a queue of his own.
+UNHEEDED = {"auth.audit.v1"}
+CONSUMERS = {
+    "auth": {"auth.accounts", "auth.otp_outcomes"},
+    "users": {"users.ended_sessions"},
+    "notifier": {"notifier.otp", "notifier.notices"},
+}
 
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
 
@@ -140,7 +148,8 @@ def test_every_event_has_exactly_the_subscribers_it_should_and_none_is_unwanted(
         for kind in each.routing_keys
     }
     assert wanted == SUBSCRIBERS
-    assert event_types() == set(SUBSCRIBERS)
+    assert event_types() == set(SUBSCRIBERS) | UNHEEDED
+    assert {kind for kind in event_types() if not events.must_be_heard(kind)} == UNHEEDED
 
 
 def test_the_type_of_an_event_ends_in_its_version() -> None:
@@ -271,11 +280,11 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
         assert all(code in part.get_content() for part in mail.iter_parts())
 
 
-def test_the_code_stands_in_every_template_and_no_template_has_headers() -> None:
+def test_the_code_stands_in_its_own_templates_alone_and_no_template_has_headers() -> None:
     templates = sorted((PROJECT / "services" / "notifier" / "templates").iterdir())
-    assert [path.name for path in templates] == ["otp_requested.html.j2", "otp_requested.txt.j2"]
+    assert {path.name.partition(".")[0] for path in templates} == {"otp_requested", "notice"}
     for path in templates:
-        assert _text(path).count("{{ code }}") == 1
+        assert _text(path).count("{{ code }}") == (1 if path.name.startswith("otp_requested") else 0)
         assert not re.search(r"^subject:|<title>[^<]*\{", _text(path), re.IGNORECASE | re.MULTILINE)
 
 

@@ -46,3 +46,16 @@ async def test_claims_of_another_shape_are_refused(doors: Doors, person: LoggedI
     }
 
     assert await doors.not_refused(kind, tokens) == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_nested_too_deeply_to_be_read_is_refused(
+    doors: Doors, person: LoggedIn, forger: Signer, kind: str
+) -> None:
+    deep = Raw("[" * 2000 + "]" * 2000)
+    tokens = {
+        "claims": person.like(kind, forger, sub=deep),
+        "header": person.with_header(kind, forger, kid=deep),
+    }
+
+    assert await doors.not_refused(kind, tokens) == {}

@@ -48,6 +48,11 @@ class Received:
         return str(part.get_content())
 
     @property
+    def has_code(self) -> bool:
+        """Not every mail is for a login."""
+        return CODE.search(self.text) is not None
+
+    @property
     def code(self) -> str:
         """The one-time code: six digits alone on their line."""
         codes = CODE.findall(self.text)
@@ -172,8 +177,14 @@ class MailSink:
         number: int = 1,
         timeout: float = 10.0,  # noqa: ASYNC109 - the same
     ) -> str:
-        """Wait for the mail to `recipient` with this number (1 is the first), and return its code."""
-        return (await self.wait_for(recipient, number, timeout))[number - 1].code
+        """Wait for the code to `recipient` with this number (1 is the first)."""
+
+        def enough() -> list[str]:
+            codes = [mail.code for mail in self.mails_to(recipient) if mail.has_code]
+            assert len(codes) >= number, f"{len(codes)} of {number} codes to {recipient}"
+            return codes
+
+        return (await eventually(enough, timeout))[number - 1]
 
 
 def _received(session: Session, envelope: Envelope) -> Received:

@@ -25,6 +25,10 @@ class OwnBroker(Killable, Protocol):
         """Run rabbitmqctl (about a second) and return what it printed."""
         ...
 
+    def stored(self) -> bytes:
+        """All that its files hold: messages, and what it has logged."""
+        ...
+
 
 class _Container(KillableContainer):
     def __init__(self, container: DockerContainer, port: int, user: str, password: str) -> None:
@@ -45,6 +49,10 @@ class _Container(KillableContainer):
         done = self._docker.exec(["rabbitmqctl", *arguments])
         assert done.exit_code == 0, done.output
         return str(done.output, "utf-8")
+
+    def stored(self) -> bytes:
+        files = bytes(self._docker.exec(["tar", "-c", "/var/lib/rabbitmq"]).output)
+        return files + b"".join(self._docker.get_logs())
 
 
 @contextmanager

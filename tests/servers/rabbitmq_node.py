@@ -137,6 +137,10 @@ class PrivateNode:
             raise NodeFailed(f"rabbitmqctl {arguments[0]}: {done.stdout}{done.stderr}")
         return done.stdout
 
+    def stored(self) -> bytes:
+        """All that its files hold: messages, and what it has logged."""
+        return b"".join(path.read_bytes() for path in self._folder.rglob("*") if path.is_file())
+
     def kill(self) -> None:
         """Kill -9, epmd included; the data stays."""
         if self._leash:

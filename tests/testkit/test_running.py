@@ -93,7 +93,7 @@ def test_administrators_can_be_made_after_a_test_has_ended_every_session_of_the_
     system: LoginSystem,
 ) -> None:
     system.register(is_admin=True)
-    # The users service would take the token of an ended session until it expires; this one it refuses at once.
+    # The users service hears of an ended session a moment later; this one it refuses at once.
     system._administrator = Tokens(access="not.a.token", refresh="")
 
     assert system.logged_in(is_admin=True).get("/users/").status_code == 200

@@ -12,6 +12,9 @@ from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 
 from shared import api_docs
+from shared.answers import ONLY, refused
+from shared.bearer import NotPermitted
+from shared.problems import TooManyRequests
 from tests.asking import small_app
 
 
@@ -51,12 +54,34 @@ def test_two_schemas_of_one_name_are_refused_rather_than_one_lost(name: str) -> 
 def test_every_operation_tells_of_problem_documents_and_not_of_fastapi_s_own_errors() -> None:
     document = api_docs.document([app_with("/a", Thing)], "1")
     responses = document["paths"]["/a"]["post"]["responses"]
-    assert set(responses) == {"200", "4XX", "5XX"}
-    for status in ("4XX", "5XX"):
+    assert list(responses) == ["200", "413", "422", "431", "500", "503"]
+    for status in list(responses)[1:]:
         assert responses[status]["content"] == {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         }
+    assert "Retry-After" in responses["503"]["headers"]
     assert "HTTPValidationError" not in str(document)
+
+
+def test_a_route_tells_its_own_refusals_with_their_codes() -> None:
+    app = small_app()
+
+    async def route() -> None: ...
+
+    app.get("/a", responses=refused(NotPermitted, TooManyRequests))(route)
+    responses = api_docs.document([app], "1")["paths"]["/a"]["get"]["responses"]
+    assert list(responses) == ["200", "403", "413", "429", "431", "500", "503"]
+    assert responses["403"]["description"] == "`not_enough_permissions`: Not enough permissions"
+    assert "Retry-After" in responses["429"]["headers"]
+
+
+def test_an_operation_of_few_statuses_says_so() -> None:
+    app = small_app()
+
+    async def route() -> None: ...
+
+    app.get("/a", status_code=204, responses=refused(NotPermitted), openapi_extra={ONLY: [204, 403]})(route)
+    assert set(api_docs.document([app], "1")["paths"]["/a"]["get"]["responses"]) == {"204", "403"}
 
 
 def test_every_reference_inside_the_document_leads_somewhere() -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from services.auth import keys
 from services.auth.keys import generate
+from services.auth.routes import JWKS_MAX_AGE
+from services.auth.settings import AuthSettings
 from services.cli import app
+from shared.jwks import RemoteKeys
 from tests.servers.ports import free_ports
 
 CANARY = "canary-0123456789"
@@ -34,6 +41,12 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*arguments: str | Path, **environment: str) -> Result:
     return CliRunner().invoke(app, [str(each) for each in arguments], env=environment)
+
+
+def defaults(group: str, name: str) -> dict[str, Any]:
+    """Of the options of a command."""
+    top: Any = get_command(app)  # of which mypy knows no more than that it is a command
+    return {each.name: each.default for each in top.commands[group].commands[name].params}
 
 
 def assert_refused(result: Result, *words: str) -> None:
@@ -90,6 +103,60 @@ def test_keys_rotate_within_the_time_that_keys_are_kept_removes_nothing(tmp_path
     before = {generate(tmp_path, signs_from=datetime.now(UTC) - timedelta(days=days)) for days in (40, 30)}
     assert "removed" not in run("keys", "rotate", "--dir", tmp_path).output
     assert before < set(tmp_path.iterdir())
+
+
+def test_keys_rotate_run_twice_makes_one_key(tmp_path: Path) -> None:
+    generate(tmp_path, signs_from=datetime.now(UTC) - timedelta(days=1))
+    run("keys", "rotate", "--dir", tmp_path)
+    before = set(tmp_path.iterdir())
+
+    again = run("keys", "rotate", "--dir", tmp_path)
+
+    assert (again.exit_code, len(before)) == (0, 2)
+    assert "the next key is there already (signs from " in again.output
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_keys_rotate_in_an_emergency_makes_a_key_that_signs_at_once_though_the_next_one_is_there(
+    tmp_path: Path,
+) -> None:
+    generate(tmp_path, signs_from=datetime.now(UTC) + timedelta(minutes=10))
+
+    assert "written: " in run("keys", "rotate", "--dir", tmp_path, "--lead", "0").output
+
+
+@pytest.mark.parametrize("setting", ["REFRESH_TOKEN_LIFETIME", "ACCESS_TOKEN_LIFETIME"])
+def test_keys_rotate_keeps_a_key_for_as_long_as_the_longest_token_lives_and_a_day(tmp_path: Path, setting: str) -> None:
+    now = datetime.now(UTC)
+    old = generate(tmp_path, signs_from=now - timedelta(days=200))
+    generate(tmp_path, signs_from=now - timedelta(days=61))
+
+    run("keys", "rotate", "--dir", tmp_path, **{setting: str(61 * 86400)})
+    assert old.exists()
+    run("keys", "rotate", "--dir", tmp_path, **{setting: str(59 * 86400)})
+    assert not old.exists()
+
+
+def test_keys_rotate_takes_for_granted_what_auth_has_by_default(tmp_path: Path) -> None:
+    given = defaults("keys", "rotate")
+    fields = AuthSettings.model_fields
+
+    assert given["access"] == fields["access_token_lifetime"].default
+    assert given["refresh"] == fields["refresh_token_lifetime"].default
+    assert given["refresh"] > fields["otp_lifetime"].default
+
+
+def test_keys_rotate_publishes_a_key_for_longer_than_all_who_keep_keys_keep_them() -> None:
+    given = defaults("keys", "rotate")
+    asked_again = inspect.signature(RemoteKeys).parameters["interval"].default
+    in_a_cluster = 120
+
+    assert given["lead"] >= JWKS_MAX_AGE + asked_again + keys._RELOAD_AFTER + in_a_cluster
+
+
+def test_keys_rotate_where_nothing_can_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert_refused(run("keys", "rotate", "--dir", tmp_path / "file"), str(tmp_path / "file"))
 
 
 def test_keys_sealing_prints_a_key_that_the_settings_accept() -> None:

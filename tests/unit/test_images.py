@@ -41,7 +41,7 @@ def test_they_carry_the_version_of_the_package() -> None:
 
 def test_what_is_installed_was_locked() -> None:
     installs = re.findall(r"pip install [^\n&]*", DOCKERFILE.replace("\\\n", ""))
-    assert len(installs) == 3
+    assert len(installs) == 4
     for install in installs:
         assert "--require-hashes" in install or "--build-constraints" in install, install
     assert re.search(r"'setuptools==[\d.]+ --hash=sha256:[0-9a-f]{64}'", DOCKERFILE)
@@ -51,5 +51,12 @@ def test_a_builder_gets_what_is_named_and_nothing_else() -> None:
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     named = {line[1:] for line in lines if line.startswith("!")}
-    locks = {"requirements/dev.txt", "requirements/runtime.txt"}
+    locks = {"requirements/audit.txt", "requirements/dev.txt", "requirements/runtime.txt"}
     assert named == {"README.md", "pyproject.toml", "shared", "services", "deploy"} | locks
+
+
+def test_that_of_the_processes_holds_the_bill_of_its_materials_and_says_where() -> None:
+    bill = "/usr/share/login2fa/sbom.cdx.json"
+    assert f"-o /out{bill} " in stage("bill-of-materials")
+    assert "COPY --from=bill-of-materials /out/ /" in stage("login2fa")
+    assert f'login2fa.sbom="{bill}"' in stage("login2fa")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.names import canonical, refuse_control, refuse_invisible
+from shared.names import NO_CONTROL, canonical, refuse_control, refuse_invisible
 
 ANYTHING = st.text(st.characters())  # lone surrogates and unassigned code points too
 
@@ -114,3 +115,16 @@ def test_accepted_text_can_be_stored(text: str) -> None:
         return
     assert "\0" not in accepted
     accepted.encode()
+
+
+def test_the_documented_pattern_is_what_is_refused() -> None:
+    def is_refused(character: str) -> bool:
+        try:
+            return not refuse_control(character)
+        except ValueError:
+            return True
+
+    # Half a surrogate pair is no text in JSON's eyes either: a schema has no word for it.
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
+    pattern = re.compile(NO_CONTROL["pattern"])
+    assert [each for each in characters if is_refused(each) == bool(pattern.fullmatch(each))] == []

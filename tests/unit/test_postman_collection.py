@@ -34,7 +34,7 @@ def endpoint(item: dict[str, Any]) -> tuple[str, str]:
     assert url["host"] == ["{{base_url}}"]
     path = "/" + "/".join(url["path"])
     assert url["raw"].partition("?")[0] == "{{base_url}}" + path, "what is shown is what is sent"
-    return item["request"]["method"], path
+    return item["request"]["method"], re.sub(r":(\w+)", r"{\1}", path)
 
 
 def scripts(item: dict[str, Any], listen: str) -> str:

@@ -217,3 +217,17 @@ async def test_not_now_says_after_how_many_whole_seconds(
     answer = await client.get(f"/raise/{name}")
     assert answer.status_code == status
     assert answer.headers["retry-after"] == seconds
+
+
+async def test_a_method_that_is_not_there_is_answered_with_all_that_are() -> None:
+    """RFC 9110 section 15.5.6; the framework named those of the first route of the path alone."""
+    app = small_app()
+
+    async def route() -> None: ...
+
+    for add in (app.get, app.patch, app.delete):
+        add("/things/{name}")(route)
+    async with client_of(app) as client:
+        answer = await client.put("/things/a")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "DELETE, GET, PATCH"

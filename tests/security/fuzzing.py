@@ -1,0 +1,114 @@
+"""Schemathesis against the served API: what it tries, as whom, and what it found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol
+
+import schemathesis
+from schemathesis import hooks
+from schemathesis.auths import AuthContext
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.generation.case import Case
+from schemathesis.hooks import HookContext
+from schemathesis.schemas import BaseSchema
+
+
+@dataclass
+class Found:
+    cases: int = 0
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    # By what is wrong, with the request that shows it.
+    failures: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, recorder: ScenarioRecorder) -> None:
+        for case, interaction in recorder.interactions.items():
+            if interaction.response is not None:
+                self.cases += 1
+                label = recorder.cases[case].value.operation.label if case in recorder.cases else recorder.label
+                self.statuses[label, interaction.response.status_code] += 1
+        for nodes in recorder.checks.values():
+            for node in nodes:
+                if node.status is Status.FAILURE and node.failure_info is not None:
+                    failure = node.failure_info.failure
+                    title = f"{failure.operation}: {failure.title}: {failure.message}"
+                    self.failures.setdefault(title, node.failure_info.code_sample)
+
+    @property
+    def server_errors(self) -> int:
+        return sum(count for (_, status), count in self.statuses.items() if status >= 500)
+
+    @property
+    def undocumented(self) -> int:
+        return sum(1 for title in self.failures if "Undocumented status code" in title)
+
+    @property
+    def never_accepted(self) -> set[str]:
+        """The operations that were only ever refused: what lies behind the door was not looked at."""
+        accepted = {label for label, status in self.statuses if status < 400}
+        return {label for label, _ in self.statuses} - accepted
+
+
+class Knowledge(Protocol):
+    """What chance does not find, by operation, as `GET /path`."""
+
+    def token(self, operation: str) -> str:
+        """A bearer token that is good at this moment."""
+
+    def body(self, operation: str) -> dict[str, Any] | None:
+        """A body that succeeds, for some."""
+
+
+def fuzz(url: str, knowledge: Knowledge, settings: dict[str, Any]) -> Found:
+    """Blocks until every phase is over: examples, coverage, fuzzing and sequences of requests."""
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json", config=SchemathesisConfig.from_dict(settings))
+    _log_in(schema, knowledge)
+    found = Found()
+    with _helped(knowledge):
+        for event in from_schema(schema).execute():
+            if isinstance(event, events.ScenarioFinished):
+                found.add(event.recorder)
+            elif isinstance(event, events.NonFatalError):
+                found.errors.append(f"{event.label}: {event.value!r}")
+            elif isinstance(event, events.FatalError):
+                raise event.exception
+    return found
+
+
+def _log_in(schema: BaseSchema, knowledge: Knowledge) -> None:
+    @schema.auth(refresh_interval=None)
+    class LogsIn:
+        def get(self, case: Case[Any], _context: AuthContext) -> str:
+            return knowledge.token(case.operation.label)
+
+        def set(self, case: Case[Any], data: str, _context: AuthContext) -> None:
+            case.headers["Authorization"] = f"Bearer {data}"
+
+
+@contextmanager
+def _helped(knowledge: Knowledge) -> Iterator[None]:
+    """Every third valid request of an operation that needs it gets such a body: what lies behind is to be seen too."""
+    turns = count()
+
+    def before_call(_context: HookContext, case: Case[Any], _arguments: dict[str, Any]) -> None:
+        is_valid = case.meta is not None and case.meta.generation.mode.is_positive
+        if not is_valid or not isinstance(case.body, dict) or next(turns) % 3:
+            return
+        body = knowledge.body(case.operation.label)
+        if body is not None:
+            case.body = body
+            case.query.clear()  # another account than one's own
+            case.headers.pop("if-match", None)
+
+    schemathesis.hook(before_call)  # there is no hook of this kind for one schema alone
+    try:
+        yield
+    finally:
+        hooks.unregister(before_call)

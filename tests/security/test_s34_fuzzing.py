@@ -1,0 +1,110 @@
+"""S34: requests made from our own OpenAPI document, single and in sequences, meet no 500 and no undocumented status."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+
+from deploy.standalone.front import Front
+from shared.broker.memory import MemoryBus
+from shared.process import listen, serving
+from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth
+from tests.inbox import Inbox
+from tests.security.callers import Callers
+from tests.security.fuzzing import Found, fuzz
+from tests.servers.databases import Databases
+
+
+def _may_refuse(name: str, *statuses: str) -> dict[str, Any]:
+    """A request that fits the schema is expected to be taken, or refused with one of the usual statuses, or these."""
+    usual = ["2xx", "3xx", "401", "403", "404", "409", "429", "5xx"]
+    return {"include-name": name, "checks": {"positive_data_acceptance": {"expected-statuses": [*usual, *statuses]}}}
+
+
+# What no schema can say. Every check is on for every operation but where it is said otherwise here.
+OPERATIONS = [
+    _may_refuse("POST /api/v1/auth/token", "400"),  # a wrong password: RFC 6749 section 5.2 wants 400
+    _may_refuse("POST /api/v1/auth/verify-otp", "400"),  # a wrong code
+    # A name that is taken, a password that is too common; what is invisible, each version of Unicode says anew.
+    _may_refuse("POST /api/v1/users/registration", "400", "422"),
+    _may_refuse("POST /api/v1/users/change-password", "400"),  # two passwords that differ
+    _may_refuse("GET /api/v1/users/", "400"),  # a cursor that is none of ours
+    # Nothing to change; the same of names; If-Match: RFC 9110 section 13.1.1.
+    _may_refuse("PATCH /api/v1/users/", "400", "412", "422"),
+    _may_refuse("DELETE /api/v1/users/", "412"),
+    # A gateway asks with the method of the request that it is about: any is answered like GET (docs/decisions/0006).
+    {"include-path-regex": "^/api/v1/auth/forward", "checks": {"unsupported_method": {"enabled": False}}},
+]
+
+
+@pytest.fixture
+async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
+    # Nobody reports deliveries here, and a login that is answered 503 for it would not be looked into.
+    async with running_auth(auth_settings(databases, keys, otp_pressure_on=86_400), bus) as app:
+        yield app
+
+
+@pytest.fixture
+async def url(
+    auth_app: AuthApp, users_app: UsersApp, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """Both services at one address, as `make up` has them."""
+    for app in (auth_app, users_app):
+        # Real, and quick: it is about the requests, and there are thousands.
+        monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))
+    bound = listen("127.0.0.1", 0, hint="")
+    async with serving(Front(auth=auth_app.app, users=users_app.app), bound, grace=1):
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+class FromAThread:
+    """What callers know, asked for by a thread beside the loop in which the services run."""
+
+    def __init__(self, callers: Callers, loop: asyncio.AbstractEventLoop) -> None:
+        self._callers = callers
+        self._loop = loop
+
+    def token(self, operation: str) -> str:
+        return asyncio.run_coroutine_threadsafe(self._callers.token(operation), self._loop).result(timeout=30)
+
+    def body(self, operation: str) -> dict[str, Any] | None:
+        return asyncio.run_coroutine_threadsafe(self._callers.body(operation), self._loop).result(timeout=30)
+
+
+async def fuzzed(url: str, callers: Callers, examples: int, seed: int) -> Found:
+    knowledge = FromAThread(callers, asyncio.get_running_loop())
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "continue-on-failure": True,
+        "generation": {"max-examples": examples, "no-shrink": True, "database": "none"},
+        # Sequences reach what single requests do not: an account that is there, a token that is good.
+        "phases": {"stateful": {"generation": {"max-examples": 2 * examples}}},
+        "operations": OPERATIONS,
+    }
+    return await asyncio.to_thread(fuzz, url, knowledge, settings)
+
+
+@pytest.mark.parametrize("examples", [12, pytest.param(250, marks=pytest.mark.long)])
+async def test_nothing_is_found(
+    url: str, auth_app: AuthApp, users_app: UsersApp, inbox: Inbox, capsys: pytest.CaptureFixture[str], examples: int
+) -> None:
+    seed = 1 if examples < 100 else secrets.randbelow(1_000_000)
+
+    found = await fuzzed(url, Callers(auth_app, users_app, inbox), examples, seed)
+
+    with capsys.disabled():
+        print(
+            f"\n{found.cases} requests to {len({label for label, _ in found.statuses})} operations (seed {seed}): "
+            f"{found.server_errors} server errors, {found.undocumented} undocumented statuses, "
+            f"{len(found.failures)} failures of any check"
+        )
+    assert found.failures == {}
+    assert found.errors == []
+    assert found.server_errors == 0
+    assert found.never_accepted == set()
+    assert found.cases > 500
