@@ -39,6 +39,7 @@ from shared.sealing import Sealer
 from shared.settings import load
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus, TroubledBus
+from tests.inbox import Inbox
 from tests.recording import Recorder
 from tests.servers.databases import Databases
 
@@ -265,6 +266,13 @@ async def bus() -> AsyncIterator[MemoryBus]:
     await bus.stand_in(ENDED_SESSIONS.queue)
     yield bus
     await bus.close()
+
+
+@pytest.fixture
+async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
+    inbox = Inbox(keys.otp_sealer)
+    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
+    return inbox
 
 
 @pytest.fixture

@@ -7,16 +7,17 @@ final, and a word on a code that has been replaced by a resend says nothing.
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import func, or_, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.tables import challenges, pressure
-from shared.broker.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
-from shared.database import Database, unavailable
-from shared.events import MalformedEvent, OtpOutcome
+from shared.applying import applying
+from shared.broker.bus import Handler
+from shared.database import Database, after_commit
+from shared.events import OtpOutcome
 
 log = structlog.get_logger()
 
@@ -58,20 +59,11 @@ async def _note_that_reports_come(connection: AsyncConnection) -> None:
 def otp_outcome_handler(database: Database) -> Handler:
     """The handler of `notifier.otp_outcome.v1`."""
 
-    async def handle(delivery: Delivery) -> Outcome:
-        try:
-            event = OtpOutcome.from_message(delivery)
-        except MalformedEvent as error:
-            return GiveUp(f"{type(error).__name__}: {error}")
-        try:
-            async with database.transaction() as connection:
-                await apply(connection, event)
-                await _note_that_reports_come(connection)
-        except (SQLAlchemyError, OSError) as error:
-            if not unavailable(error):
-                raise
-            return Retry("database unavailable")
-        log.info("code outcome", outcome=event.outcome, request=str(event.request_event_id), attempt=event.attempt)
-        return Done()
+    async def apply_and_note(connection: AsyncConnection, event: OtpOutcome) -> None:
+        await apply(connection, event)
+        await _note_that_reports_come(connection)
+        request = str(event.request_event_id)
+        tell = partial(log.info, "code outcome", outcome=event.outcome, request=request, attempt=event.attempt)
+        after_commit(connection, tell)
 
-    return handle
+    return applying(database, OtpOutcome, apply_and_note)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import structlog
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.tables import identities, sessions
-from shared.broker.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
-from shared.database import Database, unavailable
-from shared.events import AccountChanged, MalformedEvent
+from shared.applying import applying
+from shared.broker.bus import Handler
+from shared.database import Database, after_commit
+from shared.events import AccountChanged
 from shared.names import canonical
-from shared.sealing import Sealer, Unsealable
+from shared.sealing import Sealer
 
 log = structlog.get_logger()
 
@@ -82,22 +83,12 @@ async def apply(connection: AsyncConnection, event: AccountChanged, password_has
 
 
 def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
-    async def handle(delivery: Delivery) -> Outcome:
-        try:
-            event = AccountChanged.from_message(delivery)
-            password_hash = ""
-            if not event.deleted:
-                password_hash = sealer.open(event.sealed_password_hash, f"{event.event_id}:password_hash")
-        except (MalformedEvent, Unsealable) as error:
-            return GiveUp(f"{type(error).__name__}: {error}")
-        try:
-            async with database.transaction() as connection:
-                await apply(connection, event, password_hash)
-        except (SQLAlchemyError, OSError) as error:
-            if not unavailable(error):
-                raise
-            return Retry("database unavailable")
-        log.info("account applied", account=str(event.account_id), version=event.version)
-        return Done()
+    async def apply_opened(connection: AsyncConnection, event: AccountChanged) -> None:
+        password_hash = ""
+        if not event.deleted:
+            password_hash = sealer.open(event.sealed_password_hash, f"{event.event_id}:password_hash")
+        await apply(connection, event, password_hash)
+        tell = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
+        after_commit(connection, tell)
 
-    return handle
+    return applying(database, AccountChanged, apply_opened)

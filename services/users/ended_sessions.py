@@ -7,18 +7,19 @@ of the account ends is not here, but told by the account's own epoch (docs/decis
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
 from sqlalchemy import ColumnElement, exists, func
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import ended_sessions
-from shared.broker.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
-from shared.database import Database, unavailable
-from shared.events import MalformedEvent, SessionEnded
+from shared.applying import applying
+from shared.broker.bus import Handler
+from shared.database import Database, after_commit
+from shared.events import SessionEnded
 from shared.sweep import Expired
 
 log = structlog.get_logger()
@@ -36,24 +37,10 @@ def has_ended(session: UUID) -> ColumnElement[bool]:
 async def apply(connection: AsyncConnection, event: SessionEnded) -> None:
     rows = [{"id": session, "until": event.until} for session in event.session_ids]
     await connection.execute(insert(ended_sessions).on_conflict_do_nothing(), rows)
+    tell = partial(log.info, "sessions ended", account=str(event.account_id), sessions=len(event.session_ids))
+    after_commit(connection, tell)
 
 
 def session_ended_handler(database: Database) -> Handler:
     """The handler of `auth.session_ended.v1`."""
-
-    async def handle(delivery: Delivery) -> Outcome:
-        try:
-            event = SessionEnded.from_message(delivery)
-        except MalformedEvent as error:
-            return GiveUp(f"{type(error).__name__}: {error}")
-        try:
-            async with database.transaction() as connection:
-                await apply(connection, event)
-        except (SQLAlchemyError, OSError) as error:
-            if not unavailable(error):
-                raise
-            return Retry("database unavailable")
-        log.info("sessions ended", account=str(event.account_id), sessions=len(event.session_ids))
-        return Done()
-
-    return handle
+    return applying(database, SessionEnded, apply)

@@ -5,22 +5,13 @@ from __future__ import annotations
 import pytest
 
 from services.auth.keys import KeyRing
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import OTP_DELIVERY
-from tests.composed import AuthApp, Keys, UsersApp, auth_app, bus, jwks_url, keys, users_app
+from tests.composed import AuthApp, Keys, UsersApp, auth_app, bus, inbox, jwks_url, keys, users_app
 from tests.forging import Signer
 from tests.inbox import Inbox
 from tests.security.doors import Doors
 from tests.security.somebody import LoggedIn, log_in
 
-__all__ = ("auth_app", "bus", "jwks_url", "keys", "users_app")
-
-
-@pytest.fixture
-async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
-    inbox = Inbox(keys.otp_sealer)
-    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
-    return inbox
+__all__ = ("auth_app", "bus", "inbox", "jwks_url", "keys", "users_app")
 
 
 @pytest.fixture

@@ -44,10 +44,6 @@ def role(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def url_of(databases: Databases, role: str) -> str:
-    return databases.auth_url if role == "auth" else databases.users_url
-
-
 async def tables(databases: Databases, schema: str) -> list[str]:
     async with connected(databases.admin_url) as admin:
         rows = await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
@@ -57,7 +53,7 @@ async def tables(databases: Databases, schema: str) -> list[str]:
 
 async def test_every_statement_on_a_table_of_the_other_service_is_denied(databases: Databases, role: str) -> None:
     schema = OTHER[role]
-    async with connected(url_of(databases, role)) as stranger:
+    async with connected(databases.url_of(role)) as stranger:
         for table in await tables(databases, schema):
             for statement in (
                 f"SELECT * FROM {schema}.{table}",
@@ -73,6 +69,9 @@ async def test_every_statement_on_a_table_of_the_other_service_is_denied(databas
             ):
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await stranger.execute(statement)
+        for statement in (f"CREATE TABLE {schema}.mine ()", f"SET ROLE {schema}"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await stranger.execute(statement)
 
 
 async def test_no_grant_reaches_into_the_other_schema(databases: Databases, role: str) -> None:
@@ -95,7 +94,7 @@ async def test_a_role_is_no_superuser_and_member_of_nothing(databases: Databases
 
 
 async def test_a_role_reads_no_file_and_starts_no_program_of_the_server(databases: Databases, role: str) -> None:
-    async with connected(url_of(databases, role)) as connection:
+    async with connected(databases.url_of(role)) as connection:
         for statement in (
             "SELECT pg_read_file('postgresql.conf')",
             "SELECT pg_ls_dir('.')",

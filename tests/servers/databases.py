@@ -30,13 +30,13 @@ class Databases:
 
     @property
     def auth_url(self) -> str:
-        return self._as("auth")
+        return self.url_of("auth")
 
     @property
     def users_url(self) -> str:
-        return self._as("users")
+        return self.url_of("users")
 
-    def _as(self, role: str) -> str:
+    def url_of(self, role: str) -> str:
         url = make_url(self.admin_url).set(username=role, password=PASSWORDS[role])
         return url.render_as_string(hide_password=False)
 

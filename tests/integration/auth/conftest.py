@@ -8,22 +8,14 @@ import asyncpg
 import pytest
 
 from shared.broker.memory import MemoryBus
-from shared.broker.topology import OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps
 from tests.code_reports import CodeReports
-from tests.composed import AuthApp, Keys, auth_app, bus, keys
+from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys
 from tests.database_clock import DatabaseClock
 from tests.inbox import Inbox
 from tests.servers.databases import Databases, connected
 
-__all__ = ("auth_app", "bus", "keys")
-
-
-@pytest.fixture
-async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
-    inbox = Inbox(keys.otp_sealer)
-    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
-    return inbox
+__all__ = ("auth_app", "bus", "inbox", "keys")
 
 
 @pytest.fixture
