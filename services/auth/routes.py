@@ -39,7 +39,7 @@ from services.auth.wrong_codes import CodesOff
 from shared import failpoints
 from shared.access_tokens import AccessToken
 from shared.answers import Answers, leads_to, refused
-from shared.bearer import BearerToken, TokenNotValid
+from shared.bearer import REALM, BearerToken, TokenNotValid
 from shared.database import Database
 from shared.events import Reason
 from shared.passwords import Passwords
@@ -98,6 +98,9 @@ class RefreshTokenNotValid(Problem):
     status = 401
     code = "invalid_refresh_token"
     detail = "Token not valid"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": REALM})  # RFC 9110 section 15.5.2: no 401 without one
 
 
 def parts(request: Request) -> Auth:

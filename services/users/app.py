@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from services.users import current_passwords, ended_sessions
 from services.users.callers import Users
-from services.users.ended_sessions import EXPIRED, session_ended_handler
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
@@ -52,11 +52,12 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     app = build(settings)
     app.state.users = Users(settings=settings, database=database, passwords=passwords, sealer=sealer, keys=keys)
     relay = Relay("users", database, outbox, bus)
-    handler = session_ended_handler(database)
+    handler = ended_sessions.session_ended_handler(database)
     consumption = await bus.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     keys.start()
-    sweep = asyncio.create_task(sweep_forever(database, EXPIRED), name="users sweep")
+    expired = ended_sessions.EXPIRED + current_passwords.EXPIRED
+    sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
 
     async def relay_alive() -> bool:
         return relay.alive

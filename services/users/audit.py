@@ -14,13 +14,14 @@ from services.users.problems import CurrentPasswordWrong, LoginTooOld
 from services.users.tables import trail
 from shared.bearer import NotPermitted
 from shared.database import Database
-from shared.events import Act, Reason
-from shared.problems import Problem
+from shared.events import Act, ActOutcome, Reason
+from shared.problems import Problem, TooManyRequests
 
-_REFUSALS: dict[type[Problem], Reason] = {
-    CurrentPasswordWrong: "current_password_wrong",
-    LoginTooOld: "login_too_old",
-    NotPermitted: "not_permitted",
+_REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
+    CurrentPasswordWrong: ("refused", "current_password_wrong"),
+    LoginTooOld: ("refused", "login_too_old"),
+    NotPermitted: ("refused", "not_permitted"),
+    TooManyRequests: ("throttled", "too_many_passwords"),
 }
 
 
@@ -31,8 +32,7 @@ async def refusals(database: Database, act: Act, *, account: UUID | None, actor:
         yield
     except tuple(_REFUSALS) as refusal:
         async with database.transaction() as connection:
-            reason = _REFUSALS[type(refusal)]
-            await trail.record(connection, act, "refused", reason, account=account, actor=actor)
+            await trail.record(connection, act, *_REFUSALS[type(refusal)], account=account, actor=actor)
         raise
 
 

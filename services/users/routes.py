@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users import accounts, audit
 from services.users.accounts import NewAccount, etag, valid_email
 from services.users.callers import Caller, Parts, Users, caller
+from services.users.current_passwords import count_guess, forgive
 from services.users.notices import tell_owner
 from services.users.problems import (
     CurrentPasswordWrong,
@@ -95,7 +96,7 @@ async def me(known: KnownCaller, response: Response) -> AccountOut:
 @router.post(
     "/change-password",
     summary="Change one's own password; every other session ends",
-    responses=refused(PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, ItemNotFound),
+    responses=refused(PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, ItemNotFound, TooManyRequests),
 )
 async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -> MessageOut:
     if given.password != given.confirm_password:
@@ -216,8 +217,12 @@ async def _prove_presence(users: Users, known: Caller, current_password: str | N
     if current_password is None:
         if known.token.login_age() > known.recent_login:
             raise CurrentPasswordWrong
-    elif not await users.passwords.verify(current_password, known.account.password_hash):
+        return
+    own = known.account
+    await count_guess(users.database, own.id, limit=users.settings.current_password_guesses)
+    if not await users.passwords.verify(current_password, own.password_hash):
         raise CurrentPasswordWrong
+    await forgive(users.database, own.id)
 
 
 async def _locked(connection: AsyncConnection, account: UUID) -> Row[Any]:

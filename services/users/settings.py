@@ -18,4 +18,7 @@ class UsersSettings(HttpSettings):
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"
     )
     recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
+    current_password_guesses: int = Field(
+        10, ge=1, description="Wrong current passwords in a row; then a fresh login, or an hour's wait"
+    )
     password_min_length: int = Field(8, ge=8, description="Characters")

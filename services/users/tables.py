@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, MetaData, Table, Text, Uuid, false, func, true
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    false,
+    func,
+    true,
+)
 
 from shared.audit import Trail
 from shared.outbox import outbox_table
@@ -49,4 +63,13 @@ ended_sessions = Table(
     Column("id", Uuid, primary_key=True),
     Column("until", DateTime(timezone=True), nullable=False),
     Index("ix_ended_sessions_until", "until"),
+)
+
+# Of the current password, in a row; gone with a right one.
+password_guesses = Table(
+    "password_guesses",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("guesses", Integer, nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

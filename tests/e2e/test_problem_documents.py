@@ -47,6 +47,14 @@ async def test_a_bad_token_is_called_invalid(stack: Stack, method: str, path: st
     assert answer.headers.get_list("www-authenticate") == [challenge]
 
 
+async def test_a_refused_refresh_token_names_a_challenge_too(stack: Stack) -> None:
+    """RFC 9110 section 15.5.2: a 401 without one is none."""
+    answer = await stack.http.post(f"{AUTH}/refresh-token", json={"refresh_token": "no.token.atall"})
+
+    refused(answer, 401, "invalid_refresh_token", "Token not valid")
+    assert answer.headers.get_list("www-authenticate") == [REALM]
+
+
 async def test_missing_rights_are_called_insufficient_scope(stack: Stack) -> None:
     tokens = await log_in(stack, await register(stack))
 

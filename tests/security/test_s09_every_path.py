@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import Row
 
 from services.auth import app as auth_service
 from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, living_session
@@ -19,12 +24,25 @@ from services.users.routes import FLOODED as USERS_FLOODED
 from shared.broker.memory import MemoryBus
 from tests.asking import problem
 from tests.auth_steps import Accounts, Login, Pair, Steps, pair
-from tests.composed import AUTH, AuthApp, Keys, auth_settings, client, running_auth, running_users, users_settings
+from tests.builders import OTHER_PASSWORD, PASSWORD, registered
+from tests.composed import (
+    AUTH,
+    USERS,
+    AuthApp,
+    Keys,
+    UsersApp,
+    auth_settings,
+    client,
+    running_auth,
+    running_users,
+    users_settings,
+)
 from tests.inbox import Inbox
 from tests.integration.auth.conftest import accounts
+from tests.integration.users.conftest import sql
 from tests.servers.databases import Databases
 
-__all__ = ("accounts",)
+__all__ = ("accounts", "sql")
 
 LIMITED = sorted(FLOODED | USERS_FLOODED)
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody@127.0.0.1:1/none")
@@ -145,3 +163,56 @@ async def test_the_codes_of_an_hour_are_limited_for_logins_and_resends_alike(
     for answer in refused:
         problem(answer, 429, "too_many_requests")
         assert int(answer.headers["retry-after"]) in range(3500, 3601)
+
+
+# --- the current password, asked of who holds an access token
+
+LONG_AGO = 3000  # seconds since the login: the token alone changes no password any more
+
+
+@pytest.fixture
+async def account(users_app: UsersApp) -> Row[Any]:
+    return await registered(users_app.parts)
+
+
+async def change_password(users: UsersApp, account: UUID, current: str | None, login_age: int = LONG_AGO) -> int:
+    body = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD, "current_password": current}
+    headers = users.as_(account, login_age=login_age)
+    answer = await users.http.post(f"{USERS}/change-password", headers=headers, json=body)
+    if answer.status_code == 429:
+        problem(answer, 429, "too_many_requests")
+        assert int(answer.headers["retry-after"]) in range(3500, 3601)
+    return answer.status_code
+
+
+async def test_of_current_passwords_guessed_at_once_ten_are_compared(users_app: UsersApp, account: Row[Any]) -> None:
+    guesses = [change_password(users_app, account.id, f"guess number {each}") for each in range(15)]
+
+    assert sorted(await asyncio.gather(*guesses)) == [403] * 10 + [429] * 5
+    assert await change_password(users_app, account.id, PASSWORD) == 429, "the right one tells nothing either"
+
+
+async def test_guesses_of_the_current_password_do_not_hinder_who_logs_in_anew(
+    users_app: UsersApp, account: Row[Any]
+) -> None:
+    while await change_password(users_app, account.id, "a guess") != 429:
+        pass
+
+    assert await change_password(users_app, account.id, None, login_age=1) == 200
+
+
+async def test_a_right_current_password_resets_the_guesses(
+    users_app: UsersApp, account: Row[Any], sql: asyncpg.Connection
+) -> None:
+    assert [await change_password(users_app, account.id, "a guess") for _ in range(9)] == [403] * 9
+
+    assert await change_password(users_app, account.id, PASSWORD) == 200
+    assert await sql.fetchval("SELECT count(*) FROM password_guesses") == 0
+
+
+async def test_an_hour_resets_the_guesses(users_app: UsersApp, account: Row[Any], sql: asyncpg.Connection) -> None:
+    assert [await change_password(users_app, account.id, "a guess") for _ in range(11)] == [403] * 10 + [429]
+
+    await sql.execute("UPDATE password_guesses SET last_at = last_at - interval '1 hour'")
+
+    assert await change_password(users_app, account.id, "a guess") == 403
