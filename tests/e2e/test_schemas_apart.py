@@ -12,10 +12,10 @@ OTHER = {"auth": "users", "users": "auth"}
 TABLES = {
     "auth": [
         *("identities", "challenges", "pressure", "sessions", "refresh_tokens", "login_failures", "outbox"),
-        *("name_failures", "familiar_addresses", "code_failures"),
+        *("name_failures", "familiar_addresses", "code_failures", "notices"),
         "alembic_version",
     ],
-    "users": ["accounts", "tombstones", "outbox", "alembic_version"],
+    "users": ["accounts", "tombstones", "ended_sessions", "password_guesses", "outbox", "alembic_version"],
 }
 
 
