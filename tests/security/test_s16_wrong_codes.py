@@ -152,7 +152,8 @@ async def test_an_administrator_lets_the_account_in_again(
 
     result = await unlock(databases, account.username.upper())
 
-    assert (result.exit_code, result.output) == (0, f"{account.username.upper()} may log in again\n")
+    # The trail's record may stand before it: to where it goes is the process's affair.
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, f"{account.username.upper()} may log in again")
     assert await sql.fetchval("SELECT count(*) FROM login_failures") == 0
     login = await steps.begin(account)
     pair(await auth.verify_otp(login.temporary, login.code))
