@@ -6,9 +6,8 @@ A change here that is not a new field with a default is a new event type, with t
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -16,146 +15,14 @@ from shared import events
 from shared.broker.bus import Message
 from shared.events import (
     AccountChanged,
-    Audited,
     Event,
     MalformedEvent,
-    NoticeRequested,
     OtpOutcome,
     OtpRequested,
-    SessionEnded,
 )
+from tests.contracts.pinned_events import ACCOUNT, PINNED
 
 CANARY = "canary-0123456789"
-EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
-CHALLENGE = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
-ACCOUNT = UUID("01890a5d-ac96-774b-bcce-b302099a8059")
-SESSION = UUID("01890a5d-ac96-774b-bcce-b302099a805a")
-REQUEST = UUID("01890a5d-ac96-774b-bcce-b302099a805b")
-
-PINNED: list[tuple[str, Event, str]] = [
-    (
-        "auth.otp_requested.v1",
-        OtpRequested(
-            event_id=EVENT_ID,
-            challenge_id=CHALLENGE,
-            account_id=ACCOUNT,
-            email="zo\u00eb@test.com",
-            name='Zo\u00eb "Z" O\'Brien',
-            sealed_code="gAAAAABsealed==",
-            requested_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-            expires_at=datetime(2026, 1, 31, 12, 4, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
-            '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","email":"zo\u00eb@test.com",'
-            '"name":"Zo\u00eb \\"Z\\" O\'Brien","sealed_code":"gAAAAABsealed==",'
-            '"requested_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-01-31T12:04:00.000000+00:00"}'
-        ),
-    ),
-    (
-        "users.account_changed.v1",
-        AccountChanged(
-            event_id=EVENT_ID,
-            account_id=ACCOUNT,
-            version=7,
-            deleted=False,
-            username="dv.gahan@test.com",
-            email="dv.gahan@test.com",
-            name="Dave",
-            sealed_password_hash="gAAAAABsealed==",
-            is_2fa=True,
-            is_admin=True,
-            is_active=True,
-            session_epoch=3,
-            kept_session=SESSION,
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"version":7,"deleted":false,"username":"dv.gahan@test.com","email":"dv.gahan@test.com","name":"Dave",'
-            '"sealed_password_hash":"gAAAAABsealed==","is_2fa":true,"is_admin":true,"is_active":true,"session_epoch":3,'
-            '"kept_session":"01890a5d-ac96-774b-bcce-b302099a805a"}'
-        ),
-    ),
-    (
-        "users.account_changed.v1",
-        AccountChanged(event_id=EVENT_ID, account_id=ACCOUNT, version=8, deleted=True),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"version":8,"deleted":true,"username":"","email":"","name":"","sealed_password_hash":"","is_2fa":false,'
-            '"is_admin":false,"is_active":false,"session_epoch":0,"kept_session":null}'
-        ),
-    ),
-    (
-        "notifier.otp_outcome.v1",
-        OtpOutcome(
-            event_id=EVENT_ID,
-            challenge_id=CHALLENGE,
-            request_event_id=REQUEST,
-            outcome="given_up",
-            of_mailbox=True,
-            attempt=2,
-            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
-            '"request_event_id":"01890a5d-ac96-774b-bcce-b302099a805b","outcome":"given_up","of_mailbox":true,"attempt":2,'
-            '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
-        ),
-    ),
-    (
-        "account.notice_requested.v1",
-        NoticeRequested(
-            event_id=EVENT_ID,
-            account_id=ACCOUNT,
-            email="dv.gahan@test.com",
-            name="Dave",
-            notice="password_changed",
-            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-            expires_at=datetime(2026, 2, 1, 12, 0, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"email":"dv.gahan@test.com","name":"Dave","notice":"password_changed",'
-            '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
-        ),
-    ),
-    (
-        "auth.session_ended.v1",
-        SessionEnded(
-            event_id=EVENT_ID,
-            account_id=ACCOUNT,
-            session_ids=(SESSION, REQUEST),
-            until=datetime(2026, 1, 31, 13, 0, 0, 5, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"session_ids":["01890a5d-ac96-774b-bcce-b302099a805a","01890a5d-ac96-774b-bcce-b302099a805b"],'
-            '"until":"2026-01-31T13:00:00.000005+00:00"}'
-        ),
-    ),
-    (
-        "auth.audit.v1",
-        Audited(
-            event_id=EVENT_ID,
-            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-            service="users",
-            act="session_ended",
-            outcome="ok",
-            reason="logout",
-            account_id=ACCOUNT,
-            actor_id=ACCOUNT,
-            session_id=SESSION,
-            address="198.51.100.7",
-            correlation_id="request-1",
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","occurred_at":"2026-01-31T12:00:00.000005+00:00",'
-            '"service":"users","act":"session_ended","outcome":"ok","reason":"logout",'
-            '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","actor_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"session_id":"01890a5d-ac96-774b-bcce-b302099a805a","address":"198.51.100.7","correlation_id":"request-1"}'
-        ),
-    ),
-]
 NAMES = [
     "a requested code", "a changed account", "a deleted account", "an outcome", "a notice", "ended sessions",
     "an audited act",
