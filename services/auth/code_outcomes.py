@@ -1,4 +1,4 @@
-"""What became of the codes, as the notifier reports it: written to their challenges, each report by one statement.
+"""What became of the codes, as the notifier reports it: written to their challenges, those that come together at once.
 
 Reports come more than once, in any order, or never. A word is replaced only by one that says more, `delivered` is
 final, and a word on a code that has been replaced by a resend says nothing.
@@ -6,22 +6,22 @@ final, and a word on a code that has been replaced by a resend says nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
 import structlog
-from sqlalchemy import func, or_, update
+from sqlalchemy import ARRAY, Boolean, Update, Uuid, bindparam, column, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.tables import challenges, pressure
-from shared.applying import applying
+from shared.applying import applying_together
 from shared.broker.bus import Handler
-from shared.database import Database, after_commit
+from shared.database import Database
 from shared.events import OtpOutcome
 
 log = structlog.get_logger()
 
-# The words that each word replaces, beside none at all.
+# The words that each word replaces, beside none at all; whoever says more comes later.
 _SAYS_MORE_THAN: dict[str, list[str]] = {
     "deferred": [],
     "given_up": ["deferred"],
@@ -33,20 +33,47 @@ _SAYS_MORE_THAN: dict[str, list[str]] = {
 _NOTED_EVERY = timedelta(hours=1)
 
 
-async def apply(connection: AsyncConnection, event: OtpOutcome) -> None:
+async def apply(connection: AsyncConnection, reports: Sequence[OtpOutcome]) -> None:
     """Nothing happens to a challenge that has been swept away, or has a newer code."""
+    # One statement for each word, the last word last: of two reports on one code the one that says more stays.
+    for word in _SAYS_MORE_THAN:
+        if of_this_word := [report for report in reports if report.outcome == word]:
+            await connection.execute(
+                _UPDATE[word],
+                {
+                    "challenges": [report.challenge_id for report in of_this_word],
+                    "requests": [report.request_event_id for report in of_this_word],
+                    "of_mailbox": [report.of_mailbox for report in of_this_word],
+                },
+            )
+    await _note_that_reports_come(connection)
+
+
+def _update(word: str) -> Update:
+    reported = (
+        func.unnest(
+            bindparam("challenges", type_=ARRAY(Uuid)),
+            bindparam("requests", type_=ARRAY(Uuid)),
+            bindparam("of_mailbox", type_=ARRAY(Boolean)),
+        )
+        .table_valued(column("challenge", Uuid), column("request", Uuid), column("of_mailbox", Boolean))
+        .render_derived()
+    )
     said = challenges.c.code_outcome
     # A mailbox that has refused may also be the reason for what follows, the expiry.
-    refuses = challenges.c.mailbox_refuses | event.of_mailbox
-    values: dict[str, object] = {"code_outcome": event.outcome, "mailbox_refuses": refuses}
-    if event.outcome == "delivered":
+    refuses = challenges.c.mailbox_refuses | reported.c.of_mailbox
+    values: dict[str, object] = {"code_outcome": word, "mailbox_refuses": refuses}
+    if word == "delivered":
         values |= {"waiting_since": None, "delivered_sent_at": challenges.c.sent_at}
-    await connection.execute(
+    return (
         update(challenges)
         .values(values)
-        .where(challenges.c.id == event.challenge_id, challenges.c.code_event_id == event.request_event_id)
-        .where(or_(said.is_(None), said.in_(_SAYS_MORE_THAN[event.outcome])))
+        .where(challenges.c.id == reported.c.challenge, challenges.c.code_event_id == reported.c.request)
+        .where(or_(said.is_(None), said.in_(_SAYS_MORE_THAN[word])))
     )
+
+
+_UPDATE = {word: _update(word) for word in _SAYS_MORE_THAN}
 
 
 async def _note_that_reports_come(connection: AsyncConnection) -> None:
@@ -58,12 +85,8 @@ async def _note_that_reports_come(connection: AsyncConnection) -> None:
 
 def otp_outcome_handler(database: Database) -> Handler:
     """The handler of `notifier.otp_outcome.v1`."""
+    return applying_together(database, OtpOutcome, apply, _tell)
 
-    async def apply_and_note(connection: AsyncConnection, event: OtpOutcome) -> None:
-        await apply(connection, event)
-        await _note_that_reports_come(connection)
-        request = str(event.request_event_id)
-        tell = partial(log.info, "code outcome", outcome=event.outcome, request=request, attempt=event.attempt)
-        after_commit(connection, tell)
 
-    return applying(database, OtpOutcome, apply_and_note)
+def _tell(event: OtpOutcome) -> None:
+    log.info("code outcome", outcome=event.outcome, request=str(event.request_event_id), attempt=event.attempt)

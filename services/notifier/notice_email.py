@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email.message import EmailMessage
-
 from services.notifier.channel import Notice
 from services.notifier.letter import Letter
 from shared.events import NoticeWord
@@ -50,7 +48,7 @@ class NoticeEmail:
     def __init__(self, *, sender: str) -> None:
         self._letter = Letter("notice", sender=sender)
 
-    def compose(self, notice: Notice) -> EmailMessage:
+    def compose(self, notice: Notice) -> bytes:
         subject, happened, advice = TEXTS[notice.notice]
         values = {
             "happened": happened,

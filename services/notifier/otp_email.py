@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email.message import EmailMessage
-
 from services.notifier.channel import Delivery
 from services.notifier.letter import Letter
 
@@ -13,7 +11,7 @@ class OtpEmail:
         self._subject = subject
         self._letter = Letter("otp_requested", sender=sender)
 
-    def compose(self, delivery: Delivery) -> EmailMessage:
+    def compose(self, delivery: Delivery) -> bytes:
         minutes = max(1, round((delivery.expires_at - delivery.requested_at).total_seconds() / 60))
         values = {"code": delivery.code, "minutes": minutes}
         return self._letter.compose(delivery, subject=self._subject, date=delivery.requested_at, values=values)

@@ -7,6 +7,7 @@ import asyncio
 import aiosmtplib
 
 from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryLater, WillNotDeliver
+from services.notifier.mail_server import MailServer
 from services.notifier.notice_email import NoticeEmail
 from services.notifier.otp_email import OtpEmail
 from services.notifier.settings import NotifierSettings
@@ -23,45 +24,31 @@ _OF_MAILBOX = {450, 550, 551, 552, 553}
 
 
 class SmtpChannel:
-    """One connection a mail: a mail server that forgets us between two mails is nobody's problem."""
-
     def __init__(self, settings: NotifierSettings) -> None:
         self._settings = settings
+        self._server = MailServer(settings)
         self._otp_email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject)
         self._notice_email = NoticeEmail(sender=settings.mail_from)
 
     async def deliver(self, delivery: Delivery | Notice) -> None:
-        settings = self._settings
         if isinstance(delivery, Notice):
-            message = self._notice_email.compose(delivery)
+            mail = self._notice_email.compose(delivery)
         else:
-            message = self._otp_email.compose(delivery)
+            mail = self._otp_email.compose(delivery)
         try:
             # aiosmtplib's own time-out is per reply: a slow server would hold us many times as long.
-            async with asyncio.timeout(settings.smtp_timeout):
-                await aiosmtplib.send(
-                    message,
-                    sender=settings.mail_from,
-                    # Given apart from the header: a comma in `To` would make two recipients of one.
-                    recipients=[delivery.email],
-                    hostname=settings.smtp_host,
-                    port=settings.smtp_port,
-                    username=settings.smtp_username,
-                    password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
-                    use_tls=settings.smtp_security == "tls",
-                    start_tls=settings.smtp_security == "starttls",
-                    timeout=settings.smtp_timeout,
-                )
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            code = error.recipients[0].code
-            raise _sorted(code, "recipient refused", of_message=True, of_mailbox=code in _OF_MAILBOX) from None
+            async with asyncio.timeout(self._settings.smtp_timeout):
+                await self._server.send(mail, delivery.email)
+        except aiosmtplib.SMTPRecipientRefused as error:
+            of_mailbox = error.code in _OF_MAILBOX
+            raise _sorted(error.code, "recipient refused", of_message=True, of_mailbox=of_mailbox) from None
         except aiosmtplib.SMTPResponseException as error:
             raise _sorted(error.code, type(error).__name__, of_message=isinstance(error, _OF_MESSAGE)) from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise TryLater(type(error).__name__) from None
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        await self._server.close()
 
 
 def _sorted(

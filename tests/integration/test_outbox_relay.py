@@ -19,6 +19,7 @@ from shared.relay import Pace
 from tests.builders import otp_requested
 from tests.integration.outbox_relays import NO_POLL, QUICK_POLL, SEALER, Outbox, outbox_of_auth
 from tests.polling import eventually
+from tests.sql_statements import statements_of
 
 __all__ = ("outbox_of_auth",)
 
@@ -103,6 +104,19 @@ async def test_a_backlog_of_many_batches_goes_out_without_a_pause_between_them(o
     outbox_of_auth.relay(Pace(poll=3600, batch=10))
     await eventually(outbox_of_auth.is_empty)
     assert outbox_of_auth.bus.attempted == events
+
+
+@pytest.mark.parametrize("events", [1, 25])
+async def test_a_batch_costs_two_statements_however_large_it_is(outbox_of_auth: Outbox, events: int) -> None:
+    await outbox_of_auth.commit(events, by=outbox_of_auth.elsewhere)
+
+    with statements_of(outbox_of_auth.database) as statements:
+        relay = outbox_of_auth.relay(NO_POLL)
+        await eventually(outbox_of_auth.is_empty)
+        await relay.stop(grace=10)
+
+    last_look = "SELECT auth.outbox"  # at its stop
+    assert statements == ["SELECT auth.outbox", "DELETE auth.outbox", last_look]
 
 
 async def test_a_message_is_its_row_and_carries_the_correlation_id_of_its_request(outbox_of_auth: Outbox) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Self
 
 from aio_pika import Message as AmqpMessage
+from pamqp.commands import Basic
 
 from tests.model.broker import Consumer, MemoryRabbitMQ, Queue, Stored
 
+Properties = Basic.Properties
 Receive = Callable[["Incoming"], Coroutine[Any, Any, None]]
 
 
@@ -108,19 +111,25 @@ class Channel:
         self.prefetch = prefetch_count
 
     async def get_underlay_channel(self) -> SimpleNamespace:
-        return SimpleNamespace(on_consumer_cancel_callbacks=set(), queue_declare=self._count)
+        return SimpleNamespace(
+            on_consumer_cancel_callbacks=set(), queue_declare=self._count, basic_publish=self._publish
+        )
 
     async def _count(self, name: str, *, passive: bool) -> SimpleNamespace:
         self.connection.check()
         assert passive
         return SimpleNamespace(consumer_count=len(self.connection.broker.queues[name].consumers))
 
-    async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
-        assert not ensure
-        return Exchange(name, self.connection)
+    async def _publish(
+        self, body: bytes, *, exchange: str, routing_key: str, properties: Properties, mandatory: bool, wait: bool
+    ) -> None:
+        self.connection.check()
+        assert mandatory
+        assert not wait
+        await self.connection.broker.publish(self.connection, Stored(_message(body, properties), exchange, routing_key))
 
     async def declare_exchange(self, name: str, *_: object, **__: object) -> Exchange:
-        return Exchange(name, self.connection)
+        return Exchange(name)
 
     async def get_queue(self, name: str, *, ensure: bool) -> QueueOfChannel:
         assert not ensure
@@ -133,14 +142,20 @@ class Channel:
         return QueueOfChannel(name, self)
 
 
+@dataclass(frozen=True, slots=True)
 class Exchange:
-    def __init__(self, name: str, connection: MemoryConnection) -> None:
-        self.name, self._connection = name, connection
+    name: str
 
-    async def publish(self, message: AmqpMessage, routing_key: str, *, mandatory: bool) -> None:
-        self._connection.check()
-        assert mandatory
-        await self._connection.broker.publish(self._connection, Stored(message, self.name, routing_key))
+
+def _message(body: bytes, properties: Properties) -> AmqpMessage:
+    return AmqpMessage(
+        body,
+        headers=properties.headers,
+        message_id=properties.message_id,
+        correlation_id=properties.correlation_id,
+        type=properties.message_type,
+        timestamp=properties.timestamp,
+    )
 
 
 class QueueOfChannel:

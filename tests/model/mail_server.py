@@ -1,14 +1,15 @@
-"""A mail server in memory, which stands where `aiosmtplib.send` stands: what becomes of a mail is decided by a rule."""
+"""A mail server in memory, behind what stands where `aiosmtplib.SMTP` stands: a rule decides what becomes of a mail."""
 
 from __future__ import annotations
 
 import asyncio
+import email
+import email.policy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from typing import Any
 
 import aiosmtplib
 
@@ -52,23 +53,24 @@ class MemoryMailServer:
         self.sending: list[Sending] = []
         self.inbox: list[Sent] = []
 
-    async def send(self, message: EmailMessage, *, recipients: list[str], **_: Any) -> None:
-        """`aiosmtplib.send`."""
-        one = Sending(this_process.get(), self._read(message, recipients), self._loop.create_future())
+    async def take(self, content: bytes, recipient: str) -> None:
+        """What comes after DATA."""
+        message = email.message_from_bytes(content, policy=email.policy.SMTP)
+        one = Sending(this_process.get(), self._read(message, recipient), self._loop.create_future())
         self.sending.append(one)
         try:
             await one.answer
         finally:
             self.sending.remove(one)
 
-    def _read(self, message: EmailMessage, recipients: list[str]) -> Sent:
+    def _read(self, message: EmailMessage, recipient: str) -> Sent:
         text = next(part for part in message.walk() if part.get_content_type() == "text/plain")
         (code,) = _ALONE_ON_ITS_LINE.findall(str(text.get_payload()).replace("\r", ""))
         return Sent(
             event_id=message["X-Event-Id"],
             message_id=message["Message-ID"],
             code=code,
-            recipient=",".join(recipients),
+            recipient=recipient,
             begun_at=self._loop.moment,
         )
 
@@ -84,3 +86,41 @@ class MemoryMailServer:
             one.answer.set_exception(_HEARD[what]())
         elif what is Mail.ACCEPTED:
             one.answer.set_result(None)
+
+
+class MemorySmtp:
+    """One connection to it. Like the real one it is gone after a reply that never came."""
+
+    def __init__(self, server: MemoryMailServer) -> None:
+        self._server = server
+        self._open = False
+        self._recipient = ""
+
+    def _check(self) -> None:
+        if not self._open:
+            raise aiosmtplib.SMTPServerDisconnected("not connected")
+
+    async def connect(self) -> None:
+        self._open = True
+
+    async def mail(self, _sender: str) -> None:
+        self._check()
+
+    async def rcpt(self, recipient: str) -> None:
+        self._check()
+        self._recipient = recipient
+
+    async def data(self, content: bytes) -> None:
+        self._check()
+        try:
+            await self._server.take(content, self._recipient)
+        except aiosmtplib.SMTPServerDisconnected:
+            self.close()
+            raise
+
+    async def quit(self) -> None:
+        self._check()
+        self.close()
+
+    def close(self) -> None:
+        self._open = False

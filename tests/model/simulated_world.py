@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,11 +10,11 @@ from unittest.mock import patch
 from cryptography.fernet import Fernet
 from structlog.testing import capture_logs
 
-from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
 from shared.sealing import Sealer
 from shared.settings import load
 from tests.model.connections import MemoryConnection
+from tests.model.mail_server import MemorySmtp
 from tests.model.processes import Notifier, Process
 from tests.model.simulated_time import simulated_clocks, this_process
 
@@ -41,16 +40,13 @@ def real_code_in_a_simulated_world() -> Iterator[Log]:
         assert isinstance(process, Process)
         return process.connection()
 
-    async def send(*args: Any, **fields: Any) -> None:
+    def smtp(**_: object) -> MemorySmtp:
         process = this_process.get()
         assert isinstance(process, Notifier)
-        await process.mail_server.send(*args, **fields)
+        return MemorySmtp(process.mail_server)
 
-    # Its templates are compiled once, not at each start of a notifier.
-    channel = functools.cache(functools.partial(notifier._channel, SETTINGS))
     with ExitStack() as stack:
-        stack.enter_context(patch("services.notifier.app._channel", lambda _: channel()))
         stack.enter_context(simulated_clocks())
         stack.enter_context(patch("shared.broker.amqp.link.Connection", connection))
-        stack.enter_context(patch("aiosmtplib.send", send))
+        stack.enter_context(patch("aiosmtplib.SMTP", smtp))
         yield stack.enter_context(capture_logs())

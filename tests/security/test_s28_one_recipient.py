@@ -27,10 +27,11 @@ from tests.servers.mail import CODE, MailSink, Received
 
 VICTIM = "victim@example.net"
 LONGEST_LINE = 998  # RFC 5322 section 2.1.1, in octets without CRLF
-HEADERS = {
+HEADERS_IN_ORDER = [
     *("From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Event-Id", "X-Correlation-Id"),
     *("MIME-Version", "Content-Type"),
-}
+]
+HEADERS = set(HEADERS_IN_ORDER)
 
 LINE_ENDS = ("\r\n", "\n", "\r", "\x85", "\u2028", "\u2029", "\v", "\f", "\0", "\x1c")
 BREAKS_A_LINE = [f"Ann{end}Bcc: {VICTIM}" for end in LINE_ENDS]
@@ -171,7 +172,14 @@ def composed(**fields: str) -> bytes:
     values = {"event_id": str(uuid4()), "correlation_id": "request-1", "email": "ann@example.org", "name": "Ann"}
     expires = now + timedelta(minutes=4)
     order = Delivery(**{**values, **fields}, code="519273", requested_at=now, expires_at=expires)
-    return flatten_message(OtpEmail(sender="login@example.com", subject="Your login code").compose(order))
+    return OtpEmail(sender="login@example.com", subject="Your login code").compose(order)
+
+
+@given(correlation_id=st.text(max_size=255) | st.sampled_from(BREAKS_A_LINE))
+def test_whatever_a_message_of_the_broker_has_for_a_correlation_id_makes_no_header(correlation_id: str) -> None:
+    head = composed(correlation_id=correlation_id).partition(b"\r\n\r\n")[0]
+
+    assert [line.partition(b":")[0].decode() for line in head.split(b"\r\n")] == HEADERS_IN_ORDER
 
 
 LOCAL_PARTS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=70)

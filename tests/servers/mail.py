@@ -104,8 +104,7 @@ class MailSink:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for protocol in self._protocols:
-            hang_up(protocol)  # or `wait_closed` waits for clients that keep their connection
+        self.hang_up()  # or `wait_closed` waits for clients that keep their connection
         await self._server.wait_closed()
         await eventually(lambda: all(protocol.transport is None for protocol in self._protocols))
 
@@ -138,6 +137,11 @@ class MailSink:
         self._refusals.clear()
         self._lateness.clear()
         self.slowness = 0.0
+
+    def hang_up(self) -> None:
+        """Reset the connections of all clients."""
+        for protocol in self._protocols:
+            hang_up(protocol)
 
     def refusal(self, stage: Stage, recipients: list[str]) -> str | None:
         found = self._refusals.get(stage)

@@ -63,9 +63,12 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         place = Place(MailHogInbox(mailhog.url), smtp_to(mailhog.host, mailhog.smtp_port))
         place.inbox.clear()
         yield place
+        await place.channel.close()
     elif request.param == "mailpit":
         async with running_mailpit() as mailpit:
-            yield Place(MailpitInbox(mailpit.url), smtp_to(mailpit.host, mailpit.smtp_port))
+            place = Place(MailpitInbox(mailpit.url), smtp_to(mailpit.host, mailpit.smtp_port))
+            yield place
+            await place.channel.close()
     else:
         yield Place(FileInbox(tmp_path / "otp-logs.txt"), FileChannel(tmp_path / "otp-logs.txt"))
 

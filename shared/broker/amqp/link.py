@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
-from aio_pika import Connection
+from aio_pika import Connection, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.connection import make_url
+from aiormq.channel import Channel
 
 from shared.broker.amqp.calls import answered
 from shared.broker.amqp.log_filter import hide_bodies
@@ -85,6 +87,20 @@ class Link:
         self._channel = channel
         channel.close_callbacks.add(lambda *_: self.lost.set())
         await answered(channel.initialize(), ANSWER_SECONDS)
+
+    async def publish(self, message: Message, *, exchange: str, routing_key: str, mandatory: bool) -> None:
+        """Return once the broker has confirmed it; raises what the library raises."""
+        # The library's own type for it does not tell of `wait`.
+        channel = cast("Channel", await self.channel.get_underlay_channel())
+        await channel.basic_publish(
+            message.body,
+            exchange=exchange,
+            routing_key=routing_key,
+            properties=message.properties,
+            mandatory=mandatory,
+            # Else it waits until its own bytes have left, and those of the next message are only written then.
+            wait=False,
+        )
 
     async def consume(
         self, queue: str, callback: Callable[[AbstractIncomingMessage], Awaitable[None]], prefetch: int

@@ -47,9 +47,8 @@ class Publisher:
 
     async def _publish(self, message: AmqpMessage, exchange: str, routing_key: str, must_be_heard: bool) -> None:
         link = await self._ready()
-        target = await link.channel.get_exchange(exchange, ensure=False)
         try:
-            await target.publish(message, routing_key, mandatory=must_be_heard)
+            await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=must_be_heard)
         except PublishError:
             # Somebody deleted a queue or a binding: the next attempt declares them again first.
             log.warning("message unroutable, declaring the topology again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import asyncpg
@@ -9,7 +10,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from services.auth.code_outcomes import otp_outcome_handler
-from shared.broker.bus import Retry
+from shared.broker.bus import Done, Retry
 from shared.broker.memory import MemoryBus
 from shared.database import Database
 from shared.events import OtpOutcome
@@ -18,6 +19,7 @@ from tests.builders import delivery, message
 from tests.code_reports import CodeReports
 from tests.composed import AuthApp
 from tests.database_clock import DatabaseClock
+from tests.sql_statements import statements_of
 
 COOLDOWN = 30
 
@@ -54,6 +56,52 @@ async def test_any_order_with_repeats_ends_at_delivered(
     await reports.tell(account, *order, *order)
 
     assert await status(auth_app, login) == "delivered"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["deferred", "expired", "delivered"])))
+async def test_reports_that_come_at_the_same_moment_end_as_one_after_the_other(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, order: tuple[str, ...]
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+    handler = otp_outcome_handler(auth_app.parts.database)
+    events = [await reports.outcome(account, word) for word in (*order, *order)]
+
+    outcomes = await asyncio.gather(*(handler(delivery(event)) for event in events))
+
+    assert outcomes == [Done()] * 6
+    assert await status(auth_app, login) == "delivered"
+
+
+async def test_reports_that_come_at_the_same_moment_are_each_for_their_own_challenge(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, sql: asyncpg.Connection
+) -> None:
+    told = []
+    for number in range(6):
+        account = await accounts.new(is_2fa=True)
+        await steps.begin(account)
+        told.append(await reports.outcome(account, ("delivered", "given_up")[number % 2], of_mailbox=number >= 3))
+    handler = otp_outcome_handler(auth_app.parts.database)
+
+    await asyncio.gather(*(handler(delivery(event)) for event in told))
+
+    rows = await sql.fetch("SELECT code_event_id, code_outcome, mailbox_refuses FROM challenges")
+    assert {tuple(row) for row in rows} == {(event.request_event_id, event.outcome, event.of_mailbox) for event in told}
+
+
+async def test_a_crowd_of_reports_costs_two_statements_and_not_two_each(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    await steps.begin(account)
+    database = auth_app.parts.database
+    handler = otp_outcome_handler(database)
+    crowd = [await reports.outcome(account, "delivered", challenge_id=uuid7()) for _ in range(50)]
+
+    with statements_of(database) as statements:
+        await asyncio.gather(*(handler(delivery(event)) for event in crowd))
+
+    assert statements == ["UPDATE auth.challenges", "UPDATE auth.pressure"]
 
 
 @pytest.mark.parametrize("order", [("deferred", "given_up"), ("given_up", "deferred"), ("expired", "deferred")])

@@ -58,6 +58,17 @@ async def test_the_headers_name_the_event_and_the_request_and_never_the_code(
     assert not [name for name, value in headers.items() if "519273" in value]
 
 
+async def test_a_mail_is_well_formed_to_who_reads_it_strictly(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    mail = await mailed(notifier, requested, mail_sink, name="Zoë & Co.")
+
+    assert [part.defects for part in mail.message.walk()] == [[], [], []]
+    assert not [value.defects for value in mail.message.values() if value.defects]
+    assert mail.message.preamble is None
+    assert mail.message.epilogue in (None, "")
+
+
 async def test_a_repeat_is_the_same_mail_to_the_byte(
     notifier: Handler, requested: Requested, mail_sink: MailSink
 ) -> None:
@@ -66,6 +77,7 @@ async def test_a_repeat_is_the_same_mail_to_the_byte(
     assert [await notifier(delivery(event, attempt=attempt)) for attempt in (1, 2)] == [Done(), Done()]
 
     first, second = mail_sink.received
+    assert first.message.as_bytes() == second.message.as_bytes()
     assert first.message["Message-ID"] == second.message["Message-ID"]
     assert first.code == second.code
     assert parsedate_to_datetime(str(first.message["Date"])) == event.requested_at.replace(microsecond=0)

@@ -1,0 +1,128 @@
+"""Connections to the mail server, kept between mails: to make one costs more than to send a mail over it.
+
+1. A connection carries one mail at a time, and is kept only if that mail was taken. After a refusal, a time-out or
+   anything else that went wrong, the next mail gets another one.
+2. It is kept for KEPT_SECONDS without a mail, and for MOST_MAILS in all: then we leave before the server, or something
+   on the way to it, forgets us.
+3. A server may leave at any moment all the same. A connection that is gone at the first command of a mail has heard
+   nothing of it, so the mail goes by another one at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import aiosmtplib
+
+from services.notifier.settings import NotifierSettings
+
+KEPT_SECONDS = 20.0
+MOST_MAILS = 100
+GOODBYE_SECONDS = 1.0
+
+_CLOSING = 421
+
+
+class MailServer:
+    def __init__(self, settings: NotifierSettings) -> None:
+        self._settings = settings
+        # The one that was used last is used next: what a quiet time does not need is left after KEPT_SECONDS.
+        self._kept: list[_Connection] = []
+        self._goodbyes: set[asyncio.Task[None]] = set()
+
+    async def send(self, mail: bytes, recipient: str) -> None:
+        """Returns once the server has taken it; whoever loses patience cancels. Raises what aiosmtplib raises."""
+        connection = await self._with_a_mail_begun()
+        try:
+            # Given apart from the header: a comma in `To` would make two recipients of one.
+            await connection.smtp.rcpt(recipient)
+            await connection.smtp.data(mail)
+        except BaseException as error:
+            self._drop(connection, error)
+            raise
+        self._keep(connection)
+
+    async def close(self) -> None:
+        while self._kept:
+            self._leave(self._kept[-1])
+        if self._goodbyes:
+            await asyncio.wait(self._goodbyes)
+
+    async def _with_a_mail_begun(self) -> _Connection:
+        while self._kept:
+            kept = self._kept.pop()
+            kept.stay()
+            try:
+                await self._begin(kept)
+            except aiosmtplib.SMTPServerDisconnected:
+                continue
+            except aiosmtplib.SMTPSenderRefused as refused:
+                if refused.code != _CLOSING:
+                    raise
+            else:
+                return kept
+        fresh = _Connection(self._settings)
+        await fresh.smtp.connect()
+        await self._begin(fresh)
+        return fresh
+
+    async def _begin(self, connection: _Connection) -> None:
+        try:
+            await connection.smtp.mail(self._settings.mail_from)
+        except BaseException as error:
+            self._drop(connection, error)
+            raise
+
+    def _keep(self, connection: _Connection) -> None:
+        connection.mails += 1
+        self._kept.append(connection)
+        if connection.mails >= MOST_MAILS:
+            self._leave(connection)
+        else:
+            loop = asyncio.get_running_loop()
+            connection.leaving = loop.call_later(KEPT_SECONDS, self._leave, connection)
+
+    def _drop(self, connection: _Connection, error: BaseException) -> None:
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            self._say_goodbye(connection)
+        else:
+            connection.smtp.close()  # in the middle of something: it would take a QUIT for the rest of that
+
+    def _leave(self, connection: _Connection) -> None:
+        connection.stay()
+        self._kept.remove(connection)
+        self._say_goodbye(connection)
+
+    def _say_goodbye(self, connection: _Connection) -> None:
+        """Beside what comes next: nobody waits for a server that is slow to let us go."""
+        goodbye = asyncio.get_running_loop().create_task(connection.quit())
+        self._goodbyes.add(goodbye)
+        goodbye.add_done_callback(self._goodbyes.discard)
+
+
+class _Connection:
+    """`leaving` is when it will have been without a mail for too long."""
+
+    def __init__(self, settings: NotifierSettings) -> None:
+        self.smtp = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            use_tls=settings.smtp_security == "tls",
+            start_tls=settings.smtp_security == "starttls",
+            timeout=settings.smtp_timeout,
+        )
+        self.mails = 0
+        self.leaving: asyncio.TimerHandle | None = None
+
+    def stay(self) -> None:
+        if self.leaving is not None:
+            self.leaving.cancel()
+
+    async def quit(self) -> None:
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self.smtp.quit()
+        self.smtp.close()
