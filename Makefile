@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-containers test-unit e2e faults security audit sbom check lint format migrate \
-	postman lock clean image
+	bench postman lock clean image
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: S
 	$(if $(SEED),,$(RUN) -m pytest tests/faults tests/model -m "long or not long" $(ARGS))
 	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
+	$(RUN) -m tests.bench $(ROWS)
+
 security: $(VENV)/.dev ## Every statement of docs/security.md, the long ones too, and the audit
 	$(RUN) -m pytest tests/security -m "long or not long" $(ARGS)
 	@$(MAKE) --no-print-directory audit
@@ -97,6 +100,7 @@ lock: $(VENV)/.dev ## Compile pyproject.toml into requirements/
 	$(COMPILE) pyproject.toml --extra standalone -c requirements/runtime.txt -o requirements/standalone.txt
 	$(COMPILE) pyproject.toml --extra standalone --group dev -c requirements/standalone.txt -o requirements/dev.txt
 	$(COMPILE) --group audit -c requirements/dev.txt -o requirements/audit.txt
+	$(COMPILE) pyproject.toml --extra standalone --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## Remove the environment and the caches; the state in STATE_DIR stays
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -114,6 +118,10 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.audit: requirements/audit.txt $(VENV)/.dev
+	@$(INSTALL) $<
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 	@$(INSTALL) $<
 	@touch $@
 

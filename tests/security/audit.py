@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-LOCKS = ("runtime", "standalone", "dev", "audit")
-# dev.txt holds all of runtime.txt and standalone.txt.
-AUDITED = ("dev", "audit")
+LOCKS = ("runtime", "standalone", "dev", "audit", "bench")
+# bench.txt holds all of runtime.txt, standalone.txt and dev.txt.
+AUDITED = ("bench", "audit")
 SCRIPTS = Path(sys.executable).parent
 
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)([^\\\n]*)", re.MULTILINE)

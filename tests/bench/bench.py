@@ -1,0 +1,104 @@
+"""What every row is given: the servers, the product over them, a mail server, and a way to say how far it has come."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench import people
+from tests.bench.job import Job
+from tests.bench.limits.web import Given
+from tests.bench.loading import load, sample
+from tests.bench.measured import ROUNDS, Result, Sample, Side
+from tests.bench.people import MANY, Issuer
+from tests.bench.system import Servers, System
+from tests.bench.workers import Worker
+from tests.servers.databases import asyncpg_dsn, connected
+from tests.servers.ports import free_ports
+
+# Of a round, for the rows that ask a server as fast as it answers.
+SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """In the database of `system` are 2 * MANY accounts, each with a session; the second half have two factors."""
+
+    servers: Servers
+    system: System
+    sink: Worker
+    state: Path
+    folder: Path
+    say: Callable[[str], None]
+    rounds: int = ROUNDS
+    _kept: dict[str, list[str]] = field(default_factory=dict)
+
+    def hashes(self) -> list[str]:
+        """MANY hashes of people.PASSWORD; made when first asked for."""
+        if "hashes" not in self._kept:
+            self.say("hashing passwords")
+            self._kept["hashes"] = people.password_hashes(self.state)
+        return self._kept["hashes"]
+
+    async def give_passwords(self) -> None:
+        """To all accounts of `system`."""
+        async with connected(self.system.databases.admin_url) as connection:
+            for half in (range(MANY), range(MANY, 2 * MANY)):
+                await people.give_passwords(connection, half, self.hashes())
+
+    @asynccontextmanager
+    async def limit(self, name: str, issuer: Issuer | None = None) -> AsyncIterator[Limit]:
+        """The bare server of that name (tests.bench.limits.web), which knows what `issuer` signs."""
+        (port,) = free_ports(1)
+        given = Given()
+        if issuer is not None:
+            given = Given(
+                dsn=asyncpg_dsn(self.system.databases.admin_url),
+                pem=str(next(self.system.keys.glob("*.pem"))),
+                kid=issuer.signer.kid,
+                issuer=issuer.name,
+                audience=people.AUDIENCE,
+            )
+        arguments = (name, str(port), json.dumps(dataclasses.asdict(given)))
+        async with Worker("tests.bench.limits.web", *arguments) as worker:
+            yield Limit(port=port, pid=worker.pid)
+
+    def asked(
+        self,
+        requests: list[bytes],
+        ports: Sequence[int],
+        pids: Sequence[int],
+        *,
+        expect: int = 200,
+        kept: bool = True,
+        warm: int = 200,
+    ) -> Side:
+        """A side that is asked for SECONDS, as fast as it answers, over 32 connections."""
+        watched = {"process": tuple(pids), **self.servers.watched()}
+        job = Job(
+            ports=tuple(ports),
+            requests=requests,
+            expect=expect,
+            kept=kept,
+            warm=warm,
+            seconds=SECONDS,
+            watched=watched,
+        )
+
+        async def side() -> Sample:
+            return sample(await load(job))
+
+        return side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    port: int
+    pid: int
+
+
+Row = Callable[[Bench], Awaitable[list[Result]]]

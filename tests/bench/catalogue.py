@@ -1,0 +1,40 @@
+"""The rows by name. Several names may be measured together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.bench.bench import Row
+from tests.bench.rows import backlog, checks, codes, logins, processes, refreshes, relay, responsiveness, sizes, tables
+
+ROWS: dict[str, Row] = {
+    "login": logins.login,
+    "login-cpu": logins.login,
+    "verify-token": checks.verify_token,
+    "forward": checks.forward,
+    "me": checks.me,
+    "refresh": refreshes.refresh,
+    "code-latency": codes.latency,
+    "backlog": backlog.drain,
+    "relay": relay.relay,
+    "liveness": responsiveness.liveness,
+    "sizes": sizes.sizes,
+    "tables": tables.tables,
+    "memory": processes.processes,
+    "start-up": processes.processes,
+}
+
+
+class UnknownRow(Exception):
+    """The text says which rows there are."""
+
+
+def chosen(names: Sequence[str]) -> dict[Row, set[str]]:
+    """What to measure for these names, each once, in the order of ROWS; all of it for none. Raises `UnknownRow`."""
+    if unknown := [name for name in names if name not in ROWS]:
+        raise UnknownRow(f"no such row: {', '.join(unknown)}; there are: {' '.join(ROWS)}")
+    wanted: dict[Row, set[str]] = {}
+    for name, row in ROWS.items():
+        if not names or name in names:
+            wanted.setdefault(row, set()).add(name)
+    return wanted

@@ -1,0 +1,59 @@
+"""Codes that were asked for and not sent yet: rows of auth's outbox, with their challenges."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+from shared.events import OtpRequested
+from shared.sealing import Sealer
+from tests.bench.people import MANY, account_id
+from tests.bench.system import System
+from tests.servers.databases import connected
+
+_LIFETIME = timedelta(hours=2)  # none may expire while it is measured
+
+
+async def backlog(system: System, count: int) -> None:
+    """To the addresses mail0@bench.example and so on. Committed at once, so that no relay sees a part of it."""
+    sealer = Sealer([system.sealing_key])
+    async with connected(system.databases.admin_url) as connection, connection.transaction():
+        now: datetime = await connection.fetchval("SELECT now()")
+        asked = [_asked(number, now, sealer) for number in range(count)]
+        await _keep(connection, asked)
+
+
+def _asked(number: int, now: datetime, sealer: Sealer) -> OtpRequested:
+    event_id: UUID = uuid7()
+    return OtpRequested(
+        event_id=event_id,
+        challenge_id=uuid7(),
+        account_id=account_id(MANY + number % MANY),
+        email=f"mail{number}@bench.example",
+        name="Ann",
+        sealed_code=sealer.seal(f"{number % 1000000:06}", f"{event_id}:code"),
+        requested_at=now,
+        expires_at=now + _LIFETIME,
+    )
+
+
+async def _keep(connection: asyncpg.Connection, asked: list[OtpRequested]) -> None:
+    await connection.copy_records_to_table(
+        "challenges",
+        schema_name="auth",
+        columns=("id", "account_id", "epoch", "code_mac", "expires_at", "code_event_id", "waiting_since"),
+        records=[
+            (each.challenge_id, each.account_id, 0, b"", each.expires_at, each.event_id, each.requested_at)
+            for each in asked
+        ],
+    )
+    await connection.copy_records_to_table(
+        "outbox",
+        schema_name="auth",
+        columns=("event_id", "type", "body", "correlation_id"),
+        records=[(each.event_id, each.type, each.to_body(), secrets.token_hex(16)) for each in asked],
+    )

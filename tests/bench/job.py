@@ -1,0 +1,42 @@
+"""What a load is asked for, and what it has seen (tests.bench.load)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """`requests` are sent in their order, over and over, or each `once` at most; connections are spread over `ports`.
+
+    The first `warm` answers are not counted. Then it ends after so many `seconds` or answers (`count`). With `every`
+    a request begins each so many seconds, whatever became of those before. Any status but `expect` ends it; one
+    that is `tolerated` makes its connection wait a while. `watched`: whose processor time to count.
+    """
+
+    ports: tuple[int, ...]
+    requests: list[bytes]
+    connections: int = 32
+    kept: bool = True
+    once: bool = False
+    expect: int = 200
+    tolerated: tuple[int, ...] = ()
+    warm: int = 200
+    seconds: float | None = None
+    count: int | None = None
+    every: float | None = None
+    watched: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """`latencies` in seconds; `answered` has the number of each request, and the moment of its whole answer."""
+
+    count: int
+    seconds: float
+    statuses: dict[str, int]
+    wrong: str
+    latencies: list[float]
+    answered: list[tuple[int, float]]
+    cpu: dict[str, float]

@@ -1,0 +1,72 @@
+"""Loads run from here, and their figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+from tests.bench.job import Done, Job
+from tests.bench.measured import Sample, percentile
+
+PROJECT = Path(__file__).parents[2]
+
+
+class RowFailed(Exception):
+    """What was measured did not do what it should; the text says what it did."""
+
+
+async def load(job: Job) -> Done:
+    """Raises `RowFailed` when any answer had another status than the expected one."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.load"),
+        cwd=PROJECT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate(pickle.dumps(job))
+    if process.returncode != 0:
+        raise RowFailed(f"the load ended with {process.returncode}:\n{errors.decode()[-2000:]}")
+    done = Done(**json.loads(output))
+    if done.wrong:
+        asked = job.requests[0].partition(b" HTTP/")[0].decode()
+        raise RowFailed(f"{asked}: {job.expect} was expected; {done.statuses} came, the first:\n{done.wrong[:1000]}")
+    if not done.count:
+        raise RowFailed("nothing was answered")
+    return done
+
+
+def sample(done: Done) -> Sample:
+    """The rate, percentiles in milliseconds, and microseconds of processor time per request by who spent it."""
+    figures = {
+        "rate": done.count / done.seconds,
+        "p50": percentile(done.latencies, 50) * 1000,
+        "p99": percentile(done.latencies, 99) * 1000,
+    }
+    figures |= {name: spent / done.count * 1e6 for name, spent in done.cpu.items()}
+    return Sample(figures=figures, latencies=done.latencies)
+
+
+def request(
+    method: str, path: str, *, bearer: str | None = None, body: Mapping[str, str] | None = None, form: bool = False,
+    kept: bool = True,
+) -> bytes:  # fmt: skip
+    """Of HTTP/1.1, as bytes; the body as JSON or as a form."""
+    content = b""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    if body is not None:
+        content = (urlencode(body) if form else json.dumps(body)).encode()
+        kind = "application/x-www-form-urlencoded" if form else "application/json"
+        lines += [f"Content-Type: {kind}"]
+    if method != "GET":
+        lines += [f"Content-Length: {len(content)}"]
+    if bearer:
+        lines += [f"Authorization: Bearer {bearer}"]
+    if not kept:
+        lines += ["Connection: close"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content

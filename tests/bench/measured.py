@@ -1,0 +1,139 @@
+"""What was measured: rounds in turn, medians with minimum and maximum, ratios, and the verdict."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+ROUNDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The figures of one round of one side, by name."""
+
+    figures: Mapping[str, float]
+    latencies: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Spread:
+    median: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`ours` against `limit`, two sides, in one `figure`; `target` bounds the ratio from below or above.
+
+    `beyond`: not the ratio but the difference is bounded, in the unit of the figure.
+    `cpu`: the figures that are the processor time of this row, in microseconds each time.
+    """
+
+    row: str
+    what: str
+    ours: str
+    limit: str
+    figure: str
+    unit: str
+    bound: Literal["at least", "at most"]
+    target: float
+    beyond: bool = False
+    cpu: Sequence[str] = ("process",)
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    row: str
+    what: str
+    unit: str
+    ours: Spread
+    limit: Spread
+    ratio: Spread
+    bound: str
+    target: float
+    reached: bool
+    beyond: bool = False
+    cpu_ours: float | None = None
+    cpu_limit: float | None = None
+    note: str = ""
+    latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    more: Mapping[str, Spread] = field(default_factory=dict)
+
+
+Side = Callable[[], Awaitable[Sample]]
+
+
+async def in_turn(
+    sides: Mapping[str, Side], say: Callable[[str], None], rounds: int = ROUNDS
+) -> dict[str, list[Sample]]:
+    """Every side once in each round; every second round the other way round, so that no side always comes first."""
+    samples: dict[str, list[Sample]] = {name: [] for name in sides}
+    for number in range(rounds):
+        order = list(sides) if number % 2 == 0 else list(sides)[::-1]
+        for name in order:
+            samples[name].append(await sides[name]())
+        say(f"round {number + 1} of {rounds}: {_in_short(samples)}")
+    return samples
+
+
+def _in_short(samples: Mapping[str, Sequence[Sample]]) -> str:
+    firsts = {name: next(iter(taken[-1].figures.items())) for name, taken in samples.items()}
+    return ", ".join(f"{name} {value:,.4g} ({figure})" for name, (figure, value) in firsts.items())
+
+
+def compare(asked: Comparison, samples: Mapping[str, Sequence[Sample]]) -> Result:
+    """The ratio is that of each round, so that what slows the machine for a while slows both."""
+    ours = [each.figures[asked.figure] for each in samples[asked.ours]]
+    limit = [each.figures[asked.figure] for each in samples[asked.limit]]
+    pairs = zip(ours, limit, strict=True)
+    ratio = spread([one - other if asked.beyond else one / other for one, other in pairs])
+    return Result(
+        row=asked.row,
+        what=asked.what,
+        unit=asked.unit,
+        ours=spread(ours),
+        limit=spread(limit),
+        ratio=ratio,
+        bound=asked.bound,
+        target=asked.target,
+        reached=reached(ratio.median, asked.bound, asked.target),
+        beyond=asked.beyond,
+        cpu_ours=_cpu(samples[asked.ours], asked.cpu),
+        cpu_limit=_cpu(samples[asked.limit], asked.cpu),
+        note=asked.note,
+        latencies={side: _all_latencies(samples[side]) for side in (asked.ours, asked.limit)},
+        more={f"{side} {name}": found for side in (asked.ours, asked.limit) for name, found in _more(samples[side])},
+    )
+
+
+def reached(ratio: float, bound: str, target: float) -> bool:
+    return ratio >= target if bound == "at least" else ratio <= target
+
+
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The nearest rank: a value that was measured, never one between two."""
+    ordered = sorted(values)
+    return ordered[max(0, -int(-len(ordered) * part // 100) - 1)]
+
+
+def _cpu(samples: Sequence[Sample], names: Sequence[str]) -> float | None:
+    found = [sum(each.figures.get(name, 0.0) for name in names) for each in samples]
+    return statistics.median(found) if any(found) else None
+
+
+def _all_latencies(samples: Sequence[Sample]) -> list[float]:
+    return [latency for each in samples for latency in each.latencies]
+
+
+def _more(samples: Sequence[Sample]) -> list[tuple[str, Spread]]:
+    names = samples[0].figures
+    return [(name, spread([each.figures[name] for each in samples])) for name in names]

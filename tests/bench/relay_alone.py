@@ -1,0 +1,56 @@
+"""The relay of auth and nothing else in one process.
+
+`python -m tests.bench.relay_alone <url> <amqp url, or "instant">`
+
+`drain` so many events that are in the outbox. "instant" is a bus that confirms at once: what is left is the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from services.auth.tables import outbox
+from shared import logs
+from shared.broker.amqp import AmqpBus
+from shared.broker.bus import Bus, Message
+from shared.broker.memory import MemoryBus
+from shared.database import Database
+from shared.relay import Relay
+from tests.bench import workers
+
+
+class _Instant(MemoryBus):
+    async def publish(self, message: Message) -> None:
+        pass
+
+
+def _published() -> float:
+    return REGISTRY.get_sample_value("login2fa_outbox_published_total", {"service": "auth"}) or 0.0
+
+
+async def _main(url: str, amqp_url: str) -> None:
+    logs.configure("relay", "warning")
+    bus: Bus = _Instant() if amqp_url == "instant" else AmqpBus(amqp_url, name="bench relay")
+    database = Database(url)
+
+    async def answer(command: dict[str, Any]) -> dict[str, Any]:
+        wanted = _published() + command["count"]
+        relay = Relay("auth", database, outbox, bus)
+        began, used = time.monotonic(), time.process_time()
+        relay.start()
+        while _published() < wanted:  # noqa: ASYNC110 - the relay tells of its progress by this counter only
+            await asyncio.sleep(0.002)
+        done = {"seconds": time.monotonic() - began, "cpu": time.process_time() - used}
+        await relay.stop(5)
+        return done
+
+    await workers.answering(answer)
+
+
+if __name__ == "__main__":
+    workers.run(_main(*sys.argv[1:]))

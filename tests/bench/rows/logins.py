@@ -1,0 +1,62 @@
+"""Logins with a password, over kept and over new connections, beside password verifications and nothing else."""
+
+from __future__ import annotations
+
+from tests.bench.bench import SECONDS, Bench
+from tests.bench.loading import request
+from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn
+from tests.bench.people import HASH_PARAMETERS, MANY, PASSWORD, username
+from tests.bench.workers import Worker
+
+_PATH = "/api/v1/auth/token"
+_LIMIT = "bare verifications"
+_WORKERS = ("auth", "auth-2")
+_THREADS = 2
+_WARM = 40
+PARAMETERS = "Argon2id {memory_kib} KiB, {passes} passes, {lanes} lane".format(**HASH_PARAMETERS)
+
+
+async def login(bench: Bench) -> list[Result]:
+    """Two processes of auth on two ports, 16 of the 32 connections to each."""
+    await bench.give_passwords()
+    await bench.system.start(*_WORKERS)
+    ports, pids = [bench.system.ports[name] for name in _WORKERS], bench.system.pids(*_WORKERS)
+    async with Worker("tests.bench.limits.hashing") as hashing:
+        sides = {
+            "kept connections": bench.asked(logins(), ports, pids, warm=_WARM),
+            _LIMIT: _verifications(bench, hashing),
+            "new connections": bench.asked(logins(kept=False), ports, pids, kept=False, warm=_WARM),
+        }
+        samples = await in_turn(sides, bench.say, bench.rounds)
+    await bench.system.stop("auth-2")
+    ours = [side for side in sides if side != _LIMIT]
+    return [compare(asked, samples) for asked in [*map(_rate, ours), *map(_processor_time, ours)]]
+
+
+def logins(*, kept: bool = True, numbers: range = range(MANY)) -> list[bytes]:
+    return [
+        request("POST", _PATH, body={"username": username(number), "password": PASSWORD}, form=True, kept=kept)
+        for number in numbers
+    ]
+
+
+def _rate(side: str) -> Comparison:
+    return Comparison(
+        row="login", what=f"{side}; {PARAMETERS}", ours=side, limit=_LIMIT,
+        figure="rate", unit="logins/s", bound="at least", target=0.90,
+    )  # fmt: skip
+
+
+def _processor_time(side: str) -> Comparison:
+    return Comparison(
+        row="login-cpu", what=f"{side}; {PARAMETERS}", ours=side, limit=_LIMIT,
+        figure="process", unit="µs of processor time", bound="at most", target=1.08,
+    )  # fmt: skip
+
+
+def _verifications(bench: Bench, hashing: Worker) -> Side:
+    async def side() -> Sample:
+        done = await hashing.ask(hashes=bench.hashes(), password=PASSWORD, seconds=SECONDS, threads=_THREADS)
+        return Sample(figures={"rate": done["count"] / done["seconds"], "process": done["cpu"] / done["count"] * 1e6})
+
+    return side

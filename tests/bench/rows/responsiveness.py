@@ -1,0 +1,85 @@
+"""Whether a process that hashes passwords still answers: liveness and verify-token, beside the same at rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from tests.bench.bench import Bench
+from tests.bench.job import Job
+from tests.bench.loading import load, request
+from tests.bench.measured import Comparison, Result, Sample, compare, in_turn, percentile
+from tests.bench.people import MANY
+from tests.bench.rows.logins import logins
+
+_HASHING = 64
+_SECONDS = 4.0
+_EVERY = 0.02  # seconds between two probes
+_BEFORE = 1.0  # seconds from the first login to the first probe
+_BUSY, _IDLE = f"{_HASHING} logins hashing", "nothing else to do"
+
+
+async def liveness(bench: Bench) -> list[Result]:
+    await bench.give_passwords()
+    await bench.system.start("auth")
+    issuer = await bench.system.issuer()
+    checks = [request("POST", "/api/v1/auth/verify-token", bearer=issuer.access(number)) for number in range(MANY)]
+    probes = {
+        "livez": _probe(bench.system.management["auth"], [request("GET", "/livez")]),
+        "verify-token": _probe(bench.system.ports["auth"], checks),
+    }
+
+    async def idle() -> Sample:
+        return await _probed(probes)
+
+    async def busy() -> Sample:
+        return await _beside_logins(bench, probes)
+
+    samples = await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, bench.rounds)
+    return [
+        compare(
+            Comparison(
+                row="liveness", what=f"p99 of {name} with {_BUSY}", ours=_BUSY, limit=_IDLE,
+                figure=name, unit="ms", bound="at most", target=3.0,
+            ),
+            samples,
+        )
+        for name in probes
+    ]  # fmt: skip
+
+
+def _probe(port: int, requests: list[bytes]) -> Job:
+    return Job(ports=(port,), requests=requests, connections=4, warm=20, seconds=_SECONDS, every=_EVERY)
+
+
+async def _probed(probes: Mapping[str, Job]) -> Sample:
+    """The 99th percentile of each, in milliseconds; both are asked at once. The latencies are verify-token's."""
+    done = await asyncio.gather(*map(load, probes.values()))
+    figures = {name: percentile(each.latencies, 99) * 1000 for name, each in zip(probes, done, strict=True)}
+    return Sample(figures=figures, latencies=done[-1].latencies)
+
+
+async def _beside_logins(bench: Bench, probes: Mapping[str, Job]) -> Sample:
+    logging_in = asyncio.create_task(_logins(bench))
+    try:
+        await asyncio.sleep(_BEFORE)
+        probed = await _probed(probes)
+    finally:
+        # A row that has failed must leave no load behind for the next one.
+        (ended,) = await asyncio.gather(logging_in, return_exceptions=True)
+    if ended is not None:
+        raise ended
+    return probed
+
+
+async def _logins(bench: Bench) -> None:
+    await load(
+        Job(
+            ports=(bench.system.ports["auth"],),
+            requests=logins(),
+            connections=_HASHING,
+            tolerated=(503,),  # more than finish in 5 s may not queue: on a busy machine that is less than 64
+            warm=0,
+            seconds=2 * _BEFORE + _SECONDS,
+        )
+    )

@@ -1,0 +1,200 @@
+"""The bench's own rules: what it makes of what it has measured. Nothing here is a measurement."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.bench import agree, publish, report
+from tests.bench.catalogue import ROWS, UnknownRow, chosen
+from tests.bench.job import Job
+from tests.bench.loading import RowFailed, load, request
+from tests.bench.measured import Comparison, Sample, Spread, compare, in_turn, percentile, reached, spread
+from tests.bench.sink import Smtp
+
+
+def asked(**changes: Any) -> Comparison:  # Any: of any field
+    fields: dict[str, Any] = {
+        "row": "r", "what": "w", "ours": "ours", "limit": "limit", "figure": "rate", "unit": "1/s",
+        "bound": "at least", "target": 0.5,
+    }  # fmt: skip
+    return Comparison(**fields | changes)
+
+
+def rates(*values: float) -> list[Sample]:
+    return [Sample(figures={"rate": value}) for value in values]
+
+
+# --- figures
+
+
+def test_a_figure_is_the_median_of_its_rounds_with_the_least_and_the_most() -> None:
+    assert spread([5, 1, 2, 9, 3]) == Spread(3, 1, 9)
+
+
+def test_a_ratio_is_taken_in_each_round_so_that_a_slow_minute_slows_both_sides() -> None:
+    result = compare(asked(), {"ours": rates(50, 5, 60), "limit": rates(100, 10, 100)})
+    assert result.ratio == Spread(0.5, 0.5, 0.6)
+    assert result.reached
+
+
+def test_of_a_figure_that_is_bounded_by_its_difference_the_difference_is_taken() -> None:
+    result = compare(
+        asked(beyond=True, bound="at most", target=2.0), {"ours": rates(3.5, 4.0), "limit": rates(1.5, 1.0)}
+    )
+    assert result.ratio == Spread(2.5, 2.0, 3.0)
+    assert "+2.50 (2.00 to 3.00)" in report.cells(result)
+    assert not result.reached
+
+
+@pytest.mark.parametrize(
+    ("ratio", "bound", "verdict"),
+    [(0.5, "at least", True), (0.499, "at least", False), (0.5, "at most", True), (0.501, "at most", False)],
+)
+def test_a_target_is_reached_when_it_is_just_met(ratio: float, bound: str, verdict: bool) -> None:
+    assert reached(ratio, bound, 0.5) is verdict
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    hundred = [float(number) for number in range(100, 0, -1)]
+    assert (percentile(hundred, 50), percentile(hundred, 99), percentile([7.0], 99)) == (50.0, 99.0, 7.0)
+
+
+def test_processor_time_is_the_median_of_the_figures_that_are_named_for_it() -> None:
+    samples = [Sample(figures={"rate": 1.0, "process": cost, "postgres": 10.0}) for cost in (3.0, 1.0, 2.0)]
+    result = compare(asked(cpu=("process", "postgres")), {"ours": samples, "limit": rates(1, 1, 1)})
+    assert (result.cpu_ours, result.cpu_limit) == (12.0, None)
+
+
+async def test_the_sides_take_turns_and_neither_is_always_first() -> None:
+    order = []
+
+    def side(name: str) -> Any:  # Any: a Side
+        async def measure() -> Sample:
+            order.append(name)
+            return Sample(figures={"rate": 1.0})
+
+        return measure
+
+    samples = await in_turn({"ours": side("ours"), "limit": side("limit")}, lambda _: None, rounds=3)
+    assert order == ["ours", "limit", "limit", "ours", "ours", "limit"]
+    assert [len(each) for each in samples.values()] == [3, 3]
+
+
+# --- rows
+
+
+def test_a_row_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(UnknownRow, match=r"no such row: logn; there are: login login-cpu verify-token"):
+        chosen(["login", "logn"])
+
+
+def test_without_names_every_row_is_measured_once() -> None:
+    wanted = chosen([])
+    assert set().union(*wanted.values()) == set(ROWS)
+    assert sum(len(names) for names in wanted.values()) == len(ROWS)
+
+
+def test_rows_that_are_measured_together_are_so_when_both_are_asked_for() -> None:
+    assert list(chosen(["login-cpu", "login"]).values()) == [{"login", "login-cpu"}]
+    assert list(chosen(["login-cpu"]).values()) == [{"login-cpu"}]
+
+
+# --- the load
+
+
+async def answered(status: str, job: Job) -> tuple[list[bytes], Any]:  # Any: what the load has done, or how it failed
+    """The bodies that a server has seen which answers everything with `status`."""
+    seen: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.read(4096):
+            seen.append(head.partition(b"\r\n\r\n")[2])
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        try:
+            return seen, await load(Job(**{**vars(job), "ports": (port,)}))
+        except RowFailed as failed:
+            return seen, failed
+
+
+def numbered(count: int) -> list[bytes]:
+    return [request("POST", "/", body={"number": str(number)}) for number in range(count)]
+
+
+async def test_an_answer_that_was_not_expected_fails_the_row_and_is_shown() -> None:
+    _, failed = await answered("503 Away", Job(ports=(), requests=numbered(1), warm=0, count=5, connections=1))
+    assert isinstance(failed, RowFailed)
+    assert "POST /: 200 was expected; {'503': 1} came" in str(failed)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_each_request_is_sent_once_and_warm_ones_are_not_counted(kept: bool) -> None:
+    job = Job(ports=(), requests=numbered(8), warm=3, count=5, connections=2, kept=kept, once=True)
+    seen, done = await answered("200 OK", job)
+    assert sorted(seen) == sorted(each.partition(b"\r\n\r\n")[2] for each in numbered(8))
+    assert (done.count, done.statuses, len(done.latencies)) == (5, {"200": 8}, 5)
+
+
+async def test_a_load_that_has_too_few_requests_to_send_each_once_fails() -> None:
+    _, failed = await answered("200 OK", Job(ports=(), requests=numbered(2), warm=0, count=5, connections=1, once=True))
+    assert isinstance(failed, RowFailed)
+
+
+# --- the mail server
+
+
+class Wire:
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_the_mail_server_takes_commands_that_come_together_or_in_pieces(step: int) -> None:
+    arrivals: dict[str, float] = {}
+    smtp, wire = Smtp(arrivals), Wire()
+    smtp.connection_made(wire)  # type: ignore[arg-type] # it writes, and that is all
+    envelope = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<%s>\r\nDATA\r\n"
+    said = b"EHLO us\r\n" + b"".join(envelope % to + body for to, body in MAILS) + b"QUIT\r\n"
+    for first in range(0, len(said), step):
+        smtp.data_received(said[first : first + step])
+    assert list(arrivals) == ["one@b.example", "two@b.example"]
+    codes = [line[:3] for line in wire.written.splitlines() if line[3:4] == b" "]
+    assert codes == [b"220", b"250", *[b"250", b"250", b"354", b"250"] * 2, b"221"]
+
+
+MAILS = ((b"one@b.example", b"Subject: x\r\n\r\n..\r\nQUIT\r\n.\r\n"), (b"two@b.example", b".\r\n"))
+
+
+# --- what is kept
+
+
+def test_a_document_is_filled_between_its_marks_only() -> None:
+    result = compare(asked(), {"ours": rates(1), "limit": rates(2)})
+    measured = report.document([result], {"login": "503 came\nand more"}, {"postgres": "18"}, 12.0, 5)
+    document = "before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n"
+    filled = publish.filled(document, measured, ["latencies.png"])
+    assert filled.startswith("before\n<!-- figures -->\n")
+    assert filled.endswith("<!-- /figures -->\nafter\n")
+    assert "old" not in filled
+    assert "| r | w | 1 1/s | 2 | 0.50 (0.50 to 0.50) | ≥ 0.5 | reached | - | - |" in filled
+    assert "login was not measured: 503 came\n" in filled
+    assert "(performance/latencies.png)" in filled
+    assert publish.filled(filled, measured, ["latencies.png"]) == filled
+
+
+def test_two_runs_agree_unless_a_ratio_moved_by_more_than_15_percent_or_a_row_is_missing() -> None:
+    def run(**ratios: float) -> dict[str, Any]:  # Any: as bench.json has it
+        return {"results": [{"row": name, "what": "w", "ratio": {"median": ratio}} for name, ratio in ratios.items()]}
+
+    assert agree.disagreements(run(a=1.0, b=1.0), run(a=1.14, b=0.88)) == []
+    assert agree.disagreements(run(a=1.0, b=1.0), run(a=1.16, b=0.86)) == ["a / w: 1 and 1.16", "b / w: 1 and 0.86"]
+    assert agree.disagreements(run(a=1.0), run(b=1.0)) == ["a / w: in one run only", "b / w: in one run only"]
