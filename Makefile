@@ -69,7 +69,7 @@ audit: $(VENV)/.audit ## Are the locks true, and free of known vulnerabilities? 
 	@$(RUN) -m tests.security.audit
 
 sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.json
-	$(VENV)/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
+	$(RUN) -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
 
 check: lint ## Lint, types, import contracts
 	$(VENV)/bin/mypy

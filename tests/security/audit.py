@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 LOCKS = ("runtime", "standalone", "dev", "audit", "bench")
 # bench.txt holds all of runtime.txt, standalone.txt and dev.txt.
 AUDITED = ("bench", "audit")
-SCRIPTS = Path(sys.executable).parent
+ENVIRONMENT = Path(sys.executable).parents[1]
 
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+)([^\\\n]*)", re.MULTILINE)
 _HASH = re.compile(r" \\\n    --hash=(sha256:[0-9a-f]{64})")
@@ -64,8 +64,8 @@ def untrue_locks() -> list[str]:
             lock = PROJECT / "requirements" / f"{name}.txt"
             (there / lock.relative_to(PROJECT)).write_text(without_hashes(lock.read_text()))
         # As installed here, whatever the dates of the copies say.
-        command = ["make", "--directory", folder, "--assume-old", f"{SCRIPTS.parent}/.dev", "lock"]
-        done = subprocess.run([*command, f"VENV={SCRIPTS.parent}"], capture_output=True, text=True, check=False)
+        command = ["make", "--directory", folder, "--assume-old", f"{ENVIRONMENT}/.dev", "lock"]
+        done = subprocess.run([*command, f"VENV={ENVIRONMENT}"], capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotFoundOut(done.stderr)
         compiled = {name: (there / "requirements" / f"{name}.txt").read_text() for name in LOCKS}
@@ -96,7 +96,7 @@ def known_vulnerabilities() -> tuple[list[str], int]:
     """Raises NotFoundOut."""
     found, looked_up = [], 0
     for name in AUDITED:
-        command = [f"{SCRIPTS}/pip-audit", "--disable-pip", "--progress-spinner=off", "--format=json", "--requirement"]
+        command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--progress-spinner=off", "--format=json", "--requirement"]
         lock = PROJECT / "requirements" / f"{name}.txt"
         done = subprocess.run([*command, str(lock)], capture_output=True, text=True, check=False)
         if not done.stdout:  # it prints its report, or an error and none

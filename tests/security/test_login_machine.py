@@ -34,7 +34,7 @@ def test_every_answer_is_that_of_the_model(databases: Databases, keys: Keys, tmp
 @pytest.mark.long
 def test_every_answer_is_that_of_the_model_on_many_walks(databases: Databases, keys: Keys, tmp_path: Path) -> None:
     with world(databases, keys, tmp_path, **SETTINGS) as LoginWalk.world:
-        holds(LoginWalk, walks=600, steps=STEPS)
+        holds(LoginWalk, walks=200, steps=STEPS)
 
 
 @pytest.mark.long
