@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope
 
 from shared.problems import Problem
 
 REALM = 'Bearer realm="login2fa"'
 
-_CREDENTIALS = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
+_CREDENTIALS = re.compile(rb"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 
 
 class TokenNotValid(Problem):
@@ -53,17 +54,21 @@ class NotPermitted(Problem):
 _documented = HTTPBearer(scheme_name="bearer", auto_error=False)
 
 
-async def _bearer_token(
-    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_documented)]
-) -> str:
+def bearer_token(scope: Scope) -> str:
     """The one bearer token of the request; raises `TokenMissing` or `TokenNotValid`."""
-    offered = request.headers.getlist("authorization")
+    offered = [value for name, value in scope["headers"] if name == b"authorization"]
     if not offered:
         raise TokenMissing
     match = _CREDENTIALS.fullmatch(offered[0])
     if len(offered) > 1 or match is None:
         raise TokenNotValid
-    return match[1]
+    return match[1].decode("ascii")
+
+
+async def _bearer_token(
+    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_documented)]
+) -> str:
+    return bearer_token(request.scope)
 
 
 BearerToken = Annotated[str, Depends(_bearer_token)]

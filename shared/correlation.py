@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from contextvars import ContextVar
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="-")
 client_address: ContextVar[str] = ContextVar("client_address", default="")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import Executable, Row, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
+
+# Whether the connection that is being taken from the pool is for a transaction.
+_BEGINS: ContextVar[bool] = ContextVar("begins", default=False)
 
 # SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
 # deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
@@ -43,6 +48,22 @@ def _leave_if_read_only(context: ExceptionContext) -> None:
     """A connection knows only the server that it was made to: kept, it would refuse to write for ever."""
     if sqlstate(context.original_exception) == _READ_ONLY:
         context.is_disconnect = True
+
+
+def _begin(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Begins at once what SQLAlchemy would begin with the first statement: so BEGIN tells whether the server is there.
+
+    Without this the first use after a restart of Postgres fails. With `pool_pre_ping` each use waits for two more
+    answers. The pool makes a new connection in place of one that is refused here.
+    """
+    if not _BEGINS.get():
+        return
+    try:
+        connection.run_async(lambda _: connection._start_transaction())  # noqa: SLF001 - there is no public way to it
+    except TimeoutError:
+        raise
+    except Exception as error:
+        raise InvalidatePoolError from error
 
 
 def _lost(error: BaseException | None) -> bool:
@@ -79,18 +100,19 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,
-            pool_pre_ping=True,  # without it the first use after a restart of Postgres fails
             hide_parameters=True,  # an error's text must not hold a password hash
             connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
         )
         event.listen(self._engine.sync_engine, "handle_error", _leave_if_read_only)
+        event.listen(self._engine.sync_engine, "checkout", _begin)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: commits at the end of the block, rolls back when it raises."""
         wake = False
         calls: list[Callable[[], None]] = []
-        async with self._engine.begin() as connection:
+        async with self._begun() as connection:
             info = connection.info  # now: of a connection that got lost it can't be had, and the loss would be masked
             try:
                 yield connection
@@ -103,10 +125,37 @@ class Database:
         for call in calls:
             call()
 
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AsyncConnection]:
+        begins = _BEGINS.set(True)
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._engine.connect())
+            finally:
+                _BEGINS.reset(begins)
+            await stack.enter_async_context(connection.begin())
+            yield connection
+
+    async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """One statement that only reads: it commits by itself, so that no BEGIN and no COMMIT are waited for.
+
+        Of a connection that had died meanwhile it is asked once more.
+        """
+        try:
+            return await self._read(statement, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return await self._read(statement, values)
+
+    async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+        async with self._reading.connect() as connection:
+            return (await connection.execute(statement, values)).all()
+
     async def reachable(self) -> bool:
         try:
-            async with asyncio.timeout(2), self._engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+            async with asyncio.timeout(2):
+                await self.read(text("SELECT 1"))
         except Exception as error:
             if unavailable(error):
                 return False

@@ -14,7 +14,7 @@ import httpx
 import jwt
 import structlog
 
-from shared.access_tokens import AccessToken, read_access_token
+from shared.access_tokens import AccessToken, AccessTokens
 from shared.problems import Unavailable
 from shared.signed_tokens import Kind, UnknownKey
 
@@ -28,6 +28,7 @@ class RemoteKeys:
         self._early_interval = early_interval
         self._timeout = timeout
         self._keys: dict[str, jwt.PyJWK] = {}
+        self._tokens = AccessTokens()
         self._fetched_at = -early_interval
         self._fetching: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -46,12 +47,12 @@ class RemoteKeys:
     async def read(self, token: str, expected: Kind) -> AccessToken:
         """Raises `TokenInvalid`; `Unavailable` as long as no key has ever been seen."""
         try:
-            return read_access_token(token, expected, self._keys.get)
+            return self._tokens.read(token, expected, self._keys.get)
         except UnknownKey:
             await self._fetch_early()
             if not self._keys:
                 raise Unavailable from None
-            return read_access_token(token, expected, self._keys.get)
+            return self._tokens.read(token, expected, self._keys.get)
 
     async def _run(self) -> None:
         while True:

@@ -1,42 +1,76 @@
-"""JSON lines on standard output, one per event, each with its correlation id."""
+"""JSON lines on standard output, one per event, each with its correlation id.
+
+Our own lines are written at once, a request's among them; those of libraries come by way of `logging`. Both look alike.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import Any, TextIO
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
 
 import structlog
+from structlog.processors import format_exc_info
 from structlog.typing import EventDict, Processor
 
 from shared.correlation import correlation_id
 
 AUDIT = "audit"
 
+_LEVELS: Final = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
-def _correlate(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    event.setdefault("correlation_id", correlation_id.get())
+# Made once: `json.dumps` would make one for each line. ASCII only, so that no value can begin a line of its own.
+_JSON: Final = json.JSONEncoder(default=repr)
+
+
+def _render(_logger: Any, _method: str, event: EventDict) -> str:
+    return _JSON.encode(event)
+
+
+class _Lines:
+    """What structlog calls when a line is ready: `audit` has a least level of its own."""
+
+    def __init__(self, stream: TextIO, least: int) -> None:
+        self._stream = stream
+        self.least = least
+
+    def msg(self, line: str) -> None:
+        # A full disk or a reader that has gone away must not refuse a login.
+        with suppress(OSError, ValueError):
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+def _leave_out(logger: _Lines, method: str, event: EventDict) -> EventDict:
+    if _LEVELS[method] < logger.least:
+        raise structlog.DropEvent
     return event
 
 
 def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
     """Route our own and every library's log through one JSON formatter."""
 
-    def _name_service(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    def _complete(logger: Any, method: str, event: EventDict) -> EventDict:
+        event["level"] = method
+        event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        event.setdefault("correlation_id", correlation_id.get())
         event.setdefault("service", service)
-        return event
+        return format_exc_info(logger, method, event) if "exc_info" in event else event
 
-    common: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _correlate,
-        _name_service,
-        structlog.processors.format_exc_info,
-    ]
+    common: list[Processor] = [_complete]
+    least = _LEVELS[level]
+    ours = _Lines(stream, least)
+    # What is audited is written whatever level an operator asks for.
+    audited = _Lines(stream, min(least, logging.INFO))
     structlog.configure(
-        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[_leave_out, *common, _render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        logger_factory=lambda *names: audited if AUDIT in names else ours,
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
@@ -45,15 +79,13 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
             foreign_pre_chain=common,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                _render,
             ],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # What is audited is written whatever level an operator asks for.
-    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # At DEBUG these write whole message bodies, mails and SQL parameters.
     for bodies in ("aio_pika", "aiormq", "asyncio"):
         logging.getLogger(bodies).setLevel(max(logging.INFO, root.level))

@@ -47,8 +47,22 @@ class Kind:
     leeway: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a token says, and the key that says so."""
+
+    claims: dict[str, Any]
+    kid: str
+    key: jwt.PyJWK
+
+
 def read(token: str, kind: Kind, key_for: KeyFinder) -> dict[str, Any]:
     """The claims of `token`; raises `TokenInvalid`."""
+    return verify(token, kind, key_for).claims
+
+
+def verify(token: str, kind: Kind, key_for: KeyFinder) -> Verified:
+    """Raises `TokenInvalid`."""
     if len(token) > MAX_LENGTH or not _COMPACT.fullmatch(token):
         raise TokenInvalid("not a compact JWS")
     try:
@@ -71,7 +85,7 @@ def read(token: str, kind: Kind, key_for: KeyFinder) -> dict[str, Any]:
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise TokenInvalid(type(error).__name__) from None
     _check_types(claims)
-    return claims
+    return Verified(claims, header["kid"], key)
 
 
 def _key(header: dict[str, Any], kind: Kind, key_for: KeyFinder) -> jwt.PyJWK:

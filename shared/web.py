@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import Histogram
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import problems
@@ -27,6 +28,9 @@ _LONGEST_ADDRESS = 64
 # What nginx logs when nobody waits for the answer any more.
 _CLIENT_GONE = 499
 
+# Else FastAPI asks the environment at each request who wants to hear of it.
+_NOT_LOOKED_FOR: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
 
 
@@ -34,7 +38,14 @@ def build(
     service: str, title: str, *, max_body: int, max_headers: int, token_endpoints: frozenset[str], floods: Floods
 ) -> FastAPI:
     """An application without routes. Its documentation is served by `shared.api_docs`, for all services at once."""
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry=_NOT_LOOKED_FOR,
+    )
     problems.install(app, token_endpoints=token_endpoints)
     app.add_middleware(_Limits, max_body=max_body, max_headers=max_headers)
     app.add_middleware(RefusesFloods, floods=floods)
@@ -48,13 +59,14 @@ class _Observed:
     def __init__(self, app: ASGIApp, service: str) -> None:
         self._app = app
         self._service = service
+        self._timers: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        current = accept(Headers(scope=scope).get("x-request-id"))
+        current = accept(_header(scope, b"x-request-id"))
         token = correlation_id.set(current)
         address = client_address.set(scope["client"][0][:_LONGEST_ADDRESS] if scope.get("client") else "")
         status = None
@@ -63,7 +75,7 @@ class _Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = current
+                message["headers"] = [*message["headers"], (b"x-request-id", current.encode())]
             await send(message)
 
         try:
@@ -79,10 +91,17 @@ class _Observed:
             status = status or _CLIENT_GONE
             # The template and not the path: paths are unbounded, and a query may hold what it should not.
             route = getattr(scope.get("route"), "path", "-")
-            REQUESTS.labels(self._service, scope["method"], route, status).observe(seconds)
+            self._timer(scope["method"], route, status).observe(seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
             client_address.reset(address)
             correlation_id.reset(token)
+
+    def _timer(self, method: str, route: str, status: int) -> Histogram:
+        """Kept: to look one up by its labels costs more than to count with it."""
+        timer = self._timers.get((method, route, status))
+        if timer is None:
+            timer = self._timers[method, route, status] = REQUESTS.labels(self._service, method, route, status)
+        return timer
 
 
 class _Limits:
@@ -99,7 +118,7 @@ class _Limits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif sum(len(name) + len(value) for name, value in scope["headers"]) > self._max_headers:
+        elif _size(scope["headers"]) > self._max_headers:
             await _refusal(431, "headers_too_large", "The request headers are too large")(scope, receive, send)
         elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
             await _refusal(413, "content_too_large", "The request body is too large")(scope, receive, send)
@@ -111,7 +130,7 @@ class _Limits:
             await self._app(scope, replay, send)
 
     def _declares_too_much(self, scope: Scope) -> bool:
-        declared = Headers(scope=scope).get("content-length", "0")
+        declared = _header(scope, b"content-length") or "0"
         # By its length first: int() refuses more than 4300 digits.
         return declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_body)
 
@@ -125,6 +144,21 @@ class _Limits:
             if size > self._max_body:
                 return None
         return messages
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    """The first of this name, which is in small letters."""
+    for each, value in scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    return size
 
 
 def _refusal(status: int, code: str, detail: str) -> ASGIApp:

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.auth import forward, session_routes
+from services.auth import forward, session_routes, verify_token
 from services.auth.addresses import Addresses
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
 from services.auth.keys import KeyRing
+from services.auth.living import LivingSessions
 from services.auth.notices import Notices
 from services.auth.otp import Challenges
 from services.auth.pressure import Pressure
@@ -26,7 +26,7 @@ from services.auth.sweep import expired
 from services.auth.tables import outbox
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
-from shared import web
+from shared import shortcut, web
 from shared.broker.bus import Bus
 from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_OUTCOMES
 from shared.database import Database
@@ -53,9 +53,9 @@ def build(settings: AuthSettings) -> FastAPI:
     )
     app.add_middleware(_NoStore)
     app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
+    shortcut.add(app, [*verify_token.ROUTES, *forward.ROUTES])
     app.include_router(router)
     app.include_router(session_routes.router)
-    app.include_router(forward.router)
     app.include_router(well_known)
     return app
 
@@ -78,6 +78,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         passwords=passwords,
         tokens=tokens,
         sessions=Sessions(settings, tokens),
+        living=LivingSessions(database),
         challenges=Challenges(settings, otp_sealer, pressure),
         pressure=pressure,
         addresses=addresses,
@@ -123,8 +124,10 @@ class _NoStore:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def uncached(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
+            if message["type"] == "http.response.start" and not any(
+                name == b"cache-control" for name, _ in message["headers"]
+            ):
+                message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
             await send(message)
 
         await self._app(scope, receive, uncached)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.auth.guarded_route import GuardedRoute, Yes
 from services.auth.routes import Caller, LivingCaller
 from shared import problems
 from shared.answers import ONLY, refused
@@ -26,13 +27,15 @@ PATH = "/api/v1/auth/forward"
 
 # What follows `/envoy` is the client's path, and may be anything.
 _ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
-_CARRIED = {HTTPStatus.NO_CONTENT, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_OK, _NO_CONTENT = 200, 204
+_CARRIED = {_NO_CONTENT, 401, 403}
 
 _HEADERS = {
     "X-Auth-Subject": "Account id",
     "X-Auth-Session": "Session id",
     "X-Auth-Admin": "`true` or `false`: whether the account is an administrator at this moment",
 }
+_NAMES = [name.lower().encode() for name in _HEADERS]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     204: {
         "description": "The request may pass",
@@ -42,17 +45,18 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 _ONLY = {ONLY: [204, 401, 403]}
 
-router = APIRouter(prefix=PATH, tags=["auth"])
+router = APIRouter(prefix=PATH, tags=["auth"], route_class=GuardedRoute)
 
 
 @router.get(
     "",
     status_code=204,
+    response_model=None,
     responses=_RESPONSES,
     openapi_extra=_ONLY,
     summary="For a gateway: may this request pass, and whose is it?",
 )
-async def forward(caller: LivingCaller) -> Response:
+async def forward(caller: LivingCaller) -> Yes:
     """Refused with 401 or 403 and nothing else. Any other method is answered like GET; a body is not looked at."""
     return _passes(caller)
 
@@ -60,20 +64,24 @@ async def forward(caller: LivingCaller) -> Response:
 @router.get(
     "/admin",
     status_code=204,
+    response_model=None,
     responses=_RESPONSES,
     openapi_extra=_ONLY,
     summary="The same, for administrators only",
 )
-async def forward_admin(caller: LivingCaller) -> Response:
+async def forward_admin(caller: LivingCaller) -> Yes:
     """403 for everybody else who is logged in."""
     if not caller.is_admin:
         raise NotPermitted
     return _passes(caller)
 
 
-def _passes(caller: Caller) -> Response:
+ROUTES: Final = [route for route in router.routes if isinstance(route, GuardedRoute)]
+
+
+def _passes(caller: Caller) -> Yes:
     values = (str(caller.token.account), str(caller.token.session), "true" if caller.is_admin else "false")
-    return Response(status_code=204, headers=dict(zip(_HEADERS, values, strict=True)))
+    return Yes(_NO_CONTENT, [(name, value.encode()) for name, value in zip(_NAMES, values, strict=True)])
 
 
 class AnswersGateways:
@@ -86,18 +94,21 @@ class AnswersGateways:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PATH}/"):
             await self._app(scope, receive, send)
             return
+        if scope["path"] == PATH and scope["method"] == "GET":
+            await self._app(scope, receive, _Answer(send, _NO_CONTENT))
+            return
         asked = _ASKED.fullmatch(scope["path"])
         assert asked is not None  # noqa: S101 - it matches every text
         # A copy: the server looks into its own for the method, to send no body in answer to HEAD.
         question = {**scope, "method": "GET", "path": asked["route"], "raw_path": asked["route"].encode()}
-        yes = HTTPStatus.OK if asked["envoy"] else HTTPStatus.NO_CONTENT
+        yes = _OK if asked["envoy"] else _NO_CONTENT
         await self._app(question, receive, _Answer(send, yes))
 
 
 class _Answer:
     """Sends 204 as `yes`, and a status that a gateway can't carry as 403 with the same code and sentence."""
 
-    def __init__(self, send: Send, yes: HTTPStatus) -> None:
+    def __init__(self, send: Send, yes: int) -> None:
         self._send = send
         self._yes = yes
         self._refusal: Message | None = None
@@ -109,10 +120,9 @@ class _Answer:
         elif message["status"] not in _CARRIED:
             self._refusal = message
         else:
-            if message["status"] == HTTPStatus.NO_CONTENT:
-                message = {**message, "status": self._yes}
-                if self._yes == HTTPStatus.OK:
-                    MutableHeaders(scope=message)["Content-Length"] = "0"
+            if message["status"] == _NO_CONTENT and self._yes == _OK:
+                message = {**message, "status": _OK}
+                MutableHeaders(scope=message)["Content-Length"] = "0"
             await self._send(message)
 
     async def _send_body(self, message: Message) -> None:

@@ -10,12 +10,12 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.auth import sessions
 from services.auth.addresses import Addresses
 from services.auth.audit import refusals
 from services.auth.clients import FromClient
 from services.auth.credentials import OPENAPI, credentials
 from services.auth.identities import Identity
+from services.auth.living import LivingSessions
 from services.auth.login import IncorrectUsernameOrPassword, authenticate
 from services.auth.otp import Challenges, OtpNotValid
 from services.auth.pressure import Pressure
@@ -27,7 +27,6 @@ from services.auth.schemas import (
     OtpIn,
     OtpRequiredOut,
     RefreshIn,
-    TokenIsGood,
     TokenPairOut,
 )
 from services.auth.sessions import Sessions, TokenPair
@@ -72,6 +71,7 @@ class Auth:
     passwords: Passwords
     tokens: Tokens
     sessions: Sessions
+    living: LivingSessions
     challenges: Challenges
     pressure: Pressure
     addresses: Addresses
@@ -103,7 +103,7 @@ class RefreshTokenNotValid(Problem):
         super().__init__(headers={"WWW-Authenticate": REALM})  # RFC 9110 section 15.5.2: no 401 without one
 
 
-def parts(request: Request) -> Auth:
+async def parts(request: Request) -> Auth:
     auth: Auth = request.app.state.auth
     return auth
 
@@ -118,8 +118,7 @@ async def living_session(auth: Parts, bearer: BearerToken) -> Caller:
     except TokenInvalid as error:
         log.info("access token refused", reason=str(error))
         raise TokenNotValid from None
-    async with auth.database.transaction() as connection:
-        is_admin = await sessions.admin_if_alive(connection, token.session, token.account)
+    is_admin = await auth.living.admin_if_alive(token)
     if is_admin is None:
         raise TokenNotValid
     return Caller(token=token, is_admin=is_admin)
@@ -240,11 +239,6 @@ async def refresh_token(auth: Parts, client: FromClient, given: RefreshIn) -> To
     if pair is None:  # raised out here, after the commit: a reuse must have ended the session
         raise RefreshTokenNotValid
     return _pair(pair)
-
-
-@router.post("/verify-token", summary="Is this access token good at this moment?")
-async def verify_token(_caller: LivingCaller) -> TokenIsGood:
-    return TokenIsGood()
 
 
 @router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")

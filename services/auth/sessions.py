@@ -179,16 +179,6 @@ _REFUSED: dict[bool, tuple[Act, Reason | None]] = {
 }
 
 
-async def admin_if_alive(connection: AsyncConnection, session: UUID, account: UUID) -> bool | None:
-    """Whether the owner of this session is an administrator; None when the session does not live."""
-    query = (
-        select(identities.c.is_admin)
-        .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
-        .where(sessions.c.id == session, sessions.c.account_id == account, session_lives())
-    )
-    return (await connection.execute(query)).scalar_one_or_none()
-
-
 async def living(connection: AsyncConnection, account: UUID) -> Sequence[Row[Any]]:
     """The newest sessions of the account, newest first: `id, created_at, last_used_at, address, user_agent`."""
     shown: list[ColumnElement[Any]] = [

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from services.auth.keys import KeyRing
 from services.auth.settings import AuthSettings
 from shared import access_tokens
-from shared.access_tokens import AccessToken
+from shared.access_tokens import AccessToken, AccessTokens
 from shared.signed_tokens import Kind, TokenInvalid, read
 
 # The database judges these two; a process whose clock is this far off still serves.
@@ -39,6 +39,7 @@ class Tokens:
         self._settings = settings
         self._access = access_tokens.kind(issuer=issuer, audience=audience)
         self._refresh = Kind("rt+jwt", f"{audience}/refresh", issuer, _LEEWAY)
+        self._read_access = AccessTokens()
         self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
 
     def access(self, session: SessionFacts) -> str:
@@ -61,7 +62,7 @@ class Tokens:
 
     def read_access(self, token: str) -> AccessToken:
         """Raises `TokenInvalid`, as do the next two."""
-        return access_tokens.read_access_token(token, self._access, self.keys.find)
+        return self._read_access.read(token, self._access, self.keys.find)
 
     def read_refresh(self, token: str) -> UUID:
         return self._id(token, self._refresh)

@@ -1,0 +1,38 @@
+"""Whether a session is alive: asked of the database at each request, by all requests of the moment together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, select
+
+from services.auth.identities import session_lives
+from services.auth.tables import identities, sessions
+from shared.access_tokens import AccessToken
+from shared.asked_together import AskedTogether
+from shared.database import Database
+
+# One text for any number of sessions: with IN each number would be prepared anew.
+_LIVING = (
+    select(sessions.c.id, sessions.c.account_id, identities.c.is_admin)
+    .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
+    .where(sessions.c.id == any_(bindparam("asked", type_=ARRAY(Uuid))), session_lives())
+)
+
+
+class LivingSessions:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asked = AskedTogether(self._read)
+
+    async def admin_if_alive(self, token: AccessToken) -> bool | None:
+        """Whether the owner of this session is an administrator; None when the session does not live."""
+        row = await self._asked.ask(token.session)
+        return row.is_admin if row is not None and row.account_id == token.account else None
+
+    async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, Row[Any]]:
+        rows = await self._database.read(_LIVING, {"asked": list(asked)})
+        return {row.id: row for row in rows}
