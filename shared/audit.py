@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.correlation import client_address, correlation_id
 from shared.database import after_commit
-from shared.events import Act, ActOutcome, Audited, Reason
+from shared.events import Act, ActOutcome, Audited, Event, Reason
 from shared.logs import AUDIT
-from shared.outbox import add
+from shared.outbox import add, hurry, values_of
 
 log = structlog.get_logger(AUDIT)
 
@@ -44,7 +44,22 @@ class Trail:
         session: UUID | None = None,
     ) -> None:
         """`account` is whom it concerns, `actor` who did it, where that is known for sure."""
-        event = Audited(
+        event = self.event(act, outcome, reason, account=account, actor=actor, session=session)
+        await add(connection, self.outbox, event)
+        after_commit(connection, partial(_write, event))
+
+    def event(
+        self,
+        act: Act,
+        outcome: ActOutcome = "ok",
+        reason: Reason | None = None,
+        *,
+        account: UUID | None = None,
+        actor: UUID | None = None,
+        session: UUID | None = None,
+    ) -> Audited:
+        """The record, for who writes it with something else: see `told`."""
+        return Audited(
             occurred_at=datetime.now(UTC),
             service=self.service,
             act=act,
@@ -56,8 +71,18 @@ class Trail:
             address=client_address.get(),
             correlation_id=correlation_id.get(),
         )
-        await add(connection, self.outbox, event)
-        after_commit(connection, partial(_write, event))
+
+
+def told(connection: AsyncConnection, event: Audited, *others: Event) -> dict[str, object]:
+    """`note` it; gives the parameters of `shared.outbox.insertion`, for other events in the same statement too."""
+    note(connection, event)
+    hurry(connection, *others)
+    return values_of(*others, event)
+
+
+def note(connection: AsyncConnection, event: Audited) -> None:
+    """It is being put into the outbox by a statement on this connection."""
+    after_commit(connection, partial(_write, event))
 
 
 def _write(event: Audited) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Executable, Row, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
 
-# Whether the connection that is being taken from the pool is for a transaction.
-_BEGINS: ContextVar[bool] = ContextVar("begins", default=False)
+_RETURNED = "login2fa.returned"
+
+# What a connection is being taken from the pool for. One for a mere read is not looked at: the read is asked again.
+_TAKEN_FOR: ContextVar[Literal["read", "statement", "transaction"]] = ContextVar("taken for", default="read")
+
+# Seconds for which a connection that was in use is taken to be alive.
+_TRUSTED = 0.1
 
 # SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
 # deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
@@ -50,16 +56,25 @@ def _leave_if_read_only(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _begin(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Begins at once what SQLAlchemy would begin with the first statement: so BEGIN tells whether the server is there.
+def _note_the_time(_connection: Any, record: Any) -> None:
+    record.info[_RETURNED] = time.monotonic()
 
-    Without this the first use after a restart of Postgres fails. With `pool_pre_ping` each use waits for two more
-    answers. The pool makes a new connection in place of one that is refused here.
+
+def _refuse_if_dead(connection: Any, record: Any, _proxy: Any) -> None:
+    """Without this the first use after a restart of Postgres fails. The pool makes another one in place of a dead one.
+
+    A transaction begins here, with the BEGIN that SQLAlchemy would send with the first statement, and so learns of it.
+    A statement alone asks first, unless the connection was in use a moment ago and has not been closed since.
     """
-    if not _BEGINS.get():
+    purpose = _TAKEN_FOR.get()
+    lately = time.monotonic() - record.info.get(_RETURNED, time.monotonic()) < _TRUSTED
+    if purpose == "read" or (purpose == "statement" and lately and not connection.driver_connection.is_closed()):
         return
     try:
-        connection.run_async(lambda _: connection._start_transaction())  # noqa: SLF001 - there is no public way to it
+        if purpose == "transaction":
+            connection.run_async(lambda _: connection._start_transaction())  # noqa: SLF001 - no public way to it
+        else:
+            connection.run_async(lambda driver: driver.execute(";"))
     except TimeoutError:
         raise
     except Exception as error:
@@ -104,15 +119,28 @@ class Database:
             connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
         )
         event.listen(self._engine.sync_engine, "handle_error", _leave_if_read_only)
-        event.listen(self._engine.sync_engine, "checkout", _begin)
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self._engine.sync_engine, "checkin", _note_the_time)
+        event.listen(self._engine.sync_engine, "checkout", _refuse_if_dead)
+        self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: commits at the end of the block, rolls back when it raises."""
+        async with self._told_after(self._taken(self._engine, "transaction")) as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """For one statement, which is a transaction by itself: two round trips fewer. A second one commits apart."""
+        async with self._told_after(self._taken(self._autocommitting, "statement")) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _told_after(self, opened: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
+        """What was asked for with `wake_after_commit` and `after_commit` is done once `opened` has committed."""
         wake = False
         calls: list[Callable[[], None]] = []
-        async with self._begun() as connection:
+        async with opened as connection:
             info = connection.info  # now: of a connection that got lost it can't be had, and the loss would be masked
             try:
                 yield connection
@@ -126,14 +154,15 @@ class Database:
             call()
 
     @asynccontextmanager
-    async def _begun(self) -> AsyncIterator[AsyncConnection]:
-        begins = _BEGINS.set(True)
+    async def _taken(
+        self, engine: AsyncEngine, purpose: Literal["statement", "transaction"]
+    ) -> AsyncIterator[AsyncConnection]:
+        before = _TAKEN_FOR.set(purpose)
         async with AsyncExitStack() as stack:
             try:
-                connection = await stack.enter_async_context(self._engine.connect())
+                connection = await stack.enter_async_context(engine.connect())
             finally:
-                _BEGINS.reset(begins)
-            await stack.enter_async_context(connection.begin())
+                _TAKEN_FOR.reset(before)
             yield connection
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
@@ -149,7 +178,7 @@ class Database:
             return await self._read(statement, values)
 
     async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with self._reading.connect() as connection:
+        async with self._autocommitting.connect() as connection:
             return (await connection.execute(statement, values)).all()
 
     async def reachable(self) -> bool:

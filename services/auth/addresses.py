@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import Exists, exists, func
+from sqlalchemy import CTE, ColumnElement, Exists, LargeBinary, Uuid, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.auth.parts import Part
 from services.auth.settings import AuthSettings
 from services.auth.tables import familiar_addresses, identities
 from shared.client_address import network_of
-from shared.names import canonical
 
 # Who logs in all day is not written down each time.
 _NOTED_EVERY = timedelta(days=1)
@@ -29,26 +28,41 @@ class Addresses:
         """Of an IPv6 address its network's: one client may choose any address in it."""
         return _hmac(self._peppers[0], address)
 
-    def familiar(self, username: str, address: str) -> Exists:
-        """Whether the account of this name, if there is one, has logged in from there."""
-        here = [_hmac(pepper, address) for pepper in self._peppers]
+    def all_hashed(self, address: str) -> list[bytes]:
+        """Under each server key that there has been."""
+        return [_hmac(pepper, address) for pepper in self._peppers]
+
+    def familiar(self, username_key: ColumnElement[str], here: ColumnElement[Any]) -> Exists:
+        """Whether the account of this name, if there is one, has logged in from there; `here`: `all_hashed` of it."""
         return exists().where(
             familiar_addresses.c.account_id == identities.c.id,
-            familiar_addresses.c.address_hash.in_(here),
+            familiar_addresses.c.address_hash == any_(here),
             familiar_addresses.c.last_at > func.now() - self._lifetime,
-            identities.c.username_key == canonical(username),
+            identities.c.username_key == username_key,
             ~identities.c.deleted,
         )
 
-    async def remember(self, connection: AsyncConnection, account: UUID, address: str) -> None:
-        """To be called once a login is complete: who has the password alone is no owner yet."""
-        new = insert(familiar_addresses).values(account_id=account, address_hash=self.hashed(address))
-        seen_again = new.on_conflict_do_update(
-            index_elements=["account_id", "address_hash"],
-            set_={"last_at": func.now()},
-            where=familiar_addresses.c.last_at < func.now() - _NOTED_EVERY,
-        )
-        await connection.execute(seen_again)
+    def remembering(self, address: str) -> Part:
+        """To be done when the session begins: who has the password alone is no owner yet."""
+        return Part((_REMEMBERED,), {"from_address": self.hashed(address)})
+
+
+def _remembered() -> CTE:
+    """Of the `account` that the session is of."""
+    account, here = bindparam("account", type_=Uuid), bindparam("from_address", type_=LargeBinary)
+    lately = exists().where(
+        familiar_addresses.c.account_id == account,
+        familiar_addresses.c.address_hash == here,
+        familiar_addresses.c.last_at >= func.now() - _NOTED_EVERY,
+    )
+    # Looked up first: the upsert alone locks the row, and that is a write.
+    new = insert(familiar_addresses).from_select(["account_id", "address_hash"], select(account, here).where(~lately))
+    return new.on_conflict_do_update(index_elements=["account_id", "address_hash"], set_={"last_at": func.now()}).cte(
+        "remembered"
+    )
+
+
+_REMEMBERED = _remembered()
 
 
 def _hmac(pepper: bytes, address: str) -> bytes:

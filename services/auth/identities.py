@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +19,7 @@ from shared.broker.bus import Handler
 from shared.database import Database, after_commit
 from shared.events import AccountChanged
 from shared.names import canonical
+from shared.prepared import Prepared
 from shared.sealing import Sealer
 
 log = structlog.get_logger()
@@ -45,17 +48,28 @@ def session_lives() -> ColumnElement[bool]:
     return and_(sessions.c.ended_at.is_(None), may_log_in(), or_(same_epoch, kept))
 
 
-async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
-    columns = [identities.c[name] for name in Identity.__dataclass_fields__]
-    query = (
-        select(*columns)
-        .where(identities.c.username_key == canonical(username), ~identities.c.deleted)
+def of_name(username_key: ColumnElement[str]) -> Select[Any]:
+    return (
+        select(*(identities.c[name] for name in Identity.__dataclass_fields__))
+        .where(identities.c.username_key == username_key, ~identities.c.deleted)
         # Two rows for one name exist only until the older account's rename or deletion arrives.
         .order_by(identities.c.id.desc())
         .limit(1)
     )
-    row = (await connection.execute(query)).one_or_none()
-    return Identity(**row._mapping) if row is not None else None  # noqa: SLF001 - SQLAlchemy's public name for it
+
+
+_OF_NAME = Prepared(of_name(bindparam("submitted_name", type_=Text)))
+
+
+async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
+    return identity_in(await _OF_NAME.one(connection, {"submitted_name": canonical(username)}))
+
+
+def identity_in(row: Mapping[str, Any] | None) -> Identity | None:
+    """That of a row which has its columns, and perhaps others; None where it has none."""
+    if row is None or row["id"] is None:
+        return None
+    return Identity(**{name: row[name] for name in Identity.__dataclass_fields__})
 
 
 async def apply(connection: AsyncConnection, event: AccountChanged, password_hash: str) -> None:

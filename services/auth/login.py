@@ -31,12 +31,21 @@ class IncorrectUsernameOrPassword(Problem):
 
 
 async def authenticate(
-    database: Database, passwords: Passwords, username: str, password: str, *, failure_deadline: float
+    database: Database,
+    passwords: Passwords,
+    username: str,
+    password: str,
+    identity: Identity | None,
+    *,
+    failure_deadline: float,
 ) -> Identity:
-    """Raises `IncorrectUsernameOrPassword`. Holds no database connection while it hashes or waits."""
+    """`identity`: who had the name a moment ago. Holds no database connection while it hashes or waits.
+
+    Raises:
+        IncorrectUsernameOrPassword: at the deadline.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + failure_deadline
-    identity = await _look_up(database, username)
     if await _accepted(passwords, identity, password):
         assert identity is not None  # noqa: S101 - nobody is never accepted
         return identity
@@ -53,7 +62,7 @@ async def authenticate(
 
 
 async def _look_up(database: Database, username: str) -> Identity | None:
-    async with database.transaction() as connection:
+    async with database.statement() as connection:
         return await find_by_username(connection, username)
 
 

@@ -15,15 +15,18 @@ from typing import Any, Literal
 from uuid import UUID
 
 import pyotp
-from sqlalchemy import ColumnElement, Row, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.auth.identities import Identity, may_log_in
+from services.auth.identities import Identity
+from services.auth.otp_statements import LAST_HOUR, asking, locking, of_its_account, trying
+from services.auth.parts import NOTHING, Part
 from services.auth.pressure import Pressure
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
-from services.auth.wrong_codes import WrongCodes
+from services.auth.wrong_codes import CodesOff, Guess, WrongCodes
+from shared.audit import told
 from shared.bearer import TokenNotValid
 from shared.events import OtpRequested
 from shared.outbox import add
@@ -76,31 +79,36 @@ class Challenges:
         self._cooldown = timedelta(seconds=settings.otp_resend_cooldown)
         self._codes_per_hour = settings.otp_codes_per_hour
         self._wrong_codes = WrongCodes(settings.otp_wrong_in_a_row)
+        self._locking = locking(self._wrong_codes.are_off)
+        self._trying = trying(self._wrong_codes.counted(), self._alive())
 
-    async def request(self, connection: AsyncConnection, identity: Identity) -> Challenge:
-        """A new challenge, its code on the way.
+    async def request(self, connection: AsyncConnection, identity: Identity, beside: Part = NOTHING) -> Challenge:
+        """A new challenge, its code on the way. `beside`: what else the last statement does.
 
         Raises:
             CodesOff: after too many wrong ones.
             TooManyRequests: beyond the hourly cap of the account.
             Unavailable: codes are not delivered at the moment.
         """
-        await self._wrong_codes.refuse(connection, identity.id)
+        locked = await self._locked(connection, identity.id)
+        if locked.off:
+            raise CodesOff
         await self._refuse_mail_bombing(connection, identity.id)
         await self._pressure.admit(connection, identity.id)
-        challenge_id, event_id, code = uuid7(), uuid7(), _new_code()
-        new = insert(challenges).values(
-            id=challenge_id,
-            account_id=identity.id,
-            epoch=identity.session_epoch,
-            code_mac=_mac(self._peppers[0], challenge_id, code),
-            expires_at=func.now() + self._lifetime,
-            code_event_id=event_id,
-            waiting_since=func.now(),
-        )
-        row = (await connection.execute(new.returning(challenges.c.created_at, challenges.c.expires_at))).one()
-        await self._send(connection, event_id, challenge_id, identity, code, row.created_at, row.expires_at)
-        return Challenge(id=challenge_id, account=identity.id, created_at=row.created_at)
+        asked = Challenge(id=uuid7(), account=identity.id, created_at=locked.now)
+        event_id, code = uuid7(), _new_code()
+        event = self._event(event_id, asked, identity, code, locked.now + self._lifetime)
+        values = {
+            "challenge": asked.id,
+            "account": identity.id,
+            "of_epoch": identity.session_epoch,
+            "mac": _mac(self._peppers[0], asked.id, code),
+            "code_event": event_id,
+            **told(connection, trail.event("code_sent", account=identity.id), event),
+            **beside.values,
+        }
+        await connection.execute(asking(self._lifetime, beside.statements), values)
+        return asked
 
     async def resend(self, connection: AsyncConnection, challenge_id: UUID) -> None:
         """A new code for a living challenge; the old one is dead, attempts and expiry stay.
@@ -114,6 +122,7 @@ class Challenges:
         if living is None:
             raise TokenNotValid
         self._refuse_early_resend(living)
+        await self._locked(connection, living.id)
         await self._refuse_mail_bombing(connection, living.id)
         await self._pressure.admit(connection, living.id)
         event_id, code = uuid7(), _new_code()
@@ -133,31 +142,20 @@ class Challenges:
         )
         row = (await connection.execute(renew)).one()
         identity = Identity(**{name: getattr(living, name) for name in Identity.__dataclass_fields__})
-        await self._send(connection, event_id, challenge_id, identity, code, row.sent_at, row.expires_at)
+        sent = Challenge(id=challenge_id, account=identity.id, created_at=row.sent_at)
+        await add(connection, outbox, self._event(event_id, sent, identity, code, row.expires_at))
+        await trail.record(connection, "code_sent", account=identity.id)
 
     async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
         """Compare and use in one statement; None when the code is not valid. The caller commits either way."""
-        guess = await self._wrong_codes.count(connection, challenge_id)
-        if guess is None:
+        values = {"challenge": challenge_id, "macs": [_mac(pepper, challenge_id, code) for pepper in self._peppers]}
+        row = (await connection.execute(self._trying, values)).one_or_none()
+        if row is None:
             account = await account_of(connection, challenge_id)
             await trail.record(connection, "code_verified", "refused", "challenge_over", account=account)
             return None
-        right = challenges.c.code_mac.in_([_mac(pepper, challenge_id, code) for pepper in self._peppers])
-        attempt = (
-            update(challenges)
-            .values(
-                attempts=challenges.c.attempts + 1,
-                used_at=case((right, func.clock_timestamp()), else_=None),
-                # Who has the code has had the mail, whatever became of the report.
-                code_outcome=case((right, "delivered"), else_=challenges.c.code_outcome),
-                waiting_since=case((right, None), else_=challenges.c.waiting_since),
-                delivered_sent_at=case((right, challenges.c.sent_at), else_=challenges.c.delivered_sent_at),
-            )
-            .where(challenges.c.id == challenge_id, self._alive(), _of_its_account())
-            .returning(challenges.c.account_id, challenges.c.epoch, challenges.c.used_at)
-        )
-        row = (await connection.execute(attempt)).one_or_none()
-        if row is None:
+        guess = Guess(account=row.account_id, number=row.failures)
+        if row.epoch is None:
             await self._wrong_codes.was_not_compared(connection, guess)
             await trail.record(connection, "code_verified", "refused", "challenge_over", account=guess.account)
             return None
@@ -166,8 +164,7 @@ class Challenges:
             await self._wrong_codes.was_wrong(connection, guess)
             return None
         await self._wrong_codes.was_right(connection, guess)
-        await trail.record(connection, "code_verified", account=row.account_id, actor=row.account_id)
-        return Verified(account=row.account_id, epoch=row.epoch)
+        return Verified(account=guess.account, epoch=row.epoch)
 
     async def progress(self, connection: AsyncConnection, challenge_id: UUID) -> Progress:
         """Raises `TokenNotValid` when the challenge is used, spent or expired."""
@@ -207,7 +204,7 @@ class Challenges:
             challenges.c.code_outcome,
             func.extract("epoch", challenges.c.sent_at + self._cooldown - now).label("cooldown_left"),
             func.extract("epoch", challenges.c.expires_at - now).label("life_left"),
-        ).where(challenges.c.id == challenge_id, self._living_and_on(), _of_its_account())
+        ).where(challenges.c.id == challenge_id, self._living_and_on(), of_its_account())
         query = query.with_for_update(of=challenges) if lock else query
         return (await connection.execute(query)).one_or_none()
 
@@ -218,44 +215,35 @@ class Challenges:
             raise TooManyRequests(retry_after=float(challenge.cooldown_left))
 
     async def _refuse_mail_bombing(self, connection: AsyncConnection, account: UUID) -> None:
-        # Held until the commit: of two codes at once, both could be the last one that the hour allows.
-        await connection.execute(select(identities.c.id).where(identities.c.id == account).with_for_update())
         hour = await self._last_hour(connection, account)
         if hour.sent >= self._codes_per_hour:
             raise TooManyRequests(retry_after=float(hour.frees_in))
 
+    async def _locked(self, connection: AsyncConnection, account: UUID) -> Row[*tuple[Any, ...]]:
+        """`now`, and whether its codes are `off`; to be asked before the codes of the last hour are counted.
+
+        The lock is held until the commit: of two codes at once, both could be the last one that the hour allows.
+        """
+        locked: Row[*tuple[Any, ...]] = (await connection.execute(self._locking, {"account": account})).one()
+        return locked
+
     @staticmethod
     async def _last_hour(connection: AsyncConnection, account: UUID) -> Row[*tuple[Any, ...]]:
         """Codes `sent` to the account in the last hour; seconds until the first of them is older (`frees_in`)."""
-        hour = timedelta(hours=1)
-        query = select(
-            func.coalesce(func.sum(challenges.c.resends + 1), 0).label("sent"),
-            func.extract("epoch", func.min(challenges.c.created_at) + hour - func.now()).label("frees_in"),
-        ).where(challenges.c.account_id == account, challenges.c.created_at > func.now() - hour)
-        return (await connection.execute(query)).one()
+        hour: Row[*tuple[Any, ...]] = (await connection.execute(LAST_HOUR, {"account": account})).one()
+        return hour
 
-    async def _send(
-        self,
-        connection: AsyncConnection,
-        event_id: UUID,
-        challenge: UUID,
-        to: Identity,
-        code: str,
-        now: datetime,
-        expires: datetime,
-    ) -> None:
-        event = OtpRequested(
+    def _event(self, event_id: UUID, asked: Challenge, to: Identity, code: str, expires: datetime) -> OtpRequested:
+        return OtpRequested(
             event_id=event_id,
-            challenge_id=challenge,
+            challenge_id=asked.id,
             account_id=to.id,
             email=to.email,
             name=to.name,
             sealed_code=self._sealer.seal(code, f"{event_id}:code"),
-            requested_at=now,
+            requested_at=asked.created_at,
             expires_at=expires,
         )
-        await add(connection, outbox, event)
-        await trail.record(connection, "code_sent", account=to.id)
 
 
 # Of the words of `OtpOutcome`; after all others the code may still come.
@@ -270,15 +258,6 @@ async def account_of(connection: AsyncConnection, challenge_id: UUID) -> UUID | 
     whose = select(challenges.c.account_id).where(challenges.c.id == challenge_id)
     account: UUID | None = (await connection.execute(whose)).scalar_one_or_none()
     return account
-
-
-def _of_its_account() -> ColumnElement[bool]:
-    """The account may log in, and nothing has ended its sessions since the challenge was made."""
-    return and_(
-        identities.c.id == challenges.c.account_id,
-        identities.c.session_epoch == challenges.c.epoch,
-        may_log_in(),
-    )
 
 
 def _new_code() -> str:

@@ -32,7 +32,7 @@ from services.auth.schemas import (
 from services.auth.sessions import Sessions, TokenPair
 from services.auth.settings import AuthSettings
 from services.auth.tables import trail
-from services.auth.throttle import Throttle
+from services.auth.throttle import Attempt, Throttle
 from services.auth.tokens import Tokens
 from services.auth.wrong_codes import CodesOff
 from shared import failpoints
@@ -159,18 +159,23 @@ async def token(
 
     While codes can not be delivered before they expire, 503 instead of a promise.
     """
-    identity = await _authenticated(auth, given, address)
-    if identity.is_2fa:
-        await auth.pressure.look()
-    async with refusals(auth.database, "login", account=identity.id), auth.database.transaction() as connection:
-        if not identity.is_2fa:
-            await auth.addresses.remember(connection, identity.id, address)
-            return _pair(await auth.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"], client))
-        challenge = await auth.challenges.request(connection, identity)
-        failpoints.reach("login: before commit")
-    failpoints.reach("login: committed")
-    temporary = auth.tokens.temporary(challenge.account, challenge.id, challenge.created_at)
-    return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
+    async with auth.throttle.attempt(given.username, address) as attempt:
+        identity = await authenticate(
+            auth.database,
+            auth.passwords,
+            given.username,
+            given.password,
+            attempt.identity,
+            failure_deadline=auth.settings.login_failure_deadline,
+        )
+        attempt.right = True
+        if identity.is_2fa:
+            return await _code_asked_for(auth, identity, attempt)
+        epoch, beside = identity.session_epoch, attempt.giving_back() + auth.addresses.remembering(address)
+        async with auth.database.statement() as connection:
+            pair = await auth.sessions.begin(connection, identity.id, epoch, ["pwd"], client, beside)
+        attempt.given_back = True
+        return _pair(pair)
 
 
 @router.post(
@@ -185,9 +190,9 @@ async def verify_otp(
     async with auth.database.transaction() as connection:
         verified = await auth.challenges.verify(connection, challenge_id, given.otp)
         if verified is not None:
-            await auth.addresses.remember(connection, verified.account, address)
             amr = ["pwd", "otp", "mfa"]  # RFC 8176
-            pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr, client)
+            beside = auth.addresses.remembering(address)
+            pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr, client, beside)
     if pair is None:  # raised out here, after the commit: a wrong code must stay counted
         raise OtpNotValid
     return _pair(pair)
@@ -234,8 +239,11 @@ async def refresh_token(auth: Parts, client: FromClient, given: RefreshIn) -> To
     except TokenInvalid as error:
         log.info("refresh token refused", reason=str(error))
         raise RefreshTokenNotValid from None
-    async with auth.database.transaction() as connection:
+    async with auth.database.statement() as connection:
         pair = await auth.sessions.rotate(connection, token_id, client)
+    if pair is None:
+        async with auth.database.transaction() as connection:
+            pair = await auth.sessions.rotate_again(connection, token_id, client)
     if pair is None:  # raised out here, after the commit: a reuse must have ended the session
         raise RefreshTokenNotValid
     return _pair(pair)
@@ -272,12 +280,15 @@ async def jwks(request: Request, auth: Parts) -> Response:
     return JwkSet(body, headers=headers)
 
 
-async def _authenticated(auth: Auth, given: Credentials, address: str) -> Identity:
-    deadline = auth.settings.login_failure_deadline
-    async with auth.throttle.attempt(given.username, address):
-        return await authenticate(
-            auth.database, auth.passwords, given.username, given.password, failure_deadline=deadline
-        )
+async def _code_asked_for(auth: Auth, identity: Identity, attempt: Attempt) -> OtpRequiredOut:
+    await auth.pressure.look()
+    async with refusals(auth.database, "login", account=identity.id), auth.database.transaction() as connection:
+        challenge = await auth.challenges.request(connection, identity, attempt.giving_back())
+        failpoints.reach("login: before commit")
+    attempt.given_back = True
+    failpoints.reach("login: committed")
+    temporary = auth.tokens.temporary(challenge.account, challenge.id, challenge.created_at)
+    return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
 
 
 def _pair(pair: TokenPair) -> TokenPairOut:

@@ -16,17 +16,29 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from services.auth.clients import Client
 from services.auth.identities import session_lives
+from services.auth.parts import NOTHING, Part
+from services.auth.session_statements import (
+    OF_A_LIVING_SESSION,
+    beginning,
+    first_use,
+    forgiven_use,
+    renewal,
+    values_of,
+)
 from services.auth.settings import AuthSettings
 from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
 from services.auth.tokens import SessionFacts, Tokens
+from shared.audit import note, told
 from shared.events import Act, Reason, SessionEnded
 from shared.outbox import add
+from shared.outbox import values_of as event_values
+from shared.prepared import Prepared
 
 # A list for a person to read; somebody who logs in from a script has thousands.
 _MOST_LISTED = 200
@@ -48,65 +60,70 @@ class Sessions:
         self._access_lifetime = settings.access_token_lifetime
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
         self._grace = timedelta(seconds=settings.refresh_grace)
+        self._rotation = renewal(self._lifetime, first_use())
+        self._one_more = renewal(self._lifetime, forgiven_use())
 
     async def begin(
-        self, connection: AsyncConnection, account: UUID, epoch: int, amr: list[str], client: Client
+        self,
+        connection: AsyncConnection,
+        account: UUID,
+        epoch: int,
+        amr: list[str],
+        client: Client,
+        beside: Part = NOTHING,
     ) -> TokenPair:
-        new = insert(sessions).values(id=uuid7(), account_id=account, epoch=epoch, amr=amr, **self._used_by(client))
-        row = (await connection.execute(new.returning(*_FACTS))).one()
-        await trail.record(connection, "login", account=account, actor=account, session=row.id)
-        return await self._issue(connection, row, parent=None)
+        """One statement. `beside`: what else it does; of its parameters, `account` is there."""
+        session, token = uuid7(), uuid7()
+        event = trail.event("login", account=account, actor=account, session=session)
+        values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
+        values |= values_of(client) | told(connection, event) | dict(beside.values)
+        row = await beginning(self._lifetime, beside.statements).one(connection, values)
+        assert row is not None  # noqa: S101 - it always has one
+        now = row["now"]
+        facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
+        return self._pair(facts, token)
 
     async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
-        """A new pair, or None. The caller commits either way: a None may have ended the session."""
-        row = await self._use(connection, token_id)
+        """A new pair for a token that is used for the first time; one statement."""
+        return await self._renew(connection, self._rotation, token_id, client)
+
+    async def rotate_again(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
+        """What `rotate` had none for. The caller commits either way: a None may have ended the session."""
+        if await self._use_again(connection, token_id):
+            return await self._renew(connection, self._one_more, token_id, client)
+        await self._refuse(connection, token_id)
+        return None
+
+    async def _renew(
+        self, connection: AsyncConnection, statement: Prepared, token_id: UUID, client: Client
+    ) -> TokenPair | None:
+        token, event = uuid7(), trail.event("refresh")
+        values = {"parent": token_id, "token": token} | values_of(client) | event_values(event)
+        row = await statement.one(connection, values)
         if row is None:
-            row = await self._use_again(connection, token_id)
-        if row is None:
-            await self._refuse(connection, token_id)
             return None
-        await trail.record(connection, "refresh", account=row.account, actor=row.account, session=row.id)
-        await connection.execute(update(sessions).where(sessions.c.id == row.id).values(**self._used_by(client)))
-        return await self._issue(connection, row, parent=token_id)
+        facts = SessionFacts(**row)
+        whose = {"account_id": facts.account, "actor_id": facts.account, "session_id": facts.id}
+        note(connection, event.model_copy(update=whose))
+        return self._pair(facts, token)
 
-    def _used_by(self, client: Client) -> dict[str, Any]:
-        return {
-            "expires_at": func.now() + self._lifetime,
-            "last_used_at": func.now(),
-            "address": client.address,
-            "user_agent": client.user_agent,
-        }
-
-    async def _use(self, connection: AsyncConnection, token_id: UUID) -> Row[Any] | None:
-        token = refresh_tokens.c
-        use = (
-            update(refresh_tokens)
-            .values(used_at=func.clock_timestamp())
-            .where(token.id == token_id, token.used_at.is_(None), token.expires_at > func.clock_timestamp())
-            .where(token.session_id == sessions.c.id, sessions.c.account_id == identities.c.id, session_lives())
-            .returning(*_FACTS)
-        )
-        return (await connection.execute(use)).one_or_none()
-
-    async def _use_again(self, connection: AsyncConnection, token_id: UUID) -> Row[Any] | None:
+    async def _use_again(self, connection: AsyncConnection, token_id: UUID) -> bool:
+        """Whether the one use more was still to be had; the answer to the first use is then retired."""
         token = refresh_tokens.c
         again = (
             update(refresh_tokens)
             .values(graced_at=func.clock_timestamp())
             .where(token.id == token_id, token.graced_at.is_(None))
             .where(token.used_at > func.clock_timestamp() - self._grace)
-            .where(token.session_id == sessions.c.id, sessions.c.account_id == identities.c.id, session_lives())
-            .returning(*_FACTS)
+            .where(OF_A_LIVING_SESSION)
         )
-        row = (await connection.execute(again)).one_or_none()
         retire = (
             update(refresh_tokens)
             .values(used_at=func.clock_timestamp(), graced_at=func.clock_timestamp())
             .where(token.parent_id == token_id, token.used_at.is_(None))
         )
-        if row is None or (await connection.execute(retire)).rowcount == 0:
-            return None
-        return row
+        found = (await connection.execute(again)).rowcount
+        return found > 0 and (await connection.execute(retire)).rowcount > 0
 
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
         """End the family, if the token has been used."""
@@ -148,29 +165,13 @@ class Sessions:
             await add(connection, outbox, event)
         return bool(rows)
 
-    async def _issue(self, connection: AsyncConnection, row: Row[Any], parent: UUID | None) -> TokenPair:
-        facts = SessionFacts(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-        token_id = uuid7()
-        await connection.execute(
-            insert(refresh_tokens).values(
-                id=token_id, session_id=facts.id, parent_id=parent, expires_at=func.now() + self._lifetime
-            )
-        )
+    def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
         return TokenPair(
             access_token=self._tokens.access(facts),
-            refresh_token=self._tokens.refresh(facts.account, token_id, facts.now),
+            refresh_token=self._tokens.refresh(facts.account, token, facts.now),
             expires_in=self._access_lifetime,
         )
 
-
-_FACTS = (
-    sessions.c.id,
-    sessions.c.account_id.label("account"),
-    sessions.c.epoch,
-    sessions.c.auth_time,
-    sessions.c.amr,
-    func.now().label("now"),
-)
 
 # What the audit trail calls a refresh token that was refused, by whether its session has been ended for it.
 _REFUSED: dict[bool, tuple[Act, Reason | None]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.auth.places import name_hash
 from services.auth.tables import code_failures, identities, login_failures, name_failures, trail
-from services.auth.throttle import name_hash
 from shared.database import Database
 from shared.names import canonical
 from shared.problems import Problem

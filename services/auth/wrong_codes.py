@@ -7,15 +7,18 @@ They stay off until an administrator lets it in again (services.auth.unlock): 10
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, delete, exists, literal, select, update
+from sqlalchemy import CTE, ColumnElement, Select, Uuid, bindparam, delete, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.notices import tell_owner
-from services.auth.tables import challenges, code_failures, trail
+from services.auth.tables import challenges, code_failures, outbox, trail
+from shared.audit import told
+from shared.outbox import insertion
 from shared.problems import Problem
 
 log = structlog.get_logger()
@@ -41,20 +44,20 @@ class Guess:
 class WrongCodes:
     limit: int
 
-    async def count(self, connection: AsyncConnection, challenge_id: UUID) -> Guess | None:
-        """Count a code as wrong before it is compared; None beyond the limit.
+    def counted(self) -> CTE:
+        """Count a code of `challenge` as wrong before it is compared; no row beyond the limit.
 
         The account's row stays locked until the commit: of codes at once none can overtake the count.
         """
-        whose = select(challenges.c.account_id, literal(1)).where(challenges.c.id == challenge_id)
+        challenge = bindparam("challenge", type_=Uuid)
+        whose = select(challenges.c.account_id, literal(1)).where(challenges.c.id == challenge)
         new = insert(code_failures).from_select(["account_id", "failures"], whose)
         counted = new.on_conflict_do_update(
             index_elements=["account_id"],
             set_={"failures": code_failures.c.failures + 1},
             where=code_failures.c.failures < self.limit,
         ).returning(code_failures.c.account_id, code_failures.c.failures)
-        row = (await connection.execute(counted)).one_or_none()
-        return Guess(account=row.account_id, number=row.failures) if row is not None else None
+        return counted.cte("counted")
 
     async def was_wrong(self, connection: AsyncConnection, guess: Guess) -> None:
         if guess.number >= self.limit:
@@ -63,7 +66,8 @@ class WrongCodes:
             log.warning("mailed codes are off", account=str(guess.account), wrong_codes=guess.number)
 
     async def was_right(self, connection: AsyncConnection, guess: Guess) -> None:
-        await connection.execute(delete(code_failures).where(code_failures.c.account_id == guess.account))
+        event = trail.event("code_verified", account=guess.account, actor=guess.account)
+        await connection.execute(_FORGETTING, {"account": guess.account, **told(connection, event)})
 
     async def was_not_compared(self, connection: AsyncConnection, guess: Guess) -> None:
         less = update(code_failures).values(failures=code_failures.c.failures - 1)
@@ -72,7 +76,10 @@ class WrongCodes:
     def are_off(self, account: ColumnElement[UUID]) -> ColumnElement[bool]:
         return exists().where(code_failures.c.account_id == account, code_failures.c.failures >= self.limit)
 
-    async def refuse(self, connection: AsyncConnection, account: UUID) -> None:
-        """Raises `CodesOff`."""
-        if (await connection.execute(select(self.are_off(literal(account))))).scalar_one():
-            raise CodesOff
+
+def _forgetting() -> Select[Any]:
+    forgotten = delete(code_failures).where(code_failures.c.account_id == bindparam("account", type_=Uuid))
+    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insertion(outbox).cte("told"))
+
+
+_FORGETTING = _forgetting()

@@ -96,9 +96,9 @@ class _Stepped:
         self._connection = connection
         self._turn = turn
 
-    async def execute(self, statement: Executable) -> Any:
+    async def execute(self, statement: Executable, *values: Any) -> Any:
         await self._turn(str(statement).split(maxsplit=1)[0])
-        return await self._connection.execute(statement)
+        return await self._connection.execute(statement, *values)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)

@@ -96,7 +96,15 @@ def known_vulnerabilities() -> tuple[list[str], int]:
     """Raises NotFoundOut."""
     found, looked_up = [], 0
     for name in AUDITED:
-        command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--progress-spinner=off", "--format=json", "--requirement"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip_audit",
+            "--disable-pip",
+            "--progress-spinner=off",
+            "--format=json",
+            "--requirement",
+        ]
         lock = PROJECT / "requirements" / f"{name}.txt"
         done = subprocess.run([*command, str(lock)], capture_output=True, text=True, check=False)
         if not done.stdout:  # it prints its report, or an error and none

@@ -1,0 +1,90 @@
+"""The statements that begin a session, and that swap a refresh token for its successor: each is everything at once.
+
+The order of their locks: token, then session. The rest is new rows, but for what is done beside the beginning.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ARRAY, CTE, BigInteger, Text, Uuid, and_, bindparam, func, insert, select, update
+
+from services.auth.clients import Client
+from services.auth.identities import session_lives
+from services.auth.tables import identities, outbox, refresh_tokens, sessions
+from shared.outbox import insertion
+from shared.prepared import Prepared
+
+_SESSION = bindparam("session", type_=Uuid)
+_TOKEN = bindparam("token", type_=Uuid)
+_PARENT = bindparam("parent", type_=Uuid)
+
+# What `services.auth.tokens.SessionFacts` has.
+_FACTS = (
+    sessions.c.id,
+    sessions.c.account_id.label("account"),
+    sessions.c.epoch,
+    sessions.c.auth_time,
+    sessions.c.amr,
+    func.now().label("now"),
+)
+
+OF_A_LIVING_SESSION = and_(
+    refresh_tokens.c.session_id == sessions.c.id, sessions.c.account_id == identities.c.id, session_lives()
+)
+
+
+def values_of(client: Client) -> dict[str, Any]:
+    return {"address_shown": client.address, "agent_shown": client.user_agent}
+
+
+@cache
+def beginning(lifetime: timedelta, beside: tuple[CTE, ...]) -> Prepared:
+    """Parameters: `session, token, account, of_epoch, by_means`, those of the client and of the event. Gives `now`."""
+    session = insert(sessions).values(
+        id=_SESSION,
+        account_id=bindparam("account", type_=Uuid),
+        epoch=bindparam("of_epoch", type_=BigInteger),
+        amr=bindparam("by_means", type_=ARRAY(Text)),
+        **_used_now(lifetime),
+    )
+    token = insert(refresh_tokens).values(id=_TOKEN, session_id=_SESSION, expires_at=func.now() + lifetime)
+    parts = (session.cte("begun"), token.cte("issued"), insertion(outbox).cte("told"))
+    return Prepared(select(func.now().label("now")).add_cte(*parts, *beside))
+
+
+def first_use() -> CTE:
+    """Who comes second finds it used."""
+    token = refresh_tokens.c
+    use = (
+        update(refresh_tokens)
+        .values(used_at=func.clock_timestamp())
+        .where(token.id == _PARENT, token.used_at.is_(None), token.expires_at > func.clock_timestamp())
+        .where(OF_A_LIVING_SESSION)
+    )
+    return use.returning(*_FACTS).cte("used")
+
+
+def forgiven_use() -> CTE:
+    """Whether it is to be forgiven has been found out."""
+    return select(*_FACTS).where(refresh_tokens.c.id == _PARENT, OF_A_LIVING_SESSION).cte("used")
+
+
+def renewal(lifetime: timedelta, used: CTE) -> Prepared:
+    """With the parameters `parent, token`, those of the client and of the event; gives the session's facts, or none."""
+    token = select(_TOKEN, used.c.id, _PARENT, func.now() + lifetime)
+    issued = insert(refresh_tokens).from_select(["id", "session_id", "parent_id", "expires_at"], token)
+    prolonged = update(sessions).where(sessions.c.id == used.c.id).values(**_used_now(lifetime))
+    told = insertion(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
+    return Prepared(select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), told.cte("told")))
+
+
+def _used_now(lifetime: timedelta) -> dict[str, Any]:
+    return {
+        "expires_at": func.now() + lifetime,
+        "last_used_at": func.now(),
+        "address": bindparam("address_shown", type_=Text),
+        "user_agent": bindparam("agent_shown", type_=Text),
+    }

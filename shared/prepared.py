@@ -1,0 +1,46 @@
+"""A statement of SQLAlchemy Core that is compiled once, for what is asked at every login or refresh.
+
+SQLAlchemy took longer over such a statement, each time anew, than Postgres takes to run it. So the driver gets it as it
+was compiled; within a transaction that SQLAlchemy has begun it goes through SQLAlchemy, which has to begin it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Prepared:
+    """Values are given by the names of the parameters; what the driver makes of them is what Postgres gets."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        compiled = statement.compile(dialect=dialect())  # type: ignore[no-untyped-call] # SQLAlchemy has no types here
+        self._statement = statement
+        self._text = compiled.string
+        # What was written into the statement as a value is a parameter too.
+        self._order = [(name, compiled.params[name]) for name in compiled.positiontup or ()]
+
+    async def one(self, connection: AsyncConnection, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The only row, or None. Raises `DBAPIError`, as SQLAlchemy does."""
+        if connection.in_transaction():
+            row = (await connection.execute(self._statement, values)).one_or_none()
+            return row._mapping if row is not None else None  # noqa: SLF001 - SQLAlchemy's public name for it
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None  # noqa: S101 - of a connection that is open
+        arguments = [values.get(name, written) for name, written in self._order]
+        try:
+            found: Mapping[str, Any] | None = await driver.fetchrow(self._text, *arguments)
+        except _FAILURES as error:
+            # It may be the connection's own: one to a server that got lost, or has become read-only, must not be kept.
+            await connection.invalidate()
+            lost = not isinstance(error, asyncpg.PostgresError)
+            raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error
+        return found
