@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from shared import access_tokens
 from shared.access_tokens import AccessTokens, kind
 from shared.signed_tokens import TokenInvalid, UnknownKey
 from tests.forging import AUDIENCE, ISSUER, Signer, access_claims
@@ -24,15 +25,20 @@ def test_a_token_whose_key_is_gone_or_was_made_anew_is_refused() -> None:
         tokens.read(token, ACCESS, Signer().find)
 
 
-def test_a_token_that_is_remembered_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_is_remembered_is_verified_anew_once_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, signer = AccessTokens(), Signer()
     token = signer.token(access_claims(exp=int(time.time()) + 100))
-    tokens.read(token, ACCESS, signer.find)
+    first = tokens.read(token, ACCESS, signer.find)
     later = time.time() + 101
+
+    def anew(*_: object) -> None:
+        raise TokenInvalid("verified anew")
+
+    monkeypatch.setattr(access_tokens, "verify", anew)
+    assert tokens.read(token, ACCESS, signer.find) == first
     monkeypatch.setattr(time, "time", lambda: later)
-    tokens.read(signer.token(access_claims(exp=int(later) + 100)), ACCESS, signer.find)
-    (seen, _) = tokens._seen.values()
-    assert not seen.holds(ACCESS, signer.find)
+    with pytest.raises(TokenInvalid, match="verified anew"):
+        tokens.read(token, ACCESS, signer.find)
 
 
 def test_a_token_that_is_remembered_is_still_of_one_kind() -> None:

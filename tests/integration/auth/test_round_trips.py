@@ -1,68 +1,35 @@
-"""How often Postgres is asked for one request: a count, which no machine is too slow for."""
+"""How often Postgres is asked for a login, a code, a refresh, a check."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from services.auth import pressure
-from shared.correlation import correlation_id
+from shared.broker.memory import MemoryBus
 from tests.auth_steps import Accounts, Login, Steps, pair
 from tests.builders import OTHER_PASSWORD
-from tests.composed import AuthApp
+from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer, running_auth
+from tests.round_trips import RoundTrips
+from tests.servers.databases import Databases
 
-WARM = 3  # the first ones open connections, and prepare their statements
-
-# What each of these waits for an answer to; BEGIN and COMMIT too.
-ASKING = {"query", "bind_execute", "bind_execute_many"}
-
-
-class _Listening:
-    """The driver's protocol of one connection, every question of which is noted."""
-
-    def __init__(self, protocol: Any, asked: Counter[str]) -> None:
-        self._protocol = protocol
-        self._asked = asked
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._protocol, name)
-        if name not in ASKING:
-            return method
-
-        def noted(*arguments: Any, **named: Any) -> Any:
-            if arguments[:1] != (";",):  # whether a connection that was idle is still alive
-                self._asked[correlation_id.get()] += 1
-            return method(*arguments, **named)
-
-        return noted
+WARM = 10  # the first ones open connections, and prepare their statements
 
 
-class RoundTrips:
-    """Of each request, by its correlation id: what relay and sweep ask meanwhile has another."""
-
-    def __init__(self, auth: AuthApp) -> None:
-        self._asked: Counter[str] = Counter()
-        engine = auth.parts.database._engine.sync_engine
-        event.listen(engine, "checkout", self._listen)
-        engine.pool._pre_ping = False
-
-    def _listen(self, connection: Any, *_: Any) -> None:
-        driver = connection.driver_connection
-        if not isinstance(driver._protocol, _Listening):
-            driver._protocol = _Listening(driver._protocol, self._asked)
-
-    def of(self, answer: httpx.Response) -> int:
-        return self._asked[answer.headers["x-request-id"]]
+@pytest.fixture
+async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
+    # Few connections: on each of them the driver has to learn of the types, once.
+    async with running_auth(auth_settings(databases, keys, database_pool=2), bus) as app:
+        yield app
 
 
 @pytest.fixture
 def round_trips(auth_app: AuthApp, monkeypatch: pytest.MonkeyPatch) -> RoundTrips:
     monkeypatch.setattr(pressure, "_VERDICT_HOLDS", 3600)  # it is judged once a second, for all logins together
-    return RoundTrips(auth_app)
+    return RoundTrips(auth_app.parts.database)
 
 
 async def test_a_login_asks_twice_once_on_each_side_of_the_hash(
@@ -93,7 +60,7 @@ async def test_a_wrong_password_asks_as_often_whether_there_is_such_an_account_o
     known, inactive = await accounts.new(), await accounts.new(is_active=False)
     names = [known.username, inactive.username, "nobody"]
 
-    answers = [await auth_app.log_in(name, OTHER_PASSWORD) for _ in range(WARM) for name in names]
+    answers = [await auth_app.log_in(name, OTHER_PASSWORD) for _ in range(6) for name in names]
 
     # The places, a look at the deadline, and the failures.
     assert [round_trips.of(answer) for answer in answers[-len(names) :]] == [3, 3, 3]
@@ -125,6 +92,29 @@ async def test_a_refresh_asks_once(
         asked.append(round_trips.of(answer))
 
     assert asked[WARM:] == [1, 1]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", f"{AUTH}/verify-token"), ("GET", f"{AUTH}/forward")])
+async def test_a_check_asks_once_and_those_of_the_same_moment_ask_together(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, round_trips: RoundTrips, method: str, path: str
+) -> None:
+    people = [await steps.log_in(await accounts.new()) for _ in range(4)]
+    requests = [(method, path, bearer(tokens.access)) for tokens in people] * 4
+
+    async def check(method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+        return await auth_app.http.request(method, path, headers=headers)
+
+    for _ in range(WARM):
+        await check(*requests[0])
+    before = round_trips.of_all_requests()
+    alone = [await check(*requests[0]) for _ in range(2)]
+    asked_alone = round_trips.of_all_requests() - before
+    together = await asyncio.gather(*(check(*request) for request in requests))
+
+    assert asked_alone == 2
+    # At most one for who came first, and one for all who came meanwhile.
+    assert round_trips.of_all_requests() - before - asked_alone <= 2
+    assert {answer.status_code for answer in (*alone, *together)} <= {200, 204}
 
 
 async def test_a_code_wakes_the_relay_and_a_record_of_the_audit_trail_does_not(
