@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ClauseElement, Delete, Insert, Select
 
 from shared.database import Database
+
+# Each with the parameter of `shared.outbox.values_of` that holds it of all events.
+_COLUMNS = {
+    "event_ids": "event_id",
+    "event_types": "type",
+    "event_bodies": "body",
+    "correlation_ids": "correlation_id",
+}
 
 
 class ConnectionLost(Exception):
@@ -49,13 +57,14 @@ class Transaction:
         self._inserted: dict[int, SimpleNamespace] = {}
         self._deleted: set[int] = set()
 
-    async def execute(self, statement: ClauseElement) -> SimpleNamespace:
+    async def execute(
+        self, statement: ClauseElement, values: Mapping[str, Sequence[object]] | None = None
+    ) -> SimpleNamespace:
         self._check()
         match statement:
             case Insert():
-                number = next(self._rows.numbers)
-                row = SimpleNamespace(id=number, created_at=self._rows.now(), **statement.compile().params)
-                self._inserted[number] = row
+                assert values is not None, "events are given beside the statement"
+                self._insert(values)
                 return SimpleNamespace()
             case Select():
                 lock, limit = statement._for_update_arg, statement._limit_clause
@@ -66,6 +75,12 @@ class Transaction:
                 self._deleted.update(ids)
                 return SimpleNamespace(rowcount=len(ids))
         raise AssertionError(f"nobody has taught the model this statement: {statement}")
+
+    def _insert(self, values: Mapping[str, Sequence[object]]) -> None:
+        for event in zip(*(values[each] for each in _COLUMNS), strict=True):
+            number = next(self._rows.numbers)
+            columns = dict(zip(_COLUMNS.values(), event, strict=True))
+            self._inserted[number] = SimpleNamespace(id=number, created_at=self._rows.now(), **columns)
 
     def _select(self, limit: int, *, locks: bool) -> SimpleNamespace:
         locked = self._rows.locked if locks else set()

@@ -38,6 +38,7 @@ def asked_for() -> dict[str, list[Requirement]]:
         "standalone": project["project"]["optional-dependencies"]["standalone"],
         "dev": project["dependency-groups"]["dev"],
         "audit": project["dependency-groups"]["audit"],
+        "bench": project["dependency-groups"]["bench"],
     }
     return {name: [Requirement(each) for each in requirements] for name, requirements in asked.items()}
 
