@@ -23,6 +23,8 @@ _RETURNED = "login2fa.returned"
 # What a connection is being taken from the pool for. One for a mere read is not looked at: the read is asked again.
 _TAKEN_FOR: ContextVar[Literal["read", "statement", "transaction"]] = ContextVar("taken for", default="read")
 
+_PING = "SELECT 1"
+
 # Seconds for which a connection that was in use is taken to be alive.
 _TRUSTED = 0.1
 
@@ -74,7 +76,7 @@ def _refuse_if_dead(connection: Any, record: Any, _proxy: Any) -> None:
         if purpose == "transaction":
             connection.run_async(lambda _: connection._start_transaction())  # noqa: SLF001 - no public way to it
         else:
-            connection.run_async(lambda driver: driver.execute(";"))
+            connection.run_async(lambda driver: driver.execute(_PING))
     except TimeoutError:
         raise
     except Exception as error:

@@ -9,7 +9,7 @@ import httpx
 from sqlalchemy import event
 
 from shared.correlation import correlation_id
-from shared.database import Database
+from shared.database import _PING, Database
 
 # What each of these waits for an answer to; BEGIN and COMMIT too.
 ASKING = {"query", "bind_execute", "bind_execute_many"}
@@ -28,7 +28,7 @@ class _Listening:
             return method
 
         def noted(*arguments: Any, **named: Any) -> Any:
-            if arguments[:1] != (";",):  # whether a connection that was idle is still alive
+            if arguments[:1] != (_PING,):  # whether a connection that was idle is still alive
                 self._asked[correlation_id.get()] += 1
             return method(*arguments, **named)
 

@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.standalone.postgres import EmbeddedPostgres
+from shared import database as database_module
 from shared.database import Database, unavailable
 from tests.asking import client_of, problem, small_app
 from tests.polling import eventually
@@ -90,6 +92,42 @@ async def test_after_its_connections_were_killed_the_next_transaction_works(data
     await asyncio.gather(ask(database, "SELECT pg_sleep(0)"), ask(database))
     await kill_backends(databases)
     assert set(await asyncio.gather(ask(database), ask(database))) == {42}
+
+
+@pytest.mark.parametrize("idle", [True, False], ids=["after a rest", "in use a moment ago"])
+async def test_after_its_connections_were_killed_a_statement_alone_and_a_read_work(
+    databases: Databases, make: Make, monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    monkeypatch.setattr(database_module, "_TRUSTED", 0.0 if idle else 60.0)
+    database, drivers = make(), list[asyncpg.Connection]()
+    event.listen(database._engine.sync_engine, "connect", lambda adapted, _: drivers.append(adapted.driver_connection))
+    assert await ask(database) == 42
+    await kill_backends(databases)
+    if not idle:  # then it goes by what the connection itself knows, and that comes with the next turn of the loop
+        await eventually(lambda: all(driver.is_closed() for driver in drivers))
+
+    async with database.statement() as connection:
+        assert (await connection.execute(text("SELECT 42"))).scalar_one() == 42
+    assert (await database.read(text("SELECT 42")))[0][0] == 42
+
+
+async def test_connections_that_are_alive_are_kept_however_they_are_used(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_TRUSTED", 0.0)  # each statement alone asks first
+    database, made = make(), list[object]()
+    event.listen(database._engine.sync_engine, "connect", lambda *_: made.append(None))
+
+    async def use_it() -> None:
+        await ask(database)
+        async with database.statement() as connection:
+            await connection.execute(text("SELECT 42"))
+        await database.read(text("SELECT 42"))
+
+    for _ in range(5):
+        await asyncio.gather(*(use_it() for _ in range(4)))
+
+    assert len(made) <= 2  # as large as the pool is
 
 
 async def test_a_connection_that_is_killed_in_the_middle_of_a_transaction_is_not_now(
