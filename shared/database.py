@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from contextvars import ContextVar
 from typing import Any, Literal
 
+import asyncpg
 from sqlalchemy import Executable, Row, event, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
@@ -56,6 +57,17 @@ def _leave_if_read_only(context: ExceptionContext) -> None:
     """A connection knows only the server that it was made to: kept, it would refuse to write for ever."""
     if sqlstate(context.original_exception) == _READ_ONLY:
         context.is_disconnect = True
+
+
+async def leave(connection: AsyncConnection, error: BaseException) -> None:
+    """After an `error` of the driver that SQLAlchemy has not seen: it would do the same.
+
+    The connection is not used again, nor is any that was made before, if its server is lost or has become read-only.
+    """
+    if not isinstance(error, asyncpg.PostgresError) or sqlstate(error) == _READ_ONLY:
+        made = await connection.get_raw_connection()
+        connection.engine.pool._invalidate(made, error, _checkin=False)  # noqa: SLF001 - there is no public way to it
+    await connection.invalidate()
 
 
 def _note_the_time(_connection: Any, record: Any) -> None:

@@ -15,6 +15,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import leave
+
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
@@ -39,8 +41,7 @@ class Prepared:
         try:
             found: Mapping[str, Any] | None = await driver.fetchrow(self._text, *arguments)
         except _FAILURES as error:
-            # It may be the connection's own: one to a server that got lost, or has become read-only, must not be kept.
-            await connection.invalidate()
+            await leave(connection, error)
             lost = not isinstance(error, asyncpg.PostgresError)
             raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error
         return found
