@@ -99,6 +99,9 @@ class HttpSettings(ProcessSettings):
     argon2_memory_kib: int = Field(19456, ge=19456, description="Argon2id memory in KiB (OWASP's floor is 19456)")
     argon2_passes: int = Field(2, ge=2, description="Argon2id passes")
     argon2_lanes: int = Field(1, ge=1, description="Argon2id lanes")
+    hash_threads: int = Field(
+        0, ge=0, description="Passwords hashed at a time, per process; 0 is as many as it has processors"
+    )
     hash_max_wait: float = Field(5.0, gt=0, description="Seconds of hashing that may be queued; beyond it 503")
     issuer: str = Field("http://127.0.0.1:8201", description="`iss` of every token: the public URL")
     audience: str = Field("login2fa", description="`aud` of access tokens")

@@ -34,6 +34,9 @@ POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "max_connections":
 
 _NEVER_HIT = "1000000"
 
+# Of two processors, as a limit of one for each container would have it.
+_HALF = {"HASH_THREADS": "1"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
@@ -78,7 +81,10 @@ def servers() -> Iterator[Servers]:
 
 
 class System:
-    """`start` its processes by name (`auth`, `auth-2`, `users`, `notifier`), `stop` them; both as often as wanted."""
+    """`start` its processes by name, `stop` them; both as often as wanted.
+
+    `auth`, `users` and `notifier` have the machine for themselves, `auth-a` and `auth-b` share it.
+    """
 
     def __init__(self, databases: Databases, amqp_url: str, mail_port: int, folder: Path) -> None:
         self.databases = databases
@@ -87,7 +93,7 @@ class System:
         keys.generate(self.keys)
         self.sealing_key = Fernet.generate_key().decode()
         self._folder = folder
-        names = ("auth", "auth-2", "users", "notifier")
+        names = ("auth", "auth-a", "auth-b", "users", "notifier")
         ports = free_ports(2 * len(names))
         self.ports = dict(zip(names, ports[::2], strict=True))
         self.management = dict(zip(names, ports[1::2], strict=True))
@@ -103,7 +109,8 @@ class System:
         }
         self.settings = {
             "auth": auth,
-            "auth-2": auth,
+            "auth-a": auth | _HALF,
+            "auth-b": auth | _HALF,
             "users": {
                 "USERS_DATABASE_URL": databases.users_url,
                 "ACCOUNT_SEALING_KEYS": account_key,

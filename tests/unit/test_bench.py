@@ -193,8 +193,18 @@ def test_a_document_is_filled_between_its_marks_only() -> None:
 
 def test_two_runs_agree_unless_a_ratio_moved_by_more_than_15_percent_or_a_row_is_missing() -> None:
     def run(**ratios: float) -> dict[str, Any]:  # Any: as bench.json has it
-        return {"results": [{"row": name, "what": "w", "ratio": {"median": ratio}} for name, ratio in ratios.items()]}
+        told = {"what": "w", "beyond": False}
+        return {"results": [told | {"row": name, "ratio": {"median": ratio}} for name, ratio in ratios.items()]}
 
     assert agree.disagreements(run(a=1.0, b=1.0), run(a=1.14, b=0.88)) == []
     assert agree.disagreements(run(a=1.0, b=1.0), run(a=1.16, b=0.86)) == ["a / w: 1 and 1.16", "b / w: 1 and 0.86"]
     assert agree.disagreements(run(a=1.0), run(b=1.0)) == ["a / w: in one run only", "b / w: in one run only"]
+
+
+def test_of_what_is_bounded_by_a_difference_the_ratio_has_to_agree() -> None:
+    def start_up(ours: float, limit: float) -> dict[str, Any]:  # Any: as bench.json has it
+        told = {"row": "r", "what": "w", "beyond": True, "ratio": {"median": ours - limit}}
+        return {"results": [told | {"ours": {"median": ours}, "limit": {"median": limit}}]}
+
+    assert agree.disagreements(start_up(1.4, 1.1), start_up(1.5, 1.0)) == ["r / w: 1.27 and 1.5"]
+    assert agree.disagreements(start_up(1.4, 1.1), start_up(1.4, 1.2)) == []

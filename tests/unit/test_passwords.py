@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -70,16 +71,62 @@ async def test_the_stored_hash_is_argon2id_with_owasp_s_parameters() -> None:
         passwords.close()
 
 
+@pytest.mark.parametrize(("asked", "threads"), [(0, 5), (1, 1), (2, 2)])
+async def test_as_many_are_hashed_at_a_time_as_was_asked_for_or_as_there_are_processors(
+    monkeypatch: pytest.MonkeyPatch, asked: int, threads: int
+) -> None:
+    monkeypatch.setattr(processors, "usable", lambda: 5)
+    passwords, hasher = Passwords(**CHEAP, threads=asked), SlowHasher()
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    tasks = [asyncio.create_task(passwords.hash("p")) for _ in range(8)]
+
+    await eventually(lambda: hasher.started == threads)
+    hasher.go_on.set()
+    await asyncio.gather(*tasks)
+    assert hasher.most_at_a_time == threads
+    passwords.close()
+
+
+class AsksForItsPriority:
+    def hash(self, _password: str) -> str:
+        return str(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+
+async def test_what_hashes_lets_all_else_go_first(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "_hasher", AsksForItsPriority())
+    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert int(await passwords.hash("p")) == min(ours + 10, 19)
+
+
+async def test_where_priorities_are_forbidden_passwords_are_hashed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forbidden(_increment: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "nice", forbidden)
+    passwords = Passwords(**CHEAP)
+    assert await passwords.verify("p", await passwords.hash("p"))
+    passwords.close()
+
+
 class SlowHasher:
     """Hashes only when it is let, as a machine under load does."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
-        self.started = 0
+        self.started = self.most_at_a_time = 0
+        self._under_way = 0
+        self._counting = threading.Lock()
 
     def hash(self, password: str) -> str:
-        self.started += 1
+        with self._counting:
+            self.started += 1
+            self._under_way += 1
+            self.most_at_a_time = max(self.most_at_a_time, self._under_way)
         assert self.go_on.wait(30)
+        with self._counting:
+            self._under_way -= 1
         return f"hash of {password}"
 
 

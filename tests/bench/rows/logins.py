@@ -10,7 +10,7 @@ from tests.bench.workers import Worker
 
 _PATH = "/api/v1/auth/token"
 _LIMIT = "bare verifications"
-_WORKERS = ("auth", "auth-2")
+_WORKERS = ("auth-a", "auth-b")
 _THREADS = 2
 _WARM = 40
 PARAMETERS = "Argon2id {memory_kib} KiB, {passes} passes, {lanes} lane".format(**HASH_PARAMETERS)
@@ -19,6 +19,7 @@ PARAMETERS = "Argon2id {memory_kib} KiB, {passes} passes, {lanes} lane".format(*
 async def login(bench: Bench) -> list[Result]:
     """Two processes of auth on two ports, 16 of the 32 connections to each."""
     await bench.give_passwords()
+    await bench.system.stop("auth")
     await bench.system.start(*_WORKERS)
     ports, pids = [bench.system.ports[name] for name in _WORKERS], bench.system.pids(*_WORKERS)
     async with Worker("tests.bench.limits.hashing") as hashing:
@@ -28,7 +29,7 @@ async def login(bench: Bench) -> list[Result]:
             "new connections": bench.asked(logins(kept=False), ports, pids, kept=False, warm=_WARM),
         }
         samples = await in_turn(sides, bench.say, bench.rounds)
-    await bench.system.stop("auth-2")
+    await bench.system.stop(*_WORKERS)
     ours = [side for side in sides if side != _LIMIT]
     return [compare(asked, samples) for asked in [*map(_rate, ours), *map(_processor_time, ours)]]
 

@@ -14,7 +14,7 @@ _QUEUE = "bench.publishes"
 
 
 async def relay(bench: Bench) -> list[Result]:
-    await bench.system.stop("auth", "auth-2", "notifier")
+    await bench.system.stop("auth", "notifier")
     dsn, amqp_url = asyncpg_dsn(bench.system.databases.admin_url), bench.system.amqp_url
     async with (
         Worker("tests.bench.relay_alone", bench.system.databases.auth_url, amqp_url) as alone,
