@@ -26,9 +26,9 @@ up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=
 demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a client does, and stop
 	@exec $(RUN) -m deploy.standalone.demo
 
-# The containers' tests wait most of the time: others run beside them, and the model's walks in their pauses, so that both
-# end at much the same time. Faults have bounds, and the machine for themselves.
-CONTAINERS = tests/compose tests/e2e tests/gateway tests/testkit tests/model
+# The containers' tests wait most of the time: others run beside them, and what needs no server in their pauses, so that
+# both end at much the same time. Faults have bounds, and the machine for themselves.
+CONTAINERS = tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 FAULTS = tests/faults
 # On servers that were given, two runs at once would get in each other's way.
 ALONE = $(strip $(ARGS)$(TEST_POSTGRES_URL)$(TEST_RABBITMQ_URL))
