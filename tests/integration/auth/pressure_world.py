@@ -7,17 +7,14 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy import func, select
 
 from services.auth import pressure
-from services.auth.tables import outbox
-from shared.events import AccountChanged, Audited
+from shared.events import AccountChanged
 from tests.auth_steps import Accounts, Steps
 from tests.code_reports import CodeReports
 from tests.composed import AuthApp
 from tests.database_clock import DatabaseClock
 from tests.fakes import HeldBus
-from tests.polling import eventually
 
 ON, OFF, ACCOUNTS, PROBE = 60, 20, 3, 10
 
@@ -33,31 +30,12 @@ def verdicts_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass(frozen=True)
-class TrailClock:
-    """Moves when the audit trail has been published, for which a second is given that passes on no clock here."""
-
-    clock: DatabaseClock
-    auth: AuthApp
-
-    async def forward(self, seconds: float) -> None:
-        await eventually(self._nothing_waits)
-        await self.clock.forward(seconds)
-
-    async def _nothing_waits(self) -> bool:
-        database = self.auth.parts.database
-        database.committed.set()
-        waiting = select(func.count()).select_from(outbox).where(outbox.c.type == Audited.type)
-        ((count,),) = await database.read(waiting)
-        return int(count) == 0
-
-
-@dataclass(frozen=True)
 class World:
     auth: AuthApp
     accounts: Accounts
     reports: CodeReports
     steps: Steps
-    clock: TrailClock
+    clock: DatabaseClock
     bus: HeldBus
 
     async def login(self, account: AccountChanged) -> httpx.Response:
@@ -102,7 +80,7 @@ class World:
 async def world(
     clock: DatabaseClock, auth_app: AuthApp, accounts: Accounts, reports: CodeReports, steps: Steps, bus: HeldBus
 ) -> World:
-    return World(auth_app, accounts, reports, steps, TrailClock(clock, auth_app), bus)
+    return World(auth_app, accounts, reports, steps, clock, bus)
 
 
 def refused(answer: httpx.Response) -> bool:
