@@ -128,6 +128,7 @@ class Database:
             url,
             pool_size=pool_size,
             max_overflow=0,
+            pool_use_lifo=True,  # the one used last: what it and its server process need is at hand
             pool_timeout=pool_timeout,
             hide_parameters=True,  # an error's text must not hold a password hash
             connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},

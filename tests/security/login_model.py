@@ -22,7 +22,7 @@ SETTINGS = {
     # Wrong passwords are not what this is about.
     "throttle_free": 1000,
     "throttle_name_per_hour": 1000,
-    # Nor is back-pressure: hours pass here before the relay's second is over in which the audit trail is published.
+    # Nor is back-pressure: hours pass here before the relay has published what was done a moment ago.
     "otp_pressure_on": 10_000_000,
 }
 
