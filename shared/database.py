@@ -22,7 +22,8 @@ _AFTER = "login2fa.after_commit"
 _RETURNED = "login2fa.returned"
 
 # What a connection is being taken from the pool for. One for a mere read is not looked at: the read is asked again.
-_TAKEN_FOR: ContextVar[Literal["read", "statement", "transaction"]] = ContextVar("taken for", default="read")
+_Purpose = Literal["read", "statement", "transaction"]
+_TAKEN_FOR: ContextVar[_Purpose] = ContextVar("taken for", default="read")
 
 _PING = "SELECT 1"
 
@@ -124,6 +125,8 @@ class Database:
         self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
     ) -> None:
         self.committed = asyncio.Event()
+        self._turns = asyncio.Semaphore(pool_size)
+        self._pool_timeout = pool_timeout
         self._engine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -169,16 +172,27 @@ class Database:
             call()
 
     @asynccontextmanager
-    async def _taken(
-        self, engine: AsyncEngine, purpose: Literal["statement", "transaction"]
-    ) -> AsyncIterator[AsyncConnection]:
-        before = _TAKEN_FOR.set(purpose)
-        async with AsyncExitStack() as stack:
-            try:
-                connection = await stack.enter_async_context(engine.connect())
-            finally:
-                _TAKEN_FOR.reset(before)
-            yield connection
+    async def _taken(self, engine: AsyncEngine, purpose: _Purpose) -> AsyncIterator[AsyncConnection]:
+        """Raises `PoolExhausted` when none was to be had in time."""
+        await self._turn()
+        try:
+            async with AsyncExitStack() as stack:
+                before = _TAKEN_FOR.set(purpose)
+                try:
+                    connection = await stack.enter_async_context(engine.connect())
+                finally:
+                    _TAKEN_FOR.reset(before)
+                yield connection
+        finally:
+            self._turns.release()
+
+    async def _turn(self) -> None:
+        """Who came first is served first: SQLAlchemy's pool lets whoever comes right now overtake those who wait."""
+        try:
+            async with asyncio.timeout(self._pool_timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise PoolExhausted("no connection to Postgres became free in time") from None
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """One statement that only reads: it commits by itself, so that no BEGIN and no COMMIT are waited for.
@@ -193,7 +207,7 @@ class Database:
             return await self._read(statement, values)
 
     async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with self._autocommitting.connect() as connection:
+        async with self._taken(self._autocommitting, "read") as connection:
             return (await connection.execute(statement, values)).all()
 
     async def reachable(self) -> bool:

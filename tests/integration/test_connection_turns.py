@@ -1,0 +1,41 @@
+"""More ask for a connection to Postgres than there are: shared.database."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.database import Database
+from tests.servers.databases import Databases
+
+
+async def test_who_waits_is_served_before_whoever_comes_later(databases: Databases) -> None:
+    database, served = Database(databases.auth_url, pool_size=1), list[str]()
+
+    async def use(name: str) -> None:
+        async with database.statement():
+            served.append(name)
+
+    async with database.statement():
+        waiting = [asyncio.create_task(use(name)) for name in ("first", "second", "third")]
+        await asyncio.sleep(0)  # all of them have asked
+    await use("late")  # at the very moment at which it is free again
+    await asyncio.gather(*waiting)
+
+    assert served == ["first", "second", "third", "late"]
+    await database.close()
+
+
+async def test_who_gives_up_waiting_takes_nobody_s_turn(databases: Databases) -> None:
+    database = Database(databases.auth_url, pool_size=1)
+
+    async def use() -> bool:
+        async with database.statement():
+            return True
+
+    async with database.statement():
+        gone, stays = asyncio.create_task(use()), asyncio.create_task(use())
+        await asyncio.sleep(0)
+        gone.cancel()
+    assert await stays
+    assert await use()
+    await database.close()
