@@ -15,6 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
@@ -209,6 +210,17 @@ class Database:
     async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
         async with self._taken(self._autocommitting, "read") as connection:
             return (await connection.execute(statement, values)).all()
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[Any]:
+        """The driver's own connection, outside of any transaction, for a mere read; if that fails, it is closed."""
+        made = await self._engine.raw_connection()
+        try:
+            yield made.driver_connection
+        except BaseException:
+            await greenlet_spawn(made.invalidate)
+            raise
+        await greenlet_spawn(made.close)
 
     async def reachable(self) -> bool:
         try:

@@ -7,7 +7,8 @@ httptools keeps a header, an address or a trailer for as long as one comes.
 from __future__ import annotations
 
 import json
-from typing import Final
+from asyncio import BaseTransport, Transport, get_running_loop
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -17,10 +18,43 @@ from shared import problems
 MAX_UNFINISHED: Final = 65536
 
 
+class _Together:
+    """A transport whose writes of one moment go out together: uvicorn writes the head of an answer, then its body.
+
+    Each write would be a system call and a packet, which is the largest single cost of a short answer.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+        self.is_closing = transport.is_closing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, piece: bytes) -> None:
+        if not self._pieces:
+            get_running_loop().call_soon(self._send)
+        self._pieces.append(piece)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        # A client may have hung up meanwhile: uvloop raises when a connection that is closed is written to.
+        if self._pieces and not self.is_closing():
+            self._transport.write(b"".join(self._pieces))
+        self._pieces.clear()
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Each connection has one of these."""
 
     _unfinished = 0
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(cast("Transport", _Together(cast("Transport", transport))))
 
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)

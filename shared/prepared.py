@@ -6,18 +6,29 @@ was compiled; within a transaction that SQLAlchemy has begun it goes through SQL
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import leave
+from shared.database import Database, leave
 
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Found(asyncpg.Record):  # type: ignore[misc] # the driver has no types
+    """A row of the driver, whose columns are attributes too, as those of SQLAlchemy's rows are."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 class Prepared:
@@ -45,3 +56,18 @@ class Prepared:
             lost = not isinstance(error, asyncpg.PostgresError)
             raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error
         return found
+
+    async def read(self, database: Database, values: Mapping[str, Any]) -> Sequence[Any]:
+        """All rows of a mere read, which commits by itself. Raises what `Database.read` raises.
+
+        What fails is asked once more by way of SQLAlchemy, which heals what can be healed and says what it was.
+        """
+        arguments = [values.get(name, written) for name, written in self._order]
+        try:
+            async with database.driver() as driver:
+                rows: Sequence[Any] = await driver.fetch(self._text, *arguments, record_class=Found)
+                return rows
+        except (PoolExhausted, TimeoutError):  # who has waited for so long is not made to wait again
+            raise
+        except Exception:  # noqa: BLE001 - whatever it was
+            return await database.read(self._statement, values)

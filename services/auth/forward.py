@@ -17,11 +17,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.auth.guarded_route import GuardedRoute, Yes
+from services.auth.guarded_route import LivingRoute
 from services.auth.routes import Caller, LivingCaller
 from shared import problems
 from shared.answers import ONLY, refused
 from shared.bearer import NotPermitted, TokenNotValid
+from shared.guarded_route import Yes
 
 PATH = "/api/v1/auth/forward"
 
@@ -45,7 +46,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 _ONLY = {ONLY: [204, 401, 403]}
 
-router = APIRouter(prefix=PATH, tags=["auth"], route_class=GuardedRoute)
+router = APIRouter(prefix=PATH, tags=["auth"], route_class=LivingRoute)
 
 
 @router.get(
@@ -76,7 +77,7 @@ async def forward_admin(caller: LivingCaller) -> Yes:
     return _passes(caller)
 
 
-ROUTES: Final = [route for route in router.routes if isinstance(route, GuardedRoute)]
+ROUTES: Final = [route for route in router.routes if isinstance(route, LivingRoute)]
 
 
 def _passes(caller: Caller) -> Yes:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Row, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
 
 from services.auth.identities import session_lives
 from services.auth.tables import identities, sessions
 from shared.access_tokens import AccessToken
 from shared.asked_together import AskedTogether
 from shared.database import Database
+from shared.prepared import Prepared
 
 # One text for any number of sessions: with IN each number would be prepared anew.
-_LIVING = (
+_LIVING: Final = Prepared(
     select(sessions.c.id, sessions.c.account_id, identities.c.is_admin)
     .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
     .where(sessions.c.id == any_(bindparam("asked", type_=ARRAY(Uuid))), session_lives())
@@ -33,6 +34,6 @@ class LivingSessions:
         row = await self._asked.ask(token.session)
         return row.is_admin if row is not None and row.account_id == token.account else None
 
-    async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, Row[Any]]:
-        rows = await self._database.read(_LIVING, {"asked": list(asked)})
+    async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, Any]:
+        rows = await _LIVING.read(self._database, {"asked": list(asked)})
         return {row.id: row for row in rows}

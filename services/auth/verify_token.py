@@ -6,14 +6,15 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from services.auth.guarded_route import GuardedRoute, Yes
+from services.auth.guarded_route import LivingRoute
 from services.auth.routes import LivingCaller
 from services.auth.schemas import TokenIsGood
+from shared.guarded_route import Yes
 
 _BODY: Final = TokenIsGood().model_dump_json().encode()
 _YES: Final = Yes(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))], _BODY)
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=GuardedRoute)
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=LivingRoute)
 
 
 @router.post("/verify-token", response_model=TokenIsGood, summary="Is this access token good at this moment?")
@@ -21,4 +22,4 @@ async def verify_token(_caller: LivingCaller) -> Yes:
     return _YES
 
 
-ROUTES: Final = [route for route in router.routes if isinstance(route, GuardedRoute)]
+ROUTES: Final = [route for route in router.routes if isinstance(route, LivingRoute)]

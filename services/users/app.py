@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.users import current_passwords, ended_sessions
+from services.users import current_passwords, ended_sessions, me
 from services.users.callers import Users
+from services.users.known_accounts import KnownAccounts
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
-from shared import web
+from shared import shortcut, web
 from shared.broker.bus import Bus
 from shared.broker.topology import ENDED_SESSIONS
 from shared.database import Database
@@ -38,6 +39,7 @@ def build(settings: UsersSettings) -> FastAPI:
         token_endpoints=frozenset(),
         floods=Floods.of(settings, FLOODED),
     )
+    shortcut.add(app, me.ROUTES)
     app.include_router(router)
     return app
 
@@ -50,7 +52,14 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     keys = RemoteKeys(settings.auth_jwks_url)
     sealer = Sealer.of(settings.account_sealing_keys)
     app = build(settings)
-    app.state.users = Users(settings=settings, database=database, passwords=passwords, sealer=sealer, keys=keys)
+    app.state.users = Users(
+        settings=settings,
+        database=database,
+        passwords=passwords,
+        sealer=sealer,
+        keys=keys,
+        known=KnownAccounts(database),
+    )
     relay = Relay("users", database, outbox, bus)
     handler = ended_sessions.session_ended_handler(database)
     consumption = await bus.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)

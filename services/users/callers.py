@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
 from fastapi import Depends, Request
-from sqlalchemy import Row, Uuid, bindparam, select
+from sqlalchemy import Row
 
-from services.users.ended_sessions import has_ended
+from services.users.known_accounts import KnownAccounts
 from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
-from services.users.tables import accounts
 from shared.access_tokens import AccessToken, kind
 from shared.bearer import BearerToken, NotPermitted, TokenNotValid
 from shared.database import Database
@@ -25,12 +24,6 @@ from shared.signed_tokens import TokenInvalid
 log = structlog.get_logger()
 
 
-# Built once: to build it costs as much as to ask it.
-_KNOWN: Final = select(accounts).where(
-    accounts.c.id == bindparam("account", type_=Uuid), ~has_ended(bindparam("session", type_=Uuid))
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
     """The parts of the service, composed once at start-up (services.users.app)."""
@@ -40,6 +33,7 @@ class Users:
     passwords: Passwords
     sealer: Sealer
     keys: RemoteKeys
+    known: KnownAccounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +77,10 @@ async def caller(users: Parts, bearer: BearerToken) -> Caller:
     except TokenInvalid as error:
         log.info("access token refused", reason=str(error))
         raise TokenNotValid from None
-    account = await _behind(users.database, token)
+    account = await users.known.behind(token)
     if account is None or not account.is_active:
         raise TokenNotValid
     return Caller(token=token, account=account, recent_login=settings.recent_login)
 
 
-async def _behind(database: Database, token: AccessToken) -> Row[Any] | None:
-    """The account of this token; None once its session is over."""
-    rows = await database.read(_KNOWN, {"account": token.account, "session": token.session})
-    account = rows[0] if rows else None
-    if account is None or token.epoch == account.session_epoch or token.session == account.kept_session:
-        return account
-    return None
+KnownCaller = Annotated[Caller, Depends(caller)]

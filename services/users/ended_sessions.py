@@ -11,7 +11,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from sqlalchemy import BindParameter, ColumnElement, exists, func
+from sqlalchemy import ColumnElement, exists, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,7 +30,7 @@ _CLOCKS_APART = timedelta(minutes=10)
 EXPIRED: Expired = ((ended_sessions, ended_sessions.c.until < func.now() - _CLOCKS_APART),)
 
 
-def has_ended(session: BindParameter[UUID]) -> ColumnElement[bool]:
+def has_ended(session: ColumnElement[UUID]) -> ColumnElement[bool]:
     return exists().where(ended_sessions.c.id == session)
 
 

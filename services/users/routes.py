@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users import accounts, audit
 from services.users.accounts import NewAccount, etag, valid_email
-from services.users.callers import Caller, Parts, Users, caller
+from services.users.callers import Caller, KnownCaller, Parts, Users
 from services.users.current_passwords import count_guess, forgive
 from services.users.notices import tell_owner
 from services.users.problems import (
@@ -51,7 +51,6 @@ def _without_control(text: str | None) -> str | None:
 
 router = APIRouter(prefix=PREFIX, tags=["users"], route_class=ShallowJsonRoute)
 
-KnownCaller = Annotated[Caller, Depends(caller)]
 UserId = Annotated[UUID | None, Query(description="Another account than one's own: for admins")]
 Filter = Annotated[str | None, Query(max_length=254, json_schema_extra=NO_CONTROL), AfterValidator(_without_control)]
 IfMatch = Annotated[str | None, Header(description="The `ETag` that the account must still have")]
@@ -86,11 +85,6 @@ async def registration(users: Parts, given: RegistrationIn, response: Response) 
         await audit.record_creation(connection, row, by_operator=False)
     response.headers["Location"] = f"{PREFIX}/?{urlencode({'user_id': row.id})}"
     return _out(row, response)
-
-
-@router.get("/me", summary="The caller's own account")
-async def me(known: KnownCaller, response: Response) -> AccountOut:
-    return _out(known.account, response)
 
 
 @router.post(

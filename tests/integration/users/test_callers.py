@@ -23,7 +23,6 @@ from tests.composed import (
     serving_jwks,
     users_settings,
 )
-from tests.round_trips import RoundTrips
 from tests.servers.databases import Databases
 from tests.servers.ports import free_ports
 
@@ -222,17 +221,3 @@ async def test_before_any_public_key_was_seen_the_answer_is_503(
 
         assert (answer.status_code, answer.json()["code"]) == (503, "temporarily_unavailable")
         assert int(answer.headers["retry-after"]) >= 1
-
-
-async def test_one_statement_is_asked_for_the_caller(
-    databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str
-) -> None:
-    settings = users_settings(databases, keys, jwks_url, database_pool=2)  # few to be warmed
-    async with running_users(settings, keys, bus) as app:
-        round_trips = RoundTrips(app.parts.database)
-        headers = app.as_((await registered(app.parts)).id)
-
-        answers = [await me(app, headers) for _ in range(12)]
-
-    assert [round_trips.of(answer) for answer in answers[-2:]] == [1, 1]
-    assert {answer.status_code for answer in answers} == {200}

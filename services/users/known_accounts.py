@@ -1,0 +1,51 @@
+"""The accounts behind access tokens: read at each request, by all requests of the moment together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Row, Uuid, bindparam, column, func, select
+
+from services.users.ended_sessions import has_ended
+from services.users.tables import accounts
+from shared.access_tokens import AccessToken
+from shared.asked_together import AskedTogether
+from shared.database import Database
+from shared.prepared import Prepared
+
+_UUIDS: Final = ARRAY(Uuid)
+
+# Pairs, one of each token: the session of one is no business of another's account.
+_ASKED: Final = (
+    func.unnest(bindparam("accounts", type_=_UUIDS), bindparam("sessions", type_=_UUIDS))
+    .table_valued(column("account_id", Uuid), column("session_id", Uuid))
+    .render_derived(name="asked")
+)
+
+# One text for any number of them, built once: to build it costs as much as to ask it.
+_KNOWN: Final = Prepared(
+    select(accounts, _ASKED.c.session_id)
+    .join_from(_ASKED, accounts, accounts.c.id == _ASKED.c.account_id)
+    .where(~has_ended(_ASKED.c.session_id))
+)
+
+
+class KnownAccounts:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asked = AskedTogether(self._read)
+
+    async def behind(self, token: AccessToken) -> Row[Any] | None:
+        """The account of this token; None once it is gone, or the token's session over."""
+        account = await self._asked.ask((token.account, token.session))
+        if account is None or token.epoch == account.session_epoch or token.session == account.kept_session:
+            return account
+        return None
+
+    async def _read(self, asked: AbstractSet[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], Row[Any]]:
+        owners, sessions = zip(*asked, strict=True)
+        rows = await _KNOWN.read(self._database, {"accounts": list(owners), "sessions": list(sessions)})
+        return {(row.id, row.session_id): row for row in rows}
