@@ -175,25 +175,26 @@ class Database:
     @asynccontextmanager
     async def _taken(self, engine: AsyncEngine, purpose: _Purpose) -> AsyncIterator[AsyncConnection]:
         """Raises `PoolExhausted` when none was to be had in time."""
-        await self._turn()
-        try:
-            async with AsyncExitStack() as stack:
-                before = _TAKEN_FOR.set(purpose)
-                try:
-                    connection = await stack.enter_async_context(engine.connect())
-                finally:
-                    _TAKEN_FOR.reset(before)
-                yield connection
-        finally:
-            self._turns.release()
+        async with self._turn(), AsyncExitStack() as stack:
+            before = _TAKEN_FOR.set(purpose)
+            try:
+                connection = await stack.enter_async_context(engine.connect())
+            finally:
+                _TAKEN_FOR.reset(before)
+            yield connection
 
-    async def _turn(self) -> None:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
         """Who came first is served first: SQLAlchemy's pool lets whoever comes right now overtake those who wait."""
         try:
             async with asyncio.timeout(self._pool_timeout):
                 await self._turns.acquire()
         except TimeoutError:
             raise PoolExhausted("no connection to Postgres became free in time") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """One statement that only reads: it commits by itself, so that no BEGIN and no COMMIT are waited for.
@@ -213,14 +214,18 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
-        """The driver's own connection, outside of any transaction, for a mere read; if that fails, it is closed."""
-        made = await self._engine.raw_connection()
-        try:
-            yield made.driver_connection
-        except BaseException:
-            await greenlet_spawn(made.invalidate)
-            raise
-        await greenlet_spawn(made.close)
+        """The driver's own connection, outside of any transaction, for a mere read; if that fails, it is closed.
+
+        Raises `PoolExhausted` when none was to be had in time.
+        """
+        async with self._turn():
+            made = await self._engine.raw_connection()
+            try:
+                yield made.driver_connection
+            except BaseException:
+                await greenlet_spawn(made.invalidate)
+                raise
+            await greenlet_spawn(made.close)
 
     async def reachable(self) -> bool:
         try:

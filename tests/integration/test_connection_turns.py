@@ -39,3 +39,21 @@ async def test_who_gives_up_waiting_takes_nobody_s_turn(databases: Databases) ->
     assert await stays
     assert await use()
     await database.close()
+
+
+async def test_a_read_of_the_driver_s_own_waits_its_turn_too(databases: Databases) -> None:
+    database, served = Database(databases.auth_url, pool_size=1), list[str]()
+
+    async def use() -> None:
+        async with database.statement():
+            served.append("first")
+
+    async with database.statement():
+        waiting = asyncio.create_task(use())
+        await asyncio.sleep(0)
+    async with database.driver():
+        served.append("late")
+    await waiting
+
+    assert served == ["first", "late"]
+    await database.close()
