@@ -1,7 +1,7 @@
-"""Routes that are found by one look, for what is asked along with every request of somebody else's API.
+"""Routes that are found by one look: what is asked along with every request of somebody else's API, and logins.
 
-The framework looks through all routes and prepares for what any of them might need; that costs more than such a route
-does. The route itself is one of the framework's own: in the document, and for all that is not the short way.
+The framework asks one route after the other whether it is meant, which costs more than a check of a token does. The
+route itself is one of the framework's own: in the document, and for all that is not the short way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -26,7 +27,7 @@ class _Shortcut:
     def __init__(self, app: ASGIApp, routes: list[APIRoute], handlers: dict[Any, Any]) -> None:
         self._app = app
         self._routes = {
-            (method, route.path): (route, ExceptionMiddleware(route.app, handlers))
+            (method, route.path): (route, ExceptionMiddleware(AsyncExitStackMiddleware(route.app), handlers))
             for route in routes
             for method in route.methods or ()
         }

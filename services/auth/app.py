@@ -53,8 +53,7 @@ def build(settings: AuthSettings) -> FastAPI:
     )
     app.add_middleware(_NoStore)
     app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
-    shortcut.add(app, [*verify_token.ROUTES, *forward.ROUTES])
-    app.include_router(router)
+    shortcut.add(app, [*verify_token.ROUTES, *forward.ROUTES, *router.routes])
     app.include_router(session_routes.router)
     app.include_router(well_known)
     return app
