@@ -16,6 +16,9 @@ from shared.sealing import Unsealable
 
 E = TypeVar("E", bound=Event)
 
+# Seconds after a transaction in which those that come are gathered for the next one; who comes alone waits for nobody.
+GATHERING = 0.05
+
 
 def applying(
     database: Database, event_type: type[E], apply: Callable[[AsyncConnection, E], Awaitable[None]]
@@ -35,7 +38,7 @@ def applying_together(
     apply: Callable[[AsyncConnection, Sequence[E]], Awaitable[None]],
     applied: Callable[[E], None],
 ) -> Handler:
-    """The same for events that come in crowds: those that come while one transaction runs share the next one.
+    """The same for events that come in crowds: those that come within GATHERING of a transaction share the next one.
 
     What fails, fails for all of them, so `apply` must not stumble over a single event. `applied` is told of each.
     """
@@ -89,6 +92,8 @@ class _Crowd(Generic[E]):
                     ended.set_result(None)
                 else:
                     ended.set_exception(failure)
+            # In a backlog they come two or three at a time, and each transaction costs as much as writing fifty.
+            await asyncio.sleep(GATHERING)
 
     async def _in_a_transaction(self, events: Sequence[E]) -> BaseException | None:
         try:

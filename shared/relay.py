@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import Row, Table, delete, func, select
+from sqlalchemy import ARRAY, Delete, Row, Select, Table, any_, bindparam, delete, func, select
 
 from shared import failpoints
 from shared.backoff import pauses
@@ -31,6 +32,10 @@ log = structlog.get_logger()
 PUBLISHED = Counter("login2fa_outbox_published_total", "Events confirmed by the broker.", ["service"])
 FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were not confirmed.", ["service"])
 OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not yet published.", ["service"])
+
+
+# So long a claim waits for the commit that it was begun for; one that takes longer is found by the next round.
+COMMIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,19 @@ class Pace:
     lease: float = 20.0
 
 
+def claim(outbox: Table, batch: int) -> Select[Any]:
+    age = func.extract("epoch", func.now() - outbox.c.created_at).label("age")
+    claimed_at = func.statement_timestamp().label("claimed_at")  # the transaction may have been begun earlier
+    oldest = select(outbox, age, claimed_at).order_by(outbox.c.id).limit(batch)
+    return oldest.with_for_update(skip_locked=True)
+
+
+def deletion(outbox: Table) -> Delete:
+    """Of the rows whose ids are `confirmed`; one statement for any number of them."""
+    confirmed = bindparam("confirmed", type_=ARRAY(outbox.c.id.type))
+    return delete(outbox).where(outbox.c.id == any_(confirmed))
+
+
 class ClaimLost(Exception):
     """Another relay may have the rows."""
 
@@ -55,9 +73,11 @@ class Relay:
     def __init__(self, service: str, database: Database, outbox: Table, bus: Bus, pace: Pace | None = None) -> None:
         self._service = service
         self._database = database
-        self._outbox = outbox
         self._bus = bus
         self._pace = pace or Pace()
+        # Made once: in each round it took SQLAlchemy as long as Postgres takes to answer.
+        self._claim = claim(outbox, self._pace.batch)
+        self._deletion = deletion(outbox)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_round = time.monotonic()
@@ -85,7 +105,6 @@ class Relay:
         backoff = pauses()
         while True:
             last_round = self._stopping.is_set()
-            self._database.committed.clear()
             sent = await self._try_round()
             self._last_round = time.monotonic()
             full = sent == self._pace.batch
@@ -96,7 +115,7 @@ class Relay:
                 continue
             backoff = pauses()
             if not full:
-                await self._pause(self._pace.poll, self._stopping, self._database.committed)
+                await self._pause(self._pace.poll, self._stopping, self._database.committing, self._database.committed)
 
     async def _try_round(self) -> int | None:
         try:
@@ -112,13 +131,10 @@ class Relay:
 
     async def _round(self) -> int:
         """Publish one batch and return its size; raise when part of it was not confirmed."""
-        outbox = self._outbox
         async with self._database.transaction() as connection:
-            age = func.extract("epoch", func.now() - outbox.c.created_at).label("age")
-            claim = select(outbox, age, func.now().label("claimed_at"))
-            claim = claim.order_by(outbox.c.id).limit(self._pace.batch).with_for_update(skip_locked=True)
+            await self._until_committed()
             asked = time.monotonic()
-            rows = (await connection.execute(claim)).all()
+            rows = (await connection.execute(self._claim)).all()
             OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
             if not rows:
                 return 0
@@ -127,7 +143,7 @@ class Relay:
                 raise ClaimLost
             confirmed, errors = await self._publish(rows)
             failpoints.reach("relay: before delete")
-            await connection.execute(delete(outbox).where(outbox.c.id.in_(confirmed)))
+            await connection.execute(self._deletion, {"confirmed": confirmed})
             failpoints.reach("relay: deleted")
         PUBLISHED.labels(self._service).inc(len(confirmed))
         if errors:
@@ -135,10 +151,28 @@ class Relay:
             raise errors[0]
         return len(rows)
 
+    async def _until_committed(self) -> None:
+        """While a commit is under way, which takes a write to the disk, our own transaction has been begun already."""
+        committing, committed = self._database.committing, self._database.committed
+        if committing.is_set() and not committed.is_set():
+            with suppress(TimeoutError):  # it was rolled back, or takes long
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await committed.wait()
+        committing.clear()
+        committed.clear()
+
     async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
         """All confirms in flight at once, under one total time-out: ids confirmed, and what failed."""
-        sending = {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in rows}
+        waited_for: list[Row[Any]] = []
+        others: list[Row[Any]] = []
+        for row in rows:
+            (waited_for if must_be_heard(row.type) else others).append(row)
+        sending: dict[asyncio.Task[None], int] = {}
         try:
+            for part in (waited_for, others):
+                sending |= {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in part}
+                # A code leaves before the audit trail, for which nobody waits, is made ready.
+                await asyncio.sleep(0)
             await asyncio.wait(sending, timeout=self._pace.publish_timeout)
         finally:
             for task in sending:

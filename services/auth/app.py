@@ -38,7 +38,7 @@ from shared.sealing import Sealer
 from shared.sweep import sweep_forever
 
 _EVENTS_AT_A_TIME = 8
-_REPORTS_AT_A_TIME = 64  # they are written together, over one connection of the pool
+_REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool
 
 
 def build(settings: AuthSettings) -> FastAPI:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import applying
 from shared.applying import applying_together
 from shared.broker.bus import Done, GiveUp, Outcome, Retry
 from shared.database import Database
@@ -77,6 +78,23 @@ async def test_events_that_come_while_a_transaction_runs_share_the_next_one(crow
     assert crowds.transactions == [[first.event_id], ids(others)]
     assert await committed(database) == 2
     assert crowds.applied == [first.event_id, *ids(others)]
+
+
+async def test_events_that_trickle_in_after_a_transaction_share_the_next_one(
+    crowds: Crowds, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "GATHERING", 1.0)
+    crowds.open.set()
+    first, others = session_ended(), [session_ended() for _ in range(5)]
+    assert await asyncio.gather(*crowds.handle(first)) == [Done()]
+
+    handled = []
+    for event in others:
+        handled += crowds.handle(event)
+        await committed(database)  # as long as a transaction takes
+
+    assert await asyncio.gather(*handled) == [Done()] * 5
+    assert crowds.transactions == [[first.event_id], ids(others)]
 
 
 async def test_none_is_done_before_its_transaction_has_committed(crowds: Crowds, database: Database) -> None:

@@ -14,7 +14,7 @@ from pamqp.commands import Basic
 from tests.model.broker import Consumer, MemoryRabbitMQ, Queue, Stored
 
 Properties = Basic.Properties
-Receive = Callable[["Incoming"], Coroutine[Any, Any, None]]
+Receive = Callable[[SimpleNamespace], Coroutine[Any, Any, None]]
 
 
 class ConnectionGone(ConnectionError):
@@ -36,6 +36,24 @@ class Incoming:
     @property
     def queue(self) -> str:
         return self._queue
+
+    @property
+    def delivered(self) -> SimpleNamespace:
+        """As it comes over the wire; its tag is whatever names it on its channel."""
+        properties = SimpleNamespace(
+            headers=self.headers,
+            message_type=self.type,
+            message_id=self.message_id,
+            correlation_id=self.correlation_id,
+        )
+        return SimpleNamespace(
+            header=SimpleNamespace(properties=properties),
+            body=self.body,
+            exchange=self.exchange,
+            routing_key=self.routing_key,
+            redelivered=self.redelivered,
+            delivery_tag=self,
+        )
 
     async def ack(self) -> None:
         self._connection.check()
@@ -112,8 +130,29 @@ class Channel:
 
     async def get_underlay_channel(self) -> SimpleNamespace:
         return SimpleNamespace(
-            on_consumer_cancel_callbacks=set(), queue_declare=self._count, basic_publish=self._publish
+            on_consumer_cancel_callbacks=set(),
+            queue_declare=self._count,
+            basic_publish=self._publish,
+            basic_ack=self._ack,
+            basic_consume=self._consume,
         )
+
+    async def _consume(self, queue: str, receive: Receive) -> SimpleNamespace:
+        self.connection.check()
+        context = copy_context()  # of the process that consumes: its handlers die with it
+
+        def hand_over(stored: Stored) -> None:
+            incoming = Incoming(stored, queue, consumer, self.connection)
+            self.connection.unacknowledged.append(incoming)
+            self.connection.broker.loop.create_task(receive(incoming.delivered), context=context.copy())
+
+        consumer = Consumer(self.connection, self.prefetch, hand_over)
+        self.connection.broker.subscribe(queue, consumer)
+        return SimpleNamespace(consumer_tag="consumer")
+
+    async def _ack(self, delivery_tag: Incoming, *, wait: bool) -> None:
+        assert not wait
+        await delivery_tag.ack()
 
     async def _count(self, name: str, *, passive: bool) -> SimpleNamespace:
         self.connection.check()
@@ -164,20 +203,6 @@ class QueueOfChannel:
 
     async def bind(self, exchange: Exchange, routing_key: str) -> None:
         self._channel.connection.broker.bindings.add((exchange.name, routing_key, self._name))
-
-    async def consume(self, receive: Receive) -> str:
-        connection = self._channel.connection
-        connection.check()
-        context = copy_context()  # of the process that consumes: its handlers die with it
-
-        def hand_over(stored: Stored) -> None:
-            incoming = Incoming(stored, self._name, consumer, connection)
-            connection.unacknowledged.append(incoming)
-            connection.broker.loop.create_task(receive(incoming), context=context.copy())
-
-        consumer = Consumer(connection, self._channel.prefetch, hand_over)
-        connection.broker.subscribe(self._name, consumer)
-        return "consumer"
 
     async def cancel(self, _: str) -> None:
         self._channel.connection.check()

@@ -15,8 +15,6 @@ from email.utils import make_msgid
 from typing import Any, cast
 from unittest.mock import patch
 
-from aio_pika import Message as AmqpMessage
-from aio_pika.abc import AbstractIncomingMessage
 from sqlalchemy import Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +26,7 @@ from services.notifier.otp_email import OtpEmail
 from shared import outbox, relay
 from shared.broker.amqp.consumer import AmqpConsumption
 from shared.broker.amqp.link import Link
+from shared.broker.amqp.messages import Arrived, Outgoing
 from shared.broker.amqp.settle import Settler
 from shared.broker.bus import BusError, BusUnavailable
 from shared.events import Event, OtpRequested
@@ -46,11 +45,11 @@ def _left_alone(task: asyncio.Task[Any]) -> None:
 
 
 class AcksBeforeSending(AmqpConsumption):
-    def _receiver(self, link: Link) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
+    def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
         receive = super()._receiver(link)
 
-        async def acknowledge_first(message: AbstractIncomingMessage) -> None:
-            await message.ack()
+        async def acknowledge_first(message: Arrived) -> None:
+            await link.acknowledge(message)
             await receive(message)
 
         return acknowledge_first
@@ -68,7 +67,7 @@ class StopsAtOnce(Relay):
 
 
 class AcksBeforeTheCopyIsConfirmed(Settler):
-    async def _forward(self, copy: AmqpMessage, queue: str, link: Link) -> None:
+    async def _forward(self, copy: Outgoing, queue: str, link: Link) -> None:
         _left_alone(asyncio.create_task(super()._forward(copy, queue, link)))
 
 

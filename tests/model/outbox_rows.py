@@ -71,8 +71,9 @@ class Transaction:
                 assert lock is None or lock.skip_locked, "a claim that waits for another's locks is not modelled"
                 return self._select(cast("Any", limit).value, locks=lock is not None)
             case Delete():
-                (ids,) = statement.compile().params.values()
-                self._deleted.update(ids)
+                assert values is not None, "rows are named beside the statement"
+                (ids,) = values.values()
+                self._deleted.update(cast("Sequence[int]", ids))
                 return SimpleNamespace(rowcount=len(ids))
         raise AssertionError(f"nobody has taught the model this statement: {statement}")
 
@@ -106,6 +107,7 @@ class MemoryDatabase(Database):
     """One process's pool. `lose_connections` ends every transaction that is open in it."""
 
     def __init__(self, rows: Rows) -> None:
+        self.committing = asyncio.Event()
         self.committed = asyncio.Event()
         self._rows = rows
         self._open: list[Transaction] = []
@@ -117,6 +119,8 @@ class MemoryDatabase(Database):
         self._open.append(transaction)
         try:
             yield cast("AsyncConnection", transaction)
+            if transaction.info:
+                self.committing.set()
             transaction.commit()
         finally:
             self._end(transaction)

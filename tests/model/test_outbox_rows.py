@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.tables import outbox
 from shared.database import Database
 from shared.outbox import add
+from shared.relay import deletion
 from shared.sealing import Sealer
 from tests.builders import otp_requested
 from tests.model.outbox_rows import MemoryDatabase, Rows
@@ -110,7 +111,7 @@ async def test_what_a_committed_claim_deleted_is_gone_and_nothing_else(replicas:
 
     async with replicas.first.transaction() as relay:
         rows = await claimed(relay)
-        await relay.execute(delete(outbox).where(outbox.c.id.in_(rows[:2])))
+        await relay.execute(deletion(outbox), {"confirmed": rows[:2]})
 
     async with replicas.second.transaction() as other:
         assert await claimed(other) == rows[2:]
@@ -121,7 +122,7 @@ async def test_a_relay_that_deletes_nothing_leaves_all(replicas: Replicas) -> No
 
     async with replicas.first.transaction() as relay:
         rows = await claimed(relay)
-        await relay.execute(delete(outbox).where(outbox.c.id.in_([])))
+        await relay.execute(deletion(outbox), {"confirmed": []})
 
     async with replicas.second.transaction() as other:
         assert await claimed(other) == rows
@@ -135,7 +136,7 @@ async def test_a_lost_connection_frees_its_rows_at_once_and_undoes_its_deletions
     async def delete_and_lose_connection() -> None:
         async with replicas.first.transaction() as relay:
             seen.append(await claimed(relay))
-            await relay.execute(delete(outbox).where(outbox.c.id.in_(seen[0])))
+            await relay.execute(deletion(outbox), {"confirmed": seen[0]})
             await replicas.lose()
             async with replicas.second.transaction() as other:
                 seen.append(await claimed(other))

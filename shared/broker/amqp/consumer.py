@@ -15,12 +15,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aio_pika.abc import AbstractIncomingMessage
 
 from shared.backoff import pauses
 from shared.broker.amqp.attention import Attention
 from shared.broker.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
-from shared.broker.amqp.messages import received
+from shared.broker.amqp.messages import Arrived, received
 from shared.broker.amqp.settle import Settler
 from shared.broker.bus import BusError, Delivery, Handler, TopologyMismatch
 from shared.broker.handling import outcome_of
@@ -159,8 +158,8 @@ class AmqpConsumption:
                     continue
             return
 
-    def _receiver(self, link: Link) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:
-        async def receive(message: AbstractIncomingMessage) -> None:
+    def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
+        async def receive(message: Arrived) -> None:
             delivery = received(message, waited_for=self._attention.paid)
             task = asyncio.create_task(self._handle(delivery, message, link))
             self._in_flight.add(task)
@@ -177,7 +176,7 @@ class AmqpConsumption:
         if len(self._in_flight) >= self._concurrency:
             self._attention.begin()
 
-    async def _handle(self, delivery: Delivery, message: AbstractIncomingMessage, link: Link) -> None:
+    async def _handle(self, delivery: Delivery, message: Arrived, link: Link) -> None:
         async with self._slots:
             if link.lost.is_set() or self._stopping or not await self._still_ours(link):
                 return  # the broker has it back, or will

@@ -126,8 +126,8 @@ class _Box:
         self._held -= 1
 
     async def replay(self, message: AbstractIncomingMessage) -> None:
-        exchange, queue = self._link.channel.default_exchange, self._source.queue
-        await answered(exchange.publish(for_replay(message), queue, mandatory=True), ANSWER_SECONDS)
+        sent = self._link.publish(for_replay(message), exchange="", routing_key=self._source.queue, mandatory=True)
+        await answered(sent, ANSWER_SECONDS)
         await self.remove(message)
 
     async def purge(self) -> int:

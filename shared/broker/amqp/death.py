@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractIncomingMessage
 from pamqp.common import FieldTable
 
@@ -14,6 +13,7 @@ from shared.broker.amqp.messages import (
     ATTEMPTS,
     DIED_AT,
     REASON,
+    Outgoing,
     broker_deaths,
     event_id,
     event_type,
@@ -39,7 +39,7 @@ def described(message: AbstractIncomingMessage, queue: str) -> DeadLetter:
     )
 
 
-def for_replay(message: AbstractIncomingMessage) -> AmqpMessage:
+def for_replay(message: AbstractIncomingMessage) -> Outgoing:
     """A first attempt again, that can not be taken for one which was published a moment ago."""
     return outgoing(replace(received(message), attempt=1, published_at=None))
 

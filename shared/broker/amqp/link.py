@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
-from aio_pika import Connection, Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika import Connection
+from aio_pika.abc import AbstractChannel
 from aio_pika.connection import make_url
+from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from shared.broker.amqp.calls import answered
 from shared.broker.amqp.log_filter import hide_bodies
+from shared.broker.amqp.messages import Arrived, Outgoing
 from shared.broker.amqp.topology import declare
 from shared.broker.bus import BusUnavailable
 
@@ -88,10 +90,9 @@ class Link:
         channel.close_callbacks.add(lambda *_: self.lost.set())
         await answered(channel.initialize(), ANSWER_SECONDS)
 
-    async def publish(self, message: Message, *, exchange: str, routing_key: str, mandatory: bool) -> None:
+    async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool) -> None:
         """Return once the broker has confirmed it; raises what the library raises."""
-        # The library's own type for it does not tell of `wait`.
-        channel = cast("Channel", await self.channel.get_underlay_channel())
+        channel = await self._underlying()
         await channel.basic_publish(
             message.body,
             exchange=exchange,
@@ -102,16 +103,26 @@ class Link:
             wait=False,
         )
 
-    async def consume(
-        self, queue: str, callback: Callable[[AbstractIncomingMessage], Awaitable[None]], prefetch: int
-    ) -> None:
-        async def start() -> str:
+    async def acknowledge(self, message: Arrived) -> None:
+        """Hand it to the connection: there is no answer to wait for. Raises what the library raises."""
+        assert message.delivery_tag is not None  # noqa: S101 - it was delivered
+        channel = await self._underlying()
+        await channel.basic_ack(message.delivery_tag, wait=False)
+
+    async def _underlying(self) -> Channel:
+        """The library's own type for it does not tell of `wait`."""
+        return cast("Channel", await self.channel.get_underlay_channel())
+
+    async def consume(self, queue: str, callback: Callable[[Arrived], Awaitable[None]], prefetch: int) -> None:
+        async def arrived(delivered: DeliveredMessage) -> None:
+            await callback(Arrived.of(delivered))
+
+        async def start() -> str | None:
             await self.channel.set_qos(prefetch_count=prefetch)
             # The broker cancels a consumer whose queue is deleted; connection and channel stay open.
-            underlying = await self.channel.get_underlay_channel()
+            underlying = await self._underlying()
             underlying.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
-            source = await self.channel.get_queue(queue, ensure=False)
-            return await source.consume(callback)
+            return (await underlying.basic_consume(queue, arrived)).consumer_tag
 
         self._consumer_tag = await answered(start(), ANSWER_SECONDS)
 

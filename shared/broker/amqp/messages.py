@@ -6,11 +6,13 @@ The event's type travels in the property `type`: the routing key changes on the 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aio_pika import DeliveryMode
-from aio_pika import Message as AmqpMessage
-from aio_pika.abc import AbstractIncomingMessage, HeadersType
+from aio_pika.abc import AbstractIncomingMessage
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from shared.broker.bus import Delivery, Message
@@ -27,10 +29,50 @@ SHORT_STRING = 255  # bytes: AMQP 0-9-1, 4.2.5.3. A longer property makes the li
 MOST_ATTEMPTS = 1_000_000
 
 
-def outgoing(message: Message, *, attempt: int = 1, headers: HeadersType | None = None) -> AmqpMessage:
-    known: HeadersType = {PUBLISHED_AT: message.published_at.isoformat()} if message.published_at else {}
-    return AmqpMessage(
-        message.body,
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What goes over the wire. The library's own message costs as much to make as all of its frames."""
+
+    body: bytes
+    properties: Basic.Properties
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came over the wire to a consumer, likewise; with the names of the library's own message."""
+
+    body: bytes
+    headers: FieldTable
+    exchange: str | None
+    routing_key: str | None
+    redelivered: bool | None
+    delivery_tag: int | None
+    type: str | None
+    message_id: str | None
+    correlation_id: str | None
+
+    @classmethod
+    def of(cls, delivered: DeliveredMessage) -> Arrived:
+        properties = delivered.header.properties
+        return cls(
+            body=delivered.body,
+            headers=properties.headers or {},
+            exchange=delivered.exchange,
+            routing_key=delivered.routing_key,
+            redelivered=delivered.redelivered,
+            delivery_tag=delivered.delivery_tag,
+            type=properties.message_type,
+            message_id=properties.message_id,
+            correlation_id=properties.correlation_id,
+        )
+
+
+Incoming = AbstractIncomingMessage | Arrived
+
+
+def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None = None) -> Outgoing:
+    known: FieldTable = {PUBLISHED_AT: message.published_at.isoformat()} if message.published_at else {}
+    properties = Basic.Properties(
         headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **known, **(headers or {})},
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
@@ -38,23 +80,24 @@ def outgoing(message: Message, *, attempt: int = 1, headers: HeadersType | None 
         # unroutable one of them counts as confirmed.
         message_id=uuid.uuid4().hex,
         correlation_id=short(message.correlation_id),
-        type=short(message.routing_key),
+        message_type=short(message.routing_key),
         timestamp=datetime.now(UTC),
     )
+    return Outgoing(message.body, properties)
 
 
-def for_retry(delivery: Delivery, reason: str) -> AmqpMessage:
+def for_retry(delivery: Delivery, reason: str) -> Outgoing:
     attempt = min(delivery.attempt + 1, MOST_ATTEMPTS)
     return outgoing(delivery, attempt=attempt, headers={REASON: short(reason)})
 
 
-def for_dead_letters(delivery: Delivery, reason: str) -> AmqpMessage:
+def for_dead_letters(delivery: Delivery, reason: str) -> Outgoing:
     died_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    headers: HeadersType = {REASON: short(reason), ATTEMPTS: delivery.attempt, DIED_AT: died_at}
+    headers: FieldTable = {REASON: short(reason), ATTEMPTS: delivery.attempt, DIED_AT: died_at}
     return outgoing(delivery, attempt=delivery.attempt, headers=headers)
 
 
-def received(message: AbstractIncomingMessage, *, waited_for: bool = False) -> Delivery:
+def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
     """Never raises: a stranger's message without our headers must not take the consumer down.
 
     `waited_for`: the broker had nothing else for its consumer. A copy, or what another consumer had first, is old.
@@ -71,11 +114,11 @@ def received(message: AbstractIncomingMessage, *, waited_for: bool = False) -> D
     )
 
 
-def event_id(message: AbstractIncomingMessage) -> str:
+def event_id(message: Incoming) -> str:
     return text(message.headers.get(EVENT_ID)) or text(message.message_id) or uuid.uuid4().hex
 
 
-def event_type(message: AbstractIncomingMessage) -> str:
+def event_type(message: Incoming) -> str:
     if message.exchange == EXCHANGE:
         return text(message.routing_key)  # the broker has matched it
     deaths = broker_deaths(message)
@@ -84,7 +127,7 @@ def event_type(message: AbstractIncomingMessage) -> str:
     return text(message.type) or text(oldest) or text(message.routing_key)
 
 
-def broker_deaths(message: AbstractIncomingMessage) -> list[FieldTable]:
+def broker_deaths(message: Incoming) -> list[FieldTable]:
     """What the broker noted each time it moved the message by itself, the latest first."""
     notes = message.headers.get("x-death")
     return [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []

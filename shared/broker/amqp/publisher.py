@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from aio_pika import Message as AmqpMessage
 from aio_pika.exceptions import PublishError
 
 from shared import failpoints
-from shared.broker.amqp.calls import answered
+from shared.broker.amqp.calls import answered_here
 from shared.broker.amqp.link import Broker, Link
+from shared.broker.amqp.messages import Outgoing
 from shared.broker.bus import BusError, BusUnavailable
 
 log = structlog.get_logger()
@@ -30,22 +30,20 @@ class Publisher:
         self._doubted = False  # then the broker has to answer before it is sent anything more
         self._closed = False
 
-    async def publish(
-        self, message: AmqpMessage, *, exchange: str, routing_key: str, must_be_heard: bool = True
-    ) -> None:
+    async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, must_be_heard: bool = True) -> None:
         """Return once the broker has confirmed it; many may be in flight at once.
 
         Raises:
             BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
         """
         try:
-            await answered(self._publish(message, exchange, routing_key, must_be_heard), PUBLISH_SECONDS)
+            await answered_here(self._publish(message, exchange, routing_key, must_be_heard), PUBLISH_SECONDS)
         except (BusUnavailable, asyncio.CancelledError):
             # A broker that is frozen takes later what is written now: each further attempt would be one more message.
             self._doubted = True
             raise
 
-    async def _publish(self, message: AmqpMessage, exchange: str, routing_key: str, must_be_heard: bool) -> None:
+    async def _publish(self, message: Outgoing, exchange: str, routing_key: str, must_be_heard: bool) -> None:
         link = await self._ready()
         try:
             await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=must_be_heard)
@@ -70,14 +68,15 @@ class Publisher:
 
     async def _open(self) -> Link:
         link = self._link
+        if link is not None and not link.lost.is_set():
+            await link.declare()
+        # Asked last: what made us doubt it may come to be known only while the broker answers.
         if link is None or link.lost.is_set():
             if link is not None:
                 log.warning("broker connection lost", link="publisher")
                 self._link = None
                 await link.close()
             link = await self._new_link()
-        else:
-            await link.declare()
         self._doubted = False
         self._link = link
         return link

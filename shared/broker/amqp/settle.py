@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from aio_pika import Message as AmqpMessage
-from aio_pika.abc import AbstractIncomingMessage
 from prometheus_client import Counter
 
 from shared import failpoints
 from shared.backoff import pauses
-from shared.broker.amqp.calls import answered
+from shared.broker.amqp.calls import answered_here
 from shared.broker.amqp.link import ANSWER_SECONDS, Link
-from shared.broker.amqp.messages import for_dead_letters, for_retry
+from shared.broker.amqp.messages import Arrived, Outgoing, for_dead_letters, for_retry
 from shared.broker.amqp.publisher import Publisher
 from shared.broker.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
 from shared.broker.topology import Subscription, retry_delay
@@ -28,7 +26,7 @@ class Settler:
         self._publisher = publisher
         self._subscription = subscription
 
-    async def settle(self, outcome: Outcome, delivery: Delivery, message: AbstractIncomingMessage, link: Link) -> None:
+    async def settle(self, outcome: Outcome, delivery: Delivery, message: Arrived, link: Link) -> None:
         match outcome:
             case Done():
                 pass
@@ -41,7 +39,7 @@ class Settler:
                 GIVEN_UP.labels(self._subscription.queue).inc()
         await self._ack(message, delivery, link)
 
-    async def _forward(self, copy: AmqpMessage, queue: str, link: Link) -> None:
+    async def _forward(self, copy: Outgoing, queue: str, link: Link) -> None:
         """Publish until confirmed, or until the original is no longer ours to acknowledge.
 
         The original stays unacknowledged meanwhile. Handing it back at once would run its handler again
@@ -58,11 +56,11 @@ class Settler:
                 failpoints.reach("settler: copied")
                 return
 
-    async def _ack(self, message: AbstractIncomingMessage, delivery: Delivery, link: Link) -> None:
+    async def _ack(self, message: Arrived, delivery: Delivery, link: Link) -> None:
         error = "connection lost"
         if not link.lost.is_set():
             try:
-                await answered(message.ack(), ANSWER_SECONDS)
+                await answered_here(link.acknowledge(message), ANSWER_SECONDS)
             except BusError as failure:
                 error = str(failure)
             else:

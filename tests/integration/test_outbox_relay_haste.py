@@ -1,0 +1,70 @@
+"""A code waits for as little as can be on its way out of the outbox: shared.relay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from services.auth.tables import outbox
+from shared import relay
+from shared.events import Audited
+from shared.outbox import add
+from tests.builders import otp_requested
+from tests.integration.outbox_relays import SEALER, Outbox, outbox_of_auth
+from tests.polling import eventually
+
+__all__ = ("outbox_of_auth",)
+
+
+async def test_what_somebody_waits_for_is_published_before_the_audit_trail(outbox_of_auth: Outbox) -> None:
+    code, record = (
+        otp_requested(SEALER),
+        Audited(occurred_at=datetime.now(UTC), service="auth", act="login", outcome="ok"),
+    )
+    outbox_of_auth.relay()
+    async with outbox_of_auth.database.transaction() as connection:
+        await add(connection, outbox, record, code)
+
+    await eventually(outbox_of_auth.is_empty)
+
+    assert outbox_of_auth.bus.attempted == [str(code.event_id), str(record.event_id)]
+
+
+async def in_a_transaction(outbox_of_auth: Outbox) -> int:
+    """How many connections have begun one and are asked nothing."""
+    idle = "state = 'idle in transaction' AND datname = current_database()"
+    async with outbox_of_auth.elsewhere.statement() as connection:
+        counted = await connection.execute(text(f"SELECT count(*) FROM pg_stat_activity WHERE {idle}"))
+        return int(counted.scalar_one())
+
+
+async def test_a_relay_begins_its_transaction_while_the_commit_is_under_way_and_claims_after_it(
+    outbox_of_auth: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "COMMIT_SECONDS", 3600)
+    database = outbox_of_auth.database
+    outbox_of_auth.relay()
+    (first,) = await outbox_of_auth.commit()
+    await eventually(outbox_of_auth.is_empty)
+
+    database.committing.set()
+    await eventually(lambda: in_a_transaction(outbox_of_auth))
+    (second,) = await outbox_of_auth.commit(by=outbox_of_auth.elsewhere)
+    assert outbox_of_auth.delivered.event_ids == {first}
+    database.committed.set()
+
+    await eventually(outbox_of_auth.is_empty)
+    assert outbox_of_auth.delivered.event_ids == {first, second}
+
+
+async def test_a_commit_that_fails_holds_up_none_of_the_following(outbox_of_auth: Outbox) -> None:
+    outbox_of_auth.relay()
+    await outbox_of_auth.commit()
+    await eventually(outbox_of_auth.is_empty)
+    await outbox_of_auth.commit(by=outbox_of_auth.elsewhere)
+
+    outbox_of_auth.database.committing.set()
+
+    await eventually(outbox_of_auth.is_empty)
