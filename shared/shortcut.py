@@ -1,4 +1,4 @@
-"""Routes that are found by one look: what is asked along with every request of somebody else's API, and logins.
+"""Routes that are found by one look, by their method and path.
 
 The framework asks one route after the other whether it is meant, which costs more than a check of a token does. The
 route itself is one of the framework's own: in the document, and for all that is not the short way.
@@ -6,10 +6,9 @@ route itself is one of the framework's own: in the document, and for all that is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
@@ -17,10 +16,11 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def add(app: FastAPI, routes: Iterable[APIRoute]) -> None:
-    """Serve these on the short way, inside all other middleware. Their paths have no parameters."""
+def add(app: FastAPI, *routers: APIRouter) -> None:
+    """Serve their routes on the short way, inside all other middleware. Their paths have no parameters."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.router.routes.extend(routes)
-    app.user_middleware.append(Middleware(_Shortcut, routes=list(routes), handlers=app.exception_handlers))
+    app.user_middleware.append(Middleware(_Shortcut, routes=routes, handlers=app.exception_handlers))
 
 
 class _Shortcut:

@@ -53,7 +53,7 @@ def build(settings: AuthSettings) -> FastAPI:
     )
     app.add_middleware(_NoStore)
     app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
-    shortcut.add(app, [*verify_token.ROUTES, *forward.ROUTES, *router.routes])
+    shortcut.add(app, verify_token.router, forward.router, router)
     app.include_router(session_routes.router)
     app.include_router(well_known)
     return app

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.datastructures import MutableHeaders
@@ -75,9 +75,6 @@ async def forward_admin(caller: LivingCaller) -> Yes:
     if not caller.is_admin:
         raise NotPermitted
     return _passes(caller)
-
-
-ROUTES: Final = [route for route in router.routes if isinstance(route, LivingRoute)]
 
 
 def _passes(caller: Caller) -> Yes:

@@ -20,6 +20,3 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=LivingRoute
 @router.post("/verify-token", response_model=TokenIsGood, summary="Is this access token good at this moment?")
 async def verify_token(_caller: LivingCaller) -> Yes:
     return _YES
-
-
-ROUTES: Final = [route for route in router.routes if isinstance(route, LivingRoute)]

@@ -39,8 +39,7 @@ def build(settings: UsersSettings) -> FastAPI:
         token_endpoints=frozenset(),
         floods=Floods.of(settings, FLOODED),
     )
-    shortcut.add(app, me.ROUTES)
-    app.include_router(router)
+    shortcut.add(app, me.router, router)
     return app
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fastapi import APIRouter
 from starlette.types import Scope
 
@@ -31,6 +29,3 @@ async def me(known: KnownCaller) -> Yes:
         (b"etag", etag(known.account).encode()),
     ]
     return Yes(200, headers, body)
-
-
-ROUTES: Final = [route for route in router.routes if isinstance(route, KnownRoute)]
