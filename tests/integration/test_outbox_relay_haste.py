@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.event import listen
 
 from services.auth.tables import outbox
 from shared import relay
@@ -68,3 +69,20 @@ async def test_a_commit_that_fails_holds_up_none_of_the_following(outbox_of_auth
     outbox_of_auth.database.committing.set()
 
     await eventually(outbox_of_auth.is_empty)
+
+
+async def test_a_transaction_that_wrote_an_event_tells_of_its_commit_before_it_and_after_it(
+    outbox_of_auth: Outbox,
+) -> None:
+    database, told = outbox_of_auth.database, list[tuple[bool, bool]]()
+
+    def note(_connection: Connection) -> None:
+        told.append((database.committing.is_set(), database.committed.is_set()))
+
+    listen(database._engine.sync_engine, "commit", note)
+    async with database.transaction():
+        pass
+    await outbox_of_auth.commit()
+
+    assert told == [(False, False), (True, False)]
+    assert database.committed.is_set()
