@@ -44,8 +44,10 @@ OPERATIONS = [
 
 @pytest.fixture
 async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
-    # Nobody reports deliveries here, and a login that is answered 503 for it would not be looked into.
-    async with running_auth(auth_settings(databases, keys, otp_pressure_on=86_400), bus) as app:
+    # Nobody reports deliveries here, and a login that is answered 503 for it would not be looked into; nor would a new
+    # code, which the whole run is too short to wait for.
+    settings = auth_settings(databases, keys, otp_pressure_on=86_400, otp_resend_cooldown=0)
+    async with running_auth(settings, bus) as app:
         yield app
 
 
