@@ -69,5 +69,5 @@ class Prepared:
                 return rows
         except (PoolExhausted, TimeoutError):  # who has waited for so long is not made to wait again
             raise
-        except Exception:  # noqa: BLE001 - whatever it was
+        except Exception:  # noqa: BLE001 - whatever it was, it is asked again, and fails with its own name if it has to
             return await database.read(self._statement, values)

@@ -171,7 +171,7 @@ class Relay:
         try:
             for part in (waited_for, others):
                 sending |= {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in part}
-                # A code leaves before the audit trail, for which nobody waits, is made ready.
+                # One turn of the loop: a code leaves before the audit trail, for which nobody waits, is made ready.
                 await asyncio.sleep(0)
             await asyncio.wait(sending, timeout=self._pace.publish_timeout)
         finally:

@@ -17,7 +17,7 @@ async def test_who_waits_is_served_before_whoever_comes_later(databases: Databas
 
     async with database.statement():
         waiting = [asyncio.create_task(use(name)) for name in ("first", "second", "third")]
-        await asyncio.sleep(0)  # all of them have asked
+        await asyncio.sleep(0)  # one turn of the loop, in which they ask
     await use("late")  # at the very moment at which it is free again
     await asyncio.gather(*waiting)
 
@@ -34,7 +34,7 @@ async def test_who_gives_up_waiting_takes_nobody_s_turn(databases: Databases) ->
 
     async with database.statement():
         gone, stays = asyncio.create_task(use()), asyncio.create_task(use())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which they ask
         gone.cancel()
     assert await stays
     assert await use()
@@ -50,7 +50,7 @@ async def test_a_read_of_the_driver_s_own_waits_its_turn_too(databases: Database
 
     async with database.statement():
         waiting = asyncio.create_task(use())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which they ask
     async with database.driver():
         served.append("late")
     await waiting
