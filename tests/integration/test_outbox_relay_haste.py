@@ -86,3 +86,23 @@ async def test_a_transaction_that_wrote_an_event_tells_of_its_commit_before_it_a
 
     assert told == [(False, False), (True, False)]
     assert database.committed.is_set()
+
+
+async def test_a_claim_reads_no_more_rows_than_it_takes_whatever_the_planner_knows(outbox_of_auth: Outbox) -> None:
+    database, read = outbox_of_auth.database, list[tuple[int, int]]()
+
+    def note(connection: Connection) -> None:
+        scans = "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relid = 'auth.outbox'::regclass"
+        read.append(tuple(connection.execute(text(scans)).one()))
+
+    await outbox_of_auth.commit(50)
+    async with outbox_of_auth.elsewhere.statement() as connection:
+        await connection.execute(text("ANALYZE auth.outbox"))  # so few of them are rather read and sorted
+    listen(database._engine.sync_engine, "commit", note)
+    outbox_of_auth.relay()
+
+    await eventually(outbox_of_auth.is_empty)
+
+    (first, *_others) = read
+    assert first[0] == 0
+    assert first[1] > 0
