@@ -6,14 +6,15 @@ import asyncio
 import json
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.bench.job import Done, Job
-from tests.bench.measured import Sample, percentile
+from tests.bench.measured import Sample, percentile, say_at_times
 
 PROJECT = Path(__file__).parents[2]
+_LINE = 1 << 26  # bytes: all latencies of a turn are in it
 
 
 class RowFailed(Exception):
@@ -22,23 +23,54 @@ class RowFailed(Exception):
 
 async def load(job: Job) -> Done:
     """Raises `RowFailed` when any answer had another status than the expected one."""
+    ((_, done),) = [each async for each in loads({"": job}, 1)]
+    return done
+
+
+async def loads_in_turn(jobs: Mapping[str, Job], say: Callable[[str], None], rounds: int) -> dict[str, list[Sample]]:
+    """Like `in_turn`, of jobs: one process asks them all, over connections that stay, so that a turn may be short.
+
+    The shorter the turns, the less it matters that the machine is slow for a second. Raises `RowFailed` as `load`.
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in jobs}
+    async for name, done in loads(jobs, rounds):
+        samples[name].append(sample(done))
+        say_at_times(say, samples, rounds)
+    return samples
+
+
+async def loads(jobs: Mapping[str, Job], rounds: int) -> AsyncIterator[tuple[str, Done]]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.load"),
         cwd=PROJECT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        limit=_LINE,
     )
-    output, errors = await process.communicate(pickle.dumps(job))
-    if process.returncode != 0:
-        raise RowFailed(f"the load ended with {process.returncode}:\n{errors.decode()[-2000:]}")
-    done = Done(**json.loads(output))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(pickle.dumps((dict(jobs), rounds)))
+        process.stdin.write_eof()
+        async for line in process.stdout:
+            told = json.loads(line)
+            done = Done(**told["done"])
+            _must_be_right(jobs[told["side"]], done)
+            yield told["side"], done
+        if await process.wait() != 0:
+            raise RowFailed(f"the load ended with {process.returncode}; what is above says why")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _must_be_right(job: Job, done: Done) -> None:
     if done.wrong:
         asked = job.requests[0].partition(b" HTTP/")[0].decode()
         raise RowFailed(f"{asked}: {job.expect} was expected; {done.statuses} came, the first:\n{done.wrong[:1000]}")
     if not done.count:
         raise RowFailed("nothing was answered")
-    return done
 
 
 def sample(done: Done) -> Sample:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 ROUNDS = 5
@@ -30,6 +30,8 @@ class Comparison:
     """`ours` against `limit`, two sides, in one `figure`; `target` bounds the ratio from below or above.
 
     `beyond`: not the ratio but the difference is bounded, in the unit of the figure.
+    `percentile`: the figure is this one of the latencies, in milliseconds: a round has too few of them for it, so it
+    is that of all rounds together.
     `cpu`: the figures that are the processor time of this row, in microseconds each time.
     """
 
@@ -42,6 +44,7 @@ class Comparison:
     bound: Literal["at least", "at most"]
     target: float
     beyond: bool = False
+    percentile: float | None = None
     cpu: Sequence[str] = ("process",)
     note: str = ""
 
@@ -68,17 +71,28 @@ class Result:
 Side = Callable[[], Awaitable[Sample]]
 
 
+def turns(sides: Iterable[str], rounds: int) -> Iterator[str]:
+    """Every side once in each round; every second round the other way round, so that no side always comes first."""
+    names = list(sides)
+    for number in range(rounds):
+        yield from names if number % 2 == 0 else names[::-1]
+
+
 async def in_turn(
     sides: Mapping[str, Side], say: Callable[[str], None], rounds: int = ROUNDS
 ) -> dict[str, list[Sample]]:
-    """Every side once in each round; every second round the other way round, so that no side always comes first."""
     samples: dict[str, list[Sample]] = {name: [] for name in sides}
-    for number in range(rounds):
-        order = list(sides) if number % 2 == 0 else list(sides)[::-1]
-        for name in order:
-            samples[name].append(await sides[name]())
-        say(f"round {number + 1} of {rounds}: {_in_short(samples)}")
+    for name in turns(sides, rounds):
+        samples[name].append(await sides[name]())
+        say_at_times(say, samples, rounds)
     return samples
+
+
+def say_at_times(say: Callable[[str], None], samples: Mapping[str, Sequence[Sample]], rounds: int) -> None:
+    """At the end of a round, five times of all."""
+    ended = min(map(len, samples.values()))
+    if ended == max(map(len, samples.values())) and ended % max(1, rounds // 5) == 0:
+        say(f"round {ended} of {rounds}: {_in_short(samples)}")
 
 
 def _in_short(samples: Mapping[str, Sequence[Sample]]) -> str:
@@ -88,16 +102,23 @@ def _in_short(samples: Mapping[str, Sequence[Sample]]) -> str:
 
 def compare(asked: Comparison, samples: Mapping[str, Sequence[Sample]]) -> Result:
     """The ratio is that of each round, so that what slows the machine for a while slows both."""
-    ours = [each.figures[asked.figure] for each in samples[asked.ours]]
-    limit = [each.figures[asked.figure] for each in samples[asked.limit]]
-    pairs = zip(ours, limit, strict=True)
+    each_of_ours = [each.figures[asked.figure] for each in samples[asked.ours]]
+    each_limit = [each.figures[asked.figure] for each in samples[asked.limit]]
+    pairs = zip(each_of_ours, each_limit, strict=True)
+    ours, limit = spread(each_of_ours), spread(each_limit)
     ratio = spread([one - other if asked.beyond else one / other for one, other in pairs])
+    if asked.percentile is not None:
+        ours, limit = (
+            replace(found, median=percentile(_all_latencies(samples[side]), asked.percentile) * 1000)
+            for side, found in ((asked.ours, ours), (asked.limit, limit))
+        )
+        ratio = replace(ratio, median=ours.median / limit.median)
     return Result(
         row=asked.row,
         what=asked.what,
         unit=asked.unit,
-        ours=spread(ours),
-        limit=spread(limit),
+        ours=ours,
+        limit=limit,
         ratio=ratio,
         bound=asked.bound,
         target=asked.target,

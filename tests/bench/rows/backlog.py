@@ -13,7 +13,7 @@ from tests.polling import eventually
 from tests.servers.databases import asyncpg_dsn
 
 # The whole backlog once; the rounds after it, which show how much the figure moves, are shorter.
-WHOLE, SHORT = 20_000, 3_000
+WHOLE, SHORT = 20_000, 2_000
 _QUEUE = "bench.pipeline"
 _PROCESSES = ("auth", "notifier")
 _DRAIN_SECONDS = 300.0
@@ -28,7 +28,7 @@ async def drain(bench: Bench) -> list[Result]:
         Worker("tests.bench.limits.courier", amqp_url, _QUEUE, port) as courier,
     ):
         sides = {"product": _ours(bench), "bare pipeline": _bare(bench, publisher, courier)}
-        samples = await in_turn(sides, bench.say, bench.rounds)
+        samples = await in_turn(sides, bench.say, 2 * bench.rounds)
     asked = Comparison(
         row="backlog", what=f"{WHOLE:,} codes at once", ours="product", limit="bare pipeline",
         figure="rate", unit="mails/s", bound="at least", target=0.70,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.bench.bench import Bench
 from tests.bench.loading import request
-from tests.bench.measured import Comparison, Result, compare, in_turn
+from tests.bench.measured import Comparison, Result, compare
 from tests.bench.people import MANY, Issuer
 
 _AUTH = "/api/v1/auth"
@@ -25,10 +25,10 @@ async def verify_token(bench: Bench) -> list[Result]:
     bare = [request("POST", "/", bearer=f"token{number}") for number in range(MANY)]
     async with bench.limit("message") as limit:
         sides = {
-            "auth": bench.asked(requests, *_of_auth(bench)),
-            "bare endpoint": bench.asked(bare, [limit.port], [limit.pid]),
+            "auth": bench.job(requests, *_of_auth(bench)),
+            "bare endpoint": bench.job(bare, [limit.port], [limit.pid]),
         }
-        samples = await in_turn(sides, bench.say, bench.rounds)
+        samples = await bench.in_short_turns(sides)
     return [compare(_at_least("verify-token", 0.55, "auth", "bare endpoint", "the same JSON from FastAPI"), samples)]
 
 
@@ -38,10 +38,10 @@ async def forward(bench: Bench) -> list[Result]:
     bare = [request("GET", "/", bearer=f"token{number}") for number in range(MANY)]
     async with bench.limit("empty") as limit:
         sides = {
-            "auth": bench.asked(requests, *_of_auth(bench), expect=204),
-            "bare 204": bench.asked(bare, [limit.port], [limit.pid], expect=204),
+            "auth": bench.job(requests, *_of_auth(bench), expect=204),
+            "bare 204": bench.job(bare, [limit.port], [limit.pid], expect=204),
         }
-        samples = await in_turn(sides, bench.say, bench.rounds)
+        samples = await bench.in_short_turns(sides)
     return [compare(_at_least("forward", 0.50, "auth", "bare 204", "204 from Starlette"), samples)]
 
 
@@ -54,11 +54,11 @@ async def me(bench: Bench) -> list[Result]:
     ports, pids = [bench.system.ports["users"]], bench.system.pids("users")
     async with bench.limit("account") as limit, bench.limit("me", issuer) as handler:
         sides = {
-            "users": bench.asked(requests, ports, pids),
-            "bare endpoint": bench.asked(bare, [limit.port], [limit.pid]),
-            "bare handler": bench.asked(bare, [handler.port], [handler.pid]),
+            "users": bench.job(requests, ports, pids),
+            "bare endpoint": bench.job(bare, [limit.port], [limit.pid]),
+            "bare handler": bench.job(bare, [handler.port], [handler.pid]),
         }
-        samples = await in_turn(sides, bench.say, bench.rounds)
+        samples = await bench.in_short_turns(sides)
     first = _at_least("me", 0.40, "users", "bare endpoint", "the same JSON from FastAPI")
     second = _at_least("me", 0.60, "users", "bare handler", "one verification, one SELECT")
     return [compare(first, samples), compare(second, samples)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tests.bench.bench import SECONDS, Bench
-from tests.bench.loading import request
+from collections.abc import Sequence
+
+from tests.bench.bench import Bench
+from tests.bench.job import Job
+from tests.bench.loading import load, request, sample
 from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn
 from tests.bench.people import HASH_PARAMETERS, MANY, PASSWORD, username
 from tests.bench.workers import Worker
@@ -13,6 +16,7 @@ _LIMIT = "bare verifications"
 _WORKERS = ("auth-a", "auth-b")
 _THREADS = 2
 _WARM = 40
+_SECONDS = 2.0
 PARAMETERS = "Argon2id {memory_kib} KiB, {passes} passes, {lanes} lane".format(**HASH_PARAMETERS)
 
 
@@ -24,9 +28,9 @@ async def login(bench: Bench) -> list[Result]:
     ports, pids = [bench.system.ports[name] for name in _WORKERS], bench.system.pids(*_WORKERS)
     async with Worker("tests.bench.limits.hashing") as hashing:
         sides = {
-            "kept connections": bench.asked(logins(), ports, pids, warm=_WARM),
+            "kept connections": _logins(bench, ports, pids, kept=True),
             _LIMIT: _verifications(bench, hashing),
-            "new connections": bench.asked(logins(kept=False), ports, pids, kept=False, warm=_WARM),
+            "new connections": _logins(bench, ports, pids, kept=False),
         }
         samples = await in_turn(sides, bench.say, bench.rounds)
     await bench.system.stop(*_WORKERS)
@@ -39,6 +43,23 @@ def logins(*, kept: bool = True, numbers: range = range(MANY)) -> list[bytes]:
         request("POST", _PATH, body={"username": username(number), "password": PASSWORD}, form=True, kept=kept)
         for number in numbers
     ]
+
+
+def _logins(bench: Bench, ports: Sequence[int], pids: Sequence[int], *, kept: bool) -> Side:
+    """32 of them are under way: a shorter turn than this would be their coming and going and nothing else."""
+    job = Job(
+        ports=tuple(ports),
+        requests=logins(kept=kept),
+        kept=kept,
+        warm=_WARM,
+        seconds=_SECONDS,
+        watched=bench.watched(pids),
+    )
+
+    async def side() -> Sample:
+        return sample(await load(job))
+
+    return side
 
 
 def _rate(side: str) -> Comparison:
@@ -57,7 +78,7 @@ def _processor_time(side: str) -> Comparison:
 
 def _verifications(bench: Bench, hashing: Worker) -> Side:
     async def side() -> Sample:
-        done = await hashing.ask(hashes=bench.hashes(), password=PASSWORD, seconds=SECONDS, threads=_THREADS)
+        done = await hashing.ask(hashes=bench.hashes(), password=PASSWORD, seconds=_SECONDS, threads=_THREADS)
         return Sample(figures={"rate": done["count"] / done["seconds"], "process": done["cpu"] / done["count"] * 1e6})
 
     return side

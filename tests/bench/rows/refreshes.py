@@ -1,18 +1,18 @@
-"""refresh-token: each token is used once, so a round is so many tokens and not so many seconds."""
+"""refresh-token: each token is used once, so a turn is so many tokens and not so many seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.bench.bench import Bench
+from tests.bench.bench import SHORTER, Bench
 from tests.bench.job import Job
-from tests.bench.loading import load, request, sample
-from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn
+from tests.bench.loading import request
+from tests.bench.measured import Comparison, Result, compare
 from tests.bench.people import Issuer
 from tests.servers.databases import connected
 
 _WARM = 200
-_OURS, _BARE = 1000, 2500  # about as long for both
+_OURS, _BARE = 200, 350  # in a turn: about as long for both
 
 
 async def refresh(bench: Bench) -> list[Result]:
@@ -21,11 +21,11 @@ async def refresh(bench: Bench) -> list[Result]:
     async with bench.limit("refresh", issuer) as one, bench.limit("refresh-in-two", issuer) as two:
         auth = bench.system.ports["auth"], bench.system.pids("auth")
         sides = {
-            "auth": _side(bench, issuer, _OURS, *auth, _ours),
-            "bare handler": _side(bench, issuer, _BARE, one.port, (one.pid,), _bare),
-            "bare handler, two statements": _side(bench, issuer, _BARE, two.port, (two.pid,), _bare),
+            "auth": await _job(bench, issuer, _OURS, *auth, _ours),
+            "bare handler": await _job(bench, issuer, _BARE, one.port, (one.pid,), _bare),
+            "bare handler, two statements": await _job(bench, issuer, _BARE, two.port, (two.pid,), _bare),
         }
-        samples = await in_turn(sides, bench.say, bench.rounds)
+        samples = await bench.in_short_turns(sides)
     return [compare(_asked(limit), samples) for limit in sides if limit != "auth"]
 
 
@@ -44,20 +44,16 @@ def _bare(token: str) -> bytes:
     return request("POST", "/", body={"refresh_token": token})
 
 
-def _side(
+async def _job(
     bench: Bench, issuer: Issuer, count: int, port: int, pids: tuple[int, ...], asking: Callable[[str], bytes]
-) -> Side:
-    async def side() -> Sample:
-        async with connected(bench.system.databases.admin_url) as connection:
-            tokens = await issuer.new_refresh_tokens(connection, _WARM + count)
-        job = Job(
-            ports=(port,),
-            requests=[asking(token) for token in tokens],
-            once=True,
-            warm=_WARM,
-            count=count,
-            watched={"process": pids, **bench.servers.watched()},
-        )
-        return sample(await load(job))
-
-    return side
+) -> Job:
+    async with connected(bench.system.databases.admin_url) as connection:
+        tokens = await issuer.new_refresh_tokens(connection, _WARM + bench.rounds * SHORTER * count)
+    return Job(
+        ports=(port,),
+        requests=[asking(token) for token in tokens],
+        once=True,
+        warm=_WARM,
+        count=count,
+        watched=bench.watched(pids),
+    )

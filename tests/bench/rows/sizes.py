@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from tests.bench import cpu, people
-from tests.bench.bench import Bench
+from tests.bench.bench import SHORTER, Bench
 from tests.bench.events import backlog
 from tests.bench.job import Job
-from tests.bench.loading import load, request, sample
+from tests.bench.loading import request
 from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn
 from tests.bench.people import Issuer, account_id, sampled
 from tests.bench.rows.logins import logins
@@ -21,7 +21,7 @@ from tests.servers.databases import connected
 
 SMALL, LARGE = 1_000, 1_000_000
 _COST = ("process", "postgres")
-_EVENTS = 6000
+_EVENTS = 1000  # a turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,9 @@ async def sizes(bench: Bench) -> list[Result]:
             await each.system.start("auth", "users")
         for name, count, service, requests in _ROWS:
             bench.say(f"{name} with {SMALL:,} and with {LARGE:,}")
-            sides = {size: _asked(bench, each, count, service, requests) for size, each in both.items()}
-            results.append(compare(_at_most(name), await in_turn(sides, bench.say, bench.rounds)))
+            sides = {size: await _job(bench, each, count, service, requests) for size, each in both.items()}
+            samples = await bench.in_short_turns(sides)
+            results.append(compare(_at_most(name), {size: [_cost(each) for each in samples[size]] for size in sides}))
     return results
 
 
@@ -78,27 +79,23 @@ def _cursor(number: int) -> str:
 
 
 _ROWS: tuple[tuple[str, int, str, Callable[[Issuer, int], list[bytes]]], ...] = (
-    ("login", 60, "auth", _logins),
-    ("verify-token", 2000, "auth", _checks),
-    ("a page of accounts", 500, "users", _pages),
+    ("login", 16, "auth", _logins),
+    ("verify-token", 400, "auth", _checks),
+    ("a page of accounts", 60, "users", _pages),
 )
 
 
-def _asked(
+async def _job(
     bench: Bench, sized: _Sized, count: int, service: str, requests: Callable[[Issuer, int], list[bytes]]
-) -> Side:
-    async def side() -> Sample:
-        job = Job(
-            ports=(sized.system.ports[service],),
-            requests=requests(await sized.system.issuer(), sized.total),
-            connections=8,
-            warm=count // 5,
-            count=count,
-            watched={"process": sized.system.pids(service), **bench.servers.watched()},
-        )
-        return _cost(sample(await load(job)).figures)
-
-    return side
+) -> Job:
+    return Job(
+        ports=(sized.system.ports[service],),
+        requests=requests(await sized.system.issuer(), sized.total),
+        connections=8,
+        warm=count,
+        count=count,
+        watched=bench.watched(sized.system.pids(service)),
+    )
 
 
 async def _claims(bench: Bench, both: Mapping[str, _Sized]) -> Result:
@@ -111,7 +108,7 @@ async def _claims(bench: Bench, both: Mapping[str, _Sized]) -> Result:
             for size, each in both.items()
         }
         sides = {size: _claimed(bench, both[size], relays[size]) for size in both}
-        return compare(_at_most("relay claim"), await in_turn(sides, bench.say, bench.rounds))
+        return compare(_at_most("relay claim"), await in_turn(sides, bench.say, bench.rounds * SHORTER))
 
 
 def _claimed(bench: Bench, sized: _Sized, relay: Worker) -> Side:
@@ -122,13 +119,14 @@ def _claimed(bench: Bench, sized: _Sized, relay: Worker) -> Side:
         used = cpu.seconds(postgres)
         done = await relay.ask(count=_EVENTS)
         figures = {"process": done["cpu"], "postgres": cpu.seconds(postgres) - used}
-        return _cost({name: spent / _EVENTS * 1e6 for name, spent in figures.items()})
+        return _cost(Sample(figures={name: spent / _EVENTS * 1e6 for name, spent in figures.items()}))
 
     return side
 
 
-def _cost(figures: Mapping[str, float]) -> Sample:
-    return Sample(figures={"cost": sum(figures[name] for name in _COST), **{name: figures[name] for name in _COST}})
+def _cost(sample: Sample) -> Sample:
+    figures = {name: sample.figures[name] for name in _COST}
+    return Sample(figures={"cost": sum(figures.values()), **figures})
 
 
 def _at_most(what: str) -> Comparison:
