@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.auth import forward, session_routes, verify_token
+from services.auth import forward, refresh, session_routes, verify_token
 from services.auth.addresses import Addresses
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
@@ -53,7 +53,7 @@ def build(settings: AuthSettings) -> FastAPI:
     )
     app.add_middleware(_NoStore)
     app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
-    shortcut.add(app, verify_token.router, forward.router, router)
+    shortcut.add(app, verify_token.router, forward.router, refresh.router, router)
     app.include_router(session_routes.router)
     app.include_router(well_known)
     return app

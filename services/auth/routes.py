@@ -26,7 +26,6 @@ from services.auth.schemas import (
     JwksOut,
     OtpIn,
     OtpRequiredOut,
-    RefreshIn,
     TokenPairOut,
 )
 from services.auth.sessions import Sessions, TokenPair
@@ -38,11 +37,11 @@ from services.auth.wrong_codes import CodesOff
 from shared import failpoints
 from shared.access_tokens import AccessToken
 from shared.answers import Answers, leads_to, refused
-from shared.bearer import REALM, BearerToken, TokenNotValid
+from shared.bearer import BearerToken, TokenNotValid
 from shared.database import Database
 from shared.events import Reason
 from shared.passwords import Passwords
-from shared.problems import Problem, TooManyRequests
+from shared.problems import TooManyRequests
 from shared.shallow_json import ShallowJsonRoute
 from shared.signed_tokens import TokenInvalid
 
@@ -56,7 +55,7 @@ FLOODED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
 JWKS_MAX_AGE = 300
 
 _REFRESH_LINK = leads_to("post", "/api/v1/auth/refresh-token", {"refresh_token": "$response.body#/refresh_token"})
-_REFRESHED: Answers = {200: {"links": {"refresh": _REFRESH_LINK}}}
+REFRESHED: Answers = {200: {"links": {"refresh": _REFRESH_LINK}}}
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=ShallowJsonRoute)
 well_known = APIRouter(prefix="/.well-known", tags=["keys"])
@@ -92,15 +91,6 @@ class JwkSet(JSONResponse):
     def render(self, content: bytes) -> bytes:
         """`content` is the document as its ETag has it."""
         return content
-
-
-class RefreshTokenNotValid(Problem):
-    status = 401
-    code = "invalid_refresh_token"
-    detail = "Token not valid"
-
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": REALM})  # RFC 9110 section 15.5.2: no 401 without one
 
 
 async def parts(request: Request) -> Auth:
@@ -150,7 +140,7 @@ Address = Annotated[str, Depends(address_of)]
     "/token",
     summary="Log in with username and password",
     openapi_extra=OPENAPI,
-    responses=_REFRESHED | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
+    responses=REFRESHED | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
 )
 async def token(
     auth: Parts, address: Address, client: FromClient, given: Annotated[Credentials, Depends(credentials)]
@@ -175,7 +165,7 @@ async def token(
         async with auth.database.statement() as connection:
             pair = await auth.sessions.begin(connection, identity.id, epoch, ["pwd"], client, beside)
         attempt.given_back = True
-        return _pair(pair)
+        return pair_out(pair)
 
 
 @router.post(
@@ -195,7 +185,7 @@ async def verify_otp(
             pair = await auth.sessions.begin(connection, verified.account, verified.epoch, amr, client, beside)
     if pair is None:  # raised out here, after the commit: a wrong code must stay counted
         raise OtpNotValid
-    return _pair(pair)
+    return pair_out(pair)
 
 
 @router.post(
@@ -226,27 +216,6 @@ async def challenge(auth: Parts, challenge_id: ChallengeId) -> ChallengeOut:
         attempts_left=progress.attempts_left,
         expires_in=progress.expires_in,
     )
-
-
-@router.post(
-    "/refresh-token",
-    summary="Swap a refresh token for a new pair",
-    responses=_REFRESHED | refused(RefreshTokenNotValid, TooManyRequests),
-)
-async def refresh_token(auth: Parts, client: FromClient, given: RefreshIn) -> TokenPairOut:
-    try:
-        token_id = auth.tokens.read_refresh(given.refresh_token)
-    except TokenInvalid as error:
-        log.info("refresh token refused", reason=str(error))
-        raise RefreshTokenNotValid from None
-    async with auth.database.statement() as connection:
-        pair = await auth.sessions.rotate(connection, token_id, client)
-    if pair is None:
-        async with auth.database.transaction() as connection:
-            pair = await auth.sessions.rotate_again(connection, token_id, client)
-    if pair is None:  # raised out here, after the commit: a reuse must have ended the session
-        raise RefreshTokenNotValid
-    return _pair(pair)
 
 
 @router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")
@@ -291,5 +260,5 @@ async def _code_asked_for(auth: Auth, identity: Identity, attempt: Attempt) -> O
     return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
 
 
-def _pair(pair: TokenPair) -> TokenPairOut:
+def pair_out(pair: TokenPair) -> TokenPairOut:
     return TokenPairOut(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in)
