@@ -12,15 +12,13 @@ import sys
 import time
 from typing import Any
 
-from prometheus_client import REGISTRY
-
 from services.auth.tables import outbox
 from shared import logs
 from shared.broker.amqp import AmqpBus
 from shared.broker.bus import Bus, Message
 from shared.broker.memory import MemoryBus
 from shared.database import Database
-from shared.relay import Relay
+from shared.relay import PUBLISHED, Relay
 from tests.bench import workers
 
 
@@ -30,7 +28,9 @@ class _Instant(MemoryBus):
 
 
 def _published() -> float:
-    return REGISTRY.get_sample_value("login2fa_outbox_published_total", {"service": "auth"}) or 0.0
+    """Of this one counter only: to ask all metrics every few milliseconds took an eighth of the relay's time."""
+    samples = (sample for metric in PUBLISHED.collect() for sample in metric.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
 async def _main(url: str, amqp_url: str) -> None:
