@@ -13,8 +13,9 @@ from tests.bench.people import MANY
 from tests.bench.rows.logins import logins
 
 _HASHING = 64
-_SECONDS = 4.0
-_EVERY = 0.01  # seconds between two probes
+_SECONDS = 2.0
+# Seconds between two probes, no multiples of each other: else chance decides once whether the two meet every time.
+_LIVEZ_EVERY, _CHECK_EVERY = 0.009, 0.011
 _BEFORE = 1.0  # seconds from the first login to the first probe
 _BUSY, _IDLE = f"{_HASHING} logins hashing", "nothing else to do"
 
@@ -25,8 +26,8 @@ async def liveness(bench: Bench) -> list[Result]:
     issuer = await bench.system.issuer()
     checks = [request("POST", "/api/v1/auth/verify-token", bearer=issuer.access(number)) for number in range(MANY)]
     probes = {
-        "livez": _probe(bench.system.management["auth"], [request("GET", "/livez")]),
-        "verify-token": _probe(bench.system.ports["auth"], checks),
+        "livez": _probe(bench.system.management["auth"], [request("GET", "/livez")], _LIVEZ_EVERY),
+        "verify-token": _probe(bench.system.ports["auth"], checks, _CHECK_EVERY),
     }
 
     seen = {name: _Seen() for name in probes}
@@ -41,7 +42,7 @@ async def liveness(bench: Bench) -> list[Result]:
     async def busy() -> Sample:
         return keep(_BUSY, await _beside_logins(bench, probes))
 
-    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, bench.rounds)
+    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 2 * bench.rounds)
     return [compare(_asked(name), seen[name].samples) for name in probes]
 
 
@@ -65,8 +66,8 @@ def _asked(probe: str) -> Comparison:
     )  # fmt: skip
 
 
-def _probe(port: int, requests: list[bytes]) -> Job:
-    return Job(ports=(port,), requests=requests, connections=4, warm=20, seconds=_SECONDS, every=_EVERY)
+def _probe(port: int, requests: list[bytes], every: float) -> Job:
+    return Job(ports=(port,), requests=requests, connections=4, warm=20, seconds=_SECONDS, every=every)
 
 
 async def _probed(probes: Mapping[str, Job]) -> list[Done]:
