@@ -22,9 +22,10 @@ def filled(document: str, measured: dict[str, Any], pictures: list[str]) -> str:
     versions, machine = measured["versions"], measured["machine"]
     hashing = "Argon2id {memory_kib} KiB, {passes} passes, {lanes} lane".format(**measured["hash"])
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
-    run = f"Commit `{measured['commit'][:12]}`, {measured['seconds']:.0f} s, medians of {measured['rounds']} rounds"
+    run = f"Commit `{measured['commit'][:12]}`, {measured['seconds']:.0f} s"
+    rounds = f"medians of at least {measured['rounds']} rounds"
     parts = [
-        f"{run}; {hashing}; {machine['processors']} processors ({machine['model']}).",
+        f"{run}, {rounds}; {hashing}; {machine['processors']} processors ({machine['model']}).",
         report.markdown(measured["results"]),
         *(f"{row} was not measured: {reason.splitlines()[0]}" for row, reason in measured["failed"].items()),
         *(f"![{Path(name).stem}]({PICTURES.name}/{name})" for name in pictures),

@@ -10,7 +10,7 @@ import pytest
 from tests.bench import agree, publish, report
 from tests.bench.catalogue import ROWS, UnknownRow, chosen
 from tests.bench.job import Job
-from tests.bench.loading import RowFailed, load, request
+from tests.bench.loading import RowFailed, load, loads_in_turn, request
 from tests.bench.measured import Comparison, Sample, Spread, compare, in_turn, percentile, reached, spread
 from tests.bench.sink import Smtp
 
@@ -60,6 +60,15 @@ def test_a_target_is_reached_when_it_is_just_met(ratio: float, bound: str, verdi
 def test_a_percentile_is_a_value_that_was_measured() -> None:
     hundred = [float(number) for number in range(100, 0, -1)]
     assert (percentile(hundred, 50), percentile(hundred, 99), percentile([7.0], 99)) == (50.0, 99.0, 7.0)
+
+
+def test_a_percentile_that_is_compared_is_that_of_all_rounds_together() -> None:
+    def rounds(*latencies: list[float]) -> list[Sample]:
+        return [Sample(figures={"p50": percentile(each, 50)}, latencies=each) for each in latencies]
+
+    samples = {"ours": rounds([0.008] * 9, [0.002], [0.004]), "limit": rounds([0.001], [0.002], [0.002])}
+    result = compare(asked(figure="p50", percentile=50, bound="at most", target=4.0), samples)
+    assert (result.ours.median, result.limit.median, result.ratio.median) == (8.0, 2.0, 4.0)
 
 
 def test_processor_time_is_the_median_of_the_figures_that_are_named_for_it() -> None:
@@ -139,6 +148,24 @@ async def test_each_request_is_sent_once_and_warm_ones_are_not_counted(kept: boo
     seen, done = await answered("200 OK", job)
     assert sorted(seen) == sorted(each.partition(b"\r\n\r\n")[2] for each in numbered(8))
     assert (done.count, done.statuses, len(done.latencies)) == (5, {"200": 8}, 5)
+
+
+async def test_jobs_take_turns_over_connections_that_stay_and_are_warmed_up_once() -> None:
+    connections, said = list[str](), list[str]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append("one more")
+        while await reader.read(4096):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        ports = (server.sockets[0].getsockname()[1],)
+        job = Job(ports=ports, requests=numbered(25), warm=5, count=10, connections=2, once=True)
+        samples = await loads_in_turn({"ours": job, "limit": job}, said.append, rounds=2)
+
+    assert [len(each.latencies) for side in samples.values() for each in side] == [10, 10, 10, 10]
+    assert (len(connections), len(said)) == (4, 2)
 
 
 async def test_a_load_that_has_too_few_requests_to_send_each_once_fails() -> None:
