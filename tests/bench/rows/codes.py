@@ -16,8 +16,8 @@ from tests.polling import eventually
 from tests.servers.databases import asyncpg_dsn
 
 RATE = 10
-_COUNT = 100  # in a round
-_WARM = 10
+_COUNT = 25  # a turn
+_WARM = 3
 
 
 async def latency(bench: Bench) -> list[Result]:
@@ -27,7 +27,7 @@ async def latency(bench: Bench) -> list[Result]:
     places = (dsn, amqp_url, "bench.chain", str(bench.sink.ready["port"]))
     async with Worker("tests.bench.limits.chain", *places) as chain:
         sides = {"product": _ours(bench, _slices()), "bare chain": _bare(bench, chain)}
-        samples = await in_turn(sides, bench.say, bench.rounds)
+        samples = await in_turn(sides, bench.say, 4 * bench.rounds)
     what = f"commit, publish, consume, SMTP; {RATE} logins/s"
     return [
         compare(
