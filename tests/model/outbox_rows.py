@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ClauseElement, Delete, Insert, Select
 
 from shared.database import Database
+from shared.relay import BY_INDEX
 
 # Each with the parameter of `shared.outbox.values_of` that holds it of all events.
 _COLUMNS = {
@@ -61,6 +62,8 @@ class Transaction:
         self, statement: ClauseElement, values: Mapping[str, Sequence[object]] | None = None
     ) -> SimpleNamespace:
         self._check()
+        if statement is BY_INDEX:
+            return SimpleNamespace()  # a plan changes no answer
         match statement:
             case Insert():
                 assert values is not None, "events are given beside the statement"
