@@ -62,9 +62,12 @@ class Floods:
         buckets = Buckets(settings.flood_rate, settings.flood_burst) if settings.flood_rate else None
         return cls(paths, buckets, proxy_test(settings.trusted_proxies))
 
+    def limits(self, path: str) -> bool:
+        return path in self._paths
+
     def wait(self, scope: Scope) -> float:
         """Seconds, or 0 when the request may pass."""
-        if self._buckets is None or scope["type"] != "http" or scope["path"] not in self._paths:
+        if self._buckets is None or scope["type"] != "http" or not self.limits(scope["path"]):
             return 0.0
         address = scope["client"][0] if scope.get("client") else "-"
         return 0.0 if self._is_proxy(address) else self._buckets.wait(network_of(address))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
@@ -16,9 +16,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def add(app: FastAPI, *routers: APIRouter) -> None:
-    """Serve their routes on the short way, inside all other middleware. Their paths have no parameters."""
-    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+def add(app: FastAPI, routes: list[APIRoute]) -> None:
+    """Serve them on the short way, inside all other middleware. Their paths have no parameters."""
     app.router.routes.extend(routes)
     app.user_middleware.append(Middleware(_Shortcut, routes=routes, handlers=app.exception_handlers))
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from http import HTTPStatus
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import problems
+from shared import problems, shortcut
 from shared.correlation import accept, client_address, correlation_id
 from shared.floods import Floods, RefusesFloods
+from shared.guarded_route import GuardedRoute, Straight
 
 log = structlog.get_logger()
 
@@ -34,31 +37,59 @@ _NOT_LOOKED_FOR: TelemetryConfig = {"tracing": False, "metrics": False, "logs": 
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
 
 
-def build(
-    service: str, title: str, *, max_body: int, max_headers: int, token_endpoints: frozenset[str], floods: Floods
-) -> FastAPI:
-    """An application without routes. Its documentation is served by `shared.api_docs`, for all services at once."""
-    app = FastAPI(
-        title=title,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-        telemetry=_NOT_LOOKED_FOR,
-    )
-    problems.install(app, token_endpoints=token_endpoints)
-    app.add_middleware(_Limits, max_body=max_body, max_headers=max_headers)
-    app.add_middleware(RefusesFloods, floods=floods)
-    app.add_middleware(_Observed, service=service)
-    return app
+class Service(FastAPI):
+    """An application without routes. Its documentation is served by `shared.api_docs`, for all services at once.
+
+    What a request meets first is `edge`; the framework, and the layers that it has around its routes, come after.
+    `cache_control` is of all answers that do not have their own.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        title: str,
+        *,
+        max_body: int,
+        max_headers: int,
+        token_endpoints: frozenset[str],
+        floods: Floods,
+        cache_control: str | None = None,
+    ) -> None:
+        super().__init__(
+            title=title,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            redirect_slashes=False,
+            telemetry=_NOT_LOOKED_FOR,
+        )
+        problems.install(self, token_endpoints=token_endpoints)
+        self.add_middleware(_Limits, max_body=max_body, max_headers=max_headers)
+        self.add_middleware(RefusesFloods, floods=floods)
+        self._floods = floods
+        self._straight = Straight(super().__call__, self.exception_handlers, max_headers)
+        self.edge: ASGIApp = _Observed(self._straight, service, cache_control)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self.edge(scope, receive, send)
+
+    def serve(self, *routers: APIRouter) -> None:
+        """Serve their routes the short way. Their paths have no parameters."""
+        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        shortcut.add(self, routes)
+        for route in routes:
+            if isinstance(route, GuardedRoute) and not self._floods.limits(route.path):
+                self._straight.add(route)
 
 
 class _Observed:
     """Outermost: gives the request its correlation id, and tells of its end in the log and the metrics."""
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
+    def __init__(self, app: ASGIApp, service: str, cache_control: str | None) -> None:
         self._app = app
         self._service = service
+        self._cache_control = cache_control.encode() if cache_control else None
         self._timers: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,16 +107,16 @@ class _Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", current.encode())]
+                if self._cache_control and not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", self._cache_control))
             await send(message)
 
         try:
             await self._app(scope, receive, observed_send)
-        except Exception as error:
-            if status is not None:
+        except Exception:
+            # The framework has answered what nobody expected, and told of it; it raises it for a server to tell again.
+            if status != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
-            # Starlette would answer out of our sight: neither the answer nor the log line had the correlation id.
-            answer = await scope["app"].exception_handlers[Exception](Request(scope), error)
-            await answer(scope, receive, observed_send)
         finally:
             seconds = time.perf_counter() - began
             status = status or _CLIENT_GONE

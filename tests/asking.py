@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from shared import problems, web
+from shared import problems
 from shared.floods import Floods
+from shared.web import Service
 
 
 def small_app(
@@ -20,10 +20,10 @@ def small_app(
     max_headers: int = 2048,
     token_endpoints: frozenset[str] = frozenset(),
     floods: Floods | None = None,
-) -> FastAPI:
+) -> Service:
     """An application without routes, with all that ours have around them."""
     nobody = Floods(frozenset(), None, lambda _address: False)
-    return web.build(
+    return Service(
         "test",
         "test",
         max_body=max_body,

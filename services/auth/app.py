@@ -7,9 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from services.auth import forward, refresh, session_routes, verify_token
 from services.auth.addresses import Addresses
 from services.auth.code_outcomes import otp_outcome_handler
@@ -26,7 +23,6 @@ from services.auth.sweep import expired
 from services.auth.tables import outbox
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
-from shared import shortcut, web
 from shared.broker.bus import Bus
 from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_OUTCOMES
 from shared.database import Database
@@ -36,24 +32,25 @@ from shared.process import Running
 from shared.relay import Relay
 from shared.sealing import Sealer
 from shared.sweep import sweep_forever
+from shared.web import Service
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool
 
 
-def build(settings: AuthSettings) -> FastAPI:
+def build(settings: AuthSettings) -> Service:
     """The application without its parts: enough for its OpenAPI document."""
-    app = web.build(
+    app = Service(
         "auth",
         "Login2FA auth",
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=TOKEN_ENDPOINTS,
         floods=Floods.of(settings, FLOODED),
+        cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
-    app.add_middleware(_NoStore)
-    app.add_middleware(forward.AnswersGateways)  # outermost: the limits refuse too
-    shortcut.add(app, verify_token.router, forward.router, refresh.router, router)
+    app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too
+    app.serve(verify_token.router, forward.router, refresh.router, router)
     app.include_router(session_routes.router)
     app.include_router(well_known)
     return app
@@ -113,20 +110,3 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         passwords.close()
         await notices.close()
         await database.close()
-
-
-class _NoStore:
-    """RFC 6749 section 5.1: no answer of auth may be kept by a cache, errors included."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def uncached(message: Message) -> None:
-            if message["type"] == "http.response.start" and not any(
-                name == b"cache-control" for name, _ in message["headers"]
-            ):
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-store")]
-            await send(message)
-
-        await self._app(scope, receive, uncached)

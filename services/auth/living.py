@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
@@ -31,9 +31,10 @@ class LivingSessions:
 
     async def admin_if_alive(self, token: AccessToken) -> bool | None:
         """Whether the owner of this session is an administrator; None when the session does not live."""
-        row = await self._asked.ask(token.session)
-        return row.is_admin if row is not None and row.account_id == token.account else None
+        owner = await self._asked.ask(token.session)
+        return owner[1] if owner is not None and owner[0] == token.account else None
 
-    async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, Any]:
+    async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
+        """Of each session that lives its owner, and whether that is an administrator."""
         rows = await _LIVING.read(self._database, {"asked": list(asked)})
-        return {row.id: row for row in rows}
+        return {session: (account, is_admin) for session, account, is_admin in rows}

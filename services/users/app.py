@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-
 from services.users import current_passwords, ended_sessions, me
 from services.users.callers import Users
 from services.users.known_accounts import KnownAccounts
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
-from shared import shortcut, web
 from shared.broker.bus import Bus
 from shared.broker.topology import ENDED_SESSIONS
 from shared.database import Database
@@ -25,13 +22,14 @@ from shared.process import Running
 from shared.relay import Relay
 from shared.sealing import Sealer
 from shared.sweep import sweep_forever
+from shared.web import Service
 
 _EVENTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
 
 
-def build(settings: UsersSettings) -> FastAPI:
+def build(settings: UsersSettings) -> Service:
     """The application without its parts: enough for its OpenAPI document."""
-    app = web.build(
+    app = Service(
         "users",
         "Login2FA users",
         max_body=settings.max_body,
@@ -39,7 +37,7 @@ def build(settings: UsersSettings) -> FastAPI:
         token_endpoints=frozenset(),
         floods=Floods.of(settings, FLOODED),
     )
-    shortcut.add(app, me.router, router)
+    app.serve(me.router, router)
     return app
 
 

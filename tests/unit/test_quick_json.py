@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, StrictStr
 
 from shared import problems, shortcut
@@ -39,7 +40,7 @@ def app_with(route_class: type[ShallowJsonRoute]) -> FastAPI:
     problems.install(app, token_endpoints=frozenset())
     router = APIRouter(route_class=route_class)
     router.post("/tell")(tell)
-    shortcut.add(app, router)
+    shortcut.add(app, [route for route in router.routes if isinstance(route, APIRoute)])
     return app
 
 

@@ -1,0 +1,165 @@
+"""What is asked straight is answered as the framework answers, with all that is around it: shared.guarded_route."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from prometheus_client import REGISTRY
+from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from shared.bearer import BearerToken, NotPermitted, bearer_token
+from shared.floods import Buckets, Floods
+from shared.guarded_route import GuardedRoute, Yes
+from shared.web import Service
+from tests.asking import client_of, problem, small_app
+
+PATH = "/whose"
+BODY = b"x"
+
+
+class BearersRoute(GuardedRoute):
+    async def who_asks(self, scope: Scope) -> str:
+        return bearer_token(scope)
+
+
+async def whose(bearer: BearerToken) -> Yes:
+    match bearer:
+        case "forbidden":
+            raise NotPermitted
+        case "away":
+            raise ConnectionRefusedError
+        case "mistaken":
+            raise ValueError(f"nobody shall read {bearer}")
+    return Yes(200, [(b"content-length", b"%d" % len(bearer)), (b"content-type", b"text/plain")], bearer.encode())
+
+
+@dataclass
+class Asked:
+    """What got as far as the framework."""
+
+    paths: list[str] = field(default_factory=list)
+
+
+class Recorder:
+    def __init__(self, app: ASGIApp, asked: Asked) -> None:
+        self._app = app
+        self._asked = asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._asked.paths.append(scope["path"])
+        await self._app(scope, receive, send)
+
+
+def app_with(asked: Asked, floods: Floods | None = None) -> Service:
+    app = small_app(floods=floods)
+    app.add_middleware(Recorder, asked=asked)
+    router = APIRouter(route_class=BearersRoute)
+    router.get(PATH, response_model=None)(whose)
+    app.serve(router)
+    return app
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+async def client(asked: Asked) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app_with(asked)) as client:
+        yield client
+
+
+def bearing(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "X-Request-ID": "request-1"}
+
+
+def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    return answer.status_code, dict(answer.headers), answer.content
+
+
+@pytest.mark.parametrize("token", ["somebody", "forbidden", "away", "mistaken", "not a token"])
+async def test_a_yes_a_refusal_and_a_fault_are_the_same_whether_the_framework_is_asked_or_not(
+    client: httpx.AsyncClient, asked: Asked, token: str
+) -> None:
+    straight = await client.get(PATH, headers=bearing(token))
+    assert asked.paths == []
+    by_the_framework = await client.request("GET", PATH, headers=bearing(token), content=BODY)
+
+    assert asked.paths == [PATH]
+    assert told(straight) == told(by_the_framework)
+    assert straight.headers["x-request-id"] == "request-1"
+
+
+async def test_nobody_is_told_what_went_wrong_in_us(client: httpx.AsyncClient) -> None:
+    answer = await client.get(PATH, headers=bearing("mistaken"))
+
+    problem(answer, 500, "internal_error")
+    assert "nobody shall read" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [(BODY, {}), (None, {"Content-Length": "00"}), (None, {"Transfer-Encoding": "chunked"})],
+    ids=["a body", "a length of its own kind", "pieces"],
+)
+async def test_whatever_may_have_a_body_is_the_frameworks(
+    client: httpx.AsyncClient, asked: Asked, content: bytes | None, headers: dict[str, str]
+) -> None:
+    answer = await client.request("GET", PATH, headers=bearing("somebody") | headers, content=content)
+
+    assert (answer.status_code, asked.paths) == (200, [PATH])
+
+
+async def test_a_body_that_is_said_to_be_empty_is_none(client: httpx.AsyncClient, asked: Asked) -> None:
+    answer = await client.get(PATH, headers=bearing("somebody") | {"Content-Length": "0"})
+
+    assert (answer.status_code, asked.paths) == (200, [])
+
+
+async def test_headers_that_are_too_large_are_refused_before_anybody_is_asked_who_asks(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.get(PATH, headers=bearing("mistaken") | {"X-Filler": "x" * 2048})
+
+    problem(answer, 431, "headers_too_large")
+
+
+async def test_another_method_is_refused_by_the_framework(client: httpx.AsyncClient) -> None:
+    answer = await client.put(PATH, headers=bearing("somebody"))
+
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET"
+
+
+@pytest.mark.parametrize(("token", "status"), [("somebody", 200), ("forbidden", 403), ("mistaken", 500)])
+async def test_a_request_that_is_asked_straight_is_told_of_in_the_log_and_counted(
+    client: httpx.AsyncClient, token: str, status: int
+) -> None:
+    labels = {"service": "test", "method": "GET", "route": PATH, "status": str(status)}
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("login2fa_http_request_seconds_count", labels) or 0
+
+    before = counted()
+    with capture_logs() as lines:
+        await client.get(PATH, headers=bearing(token))
+
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert (line["method"], line["route"], line["status"]) == ("GET", PATH, status)
+    assert counted() == before + 1
+
+
+async def test_what_is_limited_is_the_frameworks_whose_limit_it_is(asked: Asked) -> None:
+    floods = Floods(frozenset({PATH}), Buckets(rate=0.001, burst=1), lambda _address: False)
+    async with client_of(app_with(asked, floods)) as client:
+        first = await client.get(PATH, headers=bearing("somebody"))
+        second = await client.get(PATH, headers=bearing("somebody"))
+
+    assert first.status_code == 200
+    problem(second, 429, "too_many_requests")
