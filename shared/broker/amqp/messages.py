@@ -5,7 +5,6 @@ The event's type travels in the property `type`: the routing key changes on the 
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
+from uuid_utils import uuid4
 
 from shared.broker.bus import Delivery, Message
 from shared.broker.topology import EXCHANGE
@@ -78,7 +78,7 @@ def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None =
         delivery_mode=DeliveryMode.PERSISTENT,
         # A fresh one per attempt: two publishes in flight with one id swap their results, and the
         # unroutable one of them counts as confirmed.
-        message_id=uuid.uuid4().hex,
+        message_id=uuid4().hex,
         correlation_id=short(message.correlation_id),
         message_type=short(message.routing_key),
         timestamp=datetime.now(UTC),
@@ -107,7 +107,7 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
         routing_key=event_type(message),
         body=message.body,
         event_id=event_id(message),
-        correlation_id=text(message.correlation_id) or uuid.uuid4().hex,
+        correlation_id=text(message.correlation_id) or uuid4().hex,
         attempt=attempt,
         published_at=moment(message.headers.get(PUBLISHED_AT)),
         prompt=waited_for and attempt == 1 and not message.redelivered,
@@ -115,7 +115,7 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
 
 
 def event_id(message: Incoming) -> str:
-    return text(message.headers.get(EVENT_ID)) or text(message.message_id) or uuid.uuid4().hex
+    return text(message.headers.get(EVENT_ID)) or text(message.message_id) or uuid4().hex
 
 
 def event_type(message: Incoming) -> str:
