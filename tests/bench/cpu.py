@@ -39,6 +39,12 @@ def _clock(pid: int) -> float:
         return 0.0  # it has ended
 
 
+def stolen() -> float:
+    """Seconds, of all processors together, in which the host gave them to others; 0 where there is no host."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()
+    return int(fields[8]) / _TICK  # proc(5)
+
+
 def memory(pid: int) -> dict[str, float]:
     """`rss` and `pss` of one process, in MiB."""
     lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])

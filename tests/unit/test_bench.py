@@ -11,7 +11,7 @@ from tests.bench import agree, publish, report
 from tests.bench.catalogue import ROWS, UnknownRow, chosen
 from tests.bench.job import Job
 from tests.bench.loading import RowFailed, load, loads_in_turn, request
-from tests.bench.measured import Comparison, Sample, Spread, compare, in_turn, percentile, reached, spread
+from tests.bench.measured import Comparison, Sample, Spread, compare, in_turn, percentile, reached, spread, undisturbed
 from tests.bench.sink import Smtp
 
 
@@ -90,6 +90,25 @@ async def test_the_sides_take_turns_and_neither_is_always_first() -> None:
     samples = await in_turn({"ours": side("ours"), "limit": side("limit")}, lambda _: None, rounds=3)
     assert order == ["ours", "limit", "limit", "ours", "ours", "limit"]
     assert [len(each) for each in samples.values()] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("lost", "taken"),
+    [([0.0], 1), ([1.0, 0.0], 2), ([1.0, 1.0, 0.0], 3), ([1.0, 1.0, 1.0, 1.0], 4)],
+    ids=["never", "once", "twice", "each time"],
+)
+async def test_a_turn_in_which_others_had_the_machine_is_taken_again_until_it_has_been_taken_four_times(
+    lost: list[float], taken: int
+) -> None:
+    said: list[str] = []
+    turns: list[float] = []
+
+    async def take() -> int:
+        turns.append(lost[len(turns)])
+        return len(turns)
+
+    assert await undisturbed(take, said.append, stolen=lambda: sum(turns)) == taken
+    assert len(said) == taken - 1
 
 
 # --- rows

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from tests.bench.bench import Bench
 from tests.bench.job import Done, Job
 from tests.bench.loading import load, request
-from tests.bench.measured import Comparison, Result, Sample, compare, in_turn, percentile
+from tests.bench.measured import Comparison, Result, Sample, compare, in_turn, percentile, undisturbed
 from tests.bench.people import MANY
 from tests.bench.rows.logins import logins
 
@@ -37,12 +38,12 @@ async def liveness(bench: Bench) -> list[Result]:
         return Sample(figures=p99s)
 
     async def idle() -> Sample:
-        return keep(_IDLE, await _probed(probes))
+        return keep(_IDLE, await undisturbed(partial(_probed, probes), bench.say))
 
     async def busy() -> Sample:
-        return keep(_BUSY, await _beside_logins(bench, probes))
+        return keep(_BUSY, await undisturbed(partial(_beside_logins, bench, probes), bench.say))
 
-    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 2 * bench.rounds)
+    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 3 * bench.rounds)
     return [compare(_asked(name), seen[name].samples) for name in probes]
 
 
