@@ -14,7 +14,7 @@ ROUNDS = 5
 
 # Of a turn that is taken again: the part of its time that others had the processors, and how often at most.
 _DISTURBED = 0.01
-_AGAIN = 3
+_AGAIN = 2
 
 T = TypeVar("T")
 

@@ -29,7 +29,7 @@ async def latency(bench: Bench) -> list[Result]:
     async with Worker("tests.bench.limits.chain", *places) as chain:
         sides = {"product": _ours(bench, _slices()), "bare chain": _bare(bench, chain)}
         calm = {name: partial(undisturbed, side, bench.say) for name, side in sides.items()}
-        samples = await in_turn(calm, bench.say, 6 * bench.rounds)
+        samples = await in_turn(calm, bench.say, 5 * bench.rounds)
     what = f"commit, publish, consume, SMTP; {RATE} logins/s"
     return [
         compare(
