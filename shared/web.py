@@ -84,7 +84,7 @@ class Service(FastAPI):
 
 
 class _Observed:
-    """Outermost: gives the request its correlation id, and tells of its end in the log and the metrics."""
+    """Around the framework: gives the request its correlation id, and tells of its end in the log and the metrics."""
 
     def __init__(self, app: ASGIApp, service: str, cache_control: str | None) -> None:
         self._app = app
