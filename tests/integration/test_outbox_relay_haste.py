@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -10,8 +11,10 @@ from sqlalchemy.event import listen
 
 from services.auth.tables import outbox
 from shared import relay
+from shared.broker.bus import Message
 from shared.events import Audited
 from shared.outbox import add
+from shared.relay import Pace
 from tests.builders import otp_requested
 from tests.integration.outbox_relays import SEALER, Outbox, outbox_of_auth
 from tests.polling import eventually
@@ -19,18 +22,49 @@ from tests.polling import eventually
 __all__ = ("outbox_of_auth",)
 
 
-async def test_what_somebody_waits_for_is_published_before_the_audit_trail(outbox_of_auth: Outbox) -> None:
-    code, record = (
-        otp_requested(SEALER),
-        Audited(occurred_at=datetime.now(UTC), service="auth", act="login", outcome="ok"),
-    )
+async def test_the_audit_trail_leaves_when_the_broker_has_what_somebody_waits_for(outbox_of_auth: Outbox) -> None:
+    bus, has_it = outbox_of_auth.bus, asyncio.Event()
+
+    async def waiting(_message: Message) -> None:
+        await has_it.wait()
+
+    bus.after = waiting
     outbox_of_auth.relay()
-    async with outbox_of_auth.database.transaction() as connection:
-        await add(connection, outbox, record, code)
+    code, record = await a_code_and_a_record(outbox_of_auth)
+
+    await eventually(lambda: bus.attempted)
+    assert bus.attempted == [code]
+    has_it.set()
 
     await eventually(outbox_of_auth.is_empty)
+    assert bus.attempted == [code, record]
 
-    assert outbox_of_auth.bus.attempted == [str(code.event_id), str(record.event_id)]
+
+async def test_behind_a_code_that_is_not_confirmed_in_time_the_audit_trail_stays(outbox_of_auth: Outbox) -> None:
+    bus = outbox_of_auth.bus
+
+    async def never(_message: Message) -> None:
+        await asyncio.Event().wait()
+
+    bus.after = never
+    outbox_of_auth.relay(Pace(poll=3600, publish_timeout=0.05))
+    code, record = await a_code_and_a_record(outbox_of_auth)
+
+    await eventually(lambda: len(bus.attempted) > 1)
+    assert set(bus.attempted) == {code}
+    bus.after = None
+
+    await eventually(outbox_of_auth.is_empty)
+    assert bus.attempted[-2:] == [code, record]
+
+
+async def a_code_and_a_record(outbox_of_auth: Outbox) -> tuple[str, str]:
+    """In one transaction, the record first; the ids of both events."""
+    code = otp_requested(SEALER)
+    record = Audited(occurred_at=datetime.now(UTC), service="auth", act="login", outcome="ok")
+    async with outbox_of_auth.database.transaction() as connection:
+        await add(connection, outbox, record, code)
+    return str(code.event_id), str(record.event_id)
 
 
 async def in_a_transaction(outbox_of_auth: Outbox) -> int:
