@@ -3,7 +3,7 @@
 1. A connection carries one mail at a time, and is kept only if that mail was taken. After a refusal, a time-out or
    anything else that went wrong, the next mail gets another one.
 2. It is kept for KEPT_SECONDS without a mail, and for MOST_MAILS in all: then we leave before the server, or something
-   on the way to it, forgets us.
+   on the way to it, forgets us. One that is left for its many mails is replaced at once, before a mail needs it.
 3. A server may leave at any moment all the same. A connection that is gone at the first command of a mail has heard
    nothing of it, so the mail goes by another one at once.
 """
@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 import aiosmtplib
@@ -30,11 +31,17 @@ class MailServer:
         # The one that was used last is used next: what a quiet time does not need is left after KEPT_SECONDS.
         self._kept: list[_Connection] = []
         self._goodbyes: set[asyncio.Task[None]] = set()
+        self._replacements: set[asyncio.Task[None]] = set()
 
-    async def send(self, mail: bytes, recipient: str) -> None:
-        """Returns once the server has taken it; whoever loses patience cancels. Raises what aiosmtplib raises."""
+    async def send(self, compose: Callable[[], bytes], recipient: str) -> None:
+        """Returns once the server has taken it; whoever loses patience cancels. Raises what aiosmtplib raises.
+
+        The mail is composed while the server answers the first command, which does not need it.
+        """
+        composing = asyncio.create_task(_result_of(compose))
         connection = await self._with_a_mail_begun()
         try:
+            mail = await composing
             # Given apart from the header: a comma in `To` would make two recipients of one.
             await connection.smtp.rcpt(recipient)
             await connection.smtp.data(mail)
@@ -44,13 +51,20 @@ class MailServer:
         self._keep(connection)
 
     async def close(self) -> None:
+        if self._replacements:
+            for replacement in self._replacements:
+                replacement.cancel()
+            await asyncio.wait(self._replacements)
         while self._kept:
             self._leave(self._kept[-1])
         if self._goodbyes:
             await asyncio.wait(self._goodbyes)
 
     async def _with_a_mail_begun(self) -> _Connection:
-        while self._kept:
+        while self._kept or self._replacements:
+            if not self._kept:  # a connection of our own as well would be one more with each MOST_MAILS
+                await asyncio.wait(self._replacements, return_when=asyncio.FIRST_COMPLETED)
+                continue
             kept = self._kept.pop()
             kept.stay()
             try:
@@ -76,12 +90,28 @@ class MailServer:
 
     def _keep(self, connection: _Connection) -> None:
         connection.mails += 1
-        self._kept.append(connection)
-        if connection.mails >= MOST_MAILS:
-            self._leave(connection)
+        if connection.mails < MOST_MAILS:
+            self._await_a_mail(connection)
         else:
-            loop = asyncio.get_running_loop()
-            connection.leaving = loop.call_later(KEPT_SECONDS, self._leave, connection)
+            self._say_goodbye(connection)
+            _beside(self._replacements, self._replace())
+
+    def _await_a_mail(self, connection: _Connection) -> None:
+        self._kept.append(connection)
+        connection.leaving = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._leave, connection)
+
+    async def _replace(self) -> None:
+        """Of what goes wrong the next mail will hear: it makes itself one."""
+        fresh = _Connection(self._settings)
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            try:
+                await fresh.smtp.connect()
+                if fresh.smtp.is_ehlo_or_helo_needed:
+                    await fresh.smtp.ehlo()
+            except BaseException:
+                fresh.smtp.close()
+                raise
+            self._await_a_mail(fresh)
 
     def _drop(self, connection: _Connection, error: BaseException) -> None:
         if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -96,9 +126,17 @@ class MailServer:
 
     def _say_goodbye(self, connection: _Connection) -> None:
         """Beside what comes next: nobody waits for a server that is slow to let us go."""
-        goodbye = asyncio.get_running_loop().create_task(connection.quit())
-        self._goodbyes.add(goodbye)
-        goodbye.add_done_callback(self._goodbyes.discard)
+        _beside(self._goodbyes, connection.quit())
+
+
+async def _result_of(compose: Callable[[], bytes]) -> bytes:
+    return compose()
+
+
+def _beside(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 class _Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import aiosmtplib
 
@@ -31,14 +32,10 @@ class SmtpChannel:
         self._notice_email = NoticeEmail(sender=settings.mail_from)
 
     async def deliver(self, delivery: Delivery | Notice) -> None:
-        if isinstance(delivery, Notice):
-            mail = self._notice_email.compose(delivery)
-        else:
-            mail = self._otp_email.compose(delivery)
         try:
             # aiosmtplib's own time-out is per reply: a slow server would hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.send(mail, delivery.email)
+                await self._server.send(partial(self._compose, delivery), delivery.email)
         except aiosmtplib.SMTPRecipientRefused as error:
             of_mailbox = error.code in _OF_MAILBOX
             raise _sorted(error.code, "recipient refused", of_message=True, of_mailbox=of_mailbox) from None
@@ -49,6 +46,11 @@ class SmtpChannel:
 
     async def close(self) -> None:
         await self._server.close()
+
+    def _compose(self, delivery: Delivery | Notice) -> bytes:
+        if isinstance(delivery, Notice):
+            return self._notice_email.compose(delivery)
+        return self._otp_email.compose(delivery)
 
 
 def _sorted(

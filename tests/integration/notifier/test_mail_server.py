@@ -134,6 +134,41 @@ async def test_a_connection_is_left_in_order_after_so_many_mails(
     await eventually(lambda: commands(mail_sink).count("QUIT") == 1)
 
 
+async def test_a_connection_that_is_left_after_so_many_mails_is_replaced_before_a_mail_needs_another(
+    notifier: Handler, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_server, "MOST_MAILS", 1)
+
+    assert await notifier(delivery(requested())) == Done()
+
+    await eventually(lambda: commands(mail_sink).count("EHLO") == 2)
+    assert mail_sink.connections == 2
+
+
+async def test_a_replacement_that_is_refused_costs_no_mail(
+    notifier: Handler, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_server, "MOST_MAILS", 2)
+    await notifier(delivery(requested()))
+    mail_sink.refuse("421 4.3.2 Too many", at="EHLO", times=1)
+    await notifier(delivery(requested()))
+
+    assert await notifier(delivery(requested())) == Done()
+
+    assert (mail_sink.connections, len(mail_sink.received)) == (3, 3)
+
+
+async def test_the_end_of_the_process_does_not_wait_for_a_replacement(
+    keys: Keys, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_server, "MOST_MAILS", 2)
+    async with asyncio.timeout(10), running_notifier(keys, smtp_port=mail_sink.port) as notifier:
+        await notifier(delivery(requested()))
+        mail_sink.refuse(SILENCE, at="EHLO", times=1)
+        await notifier(delivery(requested()))
+        await eventually(lambda: commands(mail_sink).count("EHLO") == 2)
+
+
 async def test_a_connection_is_left_in_order_when_it_had_no_mail_for_a_while(
     notifier: Handler, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
