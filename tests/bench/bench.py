@@ -77,7 +77,9 @@ class Bench:
         return {"process": tuple(pids), **self.servers.watched()}
 
     async def in_short_turns(self, jobs: Mapping[str, Job]) -> dict[str, list[Sample]]:
-        return await loads_in_turn(jobs, self.say, self.rounds * SHORTER)
+        """What answers has a processor for itself, and each of them as often as the other."""
+        apart = {name: dataclasses.replace(job, apart=job.watched["process"]) for name, job in jobs.items()}
+        return await loads_in_turn(apart, self.say, self.rounds * SHORTER)
 
 
 @dataclass(frozen=True, kw_only=True)

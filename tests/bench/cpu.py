@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -43,6 +44,33 @@ def stolen() -> float:
     """Seconds, of all processors together, in which the host gave them to others; 0 where there is no host."""
     fields = Path("/proc/stat").read_text().partition("\n")[0].split()
     return int(fields[8]) / _TICK  # proc(5)
+
+
+@contextmanager
+def apart(pids: Collection[int], turn: int) -> Iterator[None]:
+    """These processes on one processor, and this one on the others; each processor in its turn.
+
+    Of two processors one may be slower for a minute, and the kernel leaves a busy process where it is: without this,
+    all rounds of a short row can have one side on the slower of them. Without `pids`, or with one processor: as it was.
+    """
+    every, placed = sorted(os.sched_getaffinity(0)), dict[int, set[int]]()
+    if pids and len(every) > 1:
+        theirs = every[turn % len(every)]
+        placed = {os.getpid(): set(every) - {theirs}} | {pid: {theirs} for pid in pids}
+    try:
+        for pid, processors in placed.items():
+            _place(pid, processors)
+        yield
+    finally:
+        for pid in placed:
+            _place(pid, every)
+
+
+def _place(pid: int, processors: Iterable[int]) -> None:
+    """All its threads: sched_setaffinity(2) is for one."""
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task.name), processors)
 
 
 def memory(pid: int) -> dict[str, float]:

@@ -12,7 +12,8 @@ class Job:
 
     The first `warm` answers are not counted. Then it ends after so many `seconds` or answers (`count`). With `every`
     a request begins each so many seconds, whatever became of those before. Any status but `expect` ends it; one
-    that is `tolerated` makes its connection wait a while. `watched`: whose processor time to count.
+    that is `tolerated` makes its connection wait a while. `watched`: whose processor time to count. `apart`: those that
+    have a processor for themselves, and the load the others: each processor in its turn.
     """
 
     ports: tuple[int, ...]
@@ -27,6 +28,7 @@ class Job:
     count: int | None = None
     every: float | None = None
     watched: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    apart: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,8 +207,10 @@ class _Turn:
 
 async def _alternate(jobs: dict[str, Job], rounds: int) -> None:
     loads = {name: _Load(job) for name, job in jobs.items()}
-    for name in turns(jobs, rounds):
-        done = await loads[name].run()
+    for number, name in enumerate(turns(jobs, rounds)):
+        # Two rounds on each: every second one begins with the other side.
+        with cpu.apart(jobs[name].apart, number // len(jobs) // 2):
+            done = await loads[name].run()
         print(json.dumps({"side": name, "done": asdict(done)}), flush=True)
         if done.wrong:
             return

@@ -12,9 +12,8 @@ from tests.bench import cpu
 
 ROUNDS = 5
 
-# Of a turn that is taken again: the part of its time that others had the processors, and how often at most.
+# Of a turn that is taken again: the part of its time that others had the processors.
 _DISTURBED = 0.01
-_AGAIN = 2
 
 T = TypeVar("T")
 
@@ -97,21 +96,27 @@ async def in_turn(
     return samples
 
 
-async def undisturbed(
-    take: Callable[[], Awaitable[T]], say: Callable[[str], None], stolen: Callable[[], float] = cpu.stolen
-) -> T:
-    """What `take` gives in a turn in which the machine was ours: else one bad second decides a percentile near the end.
+class Undisturbed:
+    """Turns in which the machine was ours: else one bad second decides a percentile near the end.
 
     Whether it was is the kernel's word (the time that is stolen of a virtual machine), and not that of the figures.
+    `again`: so many turns are taken again in all, and then they stay as they are: a row has an end on any machine.
     """
-    for _ in range(_AGAIN):
-        began, before = time.monotonic(), stolen()
-        taken = await take()
-        lost = stolen() - before
-        if lost <= _DISTURBED * (time.monotonic() - began):
-            return taken
-        say(f"taken again: others had the processors for {lost:.2f} s of this turn")
-    return await take()
+
+    def __init__(self, say: Callable[[str], None], again: int, stolen: Callable[[], float] = cpu.stolen) -> None:
+        self._say = say
+        self._again = again
+        self._stolen = stolen
+
+    async def __call__(self, take: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            began, before = time.monotonic(), self._stolen()
+            taken = await take()
+            lost = self._stolen() - before
+            if lost <= _DISTURBED * (time.monotonic() - began) or not self._again:
+                return taken
+            self._again -= 1
+            self._say(f"taken again: others had the processors for {lost:.2f} s of this turn")
 
 
 def say_at_times(say: Callable[[str], None], samples: Mapping[str, Sequence[Sample]], rounds: int) -> None:

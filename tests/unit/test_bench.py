@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from typing import Any
 
 import pytest
 
-from tests.bench import agree, publish, report
+from tests.bench import agree, cpu, publish, report
 from tests.bench.catalogue import ROWS, UnknownRow, chosen
 from tests.bench.job import Job
 from tests.bench.loading import RowFailed, load, loads_in_turn, request
-from tests.bench.measured import Comparison, Sample, Spread, compare, in_turn, percentile, reached, spread, undisturbed
+from tests.bench.measured import Comparison, Sample, Spread, Undisturbed, compare, in_turn, percentile, reached, spread
 from tests.bench.sink import Smtp
 
 
@@ -94,11 +96,11 @@ async def test_the_sides_take_turns_and_neither_is_always_first() -> None:
 
 @pytest.mark.parametrize(
     ("lost", "taken"),
-    [([0.0], 1), ([1.0, 0.0], 2), ([1.0, 1.0, 0.0], 3), ([1.0, 1.0, 1.0], 3)],
+    [([0, 0], [1, 2]), ([1, 0, 0], [2, 3]), ([0, 1, 1, 0], [1, 4]), ([1, 1, 1, 1], [3, 4])],
     ids=["never", "once", "twice", "each time"],
 )
-async def test_a_turn_in_which_others_had_the_machine_is_taken_again_twice_at_most(
-    lost: list[float], taken: int
+async def test_turns_in_which_others_had_the_machine_are_taken_again_so_many_times_in_all(
+    lost: list[float], taken: list[int]
 ) -> None:
     said: list[str] = []
     turns: list[float] = []
@@ -107,8 +109,26 @@ async def test_a_turn_in_which_others_had_the_machine_is_taken_again_twice_at_mo
         turns.append(lost[len(turns)])
         return len(turns)
 
-    assert await undisturbed(take, said.append, stolen=lambda: sum(turns)) == taken
-    assert len(said) == taken - 1
+    undisturbed = Undisturbed(said.append, again=2, stolen=lambda: sum(turns))
+
+    assert [await undisturbed(take), await undisturbed(take)] == taken
+    assert len(said) == len(turns) - 2
+
+
+def test_what_is_apart_has_each_processor_in_its_turn_and_this_process_the_others() -> None:
+    every = os.sched_getaffinity(0)
+    if len(every) == 1:
+        pytest.skip("with one processor all stay together")
+    had: list[set[int]] = []
+    with subprocess.Popen(["sleep", "60"]) as asked:
+        for turn in range(len(every)):
+            with cpu.apart([asked.pid], turn):
+                had.append(os.sched_getaffinity(asked.pid))
+                assert os.sched_getaffinity(0) == every - had[-1]
+        assert (os.sched_getaffinity(asked.pid), os.sched_getaffinity(0)) == (every, every)
+        asked.kill()
+
+    assert sorted(had, key=min) == [{each} for each in sorted(every)]
 
 
 # --- rows

@@ -9,7 +9,7 @@ from tests.bench.bench import Bench
 from tests.bench.job import Job
 from tests.bench.limits.web import POOL
 from tests.bench.loading import load
-from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn, percentile, undisturbed
+from tests.bench.measured import Comparison, Result, Sample, Side, Undisturbed, compare, in_turn, percentile
 from tests.bench.people import MANY, username
 from tests.bench.rows.logins import logins
 from tests.bench.workers import Worker
@@ -28,8 +28,9 @@ async def latency(bench: Bench) -> list[Result]:
     places = (dsn, amqp_url, "bench.chain", str(bench.sink.ready["port"]))
     async with Worker("tests.bench.limits.chain", *places) as chain:
         sides = {"product": _ours(bench, _slices()), "bare chain": _bare(bench, chain)}
-        calm = {name: partial(undisturbed, side, bench.say) for name, side in sides.items()}
-        samples = await in_turn(calm, bench.say, 5 * bench.rounds)
+        undisturbed = Undisturbed(bench.say, again=2 * bench.rounds)
+        calm = {name: partial(undisturbed, side) for name, side in sides.items()}
+        samples = await in_turn(calm, bench.say, 6 * bench.rounds)
     what = f"commit, publish, consume, SMTP; {RATE} logins/s"
     return [
         compare(

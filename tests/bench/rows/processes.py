@@ -46,7 +46,7 @@ async def processes(bench: Bench) -> list[Result]:
             await bench.system.start("auth")  # whose keys it fetches
         names = libraries(service)
         sides = {service: _process(bench, service), "Python": _python(names)}
-        samples = await in_turn(sides, bench.say, 2 * bench.rounds)
+        samples = await in_turn(sides, bench.say, bench.rounds)
         results += [compare(asked(service), samples) for asked in (_asked_memory, _asked_start)]
     return results
 

@@ -9,12 +9,12 @@ from functools import partial
 from tests.bench.bench import Bench
 from tests.bench.job import Done, Job
 from tests.bench.loading import load, request
-from tests.bench.measured import Comparison, Result, Sample, compare, in_turn, percentile, undisturbed
+from tests.bench.measured import Comparison, Result, Sample, Undisturbed, compare, in_turn, percentile
 from tests.bench.people import MANY
 from tests.bench.rows.logins import logins
 
 _HASHING = 64
-_SECONDS = 2.0
+_SECONDS = 4.0
 # Seconds between two probes, no multiples of each other: else chance decides once whether the two meet every time.
 _LIVEZ_EVERY, _CHECK_EVERY = 0.009, 0.011
 _BEFORE = 1.0  # seconds from the first login to the first probe
@@ -32,18 +32,19 @@ async def liveness(bench: Bench) -> list[Result]:
     }
 
     seen = {name: _Seen() for name in probes}
+    undisturbed = Undisturbed(bench.say, again=bench.rounds)
 
     def keep(side: str, done: Sequence[Done]) -> Sample:
         p99s = {name: seen[name].add(side, each) for name, each in zip(probes, done, strict=True)}
         return Sample(figures=p99s)
 
     async def idle() -> Sample:
-        return keep(_IDLE, await undisturbed(partial(_probed, probes), bench.say))
+        return keep(_IDLE, await undisturbed(partial(_probed, probes)))
 
     async def busy() -> Sample:
-        return keep(_BUSY, await undisturbed(partial(_beside_logins, bench, probes), bench.say))
+        return keep(_BUSY, await undisturbed(partial(_beside_logins, bench, probes)))
 
-    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 3 * bench.rounds)
+    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 2 * bench.rounds)
     return [compare(_asked(name), seen[name].samples) for name in probes]
 
 
