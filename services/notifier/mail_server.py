@@ -3,7 +3,8 @@
 1. A connection carries one mail at a time, and is kept only if that mail was taken. After a refusal, a time-out or
    anything else that went wrong, the next mail gets another one.
 2. It is kept for KEPT_SECONDS without a mail, and for MOST_MAILS in all: then we leave before the server, or something
-   on the way to it, forgets us. One that is left for its many mails is replaced at once, before a mail needs it.
+   on the way to it, forgets us. The last one that is left for its many mails is replaced at once, before a mail needs
+   it; a mail that comes meanwhile waits for it, REPLACING_SECONDS at most.
 3. A server may leave at any moment all the same. A connection that is gone at the first command of a mail has heard
    nothing of it, so the mail goes by another one at once.
 """
@@ -21,6 +22,7 @@ from services.notifier.settings import NotifierSettings
 KEPT_SECONDS = 20.0
 MOST_MAILS = 100
 GOODBYE_SECONDS = 1.0
+REPLACING_SECONDS = 1.0
 
 _CLOSING = 421
 
@@ -61,10 +63,9 @@ class MailServer:
             await asyncio.wait(self._goodbyes)
 
     async def _with_a_mail_begun(self) -> _Connection:
-        while self._kept or self._replacements:
-            if not self._kept:  # a connection of our own as well would be one more with each MOST_MAILS
-                await asyncio.wait(self._replacements, return_when=asyncio.FIRST_COMPLETED)
-                continue
+        if self._replacements and not self._kept:
+            await asyncio.wait(self._replacements, timeout=REPLACING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        while self._kept:
             kept = self._kept.pop()
             kept.stay()
             try:
@@ -94,7 +95,8 @@ class MailServer:
             self._await_a_mail(connection)
         else:
             self._say_goodbye(connection)
-            _beside(self._replacements, self._replace())
+            if not self._kept:
+                _beside(self._replacements, self._replace())
 
     def _await_a_mail(self, connection: _Connection) -> None:
         self._kept.append(connection)

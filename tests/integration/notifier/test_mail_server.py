@@ -158,6 +158,32 @@ async def test_a_replacement_that_is_refused_costs_no_mail(
     assert (mail_sink.connections, len(mail_sink.received)) == (3, 3)
 
 
+async def test_a_replacement_that_hangs_holds_up_no_mail(
+    notifier: Handler, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_server, "MOST_MAILS", 2)
+    monkeypatch.setattr(mail_server, "REPLACING_SECONDS", 0.05)
+    await notifier(delivery(requested()))
+    mail_sink.refuse(SILENCE, at="EHLO", times=1)
+    await notifier(delivery(requested()))
+
+    assert await notifier(delivery(requested())) == Done()
+
+    assert (mail_sink.connections, len(mail_sink.received)) == (3, 3)
+
+
+async def test_while_there_are_other_connections_none_is_replaced(
+    notifier: Handler, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_server, "MOST_MAILS", 2)
+    await asyncio.gather(*(notifier(delivery(requested())) for _ in range(2)))
+
+    assert await notifier(delivery(requested())) == Done()
+
+    await eventually(lambda: commands(mail_sink).count("QUIT") == 1)
+    assert mail_sink.connections == 2
+
+
 async def test_the_end_of_the_process_does_not_wait_for_a_replacement(
     keys: Keys, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
