@@ -22,7 +22,7 @@ from tests.servers.ports import free_ports
 
 # Rows that ask a server as fast as it answers have shorter turns than the others, and so many more of them: a processor
 # of a machine that others use too is faster in one second than in the next.
-SHORTER = 8
+SHORTER = 6
 SECONDS = 0.25
 
 

@@ -30,7 +30,7 @@ async def latency(bench: Bench) -> list[Result]:
         sides = {"product": _ours(bench, _slices()), "bare chain": _bare(bench, chain)}
         undisturbed = Undisturbed(bench.say, again=2 * bench.rounds)
         calm = {name: partial(undisturbed, side) for name, side in sides.items()}
-        samples = await in_turn(calm, bench.say, 6 * bench.rounds)
+        samples = await in_turn(calm, bench.say, 8 * bench.rounds)
     what = f"commit, publish, consume, SMTP; {RATE} logins/s"
     return [
         compare(

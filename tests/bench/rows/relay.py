@@ -21,7 +21,7 @@ async def relay(bench: Bench) -> list[Result]:
         Worker("tests.bench.limits.publishes", dsn, amqp_url, _QUEUE) as publisher,
     ):
         sides = {"relay": _ours(bench, alone, publisher), "bare publishes": _bare(publisher)}
-        samples = await in_turn(sides, bench.say, bench.rounds * SHORTER)
+        samples = await in_turn(sides, bench.say, 2 * bench.rounds * SHORTER)
     asked = Comparison(
         row="relay", what="publishes with 100 confirms in flight", ours="relay", limit="bare publishes",
         figure="rate", unit="events/s", bound="at least", target=0.50,

@@ -14,7 +14,7 @@ from tests.bench.people import MANY
 from tests.bench.rows.logins import logins
 
 _HASHING = 64
-_SECONDS = 4.0
+_SECONDS = 3.0
 # Seconds between two probes, no multiples of each other: else chance decides once whether the two meet every time.
 _LIVEZ_EVERY, _CHECK_EVERY = 0.009, 0.011
 _BEFORE = 1.0  # seconds from the first login to the first probe
@@ -44,7 +44,7 @@ async def liveness(bench: Bench) -> list[Result]:
     async def busy() -> Sample:
         return keep(_BUSY, await undisturbed(partial(_beside_logins, bench, probes)))
 
-    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 2 * bench.rounds)
+    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 3 * bench.rounds)
     return [compare(_asked(name), seen[name].samples) for name in probes]
 
 
