@@ -109,19 +109,19 @@ class Relay:
         backoff = pauses()
         while True:
             last_round = self._stopping.is_set()
-            sent = await self._try_round()
+            more = await self._try_round()
             self._last_round = time.monotonic()
-            full = sent == self._pace.batch
-            if last_round and not full:
+            if last_round and not more:
                 return
-            if sent is None:
+            if more is None:
                 await self._pause(next(backoff), self._stopping)
                 continue
             backoff = pauses()
-            if not full:
+            if not more:
                 await self._pause(self._pace.poll, self._stopping, self._database.committing, self._database.committed)
 
-    async def _try_round(self) -> int | None:
+    async def _try_round(self) -> bool | None:
+        """None: it went wrong."""
         try:
             return await self._round()
         except asyncio.CancelledError:
@@ -133,8 +133,8 @@ class Relay:
             log.warning("outbox round failed", service=self._service, error=f"{type(error).__name__}: {error}")
         return None
 
-    async def _round(self) -> int:
-        """Publish one batch and return its size; raise when part of it was not confirmed."""
+    async def _round(self) -> bool:
+        """Publish one batch; whether there is more to publish at once. Raise when part of it was not confirmed."""
         async with self._database.transaction() as connection:
             await connection.execute(BY_INDEX)
             await self._until_committed()
@@ -142,7 +142,7 @@ class Relay:
             rows = (await connection.execute(self._claim)).all()
             OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
             if not rows:
-                return 0
+                return False
             failpoints.reach("relay: claimed")
             if time.monotonic() - asked > self._pace.lease:
                 raise ClaimLost
@@ -154,7 +154,7 @@ class Relay:
         if errors:
             FAILED.labels(self._service).inc(len(errors))
             raise errors[0]
-        return len(rows)
+        return len(rows) == self._pace.batch or len(confirmed) < len(rows)
 
     async def _until_committed(self) -> None:
         """While a commit is under way, which takes a write to the disk, our own transaction has been begun already."""
@@ -170,7 +170,8 @@ class Relay:
         """All confirms in flight at once, under one total time-out: ids confirmed, and what failed.
 
         The audit trail, for which nobody waits, leaves when the broker has what somebody waits for: before, it would
-        only be in the way of a code.
+        only be in the way of a code. Who is to stop leaves it for another round: a code whose row is not deleted when
+        the grace is over is mailed twice.
         """
         waited_for: list[Row[Any]] = []
         others: list[Row[Any]] = []
@@ -182,7 +183,7 @@ class Relay:
             for part in filter(None, (waited_for, others)):
                 sending |= {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in part}
                 _, late = await asyncio.wait(sending, timeout=ends - time.monotonic())
-                if late:
+                if late or self._stopping.is_set():
                     break
         finally:
             for task in sending:

@@ -58,6 +58,31 @@ async def test_behind_a_code_that_is_not_confirmed_in_time_the_audit_trail_stays
     assert bus.attempted[-2:] == [code, record]
 
 
+async def test_a_relay_that_is_to_stop_has_done_with_a_code_before_it_sends_the_audit_trail(
+    outbox_of_auth: Outbox,
+) -> None:
+    bus, has_it = outbox_of_auth.bus, asyncio.Event()
+    left: list[int] = []
+
+    async def waiting(message: Message) -> None:
+        await has_it.wait()
+        if message.event_id == record:
+            left.append(await outbox_of_auth.rows())
+
+    bus.after = waiting
+    relay = outbox_of_auth.relay()
+    code, record = await a_code_and_a_record(outbox_of_auth)
+    await eventually(lambda: bus.attempted)
+    stopping = asyncio.create_task(relay.stop(grace=60))
+    await eventually(relay._stopping.is_set)
+
+    has_it.set()
+    await stopping
+
+    assert bus.attempted == [code, record]
+    assert left == [1]
+
+
 async def a_code_and_a_record(outbox_of_auth: Outbox) -> tuple[str, str]:
     """In one transaction, the record first; the ids of both events."""
     code = otp_requested(SEALER)
