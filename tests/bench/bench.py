@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +27,10 @@ from tests.servers.ports import free_ports
 SHORTER = 6
 SECONDS = 0.25
 
+# Rows of percentiles near the end are measured in so many parts, with others between them: what decides such a figure
+# comes in minutes, some of them worse than others.
+PARTS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
@@ -38,6 +44,7 @@ class Bench:
     say: Callable[[str], None]
     rounds: int = ROUNDS
     _kept: dict[str, list[str]] = field(default_factory=dict)
+    _parts: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
 
     def hashes(self) -> list[str]:
         """MANY hashes of people.PASSWORD; made when first asked for."""
@@ -75,6 +82,14 @@ class Bench:
 
     def watched(self, pids: Sequence[int]) -> dict[str, tuple[int, ...]]:
         return {"process": tuple(pids), **self.servers.watched()}
+
+    def taken(self, row: str) -> dict[str, list[Sample]]:
+        """The samples of a row that is measured in PARTS, by side: each part puts in its own."""
+        return self._parts.setdefault(row, defaultdict(list))
+
+    def of_a_part(self, times: int) -> int:
+        """Rounds of each of the PARTS where all of them together have `times` as many as a plain row."""
+        return math.ceil(times * self.rounds / PARTS)
 
     async def in_short_turns(self, jobs: Mapping[str, Job]) -> dict[str, list[Sample]]:
         """What answers has a processor for itself, and each of them as often as the other."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tests.bench.bench import Row
+from tests.bench.bench import PARTS, Row
 from tests.bench.rows import backlog, checks, codes, logins, processes, refreshes, relay, responsiveness, sizes, tables
 
 ROWS: dict[str, Row] = {
@@ -24,6 +24,8 @@ ROWS: dict[str, Row] = {
     "start-up": processes.processes,
 }
 
+IN_PARTS: tuple[Row, ...] = (codes.latency, responsiveness.liveness)
+
 
 class UnknownRow(Exception):
     """The text says which rows there are."""
@@ -38,3 +40,11 @@ def chosen(names: Sequence[str]) -> dict[Row, set[str]]:
         if not names or name in names:
             wanted.setdefault(row, set()).add(name)
     return wanted
+
+
+def in_order(rows: Sequence[Row]) -> Iterator[Row]:
+    """Each once; those that are measured in PARTS so many times, before and between the others."""
+    others = [row for row in rows if row not in IN_PARTS]
+    for part in range(PARTS):
+        yield from (row for row in rows if row in IN_PARTS)
+        yield from others[part * len(others) // PARTS : (part + 1) * len(others) // PARTS]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tests.bench import agree, cpu, publish, report
-from tests.bench.catalogue import ROWS, UnknownRow, chosen
+from tests.bench.bench import PARTS
+from tests.bench.catalogue import IN_PARTS, ROWS, UnknownRow, chosen, in_order
 from tests.bench.job import Job
 from tests.bench.loading import RowFailed, load, loads_in_turn, request
 from tests.bench.measured import Comparison, Sample, Spread, Undisturbed, compare, in_turn, percentile, reached, spread
@@ -148,6 +150,20 @@ def test_without_names_every_row_is_measured_once() -> None:
 def test_rows_that_are_measured_together_are_so_when_both_are_asked_for() -> None:
     assert list(chosen(["login-cpu", "login"]).values()) == [{"login", "login-cpu"}]
     assert list(chosen(["login-cpu"]).values()) == [{"login-cpu"}]
+
+
+def test_a_row_that_is_measured_in_parts_has_others_between_them_and_each_of_those_comes_once() -> None:
+    rows = list(chosen([]))
+    order = list(in_order(rows))
+    assert {row: order.count(row) for row in rows} == {row: PARTS if row in IN_PARTS else 1 for row in rows}
+    for row in IN_PARTS:
+        places = [place for place, each in enumerate(order) if each is row]
+        assert all(set(order[one:other]) - set(IN_PARTS) for one, other in pairwise(places))
+
+
+def test_a_row_that_is_measured_in_parts_is_so_when_it_alone_is_asked_for() -> None:
+    (row,) = chosen(["liveness"])
+    assert list(in_order([row])) == [row] * PARTS
 
 
 # --- the load

@@ -28,7 +28,7 @@ async def drain(bench: Bench) -> list[Result]:
         Worker("tests.bench.limits.courier", amqp_url, _QUEUE, port) as courier,
     ):
         sides = {"product": _ours(bench), "bare pipeline": _bare(bench, publisher, courier)}
-        samples = await in_turn(sides, bench.say, 3 * bench.rounds)
+        samples = await in_turn(sides, bench.say, 2 * bench.rounds)
     asked = Comparison(
         row="backlog", what=f"{WHOLE:,} codes at once", ours="product", limit="bare pipeline",
         figure="rate", unit="mails/s", bound="at least", target=0.70,

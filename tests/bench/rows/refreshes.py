@@ -12,7 +12,7 @@ from tests.bench.people import Issuer
 from tests.servers.databases import connected
 
 _WARM = 200
-_OURS, _BARE = 200, 350  # in a turn: about as long for both
+_OURS, _BARE = 400, 700  # in a turn: about as long for both
 
 
 async def refresh(bench: Bench) -> list[Result]:

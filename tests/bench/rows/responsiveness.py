@@ -22,6 +22,7 @@ _BUSY, _IDLE = f"{_HASHING} logins hashing", "nothing else to do"
 
 
 async def liveness(bench: Bench) -> list[Result]:
+    """One part of it."""
     await bench.give_passwords()
     await bench.system.start("auth")
     issuer = await bench.system.issuer()
@@ -31,8 +32,8 @@ async def liveness(bench: Bench) -> list[Result]:
         "verify-token": _probe(bench.system.ports["auth"], checks, _CHECK_EVERY),
     }
 
-    seen = {name: _Seen() for name in probes}
-    undisturbed = Undisturbed(bench.say, again=bench.rounds)
+    seen = {name: _Seen(bench.taken(f"liveness of {name}")) for name in probes}
+    undisturbed = Undisturbed(bench.say, again=bench.of_a_part(1))
 
     def keep(side: str, done: Sequence[Done]) -> Sample:
         p99s = {name: seen[name].add(side, each) for name, each in zip(probes, done, strict=True)}
@@ -44,15 +45,15 @@ async def liveness(bench: Bench) -> list[Result]:
     async def busy() -> Sample:
         return keep(_BUSY, await undisturbed(partial(_beside_logins, bench, probes)))
 
-    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, 3 * bench.rounds)
+    await in_turn({_BUSY: busy, _IDLE: idle}, bench.say, bench.of_a_part(4))
     return [compare(_asked(name), seen[name].samples) for name in probes]
 
 
 class _Seen:
     """Of one probe."""
 
-    def __init__(self) -> None:
-        self.samples: dict[str, list[Sample]] = {_BUSY: [], _IDLE: []}
+    def __init__(self, samples: dict[str, list[Sample]]) -> None:
+        self.samples = samples
 
     def add(self, side: str, done: Done) -> float:
         """The 99th percentile, in milliseconds."""
