@@ -61,7 +61,7 @@ async def _measure(started: Servers, state: Path, names: Sequence[str], rounds: 
                 measured |= {(result.row, result.what): result for result in await row(bench) if result.row in wanted}
             except Exception as error:  # noqa: BLE001 - what is wrong with one row must not cost the others
                 said = str(error) if isinstance(error, RowFailed) else f"{error!r}\n{traceback.format_exc()}"
-                failed[" ".join(sorted(wanted))] = said
+                failed.setdefault(" ".join(sorted(wanted)), said)  # of several parts the first says why
                 say(f"FAILED: {said}")
         versions = {
             "postgres": await server_version(started.server),
