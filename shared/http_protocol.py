@@ -7,7 +7,7 @@ httptools keeps a header, an address or a trailer for as long as one comes.
 from __future__ import annotations
 
 import json
-from asyncio import BaseTransport, Transport, get_running_loop
+from asyncio import AbstractEventLoop, BaseTransport, Transport
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -24,8 +24,9 @@ class _Together:
     Each write would be a system call and a packet, which is the largest single cost of a short answer.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
         self._transport = transport
+        self._loop = loop
         self._pieces: list[bytes] = []
         self.is_closing = transport.is_closing
 
@@ -34,7 +35,7 @@ class _Together:
 
     def write(self, piece: bytes) -> None:
         if not self._pieces:
-            get_running_loop().call_soon(self._send)
+            self._loop.call_soon(self._send)
         self._pieces.append(piece)
 
     def close(self) -> None:
@@ -54,7 +55,7 @@ class BoundedHttp(HttpToolsProtocol):
     _unfinished = 0
 
     def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(cast("Transport", _Together(cast("Transport", transport))))
+        super().connection_made(cast("Transport", _Together(cast("Transport", transport), self.loop)))
 
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)

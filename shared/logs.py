@@ -1,6 +1,6 @@
 """JSON lines on standard output, one per event, each with its correlation id.
 
-Our own lines are written at once, a request's among them; those of libraries come by way of `logging`. Both look alike.
+Our own lines are written at once, a request's among them; those of libraries come by way of `logging`. All look alike.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from json.encoder import encode_basestring_ascii
+from typing import Any, ClassVar, Final, TextIO
 
 import structlog
 from structlog.processors import format_exc_info
@@ -46,6 +47,36 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
+class Line:
+    """A kind of line at level info that is told all the time, and differs in its numbers alone.
+
+    What is known of it is written down once: structlog, for which each line is a new one, takes three times as long.
+    It looks like any other line. Before `configure` it is not written.
+    """
+
+    _lines: ClassVar[_Lines | None] = None
+    _end: ClassVar[str] = ""
+
+    def __init__(self, event: str, **known: Any) -> None:
+        self._begin = _JSON.encode(known | {"event": event, "level": "info"}).removesuffix("}")
+
+    def write(self, **numbers: float) -> None:
+        if self._lines is None or self._lines.least > logging.INFO:
+            return
+        told = "".join([f', "{name}": {number}' for name, number in numbers.items()])
+        current = encode_basestring_ascii(correlation_id.get())
+        self._lines.msg(f'{self._begin}{told}, "timestamp": "{_now()}", "correlation_id": {current}, {self._end}')
+
+    @classmethod
+    def configure(cls, service: str, lines: _Lines) -> None:
+        """For all of them."""
+        cls._lines, cls._end = lines, _JSON.encode({"service": service}).removeprefix("{")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _leave_out(logger: _Lines, method: str, event: EventDict) -> EventDict:
     if _LEVELS[method] < logger.least:
         raise structlog.DropEvent
@@ -57,7 +88,7 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
 
     def _complete(logger: Any, method: str, event: EventDict) -> EventDict:
         event["level"] = method
-        event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        event["timestamp"] = _now()
         event.setdefault("correlation_id", correlation_id.get())
         event.setdefault("service", service)
         return format_exc_info(logger, method, event) if "exc_info" in event else event
@@ -67,6 +98,7 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
     ours = _Lines(stream, least)
     # What is audited is written whatever level an operator asks for.
     audited = _Lines(stream, min(least, logging.INFO))
+    Line.configure(service, ours)
     structlog.configure(
         processors=[_leave_out, *common, _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),

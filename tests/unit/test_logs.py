@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -17,22 +16,6 @@ from shared.correlation import correlation_id
 from tests.asking import client_of, small_app
 
 CANARY = "canary-0123456789"
-
-
-@pytest.fixture
-def stream() -> Iterator[StringIO]:
-    """What a process at level debug writes; the logging of the test run is put back afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in list(logging.root.manager.loggerDict)}
-    stream = StringIO()
-    logs.configure("auth", "debug", stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in list(logging.root.manager.loggerDict):
-        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
-    structlog.reset_defaults()
 
 
 def lines(stream: StringIO) -> list[dict[str, Any]]:
@@ -140,6 +123,30 @@ def test_to_configure_twice_writes_each_line_once(stream: StringIO) -> None:
     logs.configure("auth", "info", stream)
     structlog.get_logger().info("seen")
     assert len(lines(stream)) == 1
+
+
+@pytest.mark.parametrize("text", ["GET", 'a "b"', "a\nb", "a\u2028b", '"}\n{"event": "forged"}'])
+def test_a_line_of_a_kind_that_is_known_looks_like_any_other(stream: StringIO, text: str) -> None:
+    token = correlation_id.set(text)
+    structlog.get_logger().info("request", method=text, status=200, ms=1.5)
+    logs.Line("request", method=text, status=200).write(ms=1.5)
+    correlation_id.reset(token)
+
+    plain, known = lines(stream)
+    assert len(stream.getvalue().splitlines()) == 2
+    assert datetime.fromisoformat(known.pop("timestamp")) >= datetime.fromisoformat(plain.pop("timestamp"))
+    assert known == plain
+
+
+def test_a_line_of_a_kind_that_is_known_heeds_the_settings_of_the_moment(stream: StringIO) -> None:
+    kind = logs.Line("request")
+    logs.configure("auth", "warning", stream)
+    kind.write()
+    assert lines(stream) == []
+
+    logs.configure("users", "info", stream)
+    kind.write()
+    assert [(line["event"], line["service"]) for line in lines(stream)] == [("request", "users")]
 
 
 async def test_a_request_is_one_line_without_its_path_query_or_headers(stream: StringIO) -> None:
