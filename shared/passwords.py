@@ -6,13 +6,11 @@ Parameters are OWASP's minimum by default (19 MiB, 2 passes, 1 lane). Text is no
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Self, TypeVar
 
@@ -22,6 +20,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from shared import processors
 from shared.problems import Unavailable
 from shared.settings import HttpSettings
+from shared.thread_pool import ThreadPool
 
 T = TypeVar("T")
 
@@ -43,9 +42,8 @@ class Passwords:
     ) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
         self._threads = threads or processors.usable()
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="argon2", initializer=_give_way)
+        self._pool = ThreadPool(self._threads, "argon2", _give_way)
         self._max_wait = max_wait
-        self._waiting = 0
         began = time.perf_counter()
         # Compared against when no account has the submitted name, so that the answer takes as long.
         self._nobody = self._hasher.hash(os.urandom(16).hex())
@@ -70,7 +68,7 @@ class Passwords:
         return await self._run(lambda: self._matches(password, stored or self._nobody)) and stored is not None
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _matches(self, password: str, stored: str) -> bool:
         try:
@@ -79,15 +77,10 @@ class Passwords:
             return False
 
     async def _run(self, work: Callable[[], T]) -> T:
-        expected = (self._waiting + 1) * self._duration / self._threads
+        expected = (self._pool.waiting + 1) * self._duration / self._threads
         if expected > self._max_wait:
             raise Unavailable(retry_after=round(expected))
-        self._waiting += 1
-        future = self._pool.submit(self._timed, work)
-        # Counted down when the work ends, not when a client hangs up: the thread is busy either way.
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finished))
-        return await asyncio.wrap_future(future)
+        return await self._pool.run(lambda: self._timed(work))
 
     def _timed(self, work: Callable[[], T]) -> T:
         began = time.perf_counter()
@@ -95,9 +88,6 @@ class Passwords:
             return work()
         finally:
             self._duration += _SMOOTHING * (time.perf_counter() - began - self._duration)
-
-    def _finished(self) -> None:
-        self._waiting -= 1
 
 
 def _give_way() -> None:

@@ -171,7 +171,7 @@ async def test_room_in_the_queue_comes_back_when_work_ends(queue: Queue) -> None
     queue.hasher.go_on.set()
     await asyncio.gather(*waiting)
 
-    assert await eventually(lambda: not queue.passwords._waiting)
+    assert await eventually(lambda: not queue.passwords._pool.waiting)
     assert await queue.passwords.hash("later") == "hash of later"
 
 
@@ -186,7 +186,7 @@ async def test_a_client_that_hangs_up_frees_no_thread_that_is_still_busy(queue: 
     second.cancel()  # not begun yet: this one does make room
     await asyncio.wait([second])
     fourth = asyncio.create_task(queue.passwords.hash("p3"))
-    await eventually(lambda: queue.passwords._waiting == 3)
+    await eventually(lambda: queue.passwords._pool.waiting == 3)
     queue.hasher.go_on.set()
     assert [await third, await fourth] == ["hash of p2", "hash of p3"]
 

@@ -36,7 +36,7 @@ async def test_a_full_hash_queue_answers_503_and_takes_logins_again_once_it_has_
         fits = math.floor(passwords._max_wait * passwords._threads / passwords._duration)
         gate = threading.Event()
         jobs = [asyncio.create_task(passwords._run(gate.wait)) for _ in range(fits)]
-        await eventually(lambda: passwords._waiting == fits)
+        await eventually(lambda: passwords._pool.waiting == fits)
 
         try:
             async with asyncio.timeout(10):
