@@ -63,14 +63,15 @@ async def test_of_two_resends_at_once_one_is_within_the_cool_down(stack: Stack, 
 
 async def test_a_fourth_resend_is_refused(stack: Stack, person: Person) -> None:
     token, _ = await challenged(stack, person)
-    for _ in range(3):
+    for resent in range(3):
         await seconds_pass(stack, person, COOLDOWN)
         assert (await resend(stack, token)).status_code == 202
+        # Mails that are under way together arrive in any order.
+        last = await stack.inbox.wait_for_code(person.email, after=resent + 1)
     await seconds_pass(stack, person, COOLDOWN)
 
     refused_for_now(await resend(stack, token), 240)
 
-    last = await stack.inbox.wait_for_code(person.email, after=3)
     assert (await submit_code(stack, token, last)).status_code == 200
 
 
