@@ -32,9 +32,11 @@ END
 $$;
 """
 
+# What the relay has published is no longer there when it moves: the row goes a moment after the message has come.
+_RELAY_IS_DONE = "SELECT FROM auth.outbox FOR UPDATE"
+
 _MOVE = (
-    """UPDATE auth.outbox SET created_at = created_at + $1::interval WHERE id IN (
-        SELECT id FROM auth.outbox WHERE type = 'auth.audit.v1' FOR UPDATE SKIP LOCKED)""",
+    "UPDATE auth.outbox SET created_at = created_at + $1::interval WHERE type = 'auth.audit.v1'",
     "UPDATE auth.clock SET moment = moment + $1::interval",
 )
 
@@ -52,7 +54,8 @@ class DatabaseClock:
         await self._admin.execute(_SETUP)
 
     async def forward(self, seconds: float) -> None:
-        """What the relay has not looked at yet is as young as before: its second passes on no clock here."""
+        """Records that the relay has not looked at yet are as young as before: its second passes on no clock here."""
         async with self._admin.transaction():
+            await self._admin.execute(_RELAY_IS_DONE)
             for statement in _MOVE:
                 await self._admin.execute(statement, timedelta(seconds=seconds))
