@@ -224,11 +224,14 @@ def _one_more(table: Table) -> dict[str, Any]:
 
 
 def _given_back(*, success: bool) -> tuple[CTE, ...]:
-    """The row goes with the last place when nothing else is in it."""
+    """The row goes with the last place when nothing else is in it.
+
+    Whether it is the last is asked under the row's lock: two that end at once would each see the place of the other.
+    """
     reset: dict[str, Any] = {"failures": 0, "wait_until": None} if success else {}
     nothing_left = literal(True) if success else login_failures.c.failures == 0
-    no_failures = func.cardinality(name_failures.c.failed_at) == 0
-    gone = delete(login_failures).where(_BY_ADDRESS, login_failures.c.taken <= 1, nothing_left)
+    by_address = _held(login_failures, _BY_ADDRESS, nothing_left, "address_held")
+    gone = delete(login_failures).where(_BY_ADDRESS, exists().where(by_address.c.is_last))
     address_gone = gone.returning(login_failures.c.taken).cte("address_gone")
     less = (
         update(login_failures).where(_BY_ADDRESS, ~exists(address_gone)).values({**_one_less(login_failures), **reset})
@@ -236,10 +239,17 @@ def _given_back(*, success: bool) -> tuple[CTE, ...]:
     address_less = less.returning(login_failures.c.taken).cte("address_less")
     # Always true, and not known before the row by address has been dealt with.
     by_address_first = _rows(address_gone) + _rows(address_less) >= 0
-    gone = delete(name_failures).where(_BY_NAME, name_failures.c.taken <= 1, no_failures, by_address_first)
+    no_failures = func.cardinality(name_failures.c.failed_at) == 0
+    by_name = _held(name_failures, and_(_BY_NAME, by_address_first), no_failures, "name_held")
+    gone = delete(name_failures).where(_BY_NAME, exists().where(by_name.c.is_last))
     name_gone = gone.returning(name_failures.c.taken).cte("name_gone")
     name_less = update(name_failures).where(_BY_NAME, ~exists(name_gone)).values(_one_less(name_failures))
-    return address_gone, address_less, name_gone, name_less.cte("name_less")
+    return by_address, address_gone, address_less, by_name, name_gone, name_less.cte("name_less")
+
+
+def _held(table: Table, row: ColumnElement[bool], nothing_left: ColumnElement[bool], name: str) -> CTE:
+    """That row as it is once it is locked, and not as it was when the statement began."""
+    return select(and_(table.c.taken <= 1, nothing_left).label("is_last")).where(row).with_for_update().cte(name)
 
 
 def _rows(part: CTE) -> ColumnElement[int]:
@@ -248,4 +258,4 @@ def _rows(part: CTE) -> ColumnElement[int]:
 
 _GIVEN_BACK = {success: _given_back(success=success) for success in (True, False)}
 _GIVE_BACK = {success: Prepared(select(literal(1)).add_cte(*parts)) for success, parts in _GIVEN_BACK.items()}
-_GIVE_BACK_BY_ADDRESS = Prepared(select(literal(1)).add_cte(*_GIVEN_BACK[False][:2]))
+_GIVE_BACK_BY_ADDRESS = Prepared(select(literal(1)).add_cte(*_GIVEN_BACK[False][:3]))

@@ -114,16 +114,6 @@ async def test_right_passwords_at_once_all_get_in(
     assert statuses(answers) == {200: at_once}
 
 
-async def test_nothing_is_left_of_logins_that_succeed(
-    auth_app: AuthApp, accounts: Accounts, sql: asyncpg.Connection
-) -> None:
-    account = await accounts.new()
-    await asyncio.gather(*(ask(auth_app, account.username, PASSWORD) for _ in range(5)))
-
-    for table in ("login_failures", "name_failures"):
-        assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
-
-
 async def test_a_place_of_a_process_that_died_is_free_again_after_a_minute(
     few: AuthApp, clock: DatabaseClock, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
