@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import ENDED_SESSIONS
+from shared.events import AccountChanged
 from shared.process import listen, serving
 from tests.auth_steps import Accounts
 from tests.composed import AuthApp, Keys, auth_settings, keys, running_auth
@@ -63,6 +64,19 @@ async def auth(auth_databases: Databases, keys: Keys, auth_bus: MemoryBus) -> As
 @pytest.fixture
 def accounts(auth: AuthApp, auth_bus: MemoryBus, keys: Keys) -> Accounts:
     return Accounts(auth_bus, keys.account_sealer)
+
+
+@pytest.fixture
+def protected(running_site: Site) -> Iterator[Site]:
+    """`running_site` is the module's own; what the test before has left there is gone."""
+    running_site.upstream.seen.clear()
+    yield running_site
+    running_site.upstream.status, running_site.upstream.body = 200, b"from the upstream"
+
+
+@pytest.fixture
+async def account(accounts: Accounts) -> AccountChanged:
+    return await accounts.new()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,18 +30,6 @@ SESSION = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
 async def running_site(auth: AuthApp, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with site(CHECKING_ITSELF, auth, tmp_path_factory.mktemp("gateway")) as running:
         yield running
-
-
-@pytest.fixture
-def protected(running_site: Site) -> Iterator[Site]:
-    running_site.upstream.seen.clear()
-    yield running_site
-    running_site.upstream.seen.clear()
-
-
-@pytest.fixture
-async def account(accounts: Accounts) -> AccountChanged:
-    return await accounts.new()
 
 
 async def status(protected: Site, token: str) -> int:
