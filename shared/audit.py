@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -18,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.correlation import client_address, correlation_id
 from shared.database import after_commit
-from shared.events import Act, ActOutcome, Audited, Event, Reason
+from shared.events import Act, ActOutcome, Audited, AuthAudited, Event, Reason, UsersAudited
 from shared.logs import AUDIT
 from shared.outbox import add, hurry, values_of
 
@@ -29,7 +28,7 @@ log = structlog.get_logger(AUDIT)
 class Trail:
     """Of one service, through its outbox."""
 
-    service: Literal["auth", "users"]
+    kind: type[AuthAudited | UsersAudited]
     outbox: Table
 
     async def record(
@@ -59,9 +58,8 @@ class Trail:
         session: UUID | None = None,
     ) -> Audited:
         """The record, for who writes it with something else: see `told`."""
-        return Audited(
+        return self.kind(
             occurred_at=datetime.now(UTC),
-            service=self.service,
             act=act,
             outcome=outcome,
             reason=reason,

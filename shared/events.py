@@ -6,6 +6,7 @@ field may be added; a change of meaning is a new type with the next version numb
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Final, Literal, Self
 from uuid import UUID
@@ -28,7 +29,7 @@ class MalformedEvent(Exception):
 
 
 class Event(BaseModel):
-    """A fact with an identity; `type` is its routing key and ends in its major version.
+    """A fact with an identity; `type` is its routing key: it begins with its publisher and ends in its major version.
 
     `must_be_heard`: that no queue is bound for it is a fault, and it is kept until one is.
     """
@@ -96,9 +97,7 @@ NoticeWord = Literal[
 
 
 class NoticeRequested(Event):
-    """Auth or users wants the owner of an account told of something, at the address that was theirs then."""
-
-    type: ClassVar[str] = "account.notice_requested.v1"
+    """The owner of an account is to be told of something, at the address that was theirs then."""
 
     account_id: UUID
     email: str
@@ -106,6 +105,14 @@ class NoticeRequested(Event):
     notice: NoticeWord
     occurred_at: Moment
     expires_at: Moment
+
+
+class AuthNoticeRequested(NoticeRequested):
+    type: ClassVar[str] = "auth.notice_requested.v1"
+
+
+class UsersNoticeRequested(NoticeRequested):
+    type: ClassVar[str] = "users.notice_requested.v1"
 
 
 class AccountChanged(Event):
@@ -195,7 +202,6 @@ class Audited(Event):
     Every field is an id, a word of a closed list, a moment or an address: nothing that a person has typed.
     """
 
-    type: ClassVar[str] = "auth.audit.v1"
     must_be_heard: ClassVar[bool] = False
 
     occurred_at: Moment
@@ -210,8 +216,29 @@ class Audited(Event):
     correlation_id: str = "-"
 
 
-# Of all that this version knows: the relay asks for each row.
-_MAY_GO_UNHEARD: Final = frozenset(each.type for each in Event.__subclasses__() if not each.must_be_heard)
+class AuthAudited(Audited):
+    type: ClassVar[str] = "auth.audit.v1"
+
+    service: Literal["auth"] = "auth"
+
+
+class UsersAudited(Audited):
+    type: ClassVar[str] = "users.audit.v1"
+
+    service: Literal["users"] = "users"
+
+
+def _with_a_type(kind: type[Event]) -> Iterator[type[Event]]:
+    if hasattr(kind, "type"):
+        yield kind
+    for each in kind.__subclasses__():
+        yield from _with_a_type(each)
+
+
+# All that this version knows, by type.
+EVENTS: Final = {each.type: each for each in _with_a_type(Event)}
+
+_MAY_GO_UNHEARD: Final = frozenset(each.type for each in EVENTS.values() if not each.must_be_heard)
 
 
 def must_be_heard(event_type: str) -> bool:

@@ -16,7 +16,7 @@ from services.users import accounts
 from services.users.accounts import NewAccount
 from services.users.callers import Users
 from shared.broker.bus import Delivery, Message
-from shared.events import AccountChanged, Event, NoticeRequested, OtpRequested, SessionEnded
+from shared.events import AccountChanged, Event, OtpRequested, SessionEnded, UsersNoticeRequested
 from shared.sealing import Sealer
 
 PASSWORD = "correct horse battery"
@@ -78,7 +78,7 @@ def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, *
     return OtpRequested(**values | fields)
 
 
-def notice_requested(**fields: Any) -> NoticeRequested:
+def notice_requested(**fields: Any) -> UsersNoticeRequested:
     now = datetime.now(UTC)
     values: dict[str, Any] = {
         "account_id": uuid4(),
@@ -88,7 +88,7 @@ def notice_requested(**fields: Any) -> NoticeRequested:
         "occurred_at": now,
         "expires_at": now + timedelta(days=1),
     }
-    return NoticeRequested(**values | fields)
+    return UsersNoticeRequested(**values | fields)
 
 
 def session_ended(*sessions: UUID, lasts: float = 3600) -> SessionEnded:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.auth.identities import may_log_in
 from services.auth.tables import identities, notices, outbox
 from shared.database import Database
-from shared.events import NoticeRequested, NoticeWord
+from shared.events import AuthNoticeRequested, NoticeWord
 from shared.outbox import add
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeW
     whose = select(identities.c.email, identities.c.name).where(identities.c.id == account, may_log_in())
     owner = (await connection.execute(whose)).one_or_none()
     if owner is not None:
-        event = NoticeRequested(
+        event = AuthNoticeRequested(
             account_id=account,
             email=owner.email,
             name=owner.name,

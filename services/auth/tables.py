@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from shared.audit import Trail
+from shared.events import AuthAudited
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="auth")
@@ -42,7 +43,7 @@ def _taken() -> list[Column[object]]:
 
 
 outbox = outbox_table(metadata)
-trail = Trail("auth", outbox)
+trail = Trail(AuthAudited, outbox)
 
 # The read model of accounts: one row per account, deleted ones as tombstones, written by events only.
 identities = Table(

@@ -17,13 +17,15 @@ SECONDS = Histogram("login2fa_delivery_seconds", "From the request of a code to 
 
 class Codes:
     name = "otp"
-    event = OtpRequested
     ends = Counter("login2fa_deliveries_total", "Ends and retries of deliveries.", ["outcome"])
 
     def __init__(self, sealer: Sealer, reports: Reports, database_time: DatabaseTime) -> None:
         self._sealer = sealer
         self._reports = reports
         self._database_time = database_time
+
+    def read(self, message: bus.Delivery) -> OtpRequested:
+        return OtpRequested.from_message(message)
 
     def opened(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
         return Delivery(

@@ -55,8 +55,10 @@ class Kind(Protocol[E]):
     """`name` is the log's; `ends` counts by `outcome`."""
 
     name: str
-    event: type[E]
     ends: Counter
+
+    def read(self, message: bus.Delivery) -> E:
+        """Raises `MalformedEvent`."""
 
     def opened(self, message: bus.Delivery, event: E) -> Delivery | Notice:
         """Raises `MalformedEvent`, `Unsealable`."""
@@ -76,7 +78,7 @@ class Deliver(Generic[E]):
     async def __call__(self, message: bus.Delivery) -> Outcome:
         self._database_time.learn(message)
         try:
-            event = self._kind.event.from_message(message)
+            event = self._kind.read(message)
         except MalformedEvent as error:
             end = _given_up(error)
             self._observe(message, end)

@@ -7,13 +7,16 @@ from prometheus_client import Counter
 from services.notifier.channel import Notice
 from services.notifier.deliver import End, one_address
 from shared.broker import bus
-from shared.events import NoticeRequested
+from shared.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 
 
 class Notices:
     name = "notice"
-    event = NoticeRequested
     ends = Counter("login2fa_notices_total", "Ends and retries of notices.", ["outcome"])
+
+    def read(self, message: bus.Delivery) -> NoticeRequested:
+        kind = AuthNoticeRequested if message.routing_key == AuthNoticeRequested.type else UsersNoticeRequested
+        return kind.from_message(message)
 
     def opened(self, message: bus.Delivery, event: NoticeRequested) -> Notice:
         return Notice(

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import outbox
-from shared.events import NoticeRequested, NoticeWord
+from shared.events import NoticeWord, UsersNoticeRequested
 from shared.outbox import add
 
 # An owner who hears of it later than this has found out by himself.
@@ -19,7 +19,7 @@ _WORTH_TELLING = timedelta(days=1)
 async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
     """At the address that was the owner's before: a thief's own would be told nothing new."""
     for notice in _notices(before, after):
-        event = NoticeRequested(
+        event = UsersNoticeRequested(
             account_id=after.id,
             email=before.email,
             name=before.name,

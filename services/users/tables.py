@@ -19,12 +19,13 @@ from sqlalchemy import (
 )
 
 from shared.audit import Trail
+from shared.events import UsersAudited
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="users")
 
 outbox = outbox_table(metadata)
-trail = Trail("users", outbox)
+trail = Trail(UsersAudited, outbox)
 
 accounts = Table(
     "accounts",

@@ -34,7 +34,7 @@ OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
 ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",))
 OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
 # Apart from the codes, so that a flood of notices delays none of them.
-NOTICES = Subscription("notifier.notices", ("account.notice_requested.v1",))
+NOTICES = Subscription("notifier.notices", ("auth.notice_requested.v1", "users.notice_requested.v1"))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
 SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS)
 

@@ -7,12 +7,14 @@ from uuid import UUID
 
 from shared.events import (
     AccountChanged,
-    Audited,
+    AuthAudited,
+    AuthNoticeRequested,
     Event,
-    NoticeRequested,
     OtpOutcome,
     OtpRequested,
     SessionEnded,
+    UsersAudited,
+    UsersNoticeRequested,
 )
 
 EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -92,8 +94,25 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
     ),
     (
-        "account.notice_requested.v1",
-        NoticeRequested(
+        "auth.notice_requested.v1",
+        AuthNoticeRequested(
+            event_id=EVENT_ID,
+            account_id=ACCOUNT,
+            email="dv.gahan@test.com",
+            name="Dave",
+            notice="wrong_passwords",
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            expires_at=datetime(2026, 2, 1, 12, 0, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"email":"dv.gahan@test.com","name":"Dave","notice":"wrong_passwords",'
+            '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
+        ),
+    ),
+    (
+        "users.notice_requested.v1",
+        UsersNoticeRequested(
             event_id=EVENT_ID,
             account_id=ACCOUNT,
             email="dv.gahan@test.com",
@@ -124,10 +143,9 @@ PINNED: list[tuple[str, Event, str]] = [
     ),
     (
         "auth.audit.v1",
-        Audited(
+        AuthAudited(
             event_id=EVENT_ID,
             occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-            service="users",
             act="session_ended",
             outcome="ok",
             reason="logout",
@@ -139,7 +157,28 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","occurred_at":"2026-01-31T12:00:00.000005+00:00",'
-            '"service":"users","act":"session_ended","outcome":"ok","reason":"logout",'
+            '"service":"auth","act":"session_ended","outcome":"ok","reason":"logout",'
+            '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","actor_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"session_id":"01890a5d-ac96-774b-bcce-b302099a805a","address":"198.51.100.7","correlation_id":"request-1"}'
+        ),
+    ),
+    (
+        "users.audit.v1",
+        UsersAudited(
+            event_id=EVENT_ID,
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            act="registration",
+            outcome="ok",
+            reason="operator",
+            account_id=ACCOUNT,
+            actor_id=ACCOUNT,
+            session_id=SESSION,
+            address="198.51.100.7",
+            correlation_id="request-1",
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","occurred_at":"2026-01-31T12:00:00.000005+00:00",'
+            '"service":"users","act":"registration","outcome":"ok","reason":"operator",'
             '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","actor_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
             '"session_id":"01890a5d-ac96-774b-bcce-b302099a805a","address":"198.51.100.7","correlation_id":"request-1"}'
         ),

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from shared import events
 from shared.broker.bus import Message
 from shared.events import (
+    EVENTS,
     AccountChanged,
     Event,
     MalformedEvent,
@@ -24,8 +24,8 @@ from tests.contracts.pinned_events import ACCOUNT, PINNED
 
 CANARY = "canary-0123456789"
 NAMES = [
-    "a requested code", "a changed account", "a deleted account", "an outcome", "a notice", "ended sessions",
-    "an audited act",
+    "a requested code", "a changed account", "a deleted account", "an outcome", "a notice of auth",
+    "a notice of users", "ended sessions", "an act at auth", "an act at users",
 ]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
 
@@ -43,8 +43,7 @@ def refusal(kind: type[Event], body: str | bytes) -> str:
 
 
 def event_classes() -> list[type[Event]]:
-    found = [each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)]
-    return sorted((each for each in found if each is not Event), key=_type)
+    return sorted(EVENTS.values(), key=_type)
 
 
 def _type(kind: type[Event]) -> str:

@@ -14,7 +14,7 @@ import structlog
 
 from shared import logs
 from shared.broker.topology import NOTICES
-from shared.events import Act, ActOutcome, Audited, Reason
+from shared.events import Act, ActOutcome, Audited, AuthAudited, Reason, UsersAudited
 from tests.fakes import TroubledBus
 from tests.polling import eventually
 from tests.recording import Recorder
@@ -31,6 +31,9 @@ async def bus() -> AsyncIterator[TroubledBus]:
     await bus.close()
 
 
+AUDIT: dict[str, type[Audited]] = {each.type: each for each in (AuthAudited, UsersAudited)}
+
+
 @dataclass(frozen=True)
 class Trail:
     bus: TroubledBus
@@ -38,8 +41,8 @@ class Trail:
     @property
     def events(self) -> list[Audited]:
         """As they were published, each once."""
-        bodies = {each.event_id: each.body for each in self.bus.attempts if each.routing_key == Audited.type}
-        return [Audited.model_validate_json(body) for body in bodies.values()]
+        told = {each.event_id: each for each in self.bus.attempts if each.routing_key in AUDIT}
+        return [AUDIT[each.routing_key].from_message(each) for each in told.values()]
 
     def of(self, account: str) -> list[Audited]:
         return [event for event in self.events if str(event.account_id) == account]

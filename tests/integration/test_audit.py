@@ -13,7 +13,7 @@ from services.auth.unlock import unlock
 from services.users import administration
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import OTP_DELIVERY
-from shared.events import Audited
+from shared.events import Audited, AuthAudited
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered
 from tests.composed import (
@@ -236,7 +236,7 @@ async def test_where_nobody_listens_nothing_waits(auth_app: AuthApp, databases: 
     async with connected(databases.auth_url) as sql:
         await trail.becomes(str(account), LOGIN)
         await eventually(lambda: sql.fetchval("SELECT count(*) = 0 FROM outbox"))
-    assert len([each for each in trail.bus.attempts if each.routing_key == Audited.type]) == 1
+    assert len([each for each in trail.bus.attempts if each.routing_key == AuthAudited.type]) == 1
 
 
 async def test_a_right_password_for_which_no_code_is_to_be_had_is_told(

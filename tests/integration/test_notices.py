@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from shared.broker.bus import Delivery
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import NOTICES, OTP_DELIVERY
-from shared.events import AccountChanged, NoticeRequested
+from shared.events import EVENTS, AccountChanged, AuthNoticeRequested, NoticeRequested
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, registered
 from tests.composed import (
@@ -34,10 +35,16 @@ from tests.servers.databases import Databases
 __all__ = ("accounts", "jwks_url", "keys", "sql", "users_app")
 
 
+def _read(delivery: Delivery) -> NoticeRequested:
+    event = EVENTS[delivery.routing_key].from_message(delivery)
+    assert isinstance(event, NoticeRequested)
+    return event
+
+
 class Asked(Recorder):
     @property
     def notices(self) -> list[NoticeRequested]:
-        return [NoticeRequested.from_message(delivery) for delivery in self.deliveries]
+        return [_read(delivery) for delivery in self.deliveries]
 
     async def become(self, *expected: tuple[str, str]) -> None:
         """Address and word of all that have been asked for, in any order."""
@@ -164,5 +171,5 @@ async def test_who_may_not_log_in_is_told_nothing(
     await guess(auth, await accounts.new(is_active=False), 2)
 
     await eventually(lambda: sql.fetchval("SELECT count(*) FROM notices"))
-    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE type = $1", NoticeRequested.type) == 0
+    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE type = $1", AuthNoticeRequested.type) == 0
     assert asked.notices == []

@@ -12,7 +12,7 @@ from sqlalchemy.event import listen
 from services.auth.tables import outbox
 from shared import relay
 from shared.broker.bus import Message
-from shared.events import Audited
+from shared.events import AuthAudited
 from shared.outbox import add
 from shared.relay import Pace
 from tests.builders import otp_requested
@@ -86,7 +86,7 @@ async def test_a_relay_that_is_to_stop_has_done_with_a_code_before_it_sends_the_
 async def a_code_and_a_record(outbox_of_auth: Outbox) -> tuple[str, str]:
     """In one transaction, the record first; the ids of both events."""
     code = otp_requested(SEALER)
-    record = Audited(occurred_at=datetime.now(UTC), service="auth", act="login", outcome="ok")
+    record = AuthAudited(occurred_at=datetime.now(UTC), act="login", outcome="ok")
     async with outbox_of_auth.database.transaction() as connection:
         await add(connection, outbox, record, code)
     return str(code.event_id), str(record.event_id)

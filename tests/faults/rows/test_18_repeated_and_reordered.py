@@ -19,7 +19,14 @@ from shared.broker.amqp.messages import received
 from shared.broker.bus import Message
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import EXCHANGE, SUBSCRIPTIONS
-from shared.events import AccountChanged, NoticeRequested, OtpOutcome, OtpRequested, SessionEnded
+from shared.events import (
+    AccountChanged,
+    AuthNoticeRequested,
+    OtpOutcome,
+    OtpRequested,
+    SessionEnded,
+    UsersNoticeRequested,
+)
 from tests.auth_steps import Accounts
 from tests.builders import (
     OTHER_PASSWORD,
@@ -48,7 +55,8 @@ DEALT_WITH = {
     OtpRequested.type: "otp delivery",
     OtpOutcome.type: "code outcome",
     AccountChanged.type: "account applied",
-    NoticeRequested.type: "notice delivery",
+    AuthNoticeRequested.type: "notice delivery",
+    UsersNoticeRequested.type: "notice delivery",
     SessionEnded.type: "sessions ended",
 }
 

@@ -77,7 +77,7 @@ async def test_a_notice_that_is_too_late_is_dropped(notices: Handler, mail_sink:
 async def test_what_is_no_address_is_given_up(notices: Handler, mail_sink: MailSink) -> None:
     outcome = await notices(delivery(notice_requested(email="a@example.org, b@example.org")))
 
-    assert outcome == GiveUp("MalformedEvent: malformed account.notice_requested.v1: email")
+    assert outcome == GiveUp("MalformedEvent: malformed users.notice_requested.v1: email")
     assert mail_sink.received == []
 
 

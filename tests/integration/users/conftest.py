@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, NoticeRequested
+from shared.events import AccountChanged, UsersNoticeRequested
 from tests.composed import jwks_url, keys, users_app
 from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected
@@ -19,7 +19,7 @@ __all__ = ("jwks_url", "keys", "users_app")
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
     """Takes no event, so that each stays in the outbox to be looked at."""
-    bus = HeldBus(AccountChanged.type, NoticeRequested.type)
+    bus = HeldBus(AccountChanged.type, UsersNoticeRequested.type)
     yield bus
     await bus.close()
 
