@@ -26,7 +26,7 @@ class Message:
     `event_id` names the fact and stays the same on every repeat; `routing_key` is the event's type,
     for example `auth.otp_requested.v1`; `body` is its JSON. `published_at` is when its publisher handed it over
     for the first time, by the clock of the database that it comes from; None where nobody has said so.
-    `must_be_heard`: see promise 2.
+    `mac` is made and checked by `signed.SignedBus`; a bus carries it. `must_be_heard`: see promise 2.
     """
 
     routing_key: str
@@ -34,6 +34,7 @@ class Message:
     event_id: str
     correlation_id: str
     published_at: datetime | None = None
+    mac: str = ""
     must_be_heard: bool = field(default=True, compare=False)
 
 

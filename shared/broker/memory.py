@@ -107,6 +107,7 @@ class MemoryBus:
                 event_id=message.event_id,
                 correlation_id=message.correlation_id,
                 published_at=message.published_at,
+                mac=message.mac,
                 attempt=attempt,
             )
             outcome = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from aio_pika.abc import AbstractIncomingMessage
@@ -13,6 +12,7 @@ from shared.broker.amqp.messages import (
     ATTEMPTS,
     DIED_AT,
     REASON,
+    REPLAYED,
     Outgoing,
     broker_deaths,
     event_id,
@@ -40,8 +40,8 @@ def described(message: AbstractIncomingMessage, queue: str) -> DeadLetter:
 
 
 def for_replay(message: AbstractIncomingMessage) -> Outgoing:
-    """A first attempt again, that can not be taken for one which was published a moment ago."""
-    return outgoing(replace(received(message), attempt=1, published_at=None))
+    """A first attempt again, that can not be taken for one which was published a moment ago; its MAC still holds."""
+    return outgoing(received(message), attempt=1, headers={REPLAYED: True})
 
 
 def _ours(message: AbstractIncomingMessage) -> tuple[str, datetime | None]:

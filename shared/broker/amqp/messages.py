@@ -24,6 +24,8 @@ REASON = "x-reason"
 ATTEMPTS = "x-attempts"
 DIED_AT = "x-died-at"
 PUBLISHED_AT = "x-published-at"
+MAC = "x-mac"
+REPLAYED = "x-replayed"
 
 SHORT_STRING = 255  # bytes: AMQP 0-9-1, 4.2.5.3. A longer property makes the library raise at every attempt.
 MOST_ATTEMPTS = 1_000_000
@@ -72,6 +74,8 @@ Incoming = AbstractIncomingMessage | Arrived
 
 def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None = None) -> Outgoing:
     known: FieldTable = {PUBLISHED_AT: message.published_at.isoformat()} if message.published_at else {}
+    if message.mac:
+        known[MAC] = short(message.mac)
     properties = Basic.Properties(
         headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **known, **(headers or {})},
         content_type="application/json",
@@ -100,7 +104,8 @@ def for_dead_letters(delivery: Delivery, reason: str) -> Outgoing:
 def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
     """Never raises: a stranger's message without our headers must not take the consumer down.
 
-    `waited_for`: the broker had nothing else for its consumer. A copy, or what another consumer had first, is old.
+    `waited_for`: the broker had nothing else for its consumer. A copy, what was among the dead letters, or what another
+    consumer had first, is old.
     """
     attempt = number(message.headers.get(ATTEMPT)) or 1
     return Delivery(
@@ -110,7 +115,8 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
         correlation_id=text(message.correlation_id) or uuid4().hex,
         attempt=attempt,
         published_at=moment(message.headers.get(PUBLISHED_AT)),
-        prompt=waited_for and attempt == 1 and not message.redelivered,
+        mac=text(message.headers.get(MAC)),
+        prompt=waited_for and attempt == 1 and not message.redelivered and REPLAYED not in message.headers,
     )
 
 
