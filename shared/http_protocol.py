@@ -1,7 +1,11 @@
-"""HTTP/1.1 as uvicorn speaks it, with an end to what a client may send before it means anything.
+"""HTTP/1.1 as uvicorn speaks it, but strict about where a request ends.
 
-The application refuses headers of more than `MAX_HEADERS`, but it hears of a request only when they are complete, and
-httptools keeps a header, an address or a trailer for as long as one comes.
+- A request that asks for another protocol is read as if it did not ask (RFC 9110 section 7.8). httptools skips the body
+  of such a request, and takes what comes later of it for the next request.
+- A request whose end is not clear, and one that is not HTTP, is refused once, in its turn; nothing more is parsed.
+- A client may send so much before it means anything, and no more. The application refuses headers of more than
+  `MAX_HEADERS`, but it hears of a request only when they are complete, and httptools keeps a header, an address or a
+  trailer for as long as one comes.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import json
 from asyncio import AbstractEventLoop, BaseTransport, Transport
 from typing import Any, Final, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared import problems
@@ -49,23 +54,56 @@ class _Together:
         self._pieces.clear()
 
 
+class _Parser(httptools.HttpRequestParser):
+    """Reads the head of a request that asks for another protocol a second time, without its `Upgrade`."""
+
+    def __init__(self, protocol: BoundedHttp) -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+
+    def feed_data(self, data: Any) -> None:
+        while True:
+            try:
+                super().feed_data(data)
+            except httptools.HttpParserUpgrade as end_of_head:
+                data = memoryview(data)[end_of_head.args[0] :]
+            else:
+                return
+            head = self._protocol.head_without_upgrade()
+            super().__init__(self._protocol)  # it has taken that head for a whole request, maybe for the last one
+            super().feed_data(head)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Each connection has one of these."""
 
     _unfinished = 0
+    _in_message = False
+    _refusal: bytes | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
+        self.parser = _Parser(self)
         super().connection_made(cast("Transport", _Together(cast("Transport", transport), self.loop)))
 
     def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_UNFINISHED and not self.transport.is_closing():
-            self._refuse()
+            self._refuse(_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
+        """Raises `_NotClear`, which the parser carries to `send_400_response`."""
         self._unfinished = 0
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _NotClear
+            return  # the parser comes back without the upgrade
+        self._require_clear_end()
         super().on_headers_complete()
+        self._in_message = True
+        self.headers = []  # for trailers: the request has its headers
 
     def on_body(self, body: bytes) -> None:
         self._unfinished = 0
@@ -73,22 +111,67 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._unfinished = 0
-        super().on_message_complete()
+        if self._in_message:
+            self._in_message = False
+            super().on_message_complete()
 
-    def _refuse(self) -> None:
-        # An answer that is under way would be taken for the one to this request.
-        if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(_TOO_LARGE)
+    def on_response_complete(self) -> None:
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if was_last and self._refusal is not None:
+            self._end()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own sentence
+        self._refuse(_BAD_REQUEST)
+
+    def head_without_upgrade(self) -> bytes:
+        """The head that was read last."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _require_clear_end(self) -> None:
+        """RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and we know no other than `chunked`."""
+        version = self.parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise _NotClear
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and (version == "1.0" or value.strip().lower() != b"chunked"):
+                raise _NotClear
+
+    def _refuse(self, answer: bytes) -> None:
+        """Once the requests before have their answers; at once if one has begun, as no answer is owed any more."""
+        self._refusal = answer
+        if self._in_message and self.pipeline:
+            self.pipeline.popleft()  # the request that is refused; those before it wait for their turn too
+        elif self._in_message:
+            if self.cycle.response_started:
+                self._refusal = b""
+            self._end()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._end()
+
+    def _end(self) -> None:
+        if self._refusal and not self.transport.is_closing():
+            self.transport.write(self._refusal)
         self.transport.close()
 
 
-def _answer() -> bytes:
-    content = json.dumps(problems.document(431, "headers_too_large", "The request headers are too large")).encode()
+class _NotClear(Exception):
+    """Where the request ends can be read in two ways, or not at all."""
+
+
+def _answer(status: str, code: str, detail: str) -> bytes:
+    content = json.dumps(problems.document(int(status[:3]), code, detail)).encode()
     head = (
-        "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+        f"HTTP/1.1 {status}\r\n"
         f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + content
 
 
-_TOO_LARGE: Final = _answer()
+_BAD_REQUEST: Final = _answer("400 Bad Request", "bad_request", "The request could not be understood")
+_TOO_LARGE: Final = _answer(
+    "431 Request Header Fields Too Large", "headers_too_large", "The request headers are too large"
+)

@@ -69,6 +69,7 @@ async def serving(
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
