@@ -12,11 +12,13 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote, unquote, urlsplit
 
 from cryptography.fernet import Fernet
 
 from services.auth import keys
+from shared.broker.edges import Edge
 
 RABBITMQ_USER = "login2fa"
 
@@ -34,7 +36,8 @@ def new_password() -> str:
     return secrets.token_urlsafe(32)
 
 
-def new_sealing_key() -> str:
+def new_key() -> str:
+    """That seals, or makes MACs."""
     return Fernet.generate_key().decode()
 
 
@@ -67,8 +70,10 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
     ):
         ensure(variable, f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}")
     ensure("rabbitmq_url", f"amqp://{RABBITMQ_USER}:{quote(rabbitmq, '')}@{servers.rabbitmq}/")
-    ensure("otp_sealing_keys", new_sealing_key())
-    ensure("account_sealing_keys", new_sealing_key())
+    ensure("otp_sealing_keys", new_key())
+    ensure("account_sealing_keys", new_key())
+    for edge in get_args(Edge):
+        ensure(f"{edge}_keys", new_key())
     ensure("otp_peppers", new_pepper())
     return made + _signing_key(folder / "jwt_keys")
 

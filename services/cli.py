@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Login with two factors.",
 )
 auth_app = typer.Typer(help="Run the auth service; or, with a command, let somebody in again.")
-keys_app = typer.Typer(no_args_is_help=True, help="Signing keys and sealing keys.")
+keys_app = typer.Typer(no_args_is_help=True, help="Signing keys, sealing keys, MAC keys.")
 users_app = typer.Typer(help="Run the users service; or, with a command, administer accounts.")
 dead_letters_app = typer.Typer(no_args_is_help=True, help="Messages that were given up. No secret is ever shown.")
 config_app = typer.Typer(no_args_is_help=True, help="Settings.")
@@ -148,7 +148,7 @@ def rotate(
 
 @keys_app.command()
 def sealing() -> None:
-    """Print a new key for OTP_SEALING_KEYS or ACCOUNT_SEALING_KEYS."""
+    """Print a new key for OTP_SEALING_KEYS, ACCOUNT_SEALING_KEYS, or an edge: USERS_TO_AUTH_KEYS and its like."""
     from cryptography.fernet import Fernet
 
     typer.echo(Fernet.generate_key().decode())

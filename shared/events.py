@@ -6,6 +6,7 @@ field may be added; a change of meaning is a new type with the next version numb
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -60,7 +61,7 @@ class Event(BaseModel):
 
 
 class OtpRequested(Event):
-    """Auth wants a one-time password delivered. `sealed_code` is bound to this `event_id` (shared.sealing)."""
+    """Auth wants a one-time password delivered. `sealed_code` is sealed for `code_context` (shared.sealing)."""
 
     type: ClassVar[str] = "auth.otp_requested.v1"
 
@@ -71,6 +72,15 @@ class OtpRequested(Event):
     sealed_code: str
     requested_at: Moment
     expires_at: Moment
+
+    @property
+    def code_context(self) -> str:
+        return code_context(self.event_id, self.challenge_id, self.account_id, self.email, self.expires_at)
+
+
+def code_context(event_id: UUID, challenge_id: UUID, account_id: UUID, email: str, expires_at: datetime) -> str:
+    """What a sealed code is bound to: it opens in no other event, and goes to no other mailbox, nor later."""
+    return json.dumps(["code", str(event_id), str(challenge_id), str(account_id), email, _utc(expires_at)])
 
 
 class OtpOutcome(Event):
@@ -120,7 +130,7 @@ class AccountChanged(Event):
 
     A deletion is a tombstone: `deleted` is true and every personal field is empty. `session_epoch` grows
     when sessions must end; those of older epochs are over, all but `kept_session`: see
-    docs/decisions/0001-session-epoch.md.
+    docs/decisions/0001-session-epoch.md. `sealed_password_hash` is sealed for `hash_context` (shared.sealing).
     """
 
     type: ClassVar[str] = "users.account_changed.v1"
@@ -137,6 +147,15 @@ class AccountChanged(Event):
     is_active: bool = False
     session_epoch: int = 0
     kept_session: UUID | None = None
+
+    @property
+    def hash_context(self) -> str:
+        return hash_context(self.event_id, self.account_id, self.version)
+
+
+def hash_context(event_id: UUID, account_id: UUID, version: int) -> str:
+    """What a sealed password hash is bound to: it opens for no other account, nor in another version of this one."""
+    return json.dumps(["password_hash", str(event_id), str(account_id), version])
 
 
 class SessionEnded(Event):

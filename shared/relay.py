@@ -23,7 +23,8 @@ from sqlalchemy import ARRAY, Delete, Row, Select, Table, any_, bindparam, delet
 
 from shared import failpoints
 from shared.backoff import pauses
-from shared.broker.bus import Bus, BusError, BusUnavailable, Message
+from shared.broker.bus import BusError, BusUnavailable, Message
+from shared.broker.signed import SignedBus
 from shared.database import Database
 from shared.events import must_be_heard
 
@@ -74,7 +75,9 @@ class ClaimLost(Exception):
 
 
 class Relay:
-    def __init__(self, service: str, database: Database, outbox: Table, bus: Bus, pace: Pace | None = None) -> None:
+    def __init__(
+        self, service: str, database: Database, outbox: Table, bus: SignedBus, pace: Pace | None = None
+    ) -> None:
         self._service = service
         self._database = database
         self._bus = bus

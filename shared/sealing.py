@@ -1,7 +1,7 @@
 """Sealing of the secret fields of an event: authenticated encryption, bound to its place.
 
-Fernet (AES-128-CBC with HMAC-SHA256, from `cryptography`). The context, an event id and a field name, is
-encrypted with the value and compared on opening, so that a ciphertext moved to another event does not open.
+Fernet (AES-128-CBC with HMAC-SHA256, from `cryptography`). The context, which names the field, its event
+and what it is true of, is encrypted with the value and compared on opening: a ciphertext opens nowhere else.
 """
 
 from __future__ import annotations

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
 
-_FERNET_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 
 
 class SettingsInvalid(Exception):
@@ -28,15 +28,16 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _fernet_keys(keys: list[SecretStr]) -> list[SecretStr]:
+def _32_bytes(keys: list[SecretStr]) -> list[SecretStr]:
     # Fernet itself overlooks what follows the padding: of keys with a wrong separator it would take the first.
-    if not all(_FERNET_KEY.fullmatch(key.get_secret_value()) for key in keys):
+    if not all(_KEY.fullmatch(key.get_secret_value()) for key in keys):
         raise ValueError("each key must be 32 bytes in URL-safe base64; make one with: login2fa keys sealing")
     return keys
 
 
 SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), Field(min_length=1)]
-SealingKeys = Annotated[SecretList, AfterValidator(_fernet_keys)]
+SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
+MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -68,6 +69,17 @@ class ProcessSettings(BaseSettings):
     management_port: int = Field(9000, ge=0, le=65535, description="Port of the same; 0 takes a free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
     shutdown_grace: float = Field(20.0, ge=0, description="Seconds to finish what is under way after SIGTERM")
+
+    @model_validator(mode="after")
+    def _one_purpose_for_each_key(self) -> Self:
+        # One key for everything would let each process that has it speak in every other's name.
+        of_key: dict[str, str] = {}
+        for name, value in self:
+            for key in value if name.endswith("_keys") else ():
+                other = of_key.setdefault(key.get_secret_value(), name)
+                if other != name:
+                    raise ValueError(f"{other.upper()} and {name.upper()} have a key in common: each needs its own")
+        return self
 
     @classmethod
     def settings_customise_sources(

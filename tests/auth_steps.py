@@ -11,7 +11,7 @@ import httpx
 from shared.broker.memory import MemoryBus
 from shared.events import AccountChanged
 from shared.sealing import Sealer
-from tests.builders import PASSWORD, account_changed, message, password_hash, tombstone
+from tests.builders import PASSWORD, account_changed, message, sealed_account, tombstone
 from tests.composed import AuthApp
 from tests.inbox import Inbox
 
@@ -31,13 +31,11 @@ class Accounts:
         return await self.tell(account_changed(self.sealer, **fields))
 
     def next_state(self, account: AccountChanged, *, password: str = PASSWORD, **fields: Any) -> AccountChanged:
-        event_id = uuid4()
-        changed = {
-            "event_id": event_id,
-            "version": account.version + 1,
-            "sealed_password_hash": self.sealer.seal(password_hash(password), f"{event_id}:password_hash"),
-        }
-        return account.model_copy(update=changed | fields)
+        changed = {"event_id": uuid4(), "version": account.version + 1}
+        changed_account = account.model_copy(update=changed | fields)
+        if "sealed_password_hash" in fields:
+            return changed_account
+        return sealed_account(self.sealer, changed_account, password)
 
     async def change(self, account: AccountChanged, **fields: Any) -> AccountChanged:
         return await self.tell(self.next_state(account, **fields))

@@ -18,6 +18,7 @@ from services.users.callers import Users
 from shared.broker.bus import Delivery, Message
 from shared.events import AccountChanged, Event, OtpRequested, SessionEnded, UsersNoticeRequested
 from shared.sealing import Sealer
+from tests import edge_keys
 
 PASSWORD = "correct horse battery"
 OTHER_PASSWORD = "staple horse correct"
@@ -43,19 +44,23 @@ def full_width(text: str) -> str:
 def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) -> AccountChanged:
     """An account's state as the users service tells it; without fields, of a new active account without 2FA."""
     number = next(_numbers)
-    event_id = uuid4()
     values: dict[str, Any] = {
-        "event_id": event_id,
+        "event_id": uuid4(),
         "account_id": uuid7(),
         "version": 1,
         "deleted": False,
         "username": f"person{number}",
         "email": f"person{number}@example.org",
         "name": "Dave",
-        "sealed_password_hash": sealer.seal(password_hash(password), f"{event_id}:password_hash"),
         "is_active": True,
     }
-    return AccountChanged(**values | fields)
+    return sealed_account(sealer, AccountChanged(**values | fields), password)
+
+
+def sealed_account(sealer: Sealer, event: AccountChanged, password: str = PASSWORD) -> AccountChanged:
+    """With the hash of this password."""
+    sealed = sealer.seal(password_hash(password), event.hash_context)
+    return event.model_copy(update={"sealed_password_hash": sealed})
 
 
 def tombstone(account: UUID, version: int) -> AccountChanged:
@@ -63,19 +68,21 @@ def tombstone(account: UUID, version: int) -> AccountChanged:
 
 
 def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, **fields: Any) -> OtpRequested:
-    event_id = fields.get("event_id", uuid4())
     now = datetime.now(UTC)
     values: dict[str, Any] = {
-        "event_id": event_id,
+        "event_id": uuid4(),
         "challenge_id": uuid4(),
         "account_id": uuid4(),
         "email": "ann@example.org",
         "name": "Ann",
-        "sealed_code": sealer.seal(code, f"{event_id}:code"),
+        "sealed_code": "",
         "requested_at": now,
         "expires_at": now + timedelta(seconds=lives),
     }
-    return OtpRequested(**values | fields)
+    event = OtpRequested(**values | fields)
+    if "sealed_code" in fields:
+        return event
+    return event.model_copy(update={"sealed_code": sealer.seal(code, event.code_context)})
 
 
 def notice_requested(**fields: Any) -> UsersNoticeRequested:
@@ -99,11 +106,14 @@ def session_ended(*sessions: UUID, lasts: float = 3600) -> SessionEnded:
 
 
 def message(event: Event, *, body: bytes | None = None) -> Message:
-    return Message(
-        routing_key=event.type,
-        body=event.to_body().encode() if body is None else body,
-        event_id=str(event.event_id),
-        correlation_id="request-1",
+    """As its publisher sends it, with a MAC."""
+    return edge_keys.ALL.signed(
+        Message(
+            routing_key=event.type,
+            body=event.to_body().encode() if body is None else body,
+            event_id=str(event.event_id),
+            correlation_id="request-1",
+        )
     )
 
 
@@ -114,6 +124,7 @@ def delivery(event: Event, *, attempt: int = 1, body: bytes | None = None) -> De
         body=sent.body,
         event_id=sent.event_id,
         correlation_id=sent.correlation_id,
+        mac=sent.mac,
         attempt=attempt,
     )
 

@@ -37,6 +37,7 @@ from shared.events import OtpOutcome
 from shared.process import Check, listen, serving
 from shared.sealing import Sealer
 from shared.settings import load
+from tests import edge_keys
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus, TroubledBus
 from tests.inbox import Inbox
@@ -71,6 +72,7 @@ def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSet
 
 def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
     values = {
+        **edge_keys.settings_of("auth"),
         "rabbitmq_url": "amqp://not-used",
         "jwt_keys_dir": keys.folder,
         "otp_sealing_keys": keys.otp_sealing,
@@ -85,6 +87,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
 
 def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides: Any) -> UsersSettings:
     values = {
+        **edge_keys.settings_of("users"),
         "rabbitmq_url": "amqp://not-used",
         "users_database_url": databases.users_url,
         "account_sealing_keys": keys.account_sealing,
@@ -97,6 +100,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
 
 def notifier_settings(keys: Keys, **overrides: Any) -> NotifierSettings:
     values = {
+        **edge_keys.settings_of("notifier"),
         "rabbitmq_url": "amqp://not-used",
         "otp_sealing_keys": keys.otp_sealing,
         "smtp_security": "none",

@@ -21,7 +21,7 @@ class Inbox:
     async def __call__(self, delivery: Delivery) -> Outcome:
         event = OtpRequested.from_message(delivery)
         self.requests[event.email].append(event)
-        self.codes[event.email].append(self._sealer.open(event.sealed_code, f"{event.event_id}:code"))
+        self.codes[event.email].append(self._sealer.open(event.sealed_code, event.code_context))
         return Done()
 
     async def code_for(self, email: str, number: int = 1) -> str:

@@ -30,7 +30,6 @@ from services.auth.routes import challenge_of, living_session
 from services.notifier import app as notifier
 from services.notifier.channel import Delivery
 from services.notifier.otp_email import OtpEmail
-from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from services.users.callers import caller
 from shared import events
@@ -40,7 +39,7 @@ from shared.broker.memory_consumer import MemoryConsumption
 from shared.broker.topology import SUBSCRIPTIONS
 from shared.process import Running
 from tests.asking import client_of
-from tests.composed import Keys, auth_settings, users_settings
+from tests.composed import Keys, auth_settings, notifier_settings, users_settings
 from tests.recording import Recorder, otp_message
 from tests.servers.databases import Databases
 
@@ -81,8 +80,8 @@ NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     folder = tmp_path_factory.mktemp("keys")
     generate(folder)
-    sealing = Fernet.generate_key().decode()
-    return Keys(folder=folder, otp_sealing=sealing, account_sealing=sealing, pepper="0123456789abcdef" * 2)
+    otp_sealing, account_sealing = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    return Keys(folder=folder, otp_sealing=otp_sealing, account_sealing=account_sealing, pepper="0123456789abcdef" * 2)
 
 
 @pytest.fixture(scope="module")
@@ -173,13 +172,7 @@ async def test_every_subscription_has_one_service_that_consumes_it(keys: Keys, t
         "auth": lambda bus: auth.running(auth_settings(NOWHERE, keys), bus),
         "users": lambda bus: users.running(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"), bus),
         "notifier": lambda bus: notifier.running(
-            NotifierSettings(
-                rabbitmq_url="amqp://not-used",
-                otp_sealing_keys=keys.otp_sealing,
-                notifier_channel="file",
-                otp_log_file=tmp_path / "codes.txt",
-            ),
-            bus,
+            notifier_settings(keys, notifier_channel="file", otp_log_file=tmp_path / "codes.txt"), bus
         ),
     }
     for service, compose in compositions.items():

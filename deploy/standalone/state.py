@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
-from deploy.secret_files import create_whole, new_password, new_pepper, new_sealing_key
+from deploy.secret_files import create_whole, new_key, new_password, new_pepper
 from services.auth import keys
+from shared.broker.edges import Edge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,15 +19,17 @@ class Secrets:
     otp_sealing_key: str
     account_sealing_key: str
     otp_pepper: str
+    edge_keys: dict[str, str]
 
 
 def new_secrets() -> Secrets:
     return Secrets(
         auth_password=new_password(),
         users_password=new_password(),
-        otp_sealing_key=new_sealing_key(),
-        account_sealing_key=new_sealing_key(),
+        otp_sealing_key=new_key(),
+        account_sealing_key=new_key(),
         otp_pepper=new_pepper(),
+        edge_keys={f"{edge}_keys": new_key() for edge in get_args(Edge)},
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -137,7 +138,8 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
 def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int) -> Settings:
     public_url = f"http://{HOST}:{port}"
     unused = SecretStr("amqp://in-process")
-    sealing = {
+    common: dict[str, Any] = {
+        **secrets.edge_keys,
         "otp_sealing_keys": secrets.otp_sealing_key,
         "account_sealing_keys": secrets.account_sealing_key,
         "rabbitmq_url": unused,
@@ -150,15 +152,15 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
             auth_database_url=postgres.url("auth", secrets.auth_password, DATABASE),
             jwt_keys_dir=state.keys,
             otp_peppers=secrets.otp_pepper,
-            **sealing,
+            **common,
         ),
         users=load(
             UsersSettings,
             users_database_url=postgres.url("users", secrets.users_password, DATABASE),
             auth_jwks_url=f"{public_url}/.well-known/jwks.json",
-            **sealing,
+            **common,
         ),
-        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, **sealing),
+        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, **common),
     )
 
 

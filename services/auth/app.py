@@ -24,6 +24,8 @@ from services.auth.tables import outbox
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
 from shared.broker.bus import Bus
+from shared.broker.edges import EdgeKeys
+from shared.broker.signed import SignedBus
 from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_OUTCOMES
 from shared.database import Database
 from shared.floods import Floods
@@ -80,10 +82,11 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         addresses=addresses,
         throttle=Throttle(settings, database, addresses, notices),
     )
-    relay = Relay("auth", database, outbox, bus)
+    signed = SignedBus(bus, EdgeKeys.of(settings))
+    relay = Relay("auth", database, outbox, signed)
     handler = account_changed_handler(database, account_sealer)
-    consumption = await bus.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
-    reports = await bus.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
+    consumption = await signed.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
+    reports = await signed.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")

@@ -100,7 +100,7 @@ def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
     async def apply_opened(connection: AsyncConnection, event: AccountChanged) -> None:
         password_hash = ""
         if not event.deleted:
-            password_hash = sealer.open(event.sealed_password_hash, f"{event.event_id}:password_hash")
+            password_hash = sealer.open(event.sealed_password_hash, event.hash_context)
         await apply(connection, event, password_hash)
         tell = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
         after_commit(connection, tell)

@@ -28,7 +28,7 @@ from services.auth.tables import challenges, identities, outbox, trail
 from services.auth.wrong_codes import CodesOff, Guess, WrongCodes
 from shared.audit import told
 from shared.bearer import TokenNotValid
-from shared.events import OtpRequested
+from shared.events import OtpRequested, code_context
 from shared.outbox import add
 from shared.problems import Problem, TooManyRequests
 from shared.sealing import Sealer
@@ -240,7 +240,7 @@ class Challenges:
             account_id=to.id,
             email=to.email,
             name=to.name,
-            sealed_code=self._sealer.seal(code, f"{event_id}:code"),
+            sealed_code=self._sealer.seal(code, code_context(event_id, asked.id, to.id, to.email, expires)),
             requested_at=asked.created_at,
             expires_at=expires,
         )

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.settings import HttpSettings, SealingKeys, SecretList
+from shared.settings import HttpSettings, MacKeys, SealingKeys, SecretList
 
 
 class AuthSettings(HttpSettings):
@@ -18,6 +18,18 @@ class AuthSettings(HttpSettings):
     )
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated. Shared with the users service"
+    )
+    users_to_auth_keys: MacKeys = Field(
+        description="MAC keys of events from users to auth, comma-separated; the first signs, any verifies"
+    )
+    auth_to_users_keys: MacKeys = Field(
+        description="MAC keys of events from auth to users, comma-separated; the first signs, any verifies"
+    )
+    auth_to_notifier_keys: MacKeys = Field(
+        description="MAC keys of events from auth to the notifier, comma-separated; the first signs, any verifies"
+    )
+    notifier_to_auth_keys: MacKeys = Field(
+        description="MAC keys of events from the notifier to auth, comma-separated; the first signs, any verifies"
     )
     otp_peppers: SecretList = Field(
         description="Server keys of the HMACs under which codes and addresses are stored, comma-separated; "

@@ -17,6 +17,8 @@ from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
 from shared.broker.bus import Bus
+from shared.broker.edges import EdgeKeys
+from shared.broker.signed import SignedBus
 from shared.broker.topology import NOTICES, OTP_DELIVERY
 from shared.process import Running
 from shared.sealing import Sealer
@@ -36,12 +38,13 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
     """Raises `TopologyMismatch`."""
     channel = _channel(settings)
     database_time = DatabaseTime()
-    reports = Reports(bus, database_time.now)
+    signed = SignedBus(bus, EdgeKeys.of(settings))
+    reports = Reports(signed, database_time.now)
     post = Post(channel)
     codes = Deliver(Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time), post, database_time)
-    consumption = await bus.consume(OTP_DELIVERY.queue, codes, concurrency=settings.notifier_concurrency)
+    consumption = await signed.consume(OTP_DELIVERY.queue, codes, concurrency=settings.notifier_concurrency)
     notices = Deliver(Notices(), post, database_time)
-    of_notices = await bus.consume(NOTICES.queue, notices, concurrency=_NOTICES_AT_A_TIME)
+    of_notices = await signed.consume(NOTICES.queue, notices, concurrency=_NOTICES_AT_A_TIME)
 
     async def consumer_live() -> bool:
         return consumption.live and of_notices.live

@@ -33,7 +33,7 @@ class Codes:
             correlation_id=message.correlation_id,
             email=one_address(event.email, event.type),
             name=event.name,
-            code=self._sealer.open(event.sealed_code, f"{event.event_id}:code"),
+            code=self._sealer.open(event.sealed_code, event.code_context),
             requested_at=event.requested_at,
             expires_at=event.expires_at,
         )

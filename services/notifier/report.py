@@ -17,7 +17,8 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter
 
-from shared.broker.bus import Bus, BusError, Delivery, Message
+from shared.broker.bus import BusError, Delivery, Message
+from shared.broker.signed import SignedBus
 from shared.events import OtpOutcome, OtpRequested
 
 log = structlog.get_logger()
@@ -36,7 +37,7 @@ Word = Literal["delivered", "deferred", "given_up", "expired"]
 class Reports:
     """`now` is the database's clock, as well as it is known here. The bus publishes on a connection of its own."""
 
-    def __init__(self, bus: Bus, now: Callable[[], datetime]) -> None:
+    def __init__(self, bus: SignedBus, now: Callable[[], datetime]) -> None:
         self._bus = bus
         self._now = now
         self._silent_until = 0.0

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.settings import ProcessSettings, SealingKeys
+from shared.settings import MacKeys, ProcessSettings, SealingKeys
 
 
 class NotifierSettings(ProcessSettings):
@@ -13,6 +13,15 @@ class NotifierSettings(ProcessSettings):
 
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated. Shared with auth"
+    )
+    auth_to_notifier_keys: MacKeys = Field(
+        description="MAC keys of events from auth to the notifier, comma-separated; the first signs, any verifies"
+    )
+    users_to_notifier_keys: MacKeys = Field(
+        description="MAC keys of events from users to the notifier, comma-separated; the first signs, any verifies"
+    )
+    notifier_to_auth_keys: MacKeys = Field(
+        description="MAC keys of events from the notifier to auth, comma-separated; the first signs, any verifies"
     )
     notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
     notifier_concurrency: int = Field(16, ge=1, le=500, description="Deliveries under way at a time")

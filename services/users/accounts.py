@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 
 from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
-from shared.events import AccountChanged
+from shared.events import AccountChanged, hash_context
 from shared.names import canonical
 from shared.outbox import add
 from shared.sealing import Sealer
@@ -154,7 +154,7 @@ def _event(row: Row[Any], sealer: Sealer) -> AccountChanged:
         username=row.username,
         email=row.email,
         name=row.name,
-        sealed_password_hash=sealer.seal(row.password_hash, f"{event_id}:password_hash"),
+        sealed_password_hash=sealer.seal(row.password_hash, hash_context(event_id, row.id, row.version)),
         is_2fa=row.is_2fa,
         is_admin=row.is_admin,
         is_active=row.is_active,

@@ -13,6 +13,8 @@ from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
 from shared.broker.bus import Bus
+from shared.broker.edges import EdgeKeys
+from shared.broker.signed import SignedBus
 from shared.broker.topology import ENDED_SESSIONS
 from shared.database import Database
 from shared.floods import Floods
@@ -57,9 +59,10 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         keys=keys,
         known=KnownAccounts(database),
     )
-    relay = Relay("users", database, outbox, bus)
+    signed = SignedBus(bus, EdgeKeys.of(settings))
+    relay = Relay("users", database, outbox, signed)
     handler = ended_sessions.session_ended_handler(database)
-    consumption = await bus.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
+    consumption = await signed.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     keys.start()
     expired = ended_sessions.EXPIRED + current_passwords.EXPIRED

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from shared.settings import HttpSettings, SealingKeys
+from shared.settings import HttpSettings, MacKeys, SealingKeys
 
 
 class UsersSettings(HttpSettings):
@@ -13,6 +13,15 @@ class UsersSettings(HttpSettings):
     )
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated; the first encrypts. Shared with auth"
+    )
+    users_to_auth_keys: MacKeys = Field(
+        description="MAC keys of events from users to auth, comma-separated; the first signs, any verifies"
+    )
+    auth_to_users_keys: MacKeys = Field(
+        description="MAC keys of events from auth to users, comma-separated; the first signs, any verifies"
+    )
+    users_to_notifier_keys: MacKeys = Field(
+        description="MAC keys of events from users to the notifier, comma-separated; the first signs, any verifies"
     )
     auth_jwks_url: str = Field(
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"

@@ -1,10 +1,10 @@
 """An event is believed for its MAC, not for where it lay: HMAC-SHA256 by the key of its edge.
 
-An edge leads from the service that publishes an event to the one that consumes it, and these two alone have its keys: who
-reads or writes in the broker can make no event, and a service can make none of another's.
+An edge leads from the service that publishes an event to the one that consumes it, and these two alone have its keys:
+the broker can make no event, and a service can make none of another's.
 
-A MAC says who wrote an event, not that it is new. Consumers cope with repeats, so an event that means "now" has to carry
-its moment in its body.
+A MAC says who wrote an event, not that it is new. Consumers cope with repeats, so an event that means "now" has to
+carry its moment in its body.
 """
 
 from __future__ import annotations
@@ -66,10 +66,8 @@ class EdgeKeys:
 
     def verify(self, message: Message) -> bool:
         """Whether its MAC is that of its type, event id, moment of publication and body. Raises `NoKeys`."""
-        given, covered = message.mac.encode(), _covered(message)
-        return any(
-            [hmac.compare_digest(_mac(key, covered).encode(), given) for key in self.of_type(message.routing_key)]
-        )
+        keys, given, covered = self.of_type(message.routing_key), message.mac.encode(), _covered(message)
+        return any(hmac.compare_digest(_mac(key, covered).encode(), given) for key in keys)
 
 
 def _mac(key: bytes, covered: bytes) -> str:

@@ -1,6 +1,6 @@
 """The bus as a service uses it: what it publishes is signed, and what it consumes is checked before anything else.
 
-No handler sees a message that did not pass: its body is not read, its headers are not believed, and it is not tried again.
+No handler sees a message that did not pass: its body is not read, and it is not tried again.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import asyncpg
 from uuid_utils.compat import uuid7
@@ -34,17 +33,17 @@ async def forget(system: System) -> None:
 
 
 def _asked(number: int, now: datetime, sealer: Sealer) -> OtpRequested:
-    event_id: UUID = uuid7()
-    return OtpRequested(
-        event_id=event_id,
+    asked = OtpRequested(
         challenge_id=uuid7(),
         account_id=account_id(MANY + number % MANY),
         email=f"mail{number}@bench.example",
         name="Ann",
-        sealed_code=sealer.seal(f"{number % 1000000:06}", f"{event_id}:code"),
+        sealed_code="",
         requested_at=now,
         expires_at=now + _LIFETIME,
     )
+    sealed = sealer.seal(f"{number % 1000000:06}", asked.code_context)
+    return asked.model_copy(update={"sealed_code": sealed})
 
 
 async def _keep(connection: asyncpg.Connection, asked: list[OtpRequested]) -> None:

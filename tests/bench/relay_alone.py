@@ -17,8 +17,10 @@ from shared import logs
 from shared.broker.amqp import AmqpBus
 from shared.broker.bus import Bus, Message
 from shared.broker.memory import MemoryBus
+from shared.broker.signed import SignedBus
 from shared.database import Database
 from shared.relay import PUBLISHED, Relay
+from tests import edge_keys
 from tests.bench import workers
 
 
@@ -40,7 +42,7 @@ async def _main(url: str, amqp_url: str) -> None:
 
     async def answer(command: dict[str, Any]) -> dict[str, Any]:
         wanted = _published() + command["count"]
-        relay = Relay("auth", database, outbox, bus)
+        relay = Relay("auth", database, outbox, SignedBus(bus, edge_keys.ALL))
         began, used = time.monotonic(), time.process_time()
         relay.start()
         while _published() < wanted:  # noqa: ASYNC110 - the relay tells of its progress by this counter only

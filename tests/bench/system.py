@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 
 from deploy.standalone.postgres import EmbeddedPostgres
 from services.auth import keys
+from tests import edge_keys
 from tests.bench.people import Issuer
 from tests.servers.databases import Databases, copied, template_database
 from tests.servers.leash import Leash
@@ -121,7 +122,9 @@ class System:
 
     def program(self, name: str) -> Program:
         """Not started yet."""
+        service = name.partition("-")[0]
         common = {
+            **edge_keys.environment_of(service),
             "PORT": str(self.ports[name]),
             "MANAGEMENT_PORT": str(self.management[name]),
             "RABBITMQ_URL": self.amqp_url,
@@ -129,7 +132,7 @@ class System:
             "FLOOD_RATE": _NEVER_HIT,
             "FLOOD_BURST": _NEVER_HIT,
         }
-        return Program(name, name.partition("-")[0], settings=common | self.settings[name], folder=self._folder)
+        return Program(name, service, settings=common | self.settings[name], folder=self._folder)
 
     async def start(self, *names: str) -> None:
         """Those that do not run yet; return when they are ready."""

@@ -38,6 +38,7 @@ FREE = {"PORT": "0", "MANAGEMENT_PORT": "0"}
         ("auth", "OTP_PEPPERS"),
         ("users", "USERS_DATABASE_URL"),
         ("users", "ACCOUNT_SEALING_KEYS"),
+        ("users", "USERS_TO_AUTH_KEYS"),
         ("notifier", "OTP_SEALING_KEYS"),
         ("notifier", "RABBITMQ_URL"),
     ],

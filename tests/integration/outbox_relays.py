@@ -10,12 +10,14 @@ from cryptography.fernet import Fernet
 from sqlalchemy import func, select
 
 from services.auth.tables import outbox
+from shared.broker.signed import SignedBus
 from shared.broker.topology import OTP_DELIVERY
 from shared.database import Database
 from shared.events import OtpRequested
 from shared.outbox import add
 from shared.relay import Pace, Relay
 from shared.sealing import Sealer
+from tests import edge_keys
 from tests.builders import otp_requested
 from tests.fakes import TroubledBus
 from tests.recording import Recorder
@@ -39,7 +41,7 @@ class Outbox:
     relays: list[Relay] = field(default_factory=list)
 
     def relay(self, pace: Pace = NO_POLL, *, database: Database | None = None, started: bool = True) -> Relay:
-        relay = Relay("auth", database or self.database, outbox, self.bus, pace)
+        relay = Relay("auth", database or self.database, outbox, SignedBus(self.bus, edge_keys.ALL), pace)
         self.relays.append(relay)
         if started:
             relay.start()

@@ -196,7 +196,7 @@ def test_secrets_are_named_by_files_and_each_is_one_that_is_made(
         files = {value for name, value in variables.items() if name.endswith("_FILE") or name == "JWT_KEYS_DIR"}
         assert files <= made
         for name in variables:
-            assert not re.search(r"PASSWORD$|PEPPERS$|SEALING_KEYS$|DATABASE_URL$|RABBITMQ_URL$", name), name
+            assert not re.search(r"PASSWORD$|PEPPERS$|_KEYS$|DATABASE_URL$|RABBITMQ_URL$", name), name
 
 
 def test_the_servers_of_the_urls_are_these_containers(services: dict[str, dict[str, Any]]) -> None:

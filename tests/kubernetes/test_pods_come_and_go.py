@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from services.auth import app as auth
 from services.notifier import app as notifier
-from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from shared.broker.bus import Bus
 from shared.broker.memory import MemoryBus
 from shared.process import Running
-from shared.settings import load
-from tests.composed import Keys, auth_settings, users_settings
+from tests.composed import Keys, auth_settings, notifier_settings, users_settings
 from tests.kubernetes.manifests import Container, Document, Manifests, quantity
 from tests.servers.databases import Databases
 
@@ -35,11 +32,10 @@ NGINX_ENDS_WITHIN = 30
 
 @pytest.fixture
 def compositions(keys: Keys) -> dict[str, Callable[[Bus], AbstractAsyncContextManager[Running]]]:
-    settings: dict[str, Any] = {"rabbitmq_url": "amqp://not-used", "otp_sealing_keys": keys.otp_sealing}
     return {
         "auth": lambda bus: auth.running(auth_settings(NOWHERE, keys), bus),
         "users": lambda bus: users.running(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"), bus),
-        "notifier": lambda bus: notifier.running(load(NotifierSettings, **settings), bus),
+        "notifier": lambda bus: notifier.running(notifier_settings(keys), bus),
     }
 
 

@@ -69,7 +69,7 @@ class Auth:
         """As the outbox has it for the notifier."""
         query = "SELECT body FROM auth.outbox WHERE body::jsonb->>'challenge_id' = $1 ORDER BY id DESC LIMIT 1"
         event = OtpRequested.model_validate_json(self.run(self.admin.fetchval(query, str(challenge))))
-        return Sealer.of(self.settings.otp_sealing_keys).open(event.sealed_code, f"{event.event_id}:code")
+        return Sealer.of(self.settings.otp_sealing_keys).open(event.sealed_code, event.code_context)
 
     def fetch(self, query: str, *values: object) -> Any:
         """One value. Any: of whatever type the query gives."""

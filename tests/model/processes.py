@@ -12,6 +12,8 @@ from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
 from shared import relay
 from shared.broker.amqp import AmqpBus
+from shared.broker.signed import SignedBus
+from tests import edge_keys
 from tests.model.broker import MemoryRabbitMQ
 from tests.model.connections import Incoming, MemoryConnection
 from tests.model.mail_server import MemoryMailServer
@@ -98,7 +100,7 @@ class AuthReplica(Process):
 
     async def main(self, sigterm: asyncio.Event) -> None:
         bus = AmqpBus("amqp://model", name=self.name)
-        carrier = relay.Relay("auth", self.database, outbox, bus, PACE)
+        carrier = relay.Relay("auth", self.database, outbox, SignedBus(bus, edge_keys.ALL), PACE)
         carrier.start()
         await sigterm.wait()
         await carrier.stop(GRACE)

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from services.notifier.settings import NotifierSettings
 from shared.sealing import Sealer
 from shared.settings import load
+from tests import edge_keys
 from tests.model.connections import MemoryConnection
 from tests.model.mail_server import MemorySmtp
 from tests.model.processes import Notifier, Process
@@ -21,6 +22,7 @@ from tests.model.simulated_time import simulated_clocks, this_process
 _SEALING_KEY = Fernet.generate_key().decode()
 SETTINGS = load(
     NotifierSettings,
+    **edge_keys.settings_of("notifier"),
     rabbitmq_url="amqp://not-used",
     otp_sealing_keys=_SEALING_KEY,
     smtp_security="none",

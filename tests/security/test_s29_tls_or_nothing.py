@@ -11,6 +11,7 @@ import pytest
 from services.notifier.settings import NotifierSettings
 from shared.broker.bus import Done, Outcome, Retry
 from shared.settings import SettingsInvalid, load
+from tests import edge_keys
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, keys, running_notifier
 from tests.servers.mail import MailSink
@@ -116,7 +117,11 @@ async def test_what_was_said_before_tls_is_not_taken_for_an_offer_over_tls(keys:
 
 
 def test_tls_is_demanded_unless_somebody_says_otherwise_and_with_a_login_nobody_can(keys: Keys) -> None:
-    required = {"rabbitmq_url": "amqp://not-used", "otp_sealing_keys": keys.otp_sealing}
+    required = {
+        **edge_keys.settings_of("notifier"),
+        "rabbitmq_url": "amqp://not-used",
+        "otp_sealing_keys": keys.otp_sealing,
+    }
     assert load(NotifierSettings, **required).smtp_security == "starttls"
     with pytest.raises(SettingsInvalid, match="SMTP_USERNAME needs SMTP_SECURITY"):
         load(NotifierSettings, **required, **CREDENTIALS, smtp_security="none")

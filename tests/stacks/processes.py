@@ -12,6 +12,7 @@ import httpx
 from cryptography.fernet import Fernet
 
 from services.auth import keys
+from tests import edge_keys
 from tests.servers.databases import Databases
 from tests.servers.mail import MailSink
 from tests.servers.ports import free_ports
@@ -69,6 +70,7 @@ class Processes(Stack):
 
     def _program(self, service: str, **settings: str) -> Program:
         common = {
+            **edge_keys.environment_of(service),
             "PORT": str(self._ports[service]),
             "MANAGEMENT_PORT": str(self._management[service]),
             "RABBITMQ_URL": self._broker.get(service, self._broker[""]),

@@ -16,6 +16,8 @@ from services.notifier.channel import Channel, Delivery
 from services.notifier.file import FileChannel
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
+from shared.settings import load
+from tests import edge_keys
 from tests.e2e_required import require_public_image
 from tests.servers.mailhog import IMAGE, MailHog, running_mailhog
 from tests.servers.mailpit import running_mailpit
@@ -74,7 +76,9 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 def smtp_to(host: str, port: int) -> SmtpChannel:
-    settings = NotifierSettings(
+    settings = load(
+        NotifierSettings,
+        **edge_keys.settings_of("notifier"),
         rabbitmq_url="amqp://not-used",
         otp_sealing_keys="WVZhd2VnNGxiZ3Z5YWFhYWFhYWFhYWFhYWFhYWFhYWE=",
         smtp_host=host,

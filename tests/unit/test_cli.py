@@ -20,6 +20,7 @@ from services.auth.routes import JWKS_MAX_AGE
 from services.auth.settings import AuthSettings
 from services.cli import app
 from shared.jwks import RemoteKeys
+from tests import edge_keys
 from tests.servers.ports import free_ports
 
 CANARY = "canary-0123456789"
@@ -29,6 +30,7 @@ AUTH = {
     "JWT_KEYS_DIR": "/keys",
     "OTP_SEALING_KEYS": Fernet.generate_key().decode(),
     "ACCOUNT_SEALING_KEYS": Fernet.generate_key().decode(),
+    **edge_keys.environment_of("auth"),
     "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
 }
 
@@ -175,7 +177,7 @@ def test_config_check_shows_every_setting_and_no_secret() -> None:
     assert result.exit_code == 0
     assert "OTP_LIFETIME=240" in result.output
     assert "JWT_KEYS_DIR=/keys" in result.output
-    for secret in (CANARY, AUTH["OTP_SEALING_KEYS"], AUTH["ACCOUNT_SEALING_KEYS"]):
+    for secret in (CANARY, AUTH["OTP_SEALING_KEYS"], AUTH["ACCOUNT_SEALING_KEYS"], AUTH["USERS_TO_AUTH_KEYS"]):
         assert secret not in result.output
     for name in AUTH:
         assert f"{name}=" in result.output

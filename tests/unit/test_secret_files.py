@@ -28,6 +28,11 @@ NAMES = {
     "otp_sealing_keys",
     "account_sealing_keys",
     "otp_peppers",
+    "users_to_auth_keys",
+    "auth_to_users_keys",
+    "auth_to_notifier_keys",
+    "users_to_notifier_keys",
+    "notifier_to_auth_keys",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,10 +15,12 @@ from services.auth.settings import AuthSettings
 from services.configuration import SETTINGS
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
+from shared.broker.edges import Edge
 from shared.settings import SettingsInvalid, load
 
 CANARY = "canary-0123456789"
-KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+KEY, *KEYS = (base64.urlsafe_b64encode(bytes(range(first, first + 32))).decode() for first in range(7))
+EDGES = [f"{edge.upper()}_KEYS" for edge in get_args(Edge)]
 
 GOOD = {
     "RABBITMQ_URL": f"amqp://user:{CANARY}@broker/",
@@ -25,7 +28,7 @@ GOOD = {
     "USERS_DATABASE_URL": f"postgresql+asyncpg://users:{CANARY}@host/database",
     "JWT_KEYS_DIR": "/keys",
     "OTP_SEALING_KEYS": KEY,
-    "ACCOUNT_SEALING_KEYS": KEY,
+    **dict(zip(["ACCOUNT_SEALING_KEYS", *EDGES], KEYS, strict=True)),
     "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
 }
 REQUIRED = [
@@ -110,15 +113,25 @@ def test_a_value_that_does_not_do_is_named_and_not_shown(
     assert name in refusal(service)
 
 
-@pytest.mark.parametrize("name", ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS"])
+@pytest.mark.parametrize("name", ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", *EDGES])
 @pytest.mark.parametrize("keys", [CANARY, f"{KEY},{CANARY}", KEY[:-2], f"{CANARY}\u00e9", "5", f"{KEY};{KEY}"])
-def test_a_sealing_key_that_is_none_is_named_with_the_command_that_makes_one(
+def test_a_key_that_is_none_or_too_short_is_named_with_the_command_that_makes_one(
     environment: pytest.MonkeyPatch, name: str, keys: str
 ) -> None:
     environment.setenv(name, keys)
-    sentence = refusal("auth")
+    sentence = refusal("users" if name == "USERS_TO_NOTIFIER_KEYS" else "auth")
     assert name in sentence
     assert "login2fa keys sealing" in sentence
+    assert KEY[:8] not in sentence
+
+
+@pytest.mark.parametrize("service", SETTINGS)
+def test_a_key_for_two_purposes_is_refused(environment: pytest.MonkeyPatch, service: str) -> None:
+    """One key for everything would let each process speak in every other's name."""
+    for name in ("OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", *EDGES):
+        environment.setenv(name, KEY)
+    sentence = refusal(service)
+    assert "have a key in common" in sentence
     assert KEY[:8] not in sentence
 
 

@@ -11,9 +11,11 @@ import httpx
 
 from services.auth.tables import outbox
 from shared.broker.amqp import AmqpBus
+from shared.broker.signed import SignedBus
 from shared.broker.topology import OTP_DELIVERY, RETRY_DELAYS
 from shared.database import Database
 from shared.relay import Relay
+from tests import edge_keys
 from tests.faults.knowledge import until_known, until_told
 from tests.polling import eventually
 from tests.servers.databases import connected
@@ -110,7 +112,7 @@ async def until_heard(sink: MailSink, person: Person, command: str) -> None:
 async def another_relay(stack: Processes) -> AsyncIterator[None]:
     """Over the outbox of auth, as that of another replica."""
     database, bus = Database(stack.auth_database_url), AmqpBus(stack.amqp_url, name="another relay")
-    relay = Relay("auth", database, outbox, bus)
+    relay = Relay("auth", database, outbox, SignedBus(bus, edge_keys.ALL))
     relay.start()
     try:
         yield

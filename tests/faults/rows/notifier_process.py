@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from tests import edge_keys
 from tests.composed import Keys
 from tests.servers.ports import free_ports
 from tests.stacks.program import Program
@@ -44,6 +45,7 @@ async def notifier_process(
         "RABBITMQ_URL": amqp_url,
         "MANAGEMENT_PORT": str(port),
         "OTP_SEALING_KEYS": keys.otp_sealing,
+        **edge_keys.environment_of("notifier"),
         **settings,
     }
     program = Program("notifier", "notifier", settings=settings, folder=folder, prefix=prefix, failpoints=failpoints)

@@ -19,6 +19,7 @@ import pytest
 
 from shared.broker.amqp import AmqpBus
 from shared.sealing import Sealer
+from tests import edge_keys
 from tests.builders import message, otp_requested
 from tests.polling import eventually
 from tests.servers.faketime import WallClock, faketime_library
@@ -123,7 +124,7 @@ async def publish_code(stack: Processes, person: Person, *, lives: float) -> Non
     event = otp_requested(Sealer([stack.notifier.settings["OTP_SEALING_KEYS"]]), email=person.email, lives=lives)
     bus = AmqpBus(stack.amqp_url, name="test")
     try:
-        await bus.publish(replace(message(event), published_at=datetime.now(UTC)))
+        await bus.publish(edge_keys.ALL.signed(replace(message(event), published_at=datetime.now(UTC))))
     finally:
         await bus.close()
 

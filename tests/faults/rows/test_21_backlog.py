@@ -22,6 +22,7 @@ from services.notifier.settings import NotifierSettings
 from shared.broker.amqp import AmqpBus
 from shared.broker.topology import OTP_DELIVERY
 from shared.events import OtpRequested
+from tests import edge_keys
 from tests.builders import message, otp_requested
 from tests.composed import Keys
 from tests.polling import eventually
@@ -60,6 +61,7 @@ async def notifier(keys: Keys, amqp_url: str, mail_sink: MailSink, tmp_path: Pat
         "RABBITMQ_URL": amqp_url,
         "MANAGEMENT_PORT": str(port),
         "OTP_SEALING_KEYS": keys.otp_sealing,
+        **edge_keys.environment_of("notifier"),
         "SMTP_PORT": str(mail_sink.port),
         "SMTP_SECURITY": "none",
     }

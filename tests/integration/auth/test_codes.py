@@ -37,7 +37,7 @@ async def test_no_table_and_no_outbox_row_holds_a_code_in_clear(
 
     rows = await sql.fetch("SELECT body FROM outbox WHERE type = $1", OtpRequested.type)
     waiting = [OtpRequested.model_validate_json(row["body"]) for row in rows]
-    codes = [keys.otp_sealer.open(event.sealed_code, f"{event.event_id}:code") for event in waiting]
+    codes = [keys.otp_sealer.open(event.sealed_code, event.code_context) for event in waiting]
     tables = [row["tablename"] for row in await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'auth'")]
     dump = "\n".join([row[0] for table in tables for row in await sql.fetch(f"SELECT t::text FROM {table} t")])
     assert len(codes) == 3

@@ -11,6 +11,7 @@ from deploy.demo_accounts import DEMO_ACCOUNTS, create_demo_accounts
 from services.users.settings import UsersSettings
 from shared.passwords import Passwords
 from shared.settings import load
+from tests import edge_keys
 from tests.servers.databases import Databases, connected
 
 README = Path(__file__).parents[3] / "README.md"
@@ -20,6 +21,7 @@ README = Path(__file__).parents[3] / "README.md"
 def settings(databases: Databases) -> UsersSettings:
     return load(
         UsersSettings,
+        **edge_keys.settings_of("users"),
         rabbitmq_url="amqp://not-used",
         users_database_url=databases.users_url,
         account_sealing_keys=Fernet.generate_key().decode(),

@@ -45,9 +45,7 @@ async def assert_told(sql: asyncpg.Connection, keys: Keys, version: int) -> Acco
     assert (event.version, event.deleted) == (version, False)
     told = event.model_dump(exclude={"event_id", "account_id", "deleted", "sealed_password_hash"})
     assert told == {name: row[name] for name in told}
-    assert row["password_hash"] == keys.account_sealer.open(
-        event.sealed_password_hash, f"{event.event_id}:password_hash"
-    )
+    assert row["password_hash"] == keys.account_sealer.open(event.sealed_password_hash, event.hash_context)
     assert row["password_hash"] not in event.to_body()
     return event
 
@@ -109,7 +107,7 @@ async def test_a_password_change_tells_the_new_hash_and_keeps_the_session_that_m
     assert (await users_app.http.post(f"{USERS}/change-password", headers=headers, json=body)).status_code == 200
 
     event = await assert_told(sql, keys, 2)
-    new_hash = keys.account_sealer.open(event.sealed_password_hash, f"{event.event_id}:password_hash")
+    new_hash = keys.account_sealer.open(event.sealed_password_hash, event.hash_context)
     assert new_hash != password_hash()
     assert await users_app.parts.passwords.verify(OTHER_PASSWORD, new_hash)
     assert event.session_epoch == 1
