@@ -16,7 +16,7 @@ from services.users import accounts
 from services.users.accounts import NewAccount
 from services.users.callers import Users
 from shared.broker.bus import Delivery, Message
-from shared.events import AccountChanged, Event, OtpRequested, SessionEnded, UsersNoticeRequested
+from shared.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
 from shared.sealing import Sealer
 from tests import edge_keys
 
@@ -96,6 +96,17 @@ def notice_requested(**fields: Any) -> UsersNoticeRequested:
         "expires_at": now + timedelta(days=1),
     }
     return UsersNoticeRequested(**values | fields)
+
+
+def otp_outcome(**fields: Any) -> OtpOutcome:
+    values: dict[str, Any] = {
+        "challenge_id": uuid4(),
+        "request_event_id": uuid4(),
+        "outcome": "delivered",
+        "attempt": 1,
+        "occurred_at": datetime.now(UTC),
+    }
+    return OtpOutcome(**values | fields)
 
 
 def session_ended(*sessions: UUID, lasts: float = 3600) -> SessionEnded:

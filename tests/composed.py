@@ -194,7 +194,7 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
             yield UsersApp(app=service.app, http=http, tokens=tokens)
 
 
-class _TappedBus(TroubledBus):
+class TappedBus(TroubledBus):
     """Keeps the handlers by queue, so that a test can hand one a delivery and see its outcome."""
 
     def __init__(self) -> None:
@@ -210,7 +210,7 @@ class ReportsHeard:
     """Stands for auth, as far as the notifier knows it. With `bus.before` its reports can be made to fail."""
 
     def __init__(self) -> None:
-        self.bus = _TappedBus()
+        self.bus = TappedBus()
         self._seen = Recorder()
 
     async def listen(self) -> None:

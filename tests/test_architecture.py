@@ -10,8 +10,7 @@ import email.policy
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -27,19 +26,15 @@ from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.auth.keys import generate
 from services.auth.routes import challenge_of, living_session
-from services.notifier import app as notifier
 from services.notifier.channel import Delivery
 from services.notifier.otp_email import OtpEmail
 from services.users import app as users
 from services.users.callers import caller
 from shared import events
-from shared.broker.bus import Bus, Handler
 from shared.broker.memory import MemoryBus
-from shared.broker.memory_consumer import MemoryConsumption
 from shared.broker.topology import SUBSCRIPTIONS
-from shared.process import Running
 from tests.asking import client_of
-from tests.composed import Keys, auth_settings, notifier_settings, users_settings
+from tests.composed import Keys, auth_settings, users_settings
 from tests.recording import Recorder, otp_message
 from tests.servers.databases import Databases
 
@@ -67,12 +62,6 @@ SUBSCRIBERS = {
 }
 # For whoever binds a queue of his own.
 UNHEEDED = {"auth.audit.v1", "users.audit.v1"}
-CONSUMERS = {
-    "auth": {"auth.accounts", "auth.otp_outcomes"},
-    "users": {"users.ended_sessions"},
-    "notifier": {"notifier.otp", "notifier.notices"},
-}
-
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
 
 
@@ -152,37 +141,6 @@ def test_every_event_has_exactly_the_subscribers_it_should_and_none_is_unwanted(
 def test_the_type_of_an_event_begins_with_its_publisher_and_ends_in_its_version() -> None:
     for kind in events.EVENTS:
         assert re.fullmatch(r"(auth|users|notifier)\.[a-z_]+\.v[1-9]\d*", kind)
-
-
-class Listening(MemoryBus):
-    """Keeps which queues a service asks for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queues: list[str] = []
-
-    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
-        self.queues.append(queue)
-        return await super().consume(queue, handler, concurrency=concurrency)
-
-
-async def test_every_subscription_has_one_service_that_consumes_it(keys: Keys, tmp_path: Path) -> None:
-    consumed: dict[str, set[str]] = {}
-    compositions: dict[str, Callable[[Bus], AbstractAsyncContextManager[Running]]] = {
-        "auth": lambda bus: auth.running(auth_settings(NOWHERE, keys), bus),
-        "users": lambda bus: users.running(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"), bus),
-        "notifier": lambda bus: notifier.running(
-            notifier_settings(keys, notifier_channel="file", otp_log_file=tmp_path / "codes.txt"), bus
-        ),
-    }
-    for service, compose in compositions.items():
-        bus = Listening()
-        async with compose(bus):
-            consumed[service] = set(bus.queues)
-            assert len(bus.queues) == len(consumed[service])
-        await bus.close()
-    assert consumed == CONSUMERS
-    assert {each.queue for each in SUBSCRIPTIONS} == set().union(*consumed.values())
 
 
 @pytest.mark.parametrize("kind", sorted(SUBSCRIBERS))

@@ -74,6 +74,20 @@ def two_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handling, "MAX_HANDLER_ERRORS", 2)  # five take 44 seconds
 
 
+async def test_a_message_keeps_its_mac_and_its_moment_when_it_comes_again(bus: Bus, spawn: Spawn) -> None:
+    async def later(delivery: Delivery) -> Outcome:
+        return Retry("not now") if delivery.attempt == 1 else Done()
+
+    seen = Recorder(later)
+    await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
+    moment = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
+
+    spawn(bus.publish(replace(otp_message(), mac="a MAC", published_at=moment)))
+
+    await eventually(lambda: len(seen.deliveries) == 2)
+    assert [(each.mac, each.published_at) for each in seen.deliveries] == [("a MAC", moment)] * 2
+
+
 async def test_every_subscription_of_an_event_gets_it(second_subscription: Subscription, bus: Bus) -> None:
     first, second = Recorder(), Recorder()
     await bus.consume(OTP_DELIVERY.queue, first, concurrency=1)

@@ -12,6 +12,7 @@ import pytest
 
 from services.notifier import database_time
 from shared.broker.amqp import AmqpBus
+from tests import edge_keys
 from tests.builders import message, otp_requested
 from tests.integration.codes_path import PATIENCE, CodesPath, keys, path
 from tests.polling import eventually
@@ -192,7 +193,7 @@ async def test_of_a_backlog_what_has_expired_is_not_mailed_and_what_lives_is(pat
             requested_at=asked,
             expires_at=asked + timedelta(seconds=240),
         )
-        await bus.publish(replace(message(event), published_at=asked))
+        await bus.publish(edge_keys.ALL.signed(replace(message(event), published_at=asked)))
     await bus.close()
 
     await path.start_notifier()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -16,6 +18,7 @@ from tests.polling import eventually
 from tests.recording import Recorder, otp_message
 
 SECRET = b'{"code": "a sealed secret"}'
+MOMENT = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
 
 
 async def give_up(new_bus: NewBus, url: str, *event_ids: str) -> None:
@@ -24,7 +27,7 @@ async def give_up(new_bus: NewBus, url: str, *event_ids: str) -> None:
     consumption = await bus.consume(OTP_DELIVERY.queue, Recorder(GiveUp("no such mailbox")), concurrency=1)
     before = len(await dead_letters.list(url))
     for event_id in event_ids:
-        await bus.publish(otp_message(event_id, body=SECRET))
+        await bus.publish(replace(otp_message(event_id, body=SECRET), mac=f"MAC of {event_id}", published_at=MOMENT))
 
     async def all_dead() -> bool:
         return len(await dead_letters.list(url)) == before + len(event_ids)
@@ -61,6 +64,7 @@ async def test_a_replayed_letter_is_a_first_attempt(new_bus: NewBus, amqp_url: s
     (delivery,) = seen.deliveries
     assert (delivery.event_id, delivery.attempt, delivery.body) == ("b", 1, SECRET)
     assert (delivery.routing_key, delivery.correlation_id) == ("auth.otp_requested.v1", "request-1")
+    assert (delivery.mac, delivery.published_at) == ("MAC of b", MOMENT)
     assert ids(await dead_letters.list(amqp_url)) == ["a", "c"]
     assert await dead_letters.replay(amqp_url, OTP_DELIVERY.queue) == 2
     await eventually(lambda: seen.event_ids == {"a", "b", "c"})

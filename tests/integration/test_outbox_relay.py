@@ -16,6 +16,7 @@ from shared.database import Database
 from shared.events import Event
 from shared.outbox import add
 from shared.relay import Pace
+from tests import edge_keys
 from tests.builders import otp_requested
 from tests.integration.outbox_relays import NO_POLL, QUICK_POLL, SEALER, Outbox, outbox_of_auth
 from tests.polling import eventually
@@ -133,7 +134,9 @@ async def test_a_message_is_its_row_and_carries_the_correlation_id_of_its_reques
     outbox_of_auth.relay()
 
     await eventually(outbox_of_auth.is_empty)
-    assert [replace(sent, published_at=None) for sent in outbox_of_auth.bus.attempts] == [
+    (sent,) = outbox_of_auth.bus.attempts
+    assert edge_keys.ALL.verify(sent)
+    assert [replace(sent, published_at=None, mac="")] == [
         Message(
             routing_key="auth.otp_requested.v1",
             body=event.to_body().encode(),

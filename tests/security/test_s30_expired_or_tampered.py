@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import pytest
 
 from shared.broker.bus import Delivery, Done, GiveUp, Handler
 from shared.events import OtpRequested
+from tests import edge_keys
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, keys, running_notifier
 from tests.servers.mail import MailSink
@@ -29,16 +31,8 @@ async def notifier(keys: Keys, mail_sink: MailSink) -> AsyncIterator[Handler]:
 
 def stamped(event: OtpRequested, at: datetime) -> Delivery:
     """As the relay publishes it when the database's clock says `at`, and on its way for no time."""
-    sent = delivery(event)
-    return Delivery(
-        routing_key=sent.routing_key,
-        body=sent.body,
-        event_id=sent.event_id,
-        correlation_id=sent.correlation_id,
-        attempt=1,
-        published_at=at,
-        prompt=True,
-    )
+    sent = replace(delivery(event), published_at=at, prompt=True)
+    return replace(sent, mac=edge_keys.ALL.signed(sent).mac)
 
 
 async def test_a_code_that_has_expired_is_not_mailed(keys: Keys, notifier: Handler, mail_sink: MailSink) -> None:

@@ -6,9 +6,10 @@ the trouble is mended, what was given up can be replayed, and is a code that wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aio_pika import Message as AmqpMessage
@@ -19,12 +20,13 @@ from prometheus_client import REGISTRY
 from services.notifier.channel import Delivery
 from services.notifier.smtp import SmtpChannel
 from shared.broker import handling
-from shared.broker.amqp import dead_letters
-from shared.broker.bus import DeadLetter
-from shared.broker.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
+from shared.broker.amqp import AmqpBus, dead_letters
+from shared.broker.bus import DeadLetter, Message
+from shared.broker.topology import SUBSCRIPTIONS, Subscription
 from shared.events import Event
 from shared.sealing import Sealer
-from tests.builders import account_changed, otp_requested
+from tests import edge_keys
+from tests.builders import account_changed, message, otp_requested
 from tests.faults.rows.promises import Promises
 from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
@@ -45,6 +47,13 @@ NO_EVENT = {
     "deeper than a parser goes": b"[" * 100_000,
     "ten megabytes": b'"' + b"a" * 10_000_000 + b'"',
 }
+
+
+@pytest.fixture
+async def bus(path: CodesPath) -> AsyncIterator[AmqpBus]:
+    bus = AmqpBus(path.amqp_url)
+    yield bus
+    await bus.close()
 
 
 async def letters(path: CodesPath, count: int) -> Sequence[DeadLetter]:
@@ -81,16 +90,17 @@ async def test_what_is_no_event_is_given_up_at_once_and_others_flow(
     path: CodesPath,
     promises: Promises,
     operator: AbstractChannel,
+    bus: AmqpBus,
     log_lines: LogLines,
     subscription: Subscription,
 ) -> None:
     await path.start_notifier()
     await promises.several(1)
     before = given_up()
-    exchange = await operator.get_exchange(EXCHANGE)
-    (kind,) = subscription.routing_keys
+    kind, *_ = subscription.routing_keys
     for body in NO_EVENT.values():
-        await exchange.publish(AmqpMessage(body), kind)
+        sent = Message(routing_key=kind, body=body, event_id=str(uuid4()), correlation_id="c")
+        await bus.publish(edge_keys.ALL.signed(sent))
     stray = AmqpMessage(b"{}", type="somebody.did_something.v7")
     await operator.default_exchange.publish(stray, subscription.queue)
     await promises.several(3)
@@ -101,7 +111,7 @@ async def test_what_is_no_event_is_given_up_at_once_and_others_flow(
     assert {letter.queue for letter in found} == {subscription.queue}
     assert {letter.attempts for letter in found} == {1}
     reasons = {letter.event_type: letter.reason for letter in found}
-    assert reasons.pop("somebody.did_something.v7") == f"MalformedEvent: expected {kind}"
+    assert reasons.pop("somebody.did_something.v7") == "forged or unsigned"
     assert reasons.keys() == {kind}
     assert all(letter.reason.startswith(f"MalformedEvent: malformed {kind}: ") for letter in found[:-1])
     assert SECRET not in str(found) + str(log_lines())
@@ -113,15 +123,14 @@ async def test_what_is_no_event_is_given_up_at_once_and_others_flow(
 async def test_what_is_sealed_with_an_unknown_key_is_given_up_and_others_flow(
     path: CodesPath,
     promises: Promises,
-    operator: AbstractChannel,
+    bus: AmqpBus,
     log_lines: LogLines,
     make: Callable[[Sealer], Event],
 ) -> None:
     await path.start_notifier()
     await promises.several(1)
     event = make(Sealer([Fernet.generate_key().decode()]))
-    exchange = await operator.get_exchange(EXCHANGE)
-    await exchange.publish(AmqpMessage(event.to_body().encode()), event.type)
+    await bus.publish(message(event))
     await promises.several(3)
 
     (letter,) = await letters(path, 1)

@@ -138,7 +138,7 @@ async def published(amqp_url: str, backlog: Iterator[list[OtpRequested]]) -> dic
     bus = AmqpBus(amqp_url)
     requests: dict[str, OtpRequested] = {}
     for few in backlog:
-        messages = [replace(message(each), published_at=each.requested_at) for each in few]
+        messages = [edge_keys.ALL.signed(replace(message(each), published_at=each.requested_at)) for each in few]
         await asyncio.gather(*map(bus.publish, messages))
         requests |= {str(each.event_id): each for each in few}
     await bus.close()

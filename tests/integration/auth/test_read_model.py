@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from shared.broker.bus import Message
 from shared.broker.memory import MemoryBus
 from shared.events import AccountChanged
 from tests.auth_steps import Accounts
@@ -27,14 +26,15 @@ async def row(sql: asyncpg.Connection, account: AccountChanged) -> dict[str, Any
     return dict(found)
 
 
-async def test_an_older_version_changes_nothing(accounts: Accounts, sql: asyncpg.Connection) -> None:
+async def test_an_older_version_changes_nothing(accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection) -> None:
     new = await accounts.new(version=5, name="Newer")
     before = await row(sql, new)
 
-    await accounts.tell(new.model_copy(update={"version": 4, "name": "Older"}))
-    await accounts.tell(new.model_copy(update={"name": "The same version once more"}))
+    await accounts.tell(accounts.next_state(new, version=4, name="Older"))
+    await accounts.tell(accounts.next_state(new, version=5, name="The same version once more"))
 
     assert await row(sql, new) == before
+    assert bus.dead_letters == ()
 
 
 async def test_a_newer_version_replaces_every_field(accounts: Accounts, sql: asyncpg.Connection) -> None:
@@ -147,12 +147,17 @@ async def test_a_password_hash_that_was_tampered_with_is_given_up(
     assert await row(sql, account) == before
 
 
+@pytest.mark.parametrize("same", [set(), {"event_id"}, {"account_id"}, {"event_id", "version"}])
 async def test_a_password_hash_moved_from_another_event_is_given_up(
-    accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection
+    accounts: Accounts, bus: MemoryBus, sql: asyncpg.Connection, same: set[str]
 ) -> None:
+    """Whatever else of that event is taken over with it."""
     mine, theirs = await accounts.new(), await accounts.new()
     before = await row(sql, theirs)
-    swapped = accounts.next_state(theirs, sealed_password_hash=mine.sealed_password_hash)
+    state = accounts.next_state(
+        mine if "account_id" in same else theirs, sealed_password_hash=mine.sealed_password_hash
+    )
+    swapped = state.model_copy(update={name: getattr(mine, name) for name in same - {"account_id"}})
 
     await accounts.tell(swapped)
 
@@ -181,9 +186,8 @@ async def test_an_event_with_nul_in_a_name_does_not_stop_the_others(
 ) -> None:
     event = account_changed(accounts.sealer)
     body = event.to_body().replace('"Dave"', '"Da\\u0000ve"').encode()
-    sent = Message(routing_key=event.type, body=body, event_id=str(event.event_id), correlation_id="request-1")
 
-    poison = asyncio.create_task(bus.publish(sent))
+    poison = asyncio.create_task(bus.publish(message(event, body=body)))
 
     assert (await row(sql, await accounts.new()))["version"] == 1
     poison.cancel()
