@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from services.users import administration
+from services.users.administration import Administration
 from services.users.app import offline_parts
 from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
@@ -34,6 +34,7 @@ DEMO_ACCOUNTS = (
 async def create_demo_accounts(settings: UsersSettings) -> None:
     """Those that are there stay as they are."""
     async with offline_parts(settings) as (database, passwords, sealer):
+        administration = Administration(database, passwords, sealer)
         for account in DEMO_ACCOUNTS:
             with suppress(UserAlreadyExists):
-                await administration.create(database, passwords, sealer, **asdict(account))
+                await administration.create(**asdict(account))

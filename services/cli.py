@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services import deployment_commands
+from services import deployment_commands, users_commands
 from services.command_run import fail, load_settings, required
 from services.command_run import run as run_to_end
 
@@ -154,33 +154,7 @@ def sealing() -> None:
     typer.echo(Fernet.generate_key().decode())
 
 
-@users_app.command("create-admin")
-def create_admin(
-    email: Annotated[str, typer.Option()],
-    name: Annotated[str, typer.Option()] = "Admin",
-    lastname: Annotated[str, typer.Option()] = "Admin",
-    username: Annotated[str | None, typer.Option(help="The address, when left out")] = None,
-    two_factor: Annotated[bool, typer.Option("--2fa/--no-2fa")] = True,
-    password: Annotated[
-        str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True, envvar="PASSWORD")
-    ] = "",
-) -> None:
-    """Create an administrator. Asks for the password, or takes it from PASSWORD."""
-    from services.users import administration
-    from services.users.app import offline_parts
-    from services.users.settings import UsersSettings
-
-    settings = load_settings(UsersSettings)
-
-    async def create() -> None:
-        async with offline_parts(settings) as (database, passwords, sealer):
-            await administration.create(
-                database, passwords, sealer, email=email, username=username, password=password, name=name,
-                lastname=lastname, is_2fa=two_factor, is_admin=True, min_length=settings.password_min_length,
-            )  # fmt: skip
-
-    run_to_end(create())
-    typer.echo(f"{email} is an administrator")
+users_commands.add_to(users_app)
 
 
 @users_app.command()

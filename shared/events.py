@@ -102,7 +102,15 @@ class OtpOutcome(Event):
 
 
 NoticeWord = Literal[
-    "password_changed", "two_factor_on", "two_factor_off", "email_changed", "wrong_passwords", "codes_off"
+    "password_changed",
+    "two_factor_on",
+    "two_factor_off",
+    "email_changed",
+    "username_changed",
+    "admin_granted",
+    "account_deleted",
+    "wrong_passwords",
+    "codes_off",
 ]
 
 
@@ -211,6 +219,9 @@ Reason = Literal[
     "current_password_wrong",
     "login_too_old",
     "not_permitted",
+    "last_administrator",
+    "name_taken",
+    "too_many_names",
     "operator",
 ]
 

@@ -31,6 +31,21 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
         "your account has another mail address now. What concerns it is no longer sent here.",
         _TELL_THEM,
     ),
+    "username_changed": (
+        "Your username was changed",
+        "your account has another username now. The old one no longer logs in.",
+        _CHANGE_IT,
+    ),
+    "admin_granted": (
+        "You are an administrator now",
+        "your account was given the rights of an administrator: it may read, change and delete all accounts.",
+        "If you did not expect this, tell whoever runs this service.",
+    ),
+    "account_deleted": (
+        "Your account was deleted",
+        "your account was deleted, and nobody can log in to it any more.",
+        "If it was not you, tell whoever runs this service at once.",
+    ),
     "wrong_passwords": (
         "Somebody is trying passwords",
         "wrong passwords were given for your account again and again. Nobody got in with them.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from services.users.last_administrator import is_lost, keep_one
 from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
+from services.users.usernames import followed, refuse_foreign
 from shared.events import AccountChanged, hash_context
 from shared.names import canonical
 from shared.outbox import add
@@ -40,15 +43,24 @@ class NewAccount:
 
 
 async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -> Row[Any]:
-    """Raises `UserAlreadyExists`."""
+    """Raises `UserAlreadyExists`, `UsernameNotOwn`."""
+    refuse_foreign(new.username, email=new.email)
     values = {name: getattr(new, name) for name in NewAccount.__dataclass_fields__}
     statement = insert(accounts).values(id=uuid7(), **_with_keys(values)).returning(accounts)
     return await _write(connection, sealer, statement)
 
 
-async def find(connection: AsyncConnection, account: UUID, *, lock: bool = False) -> Row[Any] | None:
-    query = select(accounts).where(accounts.c.id == account)
-    return (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+async def find(connection: AsyncConnection, account: UUID) -> Row[Any] | None:
+    return (await connection.execute(select(accounts).where(accounts.c.id == account))).one_or_none()
+
+
+async def lock(connection: AsyncConnection, *ids: UUID) -> dict[UUID, Row[Any]]:
+    """Those of them that exist, as they are now, until the transaction ends.
+
+    Locked in the order of their ids, so that two requests that want the same rows never wait for each other.
+    """
+    query = select(accounts).where(accounts.c.id.in_(ids)).order_by(accounts.c.id).with_for_update()
+    return {row.id: row for row in await connection.execute(query)}
 
 
 async def change(
@@ -58,11 +70,20 @@ async def change(
     changes: Mapping[str, Any],
     *,
     by_session: UUID | None,
+    force: bool = False,
 ) -> Row[Any]:
-    """`row` is locked by `find`. Raises `UserAlreadyExists`. What is as it was is no change."""
+    """`row` is from `lock`. Raises `UserAlreadyExists`, `UsernameNotOwn`, `LastAdministrator`.
+
+    What is as it was is no change.
+
+    `force`: the last administrator may go.
+    """
+    changes = followed(changes, username=row.username, email=row.email)
     moved = {name: value for name, value in _with_keys(changes).items() if getattr(row, name) != value}
     if not moved:
         return row
+    if is_lost(row, moved) and not force:
+        await keep_one(connection, row.id)
     if _ENDS_SESSIONS & moved.keys():
         moved |= {"session_epoch": row.session_epoch + 1, "kept_session": by_session}
     statement = (
@@ -74,12 +95,16 @@ async def change(
     return await _write(connection, sealer, statement)
 
 
-async def remove(connection: AsyncConnection, row: Row[Any]) -> None:
-    """`row` is locked by `find`."""
+async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = False) -> datetime:
+    """When. `row` is from `lock`. Raises `LastAdministrator`, unless by `force`."""
+    if is_lost(row, {"is_active": False}) and not force:
+        await keep_one(connection, row.id)
     version = row.version + 1
     await connection.execute(delete(accounts).where(accounts.c.id == row.id))
-    await connection.execute(insert(tombstones).values(id=row.id, version=version))
+    buried = insert(tombstones).values(id=row.id, version=version).returning(tombstones.c.deleted_at)
+    deleted_at: datetime = (await connection.execute(buried)).scalar_one()
     await add(connection, outbox, _tombstone(row.id, version))
+    return deleted_at
 
 
 async def page(

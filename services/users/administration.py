@@ -2,48 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 from pydantic import ValidationError
+from sqlalchemy import Row
 
-from services.users import accounts, audit
+from services.users import accounts
 from services.users.accounts import NewAccount, valid_email
-from services.users.problems import AccountNotValid
-from services.users.schemas import RegistrationIn
+from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator
+from services.users.schemas import PasswordIn, RegistrationIn
 from services.users.weak_passwords import own_names, refuse_weak
+from services.users.writes import Write, operating, register
 from shared.database import Database
+from shared.names import canonical
 from shared.passwords import Passwords
+from shared.problems import ItemNotFound
 from shared.sealing import Sealer
 
 _PAGE = 500
 
 
-async def create(
-    database: Database,
-    passwords: Passwords,
-    sealer: Sealer,
-    *,
-    email: str,
-    password: str,
-    name: str,
-    lastname: str,
-    is_2fa: bool,
-    is_admin: bool,
-    username: str | None = None,
-    min_length: int = 8,
-) -> None:
-    """Raises what a registration is refused for, as a `Problem`. The username is the address unless given."""
-    email = valid_email(email)
-    given = {"email": email, "username": username or email, "name": name, "lastname": lastname}
-    valid = _as_registered(password=password, is_2fa=is_2fa, **given)
-    names = own_names(email=email, username=valid.username, name=valid.name, lastname=valid.lastname)
-    refuse_weak(password, own_names=names, min_length=min_length)
-    new = NewAccount(
-        **valid.model_dump(exclude={"password"}), password_hash=await passwords.hash(password), is_admin=is_admin
-    )
-    async with database.transaction() as connection:
-        row = await accounts.create(connection, sealer, new)
-        await audit.record_creation(connection, row, by_operator=True)
+@dataclass(frozen=True, slots=True)
+class Administration:
+    """Each act is recorded with the reason `operator`, and told to auth and to the owner as over HTTP.
+
+    An account is named by its `username`, its `email` or its `id`.
+    """
+
+    database: Database
+    passwords: Passwords
+    sealer: Sealer
+    min_length: int = 8
+
+    async def create(
+        self,
+        *,
+        email: str,
+        password: str,
+        name: str,
+        lastname: str,
+        is_2fa: bool,
+        is_admin: bool,
+        username: str | None = None,
+    ) -> None:
+        """Raises what a registration is refused for, as a `Problem`. The username is the address unless given."""
+        email = valid_email(email)
+        given = {"email": email, "username": username or email, "name": name, "lastname": lastname}
+        valid = _as_registered(password=password, is_2fa=is_2fa, **given)
+        hashed = await self._hashed(password, **valid.model_dump(include=set(given)))
+        new = NewAccount(**valid.model_dump(exclude={"password"}), password_hash=hashed, is_admin=is_admin)
+        await register(self.database, self.sealer, new, by_operator=True)
+
+    async def page(self, *, after: UUID | None = None, limit: int, **filters: Any) -> Sequence[Row[Any]]:
+        async with self.database.transaction() as connection:
+            return await accounts.page(connection, filters=filters, after=after, limit=limit)
+
+    async def find(self, **named: Any) -> Row[Any]:
+        """Raises `ItemNotFound`."""
+        ((name, value),) = named.items()
+        filters = {name: value} if name == "id" else {f"{name}_key": canonical(value)}
+        rows = await self.page(limit=1, **filters)
+        if not rows:
+            raise ItemNotFound
+        return rows[0]
+
+    async def change(self, changes: Mapping[str, Any], *, force: bool = False, **named: Any) -> Row[Any]:
+        """Raises `ItemNotFound`, and what a change over HTTP is refused for."""
+        async with self._writing(named, force=force) as write:
+            return await write.change(changes)
+
+    async def set_password(self, password: str, **named: Any) -> Row[Any]:
+        """Raises `ItemNotFound`, `PasswordTooWeak`."""
+        row = await self.find(**named)
+        try:
+            PasswordIn(password=password, confirm_password=password)
+        except ValidationError as error:
+            raise _first(error) from None
+        hashed = await self._hashed(
+            password, email=row.email, username=row.username, name=row.name, lastname=row.lastname
+        )
+        return await self.change({"password_hash": hashed}, id=row.id)
+
+    async def set_email(self, email: str, **named: Any) -> Row[Any]:
+        """Raises `ItemNotFound`, `EmailNotValid`, `UserAlreadyExists`."""
+        return await self.change({"email": valid_email(email)}, **named)
+
+    async def remove(self, *, force: bool = False, **named: Any) -> Row[Any]:
+        """Raises `ItemNotFound`, `LastAdministrator`."""
+        async with self._writing(named, force=force) as write:
+            await write.remove()
+        return write.row
+
+    async def _hashed(self, password: str, **names: str) -> str:
+        refuse_weak(password, own_names=own_names(**names), min_length=self.min_length)
+        return await self.passwords.hash(password)
+
+    @asynccontextmanager
+    async def _writing(self, named: Mapping[str, Any], *, force: bool) -> AsyncIterator[Write]:
+        row = await self.find(**named)
+        try:
+            async with operating(self.database, self.sealer, row.id, force=force) as write:
+                yield write
+        except LastAdministrator:
+            raise ForceNeeded from None
 
 
 def _as_registered(**fields: object) -> RegistrationIn:
@@ -51,9 +116,13 @@ def _as_registered(**fields: object) -> RegistrationIn:
     try:
         return RegistrationIn.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-        told = first["msg"].removeprefix("Value error, ")
-        raise AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {told}") from None
+        raise _first(error) from None
+
+
+def _first(error: ValidationError) -> AccountNotValid:
+    first = error.errors(include_input=False, include_context=False, include_url=False)[0]
+    told = first["msg"].removeprefix("Value error, ")
+    return AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {told}")
 
 
 async def republish(database: Database, sealer: Sealer) -> AsyncIterator[str]:

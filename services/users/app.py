@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.users import current_passwords, ended_sessions, me
+from services.users import account_routes, ended_sessions, guesses, me
 from services.users.callers import Users
 from services.users.known_accounts import KnownAccounts
 from services.users.routes import FLOODED, router
@@ -39,7 +39,8 @@ def build(settings: UsersSettings) -> Service:
         token_endpoints=frozenset(),
         floods=Floods.of(settings, FLOODED),
     )
-    app.serve(me.router, router)
+    app.serve(me.router, router, account_routes.router)
+    app.include_router(account_routes.by_id)
     return app
 
 
@@ -65,7 +66,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     consumption = await signed.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     keys.start()
-    expired = ended_sessions.EXPIRED + current_passwords.EXPIRED
+    expired = ended_sessions.EXPIRED + guesses.EXPIRED
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
 
     async def relay_alive() -> bool:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users.problems import CurrentPasswordWrong, LoginTooOld
+from services.users.problems import (
+    CurrentPasswordWrong,
+    LastAdministrator,
+    LoginTooOld,
+    TooManyGuesses,
+    TooManyNames,
+    UserAlreadyExists,
+)
 from services.users.tables import trail
-from shared.bearer import NotPermitted
+from shared.bearer import NotPermitted, TokenNotValid
 from shared.database import Database
 from shared.events import Act, ActOutcome, Reason
-from shared.problems import Problem, TooManyRequests
+from shared.problems import Problem
 
 _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
     CurrentPasswordWrong: ("refused", "current_password_wrong"),
     LoginTooOld: ("refused", "login_too_old"),
     NotPermitted: ("refused", "not_permitted"),
-    TooManyRequests: ("throttled", "too_many_passwords"),
+    TokenNotValid: ("refused", "token_not_valid"),
+    LastAdministrator: ("refused", "last_administrator"),
+    UserAlreadyExists: ("refused", "name_taken"),
+    TooManyGuesses: ("throttled", "too_many_passwords"),
+    TooManyNames: ("throttled", "too_many_names"),
 }
 
 
 @asynccontextmanager
-async def refusals(database: Database, act: Act, *, account: UUID | None, actor: UUID) -> AsyncIterator[None]:
+async def refusals(database: Database, act: Act, *, account: UUID | None, actor: UUID | None) -> AsyncIterator[None]:
     """Around what may be refused: nothing else of it is in the database."""
     try:
         yield
@@ -36,20 +48,38 @@ async def refusals(database: Database, act: Act, *, account: UUID | None, actor:
         raise
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes: somebody with an account, in a session, or an operator."""
+
+    account: UUID | None = None
+    session: UUID | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        return "operator" if self.account is None else None
+
+    async def record(
+        self, connection: AsyncConnection, act: Act, *, account: UUID | None, reason: Reason | None = None
+    ) -> None:
+        reason = self.reason or reason
+        await trail.record(connection, act, reason=reason, account=account, actor=self.account, session=self.session)
+
+
+OPERATOR = Author()
+
+
 async def record_creation(connection: AsyncConnection, row: Row[Any], *, by_operator: bool) -> None:
-    reason: Reason | None = "operator" if by_operator else None
-    actor = None if by_operator else row.id
-    await trail.record(connection, "registration", reason=reason, account=row.id, actor=actor)
+    author = OPERATOR if by_operator else Author(account=row.id)
+    await author.record(connection, "registration", account=row.id)
     if row.is_admin:
-        await trail.record(connection, "admin_granted", reason=reason, account=row.id, actor=actor)
+        await author.record(connection, "admin_granted", account=row.id)
 
 
-async def record_change(
-    connection: AsyncConnection, before: Row[Any], after: Row[Any], *, actor: UUID, session: UUID
-) -> None:
+async def record_change(connection: AsyncConnection, before: Row[Any], after: Row[Any], author: Author) -> None:
     """One record for each thing that is another than before."""
     for act, reason in _acts(before, after):
-        await trail.record(connection, act, reason=reason, account=after.id, actor=actor, session=session)
+        await author.record(connection, act, account=after.id, reason=reason)
 
 
 def _acts(before: Row[Any], after: Row[Any]) -> list[tuple[Act, Reason | None]]:

@@ -42,9 +42,13 @@ class Caller:
     account: Row[Any]
     recent_login: int
 
+    def is_recent(self) -> bool:
+        """Whether the login is young enough for a sensitive change."""
+        return self.token.login_age() <= self.recent_login
+
     def require_recent_login(self) -> None:
         """Raises `LoginTooOld`."""
-        if self.token.login_age() > self.recent_login:
+        if not self.is_recent():
             raise LoginTooOld
 
     def require_admin(self) -> None:
@@ -52,12 +56,10 @@ class Caller:
         if not self.account.is_admin:
             raise NotPermitted
 
-    def target(self, user_id: UUID | None) -> UUID:
-        """The account to act on: the caller's own, or for an admin anyone's. Raises `NotPermitted`."""
-        if user_id is None or user_id == self.account.id:
-            return self.token.account
-        self.require_admin()
-        return user_id
+    def require_admin_of(self, account: UUID) -> None:
+        """Raises `NotPermitted` if it is somebody else's and the caller no administrator."""
+        if account != self.token.account:
+            self.require_admin()
 
 
 async def parts(request: Request) -> Users:

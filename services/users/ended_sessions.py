@@ -11,11 +11,11 @@ from functools import partial
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, exists, func
+from sqlalchemy import ColumnElement, Uuid, exists, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users.tables import ended_sessions
+from services.users.tables import accounts, ended_sessions
 from shared.applying import applying
 from shared.broker.bus import Handler
 from shared.database import Database, after_commit
@@ -34,7 +34,13 @@ def has_ended(session: ColumnElement[UUID]) -> ColumnElement[bool]:
     return exists().where(ended_sessions.c.id == session)
 
 
+async def is_over(connection: AsyncConnection, session: UUID) -> bool:
+    return bool((await connection.execute(select(has_ended(literal(session, Uuid))))).scalar_one())
+
+
 async def apply(connection: AsyncConnection, event: SessionEnded) -> None:
+    """Waits for whoever writes to the account, and is waited for: a session does not end between check and commit."""
+    await connection.execute(select(accounts.c.id).where(accounts.c.id == event.account_id).with_for_update(read=True))
     rows = [{"id": session, "until": event.until} for session in event.session_ids]
     await connection.execute(insert(ended_sessions).on_conflict_do_nothing(), rows)
     tell = partial(log.info, "sessions ended", account=str(event.account_id), sessions=len(event.session_ids))

@@ -33,6 +33,11 @@ _KNOWN: Final = Prepared(
 )
 
 
+def is_of_session(account: Row[Any], token: AccessToken) -> bool:
+    """Whether no change of the account has ended the token's session."""
+    return bool(token.epoch == account.session_epoch or token.session == account.kept_session)
+
+
 class KnownAccounts:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,9 +46,7 @@ class KnownAccounts:
     async def behind(self, token: AccessToken) -> Row[Any] | None:
         """The account of this token; None once it is gone, or the token's session over."""
         account = await self._asked.ask((token.account, token.session))
-        if account is None or token.epoch == account.session_epoch or token.session == account.kept_session:
-            return account
-        return None
+        return account if account is not None and is_of_session(account, token) else None
 
     async def _read(self, asked: AbstractSet[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], Row[Any]]:
         owners, sessions = zip(*asked, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -19,15 +19,23 @@ _WORTH_TELLING = timedelta(days=1)
 async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
     """At the address that was the owner's before: a thief's own would be told nothing new."""
     for notice in _notices(before, after):
-        event = UsersNoticeRequested(
-            account_id=after.id,
-            email=before.email,
-            name=before.name,
-            notice=notice,
-            occurred_at=after.modified_at,
-            expires_at=after.modified_at + _WORTH_TELLING,
-        )
-        await add(connection, outbox, event)
+        await _ask(connection, before, notice, after.modified_at)
+
+
+async def tell_owner_of_deletion(connection: AsyncConnection, row: Row[Any], deleted_at: datetime) -> None:
+    await _ask(connection, row, "account_deleted", deleted_at)
+
+
+async def _ask(connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime) -> None:
+    event = UsersNoticeRequested(
+        account_id=owner.id,
+        email=owner.email,
+        name=owner.name,
+        notice=notice,
+        occurred_at=occurred_at,
+        expires_at=occurred_at + _WORTH_TELLING,
+    )
+    await add(connection, outbox, event)
 
 
 def _notices(before: Row[Any], after: Row[Any]) -> list[NoticeWord]:
@@ -35,5 +43,7 @@ def _notices(before: Row[Any], after: Row[Any]) -> list[NoticeWord]:
         (before.password_hash != after.password_hash, "password_changed"),
         (before.is_2fa != after.is_2fa, "two_factor_on" if after.is_2fa else "two_factor_off"),
         (before.email_key != after.email_key, "email_changed"),
+        (before.username_key != after.username_key, "username_changed"),
+        (after.is_admin and not before.is_admin, "admin_granted"),
     ]
     return [notice for happened, notice in notices if happened]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from shared.problems import Problem
+from shared.problems import Problem, TooManyRequests
 
 
 class UserAlreadyExists(Problem):
     status = 400
     code = "user_already_exists"
     detail = "User already exists"
+
+
+class UsernameNotOwn(Problem):
+    status = 400
+    code = "username_not_own"
+    detail = "A username in the form of an address must be the account's own address"
 
 
 class EmailNotValid(Problem):
@@ -61,7 +67,33 @@ class CurrentPasswordWrong(Problem):
     detail = "Current password missing or wrong"
 
 
+class CursorNotValid(Problem):
+    status = 400
+    code = "cursor_not_valid"
+    detail = "Cursor not valid: follow the Link header, or leave it out to begin at the first page"
+
+
 class VersionDiffers(Problem):
     status = 412
     code = "version_differs"
     detail = "The account has changed since you read it: read it again"
+
+
+class TooManyGuesses(TooManyRequests):
+    """Of the current password."""
+
+
+class TooManyNames(TooManyRequests):
+    """That somebody wanted to take: each answer says whether a name is taken."""
+
+
+class LastAdministrator(Problem):
+    status = 409
+    code = "last_administrator"
+    detail = "This is the last active administrator: make somebody else one first"
+
+
+class ForceNeeded(LastAdministrator):
+    """As an operator is told it."""
+
+    detail = "This is the last active administrator: make somebody else one first, or say --force"

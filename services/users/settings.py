@@ -30,4 +30,7 @@ class UsersSettings(HttpSettings):
     current_password_guesses: int = Field(
         10, ge=1, description="Wrong current passwords in a row; then a fresh login, or an hour's wait"
     )
+    name_guesses: int = Field(
+        10, ge=1, description="Names or addresses that one account may try to take in an hour; not of administrators"
+    )
     password_min_length: int = Field(8, ge=8, description="Characters")

@@ -66,11 +66,17 @@ ended_sessions = Table(
     Index("ix_ended_sessions_until", "until"),
 )
 
-# Of the current password, in a row; gone with a right one.
-password_guesses = Table(
-    "password_guesses",
-    metadata,
-    Column("account_id", Uuid, primary_key=True),
-    Column("guesses", Integer, nullable=False),
-    Column("last_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-)
+
+def _guesses(name: str) -> Table:
+    """How many guesses each account has made, and when the last one."""
+    return Table(
+        name,
+        metadata,
+        Column("account_id", Uuid, primary_key=True),
+        Column("guesses", Integer, nullable=False),
+        Column("last_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+password_guesses = _guesses("password_guesses")  # of the current one, in a row; gone with a right one
+name_guesses = _guesses("name_guesses")  # each tells whether a name is taken

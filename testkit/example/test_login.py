@@ -30,5 +30,6 @@ def test_somebody_is_logged_in_already(logged_in_client: httpx.Client) -> None:
 def test_an_administrator_lists_accounts(login2fa: LoginSystem, admin_client: httpx.Client) -> None:
     ann = login2fa.register()
 
-    listed = admin_client.get("/users/", params={"user_id": ann.id}).json()
-    assert [account["email"] for account in listed] == [ann.email]
+    assert admin_client.get(f"/users/{ann.id}").json()["email"] == ann.email
+    listed = admin_client.get("/users/", params={"email": ann.email}).json()
+    assert [account["id"] for account in listed] == [ann.id]

@@ -44,7 +44,7 @@ def register(client: httpx.Client, person: Person) -> Person:
 
 def make_admin(client: httpx.Client, person: Person) -> Person:
     """`client` is that of an administrator."""
-    answer = client.patch("/users/", params={"user_id": person.id}, json={"is_admin": True})
+    answer = client.patch(f"/users/{person.id}", json={"is_admin": True})
     _expect(answer, HTTPStatus.OK)
     return replace(person, is_admin=True)
 

@@ -126,7 +126,7 @@ class LoginSystem(ABC):
             try:
                 return login.make_admin(client, person)
             except login.UnexpectedAnswer as error:
-                if error.answer.status_code != HTTPStatus.UNAUTHORIZED:
+                if error.answer.status_code not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
                     raise
-        self._administrator = None  # an hour old, or revoked by a test
+        self._administrator = None  # its login is older than five minutes, or was ended by a test
         return self._promoted(person)

@@ -15,7 +15,15 @@ TABLES = {
         *("name_failures", "familiar_addresses", "code_failures", "notices"),
         "alembic_version",
     ],
-    "users": ["accounts", "tombstones", "ended_sessions", "password_guesses", "outbox", "alembic_version"],
+    "users": [
+        "accounts",
+        "tombstones",
+        "ended_sessions",
+        "password_guesses",
+        "name_guesses",
+        "outbox",
+        "alembic_version",
+    ],
 }
 
 

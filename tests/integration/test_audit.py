@@ -10,7 +10,7 @@ import pytest
 
 from services.auth import tables
 from services.auth.unlock import unlock
-from services.users import administration
+from services.users.administration import Administration
 from shared.broker.memory import MemoryBus
 from shared.broker.topology import OTP_DELIVERY
 from shared.events import Audited, AuthAudited
@@ -280,8 +280,7 @@ async def test_an_administrator_made_by_an_operator_is_told(
     users_app: UsersApp, auth_app: AuthApp, trail: Trail
 ) -> None:
     users = users_app.parts
-    await administration.create(
-        users.database, users.passwords, users.sealer,
+    await Administration(users.database, users.passwords, users.sealer).create(
         email="root@example.org", password=PASSWORD, name="A", lastname="B", is_2fa=False, is_admin=True,
     )  # fmt: skip
 

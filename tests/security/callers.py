@@ -52,7 +52,7 @@ class Callers:
         match operation:
             case "POST /api/v1/users/registration":
                 return registration()
-            case "PATCH /api/v1/users/":
+            case "PATCH /api/v1/users/" | "PATCH /api/v1/users/{user_id}":
                 return {"name": "Dave"}
             case "POST /api/v1/auth/token":
                 return {"username": (await registered(self._users.parts)).username, "password": PASSWORD}

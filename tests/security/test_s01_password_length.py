@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from services.users import administration
+from services.users.administration import Administration
 from services.users.problems import AccountNotValid, PasswordTooWeak
 from tests.builders import PASSWORD, registration
 from tests.composed import USERS, AuthApp, UsersApp
@@ -70,9 +70,9 @@ async def test_up_to_the_cap_a_password_counts_whole(users_app: UsersApp, auth_a
 async def test_an_operator_s_own_account_has_the_same_bounds(users_app: UsersApp) -> None:
     async def create(password: str, min_length: int = 8) -> None:
         parts = users_app.parts
-        await administration.create(
-            parts.database, parts.passwords, parts.sealer, email="rs@example.org", password=password, name="Robert",
-            lastname="Smith", is_2fa=True, is_admin=True, min_length=min_length,
+        await Administration(parts.database, parts.passwords, parts.sealer, min_length=min_length).create(
+            email="rs@example.org", password=password, name="Robert",
+            lastname="Smith", is_2fa=True, is_admin=True,
         )  # fmt: skip
 
     with pytest.raises(AccountNotValid):

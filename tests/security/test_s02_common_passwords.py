@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from services.users import administration, weak_passwords
+from services.users import weak_passwords
+from services.users.administration import Administration
 from services.users.problems import PasswordTooWeak
 from shared.names import canonical
 from tests.builders import full_width, registration
@@ -32,8 +33,8 @@ async def offer(users_app: UsersApp, request: pytest.FixtureRequest) -> Offer:
     async def create_admin(password: str) -> str:
         parts = users_app.parts
         try:
-            await administration.create(
-                parts.database, parts.passwords, parts.sealer, password=password, is_2fa=True, is_admin=True,
+            await Administration(parts.database, parts.passwords, parts.sealer).create(
+                password=password, is_2fa=True, is_admin=True,
                 email=NAMES["email"], username=NAMES["username"], name=NAMES["name"], lastname=NAMES["lastname"],
             )  # fmt: skip
         except PasswordTooWeak as refusal:

@@ -126,10 +126,9 @@ class Processes(Stack):
 
     async def create_admin(self) -> None:
         """As an operator does it, on the command line."""
-        settings = self.users.settings | {"PASSWORD": self.admin.password}
-        command = ("users", "create-admin", "--email", self.admin.email)
-        program = Program("create-admin", *command, settings=settings, folder=self._folder)
-        program.start()
+        command = ("users", "create-admin", "--email", self.admin.email, "--stdin")
+        program = Program("create-admin", *command, settings=self.users.settings, folder=self._folder)
+        program.start(stdin=self.admin.password)
         try:
             assert await program.ended() == 0, program.output()
         finally:

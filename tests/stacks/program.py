@@ -56,18 +56,22 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
 
-    def start(self) -> None:
+    def start(self, *, stdin: str | None = None) -> None:
+        """`stdin`: all that it reads there."""
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=PROJECT,
                 env=inherited | self.settings,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for pytest, which then ends it
             )
+        if stdin is not None and self._process.stdin is not None:
+            self._process.stdin.write(stdin.encode())
+            self._process.stdin.close()
         # TERM: the standalone one has to take its Postgres along.
         self._leash = Leash(self._process.pid, signal_name="TERM")
 

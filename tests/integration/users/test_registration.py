@@ -32,7 +32,7 @@ async def test_a_registration_answers_the_account_and_where_it_is(users_app: Use
 
     account = answer.json()
     assert answer.status_code == 201
-    assert answer.headers["location"] == f"{USERS}/?user_id={account['id']}"
+    assert answer.headers["location"] == f"{USERS}/{account['id']}"
     assert set(account) == {
         *("id", "email", "username", "name", "lastname", "full_name"),
         *("is_2fa", "is_admin", "is_active", "created_at", "modified_at"),

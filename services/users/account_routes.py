@@ -1,0 +1,100 @@
+"""One account over HTTP: one's own, or for an administrator anybody's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from sqlalchemy import Row
+
+from services.users import audit, reading
+from services.users.accounts import etag, valid_email
+from services.users.callers import Caller, KnownCaller, Parts, Users
+from services.users.problems import (
+    EmailNotValid,
+    LastAdministrator,
+    LoginTooOld,
+    NothingToChange,
+    UserAlreadyExists,
+    UsernameNotOwn,
+    VersionDiffers,
+)
+from services.users.rules import limit_names, may_change, may_delete
+from services.users.schemas import AccountOut, AccountPatch, MessageOut
+from services.users.writes import writing
+from shared.answers import refused
+from shared.bearer import NotPermitted
+from shared.problems import ItemNotFound, TooManyRequests
+from shared.shallow_json import ShallowJsonRoute
+
+_PREFIX = "/api/v1/users"
+router = APIRouter(prefix=_PREFIX, tags=["users"], route_class=ShallowJsonRoute)
+by_id = APIRouter(prefix=_PREFIX, tags=["users"], route_class=ShallowJsonRoute)
+
+AccountId = Annotated[UUID, Path(description="One's own; for an administrator anybody's")]
+UserId = Annotated[UUID | None, Query(description="Another account than one's own: for admins. As `/users/{user_id}`")]
+IfMatch = Annotated[str | None, Header(description="The `ETag` that the account must still have")]
+
+_CHANGE_REFUSED = refused(
+    NothingToChange, EmailNotValid, UserAlreadyExists, UsernameNotOwn, NotPermitted, LoginTooOld, ItemNotFound,
+    VersionDiffers, LastAdministrator, TooManyRequests,
+)  # fmt: skip
+_DELETION_REFUSED = refused(NotPermitted, LoginTooOld, ItemNotFound, VersionDiffers, LastAdministrator)
+
+
+@by_id.get("/{user_id}", summary="An account", responses=refused(NotPermitted, ItemNotFound))
+async def read(users: Parts, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
+    return shown(await reading.one(users, known, user_id), response)
+
+
+@by_id.patch("/{user_id}", summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
+async def patch(
+    users: Parts, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
+    if_match: IfMatch = None,
+) -> AccountOut:  # fmt: skip
+    return shown(await _changed(users, known, user_id, given, if_match), response)
+
+
+@by_id.delete("/{user_id}", summary="Delete an account", responses=_DELETION_REFUSED)
+async def delete(users: Parts, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None) -> MessageOut:
+    return await _deleted(users, known, user_id, if_match)
+
+
+@router.patch("/", summary="Change one's own account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
+async def patch_own(
+    users: Parts, known: KnownCaller, given: AccountPatch, response: Response,
+    user_id: UserId = None, if_match: IfMatch = None,
+) -> AccountOut:  # fmt: skip
+    return shown(await _changed(users, known, user_id or known.token.account, given, if_match), response)
+
+
+@router.delete("/", summary="Delete one's own account", responses=_DELETION_REFUSED)
+async def delete_own(users: Parts, known: KnownCaller, user_id: UserId = None, if_match: IfMatch = None) -> MessageOut:
+    return await _deleted(users, known, user_id or known.token.account, if_match)
+
+
+async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatch, if_match: str | None) -> Row[Any]:
+    changes = given.changes()
+    rule = may_change(target, changes)
+    async with audit.refusals(users.database, "profile_changed", account=target, actor=known.token.account):
+        rule(known)
+        await limit_names(users, known, changes)
+        async with writing(users, known, target, rule=rule, if_match=if_match) as write:
+            if "email" in changes:
+                changes["email"] = valid_email(changes["email"])
+            return await write.change(changes)
+
+
+async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | None) -> MessageOut:
+    async with (
+        audit.refusals(users.database, "account_deleted", account=target, actor=known.token.account),
+        writing(users, known, target, rule=may_delete(target), if_match=if_match) as write,
+    ):
+        await write.remove()
+    return MessageOut(message="User deleted")
+
+
+def shown(row: Row[Any], response: Response) -> AccountOut:
+    response.headers["ETag"] = etag(row)
+    return AccountOut.model_validate(row, from_attributes=True)

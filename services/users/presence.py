@@ -1,0 +1,38 @@
+"""Whether it is the owner who asks for a new password: by a login of the last minutes, or by the current password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.users.callers import Caller, Users
+from services.users.guesses import PASSWORDS
+from services.users.problems import CurrentPasswordWrong
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """`proven_by`: the hash that the current password was right for; None where none was given."""
+
+    proven_by: str | None
+
+    def still_holds(self, caller: Caller) -> None:
+        """Raises `CurrentPasswordWrong`, also when the password has been changed since."""
+        if self.proven_by is not None:
+            if caller.account.password_hash != self.proven_by:
+                raise CurrentPasswordWrong
+        elif not caller.is_recent():
+            raise CurrentPasswordWrong
+
+
+async def prove(users: Users, known: Caller, current_password: str | None) -> Presence:
+    """A password that is given must be right. Raises `CurrentPasswordWrong`, `TooManyGuesses`."""
+    if current_password is None:
+        presence = Presence(None)
+        presence.still_holds(known)
+        return presence
+    own = known.account
+    await PASSWORDS.count(users.database, own.id, limit=users.settings.current_password_guesses)
+    if not await users.passwords.verify(current_password, own.password_hash):
+        raise CurrentPasswordWrong
+    await PASSWORDS.forgive(users.database, own.id)
+    return Presence(own.password_hash)

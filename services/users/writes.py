@@ -1,0 +1,114 @@
+"""The one way by which an account is written to: under the locks of the rows of who asks and of whom it concerns.
+
+A request waits: for a hash, for a connection, for somebody else's lock. Meanwhile its session may have ended, a right
+may have been taken and an account locked. So all that let it in is asked again once the rows are locked, and holds
+until the commit (ASVS 15.4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.users import accounts, audit
+from services.users.accounts import NewAccount
+from services.users.audit import OPERATOR, Author
+from services.users.callers import Caller, Users
+from services.users.ended_sessions import is_over
+from services.users.known_accounts import is_of_session
+from services.users.notices import tell_owner, tell_owner_of_deletion
+from services.users.problems import VersionDiffers
+from shared.bearer import TokenNotValid
+from shared.database import Database
+from shared.problems import ItemNotFound
+from shared.sealing import Sealer
+
+# What the caller must be allowed: raises a `Problem`. It is asked twice, with the caller as read and as locked.
+Rule = Callable[[Caller], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """To one account, whose `row` is locked."""
+
+    connection: AsyncConnection
+    sealer: Sealer
+    row: Row[Any]
+    author: Author
+    force: bool = False
+
+    async def change(self, changes: Mapping[str, Any]) -> Row[Any]:
+        """With its record and the mail to its owner. Raises what `accounts.change` raises."""
+        own = self.author.account == self.row.id
+        changed = await accounts.change(
+            self.connection,
+            self.sealer,
+            self.row,
+            changes,
+            by_session=self.author.session if own else None,  # a session is kept only of the person whose account it is
+            force=self.force,
+        )
+        await audit.record_change(self.connection, self.row, changed, self.author)
+        await tell_owner(self.connection, self.row, changed)
+        return changed
+
+    async def remove(self) -> None:
+        """Raises what `accounts.remove` raises."""
+        deleted_at = await accounts.remove(self.connection, self.row, force=self.force)
+        await self.author.record(self.connection, "account_deleted", account=self.row.id)
+        await tell_owner_of_deletion(self.connection, self.row, deleted_at)
+
+
+@asynccontextmanager
+async def writing(
+    users: Users, known: Caller, target: UUID, *, rule: Rule, if_match: str | None = None
+) -> AsyncIterator[Write]:
+    """Raises `TokenNotValid`, what `rule` raises, `ItemNotFound`, `VersionDiffers`."""
+    rule(known)  # who may not write locks nothing either
+    async with users.database.transaction() as connection:
+        rows = await accounts.lock(connection, known.token.account, target)
+        rule(await _still_known(connection, known, rows.get(known.token.account)))
+        row = rows.get(target)
+        if row is None:
+            raise ItemNotFound
+        if not accounts.is_matched_by(row, if_match):
+            raise VersionDiffers
+        author = Author(account=known.token.account, session=known.token.session)
+        yield Write(connection=connection, sealer=users.sealer, row=row, author=author)
+
+
+async def _still_known(connection: AsyncConnection, known: Caller, row: Row[Any] | None) -> Caller:
+    """The caller as locked. Raises `TokenNotValid`."""
+    if row is None or not row.is_active or not is_of_session(row, known.token):
+        raise TokenNotValid
+    # A statement of its own, after the lock: it sees what was committed while the lock was waited for.
+    if await is_over(connection, known.token.session):
+        raise TokenNotValid
+    return replace(known, account=row)
+
+
+@asynccontextmanager
+async def operating(database: Database, sealer: Sealer, account: UUID, *, force: bool = False) -> AsyncIterator[Write]:
+    """As `writing`, for an operator on the command line. Raises `ItemNotFound`."""
+    async with database.transaction() as connection:
+        row = (await accounts.lock(connection, account)).get(account)
+        if row is None:
+            raise ItemNotFound
+        yield Write(connection=connection, sealer=sealer, row=row, author=OPERATOR, force=force)
+
+
+async def register(database: Database, sealer: Sealer, new: NewAccount, *, by_operator: bool = False) -> Row[Any]:
+    """Raises `UserAlreadyExists`."""
+    async with (
+        audit.refusals(database, "registration", account=None, actor=None),
+        database.transaction() as connection,
+    ):
+        row = await accounts.create(connection, sealer, new)
+        await audit.record_creation(connection, row, by_operator=by_operator)
+        return row

@@ -1,0 +1,203 @@
+"""What an operator does to accounts: `login2fa users ...`. Each command is thin: one call, a sentence for a person.
+
+No password stands on a command line or in the environment, where others read it: it comes from a prompt or stdin.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from uuid import UUID
+
+import typer
+
+from services.command_run import fail, load_settings, run
+
+if TYPE_CHECKING:
+    from services.users.administration import Administration
+
+Username = Annotated[str | None, typer.Option("--username", help="The account of this username")]
+Email = Annotated[str | None, typer.Option("--email", help="The account of this address")]
+Id = Annotated[UUID | None, typer.Option("--id", help="The account of this id")]
+Stdin = Annotated[bool, typer.Option("--stdin", help="Read the password from standard input instead of asking for it")]
+Force = Annotated[bool, typer.Option("--force", help="Also if no active administrator is left")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("create-admin")(create_admin)
+    app.command("list")(list_accounts)
+    app.command("show")(show)
+    app.command("grant-admin")(grant_admin)
+    app.command("revoke-admin")(revoke_admin)
+    app.command("set-active")(set_active)
+    app.command("set-password")(set_password)
+    app.command("set-email")(set_email)
+    app.command("delete")(delete)
+
+
+def create_admin(
+    email: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()] = "Admin",
+    lastname: Annotated[str, typer.Option()] = "Admin",
+    username: Annotated[str | None, typer.Option(help="The address, when left out")] = None,
+    two_factor: Annotated[bool, typer.Option("--2fa/--no-2fa")] = True,
+    stdin: Stdin = False,
+) -> None:
+    """Create an administrator; asks for the password."""
+    password = _password(stdin=stdin)
+
+    async def create(administration: Administration) -> None:
+        await administration.create(
+            email=email, username=username, password=password, name=name, lastname=lastname, is_2fa=two_factor,
+            is_admin=True,
+        )  # fmt: skip
+
+    _run(create)
+    typer.echo(f"{email} is an administrator")
+
+
+def list_accounts(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Accounts a page")] = 50,
+    after: Annotated[UUID | None, typer.Option(help="The id that the page before ended with")] = None,
+) -> None:
+    """One line per account, in order of registration: id, username, address, and what it is."""
+
+    async def show_page(administration: Administration) -> None:
+        rows = await administration.page(after=after, limit=limit + 1)
+        for row in rows[:limit]:
+            typer.echo(f"{row.id}  {row.username}  {row.email}  {_kind(row)}")
+        if len(rows) > limit:
+            typer.echo(f"more: login2fa users list --limit {limit} --after {rows[limit - 1].id}")
+
+    _run(show_page)
+
+
+def show(username: Username = None, email: Email = None, id_: Id = None) -> None:
+    """Everything about an account but its password."""
+    shown = ("id", "username", "email", "name", "lastname", "is_2fa", "is_admin", "is_active", "created_at")
+
+    async def show_one(administration: Administration) -> None:
+        row = await administration.find(**_named(username, email, id_))
+        for field in (*shown, "modified_at"):
+            typer.echo(f"{field}: {getattr(row, field)}")
+
+    _run(show_one)
+
+
+def grant_admin(username: Username = None, email: Email = None, id_: Id = None) -> None:
+    """Make somebody an administrator. The owner is told by mail."""
+    _change(_named(username, email, id_), {"is_admin": True}, "is an administrator")
+
+
+def revoke_admin(username: Username = None, email: Email = None, id_: Id = None, force: Force = False) -> None:
+    """Take the rights of an administrator away."""
+    _change(_named(username, email, id_), {"is_admin": False}, "is no administrator", force=force)
+
+
+def set_active(
+    active: Annotated[Literal["yes", "no"], typer.Argument(help="Whether the account may be used")],
+    username: Username = None,
+    email: Email = None,
+    id_: Id = None,
+    force: Force = False,
+) -> None:
+    """Lock an account, which ends its sessions, or let it in again."""
+    said = "may log in" if active == "yes" else "is locked, and its sessions have ended"
+    _change(_named(username, email, id_), {"is_active": active == "yes"}, said, force=force)
+
+
+def set_password(username: Username = None, email: Email = None, id_: Id = None, stdin: Stdin = False) -> None:
+    """Set somebody's password; asks for it. All sessions end, and the owner is told by mail."""
+    named, password = _named(username, email, id_), _password(stdin=stdin)
+
+    async def set_it(administration: Administration) -> None:
+        row = await administration.set_password(password, **named)
+        typer.echo(f"{row.username} has another password, and all sessions have ended")
+
+    _run(set_it)
+
+
+def set_email(
+    new: Annotated[str, typer.Argument(help="The new address")],
+    username: Username = None,
+    email: Email = None,
+    id_: Id = None,
+) -> None:
+    """Give an account another address, also as its username if the old one was. The owner is told at the old one."""
+    named = _named(username, email, id_)
+
+    async def set_it(administration: Administration) -> None:
+        row = await administration.set_email(new, **named)
+        typer.echo(f"{row.username} has the address {row.email}, and all sessions have ended")
+
+    _run(set_it)
+
+
+def delete(
+    username: Username = None,
+    email: Email = None,
+    id_: Id = None,
+    force: Force = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+) -> None:
+    """Delete an account for good. The owner is told by mail."""
+    named = _named(username, email, id_)
+    if not yes:
+        typer.confirm("Delete this account for good?", abort=True)
+
+    async def remove(administration: Administration) -> None:
+        row = await administration.remove(force=force, **named)
+        typer.echo(f"{row.username} is deleted")
+        await _warn_of_no_administrator(administration)
+
+    _run(remove)
+
+
+def _change(named: dict[str, Any], changes: dict[str, Any], said: str, *, force: bool = False) -> None:
+    async def change(administration: Administration) -> None:
+        row = await administration.change(changes, force=force, **named)
+        typer.echo(f"{row.username} {said}")
+        await _warn_of_no_administrator(administration)
+
+    _run(change)
+
+
+async def _warn_of_no_administrator(administration: Administration) -> None:
+    if not await administration.page(is_admin=True, is_active=True, limit=1):
+        typer.echo("No active administrator is left: make one with login2fa users grant-admin", err=True)
+
+
+def _named(username: str | None, email: str | None, id_: UUID | None) -> dict[str, Any]:
+    given = {"username": username, "email": email, "id": id_}
+    named = {name: value for name, value in given.items() if value is not None}
+    if len(named) != 1:
+        fail("Name the account by one of --username, --email and --id")
+    return named
+
+
+def _password(*, stdin: bool) -> str:
+    if stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        fail("There is no terminal to ask for the password at: give it on standard input, with --stdin")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _kind(row: Any) -> str:
+    words = ["administrator" if row.is_admin else "customer", f"2FA {'on' if row.is_2fa else 'off'}"]
+    return ", ".join(words if row.is_active else [*words, "locked"])
+
+
+def _run(work: Callable[[Administration], Awaitable[None]]) -> None:
+    from services.users.administration import Administration
+    from services.users.app import offline_parts
+    from services.users.settings import UsersSettings
+
+    settings = load_settings(UsersSettings)
+
+    async def offline() -> None:
+        async with offline_parts(settings) as (database, passwords, sealer):
+            await work(Administration(database, passwords, sealer, min_length=settings.password_min_length))
+
+    run(offline())
