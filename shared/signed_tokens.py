@@ -6,13 +6,18 @@ Each kind of token has its own `typ` and audience, and is read as that kind or n
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 from jwt.types import Options
+from jwt.utils import der_to_raw_signature
 
 MAX_LENGTH: Final = 8192
 
@@ -54,6 +59,35 @@ class Verified:
     claims: dict[str, Any]
     kid: str
     key: jwt.PyJWK
+
+
+class _DeterministicES256(ECAlgorithm):
+    """RFC 6979: the same claims give the same text. It costs what a random signature costs."""
+
+    def __init__(self) -> None:
+        super().__init__(ECAlgorithm.SHA256, ec.SECP256R1)
+        self._signature = ec.ECDSA(self.hash_alg(), deterministic_signing=True)
+
+    def sign(self, msg: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+        return der_to_raw_signature(key.sign(msg, self._signature), key.curve)
+
+
+def _signer() -> jwt.PyJWS:
+    signer = jwt.PyJWS()
+    try:
+        deterministic = _DeterministicES256()
+    except UnsupportedAlgorithm:  # OpenSSL before 3.2: a repeated answer has the same claims, and another signature
+        return signer
+    signer.unregister_algorithm("ES256")
+    signer.register_algorithm("ES256", deterministic)
+    return signer
+
+
+_SIGNER: Final = _signer()
+
+
+def sign(claims: Mapping[str, Any], private: Any, algorithm: str, header: dict[str, Any]) -> str:
+    return _SIGNER.encode(json.dumps(claims, separators=(",", ":")).encode(), private, algorithm, header)
 
 
 def read(token: str, kind: Kind, key_for: KeyFinder) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
         "otp_peppers": keys.pepper,
         "login_failure_deadline": 0.05,
         "flood_rate": 0,  # all clients of a test are one address
+        "hash_max_wait": 20.0,  # of which one address has a quarter, on a machine that is busy with other tests
         "shutdown_grace": 1.0,
     }
     return load(AuthSettings, **values | overrides)
@@ -93,6 +94,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "account_sealing_keys": keys.account_sealing,
         "auth_jwks_url": jwks_url,
         "flood_rate": 0,
+        "hash_max_wait": 20.0,
         "shutdown_grace": 1.0,
     }
     return load(UsersSettings, **values | overrides)
@@ -174,7 +176,7 @@ class UsersApp:
             amr=["pwd"],
             now=now,
         )
-        return bearer(self.tokens.access(facts))
+        return bearer(self.tokens.access(facts, uuid4()))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ changes nothing. `now()` and `clock_timestamp()` are found in schema `auth` befo
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -52,6 +52,10 @@ class DatabaseClock:
         )
         assert not early, "ask for the clock before the service: its connections keep the clock they began with"
         await self._admin.execute(_SETUP)
+
+    async def now(self) -> datetime:
+        moment: datetime = await self._admin.fetchval("SELECT moment FROM auth.clock")
+        return moment
 
     async def forward(self, seconds: float) -> None:
         """Records that the relay has not looked at yet are as young as before: its second passes on no clock here."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from services.auth import forward, refresh, session_routes, verify_token
 from services.auth.addresses import Addresses
@@ -76,7 +77,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         passwords=passwords,
         tokens=tokens,
         sessions=Sessions(settings, tokens),
-        living=LivingSessions(database),
+        living=LivingSessions(database, timedelta(seconds=settings.session_max_lifetime)),
         challenges=Challenges(settings, otp_sealer, pressure),
         pressure=pressure,
         addresses=addresses,

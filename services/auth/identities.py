@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -41,11 +42,13 @@ def may_log_in() -> ColumnElement[bool]:
     return and_(identities.c.is_active, ~identities.c.deleted)
 
 
-def session_lives() -> ColumnElement[bool]:
-    """Of `sessions` joined with `identities`: not ended, and of the account's present epoch (or kept across it)."""
+def session_lives(max_lifetime: timedelta) -> ColumnElement[bool]:
+    """Of `sessions` joined with `identities`: not ended, in its time, of the account's present epoch (or kept)."""
     same_epoch = sessions.c.epoch == identities.c.session_epoch
     kept = sessions.c.id == identities.c.kept_session
-    return and_(sessions.c.ended_at.is_(None), may_log_in(), or_(same_epoch, kept))
+    # The first is within the second, unless the setting has been lowered since.
+    in_time = and_(sessions.c.expires_at > func.now(), sessions.c.auth_time > func.now() - max_lifetime)
+    return and_(sessions.c.ended_at.is_(None), in_time, may_log_in(), or_(same_epoch, kept))
 
 
 def of_name(username_key: ColumnElement[str]) -> Select[Any]:

@@ -59,11 +59,12 @@ class KeyRing:
         key = self._keys.get(kid)
         return key.public if key is not None else None
 
-    def signing_key(self) -> SigningKey:
+    def signing_key(self, moment: float | None = None) -> SigningKey:
+        """For a token made at that `moment`; now, unless it is given."""
         self._reload_if_changed()
-        now = time.time()
+        moment = time.time() if moment is None else moment
         keys = self._keys.values()
-        due = [key for key in keys if key.signs_from <= now]
+        due = [key for key in keys if key.signs_from <= moment]
         return max(due, key=lambda key: key.signs_from) if due else min(keys, key=lambda key: key.signs_from)
 
     def document(self) -> tuple[bytes, str]:

@@ -45,7 +45,7 @@ async def refresh_token(request: Request, given: RefreshIn) -> TokenPairOut:
         pair = await auth.sessions.rotate(connection, token_id, client)
     if pair is None:
         async with auth.database.transaction() as connection:
-            pair = await auth.sessions.rotate_again(connection, token_id, client)
+            pair = await auth.sessions.repeat(connection, token_id)
     if pair is None:  # raised out here, after the commit: a reuse must have ended the session
         raise RefreshTokenNotValid
     return pair_out(pair)

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from services.auth import sessions
 from services.auth.routes import LivingCaller, Parts
 from services.auth.schemas import SessionOut
 from services.auth.tables import trail
@@ -21,7 +20,7 @@ router = APIRouter(prefix="/api/v1/auth/sessions", tags=["auth"], route_class=Sh
 async def own_sessions(auth: Parts, caller: LivingCaller) -> list[SessionOut]:
     """The 200 newest; who has more can end them all (`POST /api/v1/auth/logout?all=true`)."""
     async with auth.database.transaction() as connection:
-        rows = await sessions.living(connection, caller.token.account)
+        rows = await auth.sessions.living(connection, caller.token.account)
     return [SessionOut(**row._mapping, current=row.id == caller.token.session) for row in rows]  # noqa: SLF001 - public
 
 

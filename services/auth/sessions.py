@@ -1,8 +1,8 @@
 """Sessions and their refresh-token families.
 
-A refresh token is used by one UPDATE that finds it unused; whoever comes second finds nothing. A second use within
-the grace is taken for a client that lost our answer: it gets one more pair, once, provided that nobody has used the
-first answer, which is thereby retired. Any other second use is theft, and ends the session.
+A refresh token is used by one UPDATE that finds it unused, and that makes its only successor. A repeat within the
+grace is taken for a client that lost our answer, or for another of its tabs: it gets the same pair, made again from
+what is stored of it. A later repeat is theft, and ends the session (docs/decisions/0003-refresh-grace.md).
 
 Who checks access tokens without asking us is told of a session that ends: in the transaction that ends it, and by its
 id, for nothing else tells it from those that live on, in whatever order the events arrive.
@@ -23,14 +23,7 @@ from uuid_utils.compat import uuid7
 from services.auth.clients import Client
 from services.auth.identities import session_lives
 from services.auth.parts import NOTHING, Part
-from services.auth.session_statements import (
-    OF_A_LIVING_SESSION,
-    beginning,
-    first_use,
-    forgiven_use,
-    renewal,
-    values_of,
-)
+from services.auth.session_statements import beginning, renewal, repetition, values_of
 from services.auth.settings import AuthSettings
 from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
 from services.auth.tokens import SessionFacts, Tokens
@@ -38,7 +31,6 @@ from shared.audit import note, told
 from shared.events import Act, Reason, SessionEnded
 from shared.outbox import add
 from shared.outbox import values_of as event_values
-from shared.prepared import Prepared
 
 # A list for a person to read; somebody who logs in from a script has thousands.
 _MOST_LISTED = 200
@@ -59,9 +51,9 @@ class Sessions:
         self._tokens = tokens
         self._access_lifetime = settings.access_token_lifetime
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
-        self._grace = timedelta(seconds=settings.refresh_grace)
-        self._rotation = renewal(self._lifetime, first_use())
-        self._one_more = renewal(self._lifetime, forgiven_use())
+        self._max_lifetime = timedelta(seconds=settings.session_max_lifetime)
+        self._renewal = renewal(self._lifetime, self._max_lifetime)
+        self._repetition = repetition(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
 
     async def begin(
         self,
@@ -85,21 +77,9 @@ class Sessions:
 
     async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
         """A new pair for a token that is used for the first time; one statement."""
-        return await self._renew(connection, self._rotation, token_id, client)
-
-    async def rotate_again(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
-        """What `rotate` had none for. The caller commits either way: a None may have ended the session."""
-        if await self._use_again(connection, token_id):
-            return await self._renew(connection, self._one_more, token_id, client)
-        await self._refuse(connection, token_id)
-        return None
-
-    async def _renew(
-        self, connection: AsyncConnection, statement: Prepared, token_id: UUID, client: Client
-    ) -> TokenPair | None:
         token, event = uuid7(), trail.event("refresh")
         values = {"parent": token_id, "token": token} | values_of(client) | event_values(event)
-        row = await statement.one(connection, values)
+        row = await self._renewal.one(connection, values)
         if row is None:
             return None
         facts = SessionFacts(**row)
@@ -107,23 +87,18 @@ class Sessions:
         note(connection, event.model_copy(update=whose))
         return self._pair(facts, token)
 
-    async def _use_again(self, connection: AsyncConnection, token_id: UUID) -> bool:
-        """Whether the one use more was still to be had; the answer to the first use is then retired."""
-        token = refresh_tokens.c
-        again = (
-            update(refresh_tokens)
-            .values(graced_at=func.clock_timestamp())
-            .where(token.id == token_id, token.graced_at.is_(None))
-            .where(token.used_at > func.clock_timestamp() - self._grace)
-            .where(OF_A_LIVING_SESSION)
-        )
-        retire = (
-            update(refresh_tokens)
-            .values(used_at=func.clock_timestamp(), graced_at=func.clock_timestamp())
-            .where(token.parent_id == token_id, token.used_at.is_(None))
-        )
-        found = (await connection.execute(again)).rowcount
-        return found > 0 and (await connection.execute(retire)).rowcount > 0
+    async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
+        """The pair that `rotate` has given for it. The caller commits either way: a None may have ended the session."""
+        row = (await connection.execute(self._repetition, {"parent": token_id})).one_or_none()
+        if row is None:
+            await self._refuse(connection, token_id)
+            return None
+        facts = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+        token = facts.pop("token")
+        session = SessionFacts(**facts)
+        account = session.account
+        await trail.record(connection, "refresh", reason="repeated", account=account, actor=account, session=session.id)
+        return self._pair(session, token)
 
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
         """End the family, if the token has been used."""
@@ -142,8 +117,8 @@ class Sessions:
 
     async def end_own(self, connection: AsyncConnection, session: UUID, account: UUID) -> bool:
         """Whether it was a living session of this account, which is now ended."""
-        own = and_(sessions.c.id == session, sessions.c.account_id == account, sessions.c.expires_at > func.now())
-        return await self._end(connection, and_(own, sessions.c.account_id == identities.c.id, session_lives()))
+        own = and_(sessions.c.id == session, sessions.c.account_id == account, identities.c.id == account)
+        return await self._end(connection, and_(own, session_lives(self._max_lifetime)))
 
     async def _end(self, connection: AsyncConnection, which: ColumnElement[bool]) -> bool:
         """Of one account; whether there was one to end. No session is ended, or told of, twice."""
@@ -165,11 +140,29 @@ class Sessions:
             await add(connection, outbox, event)
         return bool(rows)
 
+    async def living(self, connection: AsyncConnection, account: UUID) -> Sequence[Row[Any]]:
+        """The newest of the account, newest first: `id, created_at, last_used_at, address, user_agent`."""
+        shown: list[ColumnElement[Any]] = [
+            sessions.c.id,
+            sessions.c.auth_time.label("created_at"),
+            sessions.c.last_used_at,
+            sessions.c.address,
+            sessions.c.user_agent,
+        ]
+        query = (
+            select(*shown)
+            .join(identities, identities.c.id == sessions.c.account_id)
+            .where(sessions.c.account_id == account, session_lives(self._max_lifetime))
+            .order_by(sessions.c.auth_time.desc(), sessions.c.id.desc())
+            .limit(_MOST_LISTED)
+        )
+        return (await connection.execute(query)).all()
+
     def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
         return TokenPair(
-            access_token=self._tokens.access(facts),
-            refresh_token=self._tokens.refresh(facts.account, token, facts.now),
-            expires_in=self._access_lifetime,
+            access_token=self._tokens.access(facts, token),
+            refresh_token=self._tokens.refresh(facts, token),
+            expires_in=self._tokens.access_lifetime(facts),
         )
 
 
@@ -178,22 +171,3 @@ _REFUSED: dict[bool, tuple[Act, Reason | None]] = {
     True: ("refresh_reused", None),
     False: ("refresh", "token_not_valid"),
 }
-
-
-async def living(connection: AsyncConnection, account: UUID) -> Sequence[Row[Any]]:
-    """The newest sessions of the account, newest first: `id, created_at, last_used_at, address, user_agent`."""
-    shown: list[ColumnElement[Any]] = [
-        sessions.c.id,
-        sessions.c.auth_time.label("created_at"),
-        sessions.c.last_used_at,
-        sessions.c.address,
-        sessions.c.user_agent,
-    ]
-    query = (
-        select(*shown)
-        .join(identities, identities.c.id == sessions.c.account_id)
-        .where(sessions.c.account_id == account, sessions.c.expires_at > func.now(), session_lives())
-        .order_by(sessions.c.auth_time.desc(), sessions.c.id.desc())
-        .limit(_MOST_LISTED)
-    )
-    return (await connection.execute(query)).all()

@@ -37,7 +37,16 @@ class AuthSettings(HttpSettings):
     )
     access_token_lifetime: int = Field(3600, ge=60, description="Seconds")
     refresh_token_lifetime: int = Field(30 * 86400, ge=3600, description="Seconds, anew at each use")
-    refresh_grace: int = Field(10, ge=0, description="Seconds in which the predecessor gives one more pair, once")
+    refresh_grace: int = Field(
+        10,
+        ge=0,
+        description="Seconds from its first use in which a refresh token gives the same pair again",
+    )
+    session_max_lifetime: int = Field(
+        90 * 86400,
+        ge=3600,
+        description="Seconds after its login at which a session ends, whatever refreshes it",
+    )
     otp_lifetime: int = Field(240, ge=30, description="Seconds that a challenge lives")
     otp_attempts: int = Field(5, ge=1, description="Codes that may be tried on one challenge")
     otp_resends: int = Field(3, ge=0, description="Times that a new code can be had for one challenge")
@@ -75,9 +84,21 @@ class AuthSettings(HttpSettings):
         le=1000,
         description="Wrong passwords for one name; then only addresses it has logged in from may try",
     )
+    throttle_address_per_hour: int = Field(
+        300,
+        ge=1,
+        le=10_000,
+        description="Wrong passwords from one address (IPv6: /64); then only names that have logged in from it may try",
+    )
     familiar_address_lifetime: int = Field(
         90 * 86400, ge=0, description="Seconds for which such an address is remembered, as an HMAC"
     )
+
+    @model_validator(mode="after")
+    def _lifetimes(self) -> Self:
+        if self.session_max_lifetime < self.refresh_token_lifetime:
+            raise ValueError("SESSION_MAX_LIFETIME must not be less than REFRESH_TOKEN_LIFETIME")
+        return self
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Self:

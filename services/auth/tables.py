@@ -119,7 +119,7 @@ sessions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("amr", ARRAY(Text), nullable=False),
     _moment("auth_time", default=True),
-    # Moves on with every refresh: a session ends when its newest refresh token does.
+    # Moves on with every refresh, up to the longest lifetime of a session: it ends when its newest refresh token does.
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("ended_at"),
     # Of the login or the latest refresh; an older version of auth, side by side with this one, leaves all three empty.
@@ -136,11 +136,13 @@ refresh_tokens = Table(
     Column("id", Uuid, primary_key=True),
     Column("session_id", Uuid, ForeignKey("auth.sessions.id", ondelete="CASCADE"), nullable=False),
     Column("parent_id", Uuid),
+    # Its `iat`: with the id all that is needed to make the same token again.
+    _moment("created_at", default=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
-    _moment("graced_at"),
     Index("ix_refresh_tokens_session_id", "session_id"),
-    Index("ix_refresh_tokens_parent_id", "parent_id"),
+    # A token has one successor.
+    Index("ix_refresh_tokens_parent_id", "parent_id", unique=True),
 )
 
 # Wrong passwords in a row, by submitted name (whether or not an account has it) and by address, both hashed.
@@ -165,6 +167,18 @@ name_failures = Table(
     *_taken(),
     _moment("last_at", default=True),
     Index("ix_name_failures_last_at", "last_at"),
+)
+
+# Wrong passwords from one address (of IPv6: one network), for all names: when they came, the latest first. It is hashed
+# as in `familiar_addresses`.
+address_failures = Table(
+    "address_failures",
+    metadata,
+    Column("address_hash", LargeBinary, primary_key=True),
+    Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
+    *_taken(),
+    _moment("last_at", default=True),
+    Index("ix_address_failures_last_at", "last_at"),
 )
 
 # Hashes of the addresses that an account has logged in from, each until it has not for a while.

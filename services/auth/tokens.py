@@ -1,20 +1,21 @@
-"""The three kinds of token that auth signs, and reads back. Revocation goes by `jti` or `sid`, never by the text."""
+"""The three kinds of token that auth signs, and reads back. Revocation goes by `jti` or `sid`, never by the text.
+
+The same claims give the same text, at each replica: a client that repeats a refresh gets the same pair, and nothing of
+it is stored (docs/decisions/0003-refresh-grace.md).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
-
-import jwt
-from uuid_utils.compat import uuid7
+from uuid import UUID, uuid5
 
 from services.auth.keys import KeyRing
 from services.auth.settings import AuthSettings
 from shared import access_tokens
 from shared.access_tokens import AccessToken, AccessTokens
-from shared.signed_tokens import Kind, TokenInvalid, read
+from shared.signed_tokens import Kind, TokenInvalid, read, sign
 
 # The database judges these two; a process whose clock is this far off still serves.
 _LEEWAY = 600
@@ -22,7 +23,7 @@ _LEEWAY = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
-    """What an access token says of its session; `now` is the database's clock."""
+    """What an access token says of its session; `now` is when the pair was made, by the database's clock."""
 
     id: UUID
     account: UUID
@@ -42,8 +43,8 @@ class Tokens:
         self._read_access = AccessTokens()
         self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
 
-    def access(self, session: SessionFacts) -> str:
-        """RFC 9068, with `sid`, `auth_time`, `amr` and the account's session epoch."""
+    def access(self, session: SessionFacts, refresh_id: UUID) -> str:
+        """RFC 9068, with `sid`, `auth_time`, `amr` and the account's session epoch; `refresh_id`: of the same pair."""
         claims = {
             "client_id": self._settings.audience,
             "sid": str(session.id),
@@ -51,14 +52,23 @@ class Tokens:
             "auth_time": int(session.auth_time.timestamp()),
             "amr": session.amr,
         }
-        lifetime = self._settings.access_token_lifetime
-        return self._sign(self._access, session.account, uuid7(), session.now, lifetime, claims)
+        token_id = uuid5(refresh_id, "access token")
+        return self._sign(self._access, session.account, token_id, session.now, self.access_lifetime(session), claims)
 
-    def refresh(self, account: UUID, token_id: UUID, now: datetime) -> str:
-        return self._sign(self._refresh, account, token_id, now, self._settings.refresh_token_lifetime)
+    def access_lifetime(self, session: SessionFacts) -> int:
+        """Seconds: no token outlives its session."""
+        return min(self._settings.access_token_lifetime, self._session_left(session))
+
+    def refresh(self, session: SessionFacts, token_id: UUID) -> str:
+        lifetime = min(self._settings.refresh_token_lifetime, self._session_left(session))
+        return self._sign(self._refresh, session.account, token_id, session.now, lifetime)
 
     def temporary(self, account: UUID, challenge: UUID, now: datetime) -> str:
         return self._sign(self._temporary, account, challenge, now, self._settings.otp_lifetime)
+
+    def _session_left(self, session: SessionFacts) -> int:
+        age = int(session.now.timestamp()) - int(session.auth_time.timestamp())
+        return max(0, self._settings.session_max_lifetime - age)
 
     def read_access(self, token: str) -> AccessToken:
         """Raises `TokenInvalid`, as do the next two."""
@@ -86,8 +96,8 @@ class Tokens:
         lifetime: int,
         claims: dict[str, Any] | None = None,
     ) -> str:
-        key = self.keys.signing_key()
         issued_at = int(now.timestamp())
+        key = self.keys.signing_key(issued_at)
         payload = {
             "iss": kind.issuer,
             "aud": kind.audience,
@@ -97,4 +107,4 @@ class Tokens:
             "exp": issued_at + lifetime,
             **(claims or {}),
         }
-        return jwt.encode(payload, key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": kind.typ})
+        return sign(payload, key.private, key.algorithm, {"kid": key.kid, "typ": kind.typ})

@@ -110,33 +110,22 @@ class Challenge:
 
 @dataclass(eq=False)
 class Refresh:
-    """One refresh token. `forgiven`: it gave its one more pair, or may give none."""
+    """One refresh token. `given`: the answer to its first use, and to all repeats within the grace."""
 
     session: Session
     token: str
-    parent: Refresh | None = None
     used: int | None = None
-    forgiven: bool = False
+    given: str | None = None
 
     def use(self, now: int) -> str:
         refused = "401 invalid_refresh_token"
         if self.used is None and self.session.lives():
             self.used = now
             return "200"
-        if self.session.lives() and self._is_forgiven(now):
+        if self.session.lives() and self.used is not None and now < self.used + GRACE:
             return "200"
         self.session.ended = self.session.ended or self.used is not None
         return refused
-
-    def _is_forgiven(self, now: int) -> bool:
-        """The answer was lost: nobody has used it, and nobody will."""
-        unused = [each for each in self.session.refreshes if each.parent is self and each.used is None]
-        if self.used is None or self.forgiven or self.used <= now - GRACE or not unused:
-            return False
-        self.forgiven = True
-        for each in unused:
-            each.used, each.forgiven = now, True
-        return True
 
 
 @dataclass(eq=False)

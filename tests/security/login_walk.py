@@ -83,8 +83,11 @@ class LoginWalk(RuleBasedStateMachine):
         session = _pick(self._sessions, which)
         used = _pick(session.refreshes, token)
         answer = self._ask(used.use(self.world.now), self.world.auth.refresh(used.token))
-        if answer.is_success:
-            self._given(session, answer, parent=used)
+        if answer.is_success and used.given is None:
+            used.given = answer.text
+            self._given(session, answer)
+        elif answer.is_success:
+            self._must(answer.text == used.given, "a repeat gave another pair")
 
     @precondition(lambda self: self._sessions)
     @rule(which=LATEST, token=LATEST, everywhere=st.sampled_from([False, False, True]))
@@ -165,11 +168,11 @@ class LoginWalk(RuleBasedStateMachine):
         self._must(claims["sub"] == account.id, "the token is of somebody else")
         session = Session(account, claims["sid"], account.epoch)
         self._sessions.append(session)
-        self._given(session, answer, parent=None)
+        self._given(session, answer)
 
-    def _given(self, session: Session, answer: httpx.Response, parent: Refresh | None) -> None:
+    def _given(self, session: Session, answer: httpx.Response) -> None:
         session.accesses.append(answer.json()["access_token"])
-        session.refreshes.append(Refresh(session, answer.json()["refresh_token"], parent))
+        session.refreshes.append(Refresh(session, answer.json()["refresh_token"]))
 
     def _of(self, account: Account) -> list[Session]:
         return [each for each in self._sessions if each.account is account]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from datetime import timedelta
 
 import asyncpg
 import pytest
 
+from shared.broker.memory import MemoryBus
 from shared.events import AccountChanged
 from tests.asking import problem
 from tests.auth_steps import Accounts, Pair, pair
-from tests.composed import AUTH, USERS, AuthApp, UsersApp, bearer
+from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, auth_settings, bearer, running_auth
 from tests.database_clock import DatabaseClock
 from tests.integration.auth.conftest import accounts, clock, sql
 from tests.polling import eventually
 from tests.security.replica import replica
 from tests.security.somebody import password_accepted, register
+from tests.servers.databases import Databases
 
 __all__ = ("accounts", "clock", "replica", "sql")
 
@@ -79,16 +81,42 @@ async def test_reuse_beyond_the_grace_ends_the_whole_family_and_its_access_token
     await assert_ended(replicas, first, second, third)
 
 
-async def test_to_the_end_of_the_grace_it_is_no_theft(
+async def test_to_the_end_of_the_grace_it_is_no_theft_and_gives_the_same_pair(
     first: Pair, clock: DatabaseClock, replicas: tuple[AuthApp, AuthApp]
 ) -> None:
     one, other = replicas
-    pair(await one.refresh(first.refresh))  # lost
+    second = pair(await one.refresh(first.refresh))
     await clock.forward(GRACE - 0.001)
 
-    second = pair(await other.refresh(first.refresh))
+    assert pair(await other.refresh(first.refresh)) == second
 
     assert await statuses(replicas, first, second) == {200, 204}
+
+
+async def test_the_grace_counts_from_the_first_use(
+    first: Pair, clock: DatabaseClock, replicas: tuple[AuthApp, AuthApp]
+) -> None:
+    one, other = replicas
+    second = pair(await one.refresh(first.refresh))
+    await clock.forward(GRACE - 1)
+    pair(await other.refresh(first.refresh))
+    await clock.forward(1)
+
+    await assert_theft(other, first.refresh)
+
+    await assert_ended(replicas, first, second)
+
+
+async def test_without_a_grace_the_second_use_is_theft(
+    databases: Databases, keys: Keys, bus: MemoryBus, clock: DatabaseClock, accounts: Accounts
+) -> None:
+    async with running_auth(auth_settings(databases, keys, refresh_grace=0), bus) as auth:
+        first = pair(await auth.log_in((await accounts.new()).username))
+        second = pair(await auth.refresh(first.refresh))
+
+        await assert_theft(auth, first.refresh)
+
+        await assert_ended((auth, auth), first, second)
 
 
 async def test_the_other_sessions_of_the_account_live_on(
@@ -105,62 +133,71 @@ async def test_the_other_sessions_of_the_account_live_on(
     pair(await one.refresh(elsewhere.refresh))
 
 
-async def test_the_grace_is_given_once(first: Pair, replicas: tuple[AuthApp, AuthApp]) -> None:
-    one, other = replicas
-    pair(await one.refresh(first.refresh))
-    second = pair(await other.refresh(first.refresh))
-
-    await assert_theft(one, first.refresh)
-
-    await assert_ended(replicas, first, second)
-
-
-async def test_the_answer_that_was_given_up_for_lost_is_theft_when_it_is_used(
-    first: Pair, replicas: tuple[AuthApp, AuthApp]
-) -> None:
-    one, other = replicas
-    lost = pair(await one.refresh(first.refresh))
-    second = pair(await other.refresh(first.refresh))
-
-    await assert_theft(one, lost.refresh)
-
-    await assert_ended(replicas, first, second)
-
-
-async def test_there_is_no_grace_for_a_token_whose_answer_has_been_used(
-    first: Pair, replicas: tuple[AuthApp, AuthApp]
+async def test_every_repeat_within_the_grace_gives_the_same_pair_though_it_has_been_used(
+    first: Pair, replicas: tuple[AuthApp, AuthApp], sql: asyncpg.Connection
 ) -> None:
     one, other = replicas
     second = pair(await one.refresh(first.refresh))
     third = pair(await other.refresh(second.refresh))
 
-    await assert_theft(one, first.refresh)
+    assert [pair(await auth.refresh(first.refresh)) for auth in (other, one, other)] == [second] * 3
 
-    await assert_ended(replicas, third)
+    assert pair(await one.refresh(second.refresh)) == third
+    assert await sql.fetchval("SELECT count(*) FROM refresh_tokens") == 3
+    assert await statuses(replicas, first, second, third) == {200, 204}
 
 
-async def test_of_ten_at_once_two_give_a_pair_and_the_rest_is_theft(
-    first: Pair, replicas: tuple[AuthApp, AuthApp], sql: asyncpg.Connection
+async def test_a_session_that_has_ended_has_no_grace(
+    first: Pair, account: AccountChanged, accounts: Accounts, replicas: tuple[AuthApp, AuthApp]
+) -> None:
+    one, other = replicas
+    logged_out, changed = first, pair(await one.log_in(account.username))
+    second = pair(await one.refresh(logged_out.refresh))
+    pair(await one.refresh(changed.refresh))
+    assert (await one.http.post(f"{AUTH}/logout", headers=bearer(second.access))).status_code == 204
+    await accounts.end_sessions(account)
+
+    for ended in (logged_out, changed):
+        await assert_theft(other, ended.refresh)
+
+
+@pytest.mark.parametrize("_time", range(10))
+async def test_of_ten_at_once_all_get_one_pair(
+    first: Pair, replicas: tuple[AuthApp, AuthApp], sql: asyncpg.Connection, _time: int
 ) -> None:
     answers = await asyncio.gather(*(replicas[number % 2].refresh(first.refresh) for number in range(10)))
 
-    assert Counter(answer.status_code for answer in answers) == {200: 2, 401: 8}
-    assert await sql.fetchval("SELECT count(*) FROM refresh_tokens") == 3
-    await assert_ended(replicas, first, *(pair(answer) for answer in answers if answer.status_code == 200))
+    (second,) = {pair(answer) for answer in answers}
+    assert await sql.fetchval("SELECT count(*) FROM refresh_tokens") == 2
+    assert await statuses(replicas, first, second) == {200, 204}
+
+
+async def test_no_part_of_the_pair_is_stored(
+    first: Pair, replicas: tuple[AuthApp, AuthApp], sql: asyncpg.Connection
+) -> None:
+    second = pair(await replicas[0].refresh(first.refresh))
+    rows = "SELECT string_agg(each::text, '') FROM {} AS each"
+    stored = "".join([await sql.fetchval(rows.format(table)) for table in ("refresh_tokens", "sessions", "outbox")])
+
+    assert pair(await replicas[1].refresh(first.refresh)) == second
+
+    assert [token for token in (second.access, second.refresh) if token.rpartition(".")[2] in stored] == []
 
 
 async def test_users_refuses_the_access_tokens_of_the_whole_family_soon_and_no_others(
-    auth_app: AuthApp, users_app: UsersApp
+    auth_app: AuthApp, users_app: UsersApp, sql: asyncpg.Connection
 ) -> None:
     username = (await register(users_app))["username"]
     elsewhere = pair(await password_accepted(auth_app, username))
     first = pair(await auth_app.log_in(username))
-    family = [first, *[pair(await auth_app.refresh(first.refresh)) for _ in range(2)]]
+    second = pair(await auth_app.refresh(first.refresh))
+    family = [first, second, pair(await auth_app.refresh(second.refresh))]
 
     async def known(tokens: Pair) -> bool:
         return (await users_app.http.get(f"{USERS}/me", headers=bearer(tokens.access))).status_code == 200
 
     assert [await known(each) for each in (*family, elsewhere)] == [True] * 4
+    await sql.execute("UPDATE refresh_tokens SET used_at = used_at - $1::interval", timedelta(seconds=GRACE))
 
     await assert_theft(auth_app, first.refresh)
 

@@ -10,11 +10,14 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.auth import keys
 from services.auth.keys import KeyRing
 from services.auth.tokens import SessionFacts, Tokens
+from shared import signed_tokens
 from shared.access_tokens import AccessToken
 from shared.signed_tokens import TokenInvalid
 from tests.composed import Keys, auth_settings
@@ -53,8 +56,8 @@ def facts() -> SessionFacts:
 
 def signed(tokens: Tokens, kind: str) -> str:
     return {
-        "access": lambda: tokens.access(facts()),
-        "refresh": lambda: tokens.refresh(ACCOUNT, TOKEN_ID, now()),
+        "access": lambda: tokens.access(facts(), TOKEN_ID),
+        "refresh": lambda: tokens.refresh(facts(), TOKEN_ID),
         "temporary": lambda: tokens.temporary(ACCOUNT, TOKEN_ID, now()),
     }[kind]()
 
@@ -70,7 +73,7 @@ def reader(tokens: Tokens, kind: str) -> Callable[[str], AccessToken | UUID]:
 
 def test_an_access_token_gives_back_its_session(ring: KeyRing) -> None:
     tokens, session = tokens_of(ring), facts()
-    assert tokens.read_access(tokens.access(session)) == AccessToken(
+    assert tokens.read_access(tokens.access(session, TOKEN_ID)) == AccessToken(
         account=ACCOUNT, session=SESSION, epoch=3, auth_time=int(session.auth_time.timestamp())
     )
 
@@ -112,11 +115,11 @@ def test_a_token_of_another_issuer_or_audience_is_refused(ring: KeyRing, kind: s
 
 def test_an_access_token_holds_what_rfc_9068_asks_and_no_personal_data(ring: KeyRing) -> None:
     session = facts()
-    token = tokens_of(ring).access(session)
+    token = tokens_of(ring).access(session, TOKEN_ID)
     claims = unverified(token)
     issued_at = int(session.now.timestamp())
 
-    assert UUID(claims.pop("jti")).version == 7
+    assert UUID(claims.pop("jti")) != TOKEN_ID
     assert claims == {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -140,6 +143,34 @@ def test_an_access_token_holds_what_rfc_9068_asks_and_no_personal_data(ring: Key
 def test_a_token_lives_as_long_as_its_kind_does(ring: KeyRing, kind: str, seconds: int) -> None:
     claims = unverified(signed(tokens_of(ring), kind))
     assert claims["exp"] - claims["iat"] == seconds
+
+
+@pytest.mark.parametrize("kind", ["access", "refresh"])
+def test_the_same_facts_give_the_same_token_to_the_byte(ring: KeyRing, kind: str) -> None:
+    session = facts()
+    one, other = tokens_of(ring), tokens_of(ring)
+    assert getattr(one, kind)(session, TOKEN_ID) == getattr(other, kind)(session, TOKEN_ID)
+
+
+def test_where_signatures_can_not_be_deterministic_the_claims_are_the_same(
+    ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL before 3.2."""
+
+    def unsupported(*_: object, **__: object) -> None:
+        raise UnsupportedAlgorithm("deterministic")
+
+    monkeypatch.setattr(ec, "ECDSA", unsupported)
+    random = signed_tokens._signer()
+    monkeypatch.undo()
+    monkeypatch.setattr(signed_tokens, "_SIGNER", random)
+    tokens, session = tokens_of(ring), facts()
+
+    one, other = tokens.access(session, TOKEN_ID), tokens.access(session, TOKEN_ID)
+
+    assert one != other
+    assert unverified(one) == unverified(other)
+    assert tokens.read_access(one) == tokens.read_access(other)
 
 
 @pytest.mark.parametrize("kind", ["refresh", "temporary"])

@@ -150,7 +150,6 @@ async def test_a_refresh_that_fails_leaves_the_token_unused(
 
         assert await path.sql.fetchval("SELECT count(*) FROM auth.refresh_tokens WHERE used_at IS NULL") == 1
     await crowd.refresh(await crowd.refresh(held))
-    assert await path.sql.fetchval("SELECT count(*) FROM auth.refresh_tokens WHERE graced_at IS NOT NULL") == 0
 
 
 async def test_a_registration_without_its_event_has_never_been(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
@@ -75,23 +74,17 @@ async def test_of_two_refreshes_at_once_for_each_session_one_token_stays_alive(
     await asyncio.gather(*(crowd.refresh(held) for held in sessions * 2))
 
     children = "SELECT count(*) FROM auth.refresh_tokens WHERE parent_id IS NOT NULL GROUP BY parent_id"
-    assert {row["count"] for row in await path.sql.fetch(children)} <= {1, 2}  # the second retires the first
+    assert {row["count"] for row in await path.sql.fetch(children)} == {1}
 
 
 @STORM
-async def test_of_refreshes_at_once_of_one_token_two_give_a_pair_and_then_it_is_theft(
-    path: CodesPath, crowd: Crowd, size: int
-) -> None:
+async def test_refreshes_at_once_of_one_token_give_one_pair(path: CodesPath, crowd: Crowd, size: int) -> None:
     (held,) = await sessions_of(path.auth, (await path.account()).account_id, 1)
 
     answers = await asyncio.gather(*(path.auth.refresh(held.refresh) for _ in range(size)))
 
-    statuses = Counter(answer.status_code for answer in answers if is_as_usual(answer, 200, 401))
-    assert statuses[200] <= 2
-    assert statuses[401]
-    for answer in answers:
-        if answer.status_code == 200:
-            assert await path.auth.verify_token(pair(answer).access) == 401
+    (given,) = {pair(answer) for answer in answers if is_as_usual(answer, 200)}
+    assert await path.auth.verify_token(given.access) == 200
 
 
 # --- clients that hang up

@@ -1,16 +1,24 @@
-"""A refresh token is used once, but by a client that lost our answer; what reuse leads to: tests/security, S24."""
+"""A refresh token has one successor; what a repeat gets and what it leads to: tests/security, S24."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from services.auth.keys import generate
+from shared.broker.memory import MemoryBus
 from tests.auth_steps import Accounts, Pair, Steps, pair
-from tests.composed import AuthApp
+from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.database_clock import DatabaseClock
+from tests.pem_files import write_key
+from tests.servers.databases import Databases
 
 GRACE = 10
 REFRESH_LIFETIME = 30 * 86400
@@ -20,6 +28,10 @@ REFRESH_LIFETIME = 30 * 86400
 async def first(clock: DatabaseClock, accounts: Accounts, steps: Steps) -> Pair:
     """The pair that a login gave, while the database's clock stands still."""
     return await steps.log_in(await accounts.new())
+
+
+def kid(tokens: Pair) -> str:
+    return str(jwt.get_unverified_header(tokens.access)["kid"])
 
 
 async def assert_refused(auth: AuthApp, refresh: str) -> None:
@@ -39,25 +51,41 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(first: Pair, auth_
     pair(await auth_app.refresh(second.refresh))
 
 
-async def test_within_the_grace_a_client_that_lost_the_answer_gets_one_more_pair(
-    first: Pair, clock: DatabaseClock, auth_app: AuthApp
+@pytest.mark.parametrize("make", [ed25519.Ed25519PrivateKey.generate, lambda: rsa.generate_private_key(65537, 2048)])
+async def test_a_repeat_gives_the_same_pair_whatever_the_key_signs_with(
+    clock: DatabaseClock,
+    databases: Databases,
+    keys: Keys,
+    bus: MemoryBus,
+    accounts: Accounts,
+    tmp_path: Path,
+    make: Callable[[], Any],
 ) -> None:
-    pair(await auth_app.refresh(first.refresh))  # lost
-    await clock.forward(GRACE - 1)
+    """With ES256, the default: tests/security, S24."""
+    write_key(tmp_path / "own.pem", make())
+    async with running_auth(auth_settings(databases, replace(keys, folder=tmp_path)), bus) as auth:
+        first = pair(await auth.log_in((await accounts.new()).username))
+        second = pair(await auth.refresh(first.refresh))
+        await clock.forward(GRACE - 1)
 
-    second = pair(await auth_app.refresh(first.refresh))
-
-    assert await auth_app.verify_token(second.access) == 200
-    pair(await auth_app.refresh(second.refresh))
+        assert pair(await auth.refresh(first.refresh)) == second
 
 
-async def test_two_refreshes_at_once_leave_exactly_one_living_token(
-    first: Pair, auth_app: AuthApp, sql: asyncpg.Connection
+async def test_a_repeat_gives_the_same_pair_though_a_new_key_signs_by_now(
+    clock: DatabaseClock, databases: Databases, keys: Keys, bus: MemoryBus, accounts: Accounts, tmp_path: Path
 ) -> None:
-    answers = await asyncio.gather(*(auth_app.refresh(first.refresh) for _ in range(2)))
+    generate(tmp_path)
+    async with running_auth(auth_settings(databases, replace(keys, folder=tmp_path)), bus) as auth:
+        first = pair(await auth.log_in((await accounts.new()).username))
+        second = pair(await auth.refresh(first.refresh))
+        await clock.forward(GRACE - 1)
+        generate(tmp_path, signs_from=await clock.now())
+        auth.parts.tokens.keys._load()
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert await sql.fetchval("SELECT count(*) FROM refresh_tokens WHERE used_at IS NULL") == 1
+        assert pair(await auth.refresh(first.refresh)) == second
+        third = pair(await auth.refresh(second.refresh))
+
+    assert kid(first) == kid(second) != kid(third)
 
 
 async def test_a_refresh_token_lives_for_30_days_from_its_own_issue(

@@ -78,7 +78,8 @@ async def test_with_a_token_that_is_not_good_nothing_reaches_the_upstream(
         SessionFacts(
             id=uuid4(), account=account.account_id, epoch=0, auth_time=datetime.now(UTC), amr=["pwd"],
             now=datetime.now(UTC) - timedelta(seconds=settings.access_token_lifetime + 5),
-        )
+        ),
+        uuid4(),
     )  # fmt: skip
     bad = {
         "refresh": good.refresh,
