@@ -19,6 +19,11 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
+def told_apart(address: str, is_proxy: Callable[[str], bool]) -> str | None:
+    """`network_of` it; None where all clients would be one: no address, or a proxy's that did not say who asked."""
+    return network_of(address) if address not in ("", "-") and not is_proxy(address) else None
+
+
 def proxy_test(trusted_proxies: str) -> Callable[[str], bool]:
     """Whether an address is one of TRUSTED_PROXIES; of `*`, which is everybody, none is."""
     literals, networks = set(), []

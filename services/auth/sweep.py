@@ -8,6 +8,7 @@ from sqlalchemy import func
 
 from services.auth.notices import EVERY
 from services.auth.tables import (
+    address_failures,
     challenges,
     familiar_addresses,
     login_failures,
@@ -32,6 +33,7 @@ def expired(familiar_address_lifetime: float) -> Expired:
         (sessions, sessions.c.expires_at < func.now()),
         (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),
         (name_failures, name_failures.c.last_at < func.now() - _COUNTED),
+        (address_failures, address_failures.c.last_at < func.now() - _COUNTED),
         (notices, notices.c.told_at < func.now() - EVERY),
         (familiar_addresses, familiar_addresses.c.last_at < func.now() - familiar),
     )

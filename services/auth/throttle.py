@@ -4,7 +4,9 @@
    the right password is refused.
 2. By name from all addresses: so many an hour. Beyond it only addresses may try from which the account has logged in
    before: a stranger who guesses all day does not shut the owner out.
-3. A place is taken by one statement before the password is hashed, and given back unless it was wrong, so guesses at
+3. By address, for all names: so many an hour. Beyond it only names may try whose account has logged in from there
+   before, under their own limits. An address of TRUSTED_PROXIES is not limited: such a proxy did not say who asked.
+4. A place is taken by one statement before the password is hashed, and given back unless it was wrong, so guesses at
    once do not exceed a limit. Who finds all places taken waits for those before it: they may be right.
 """
 
@@ -23,11 +25,12 @@ from services.auth.identities import Identity
 from services.auth.login import IncorrectUsernameOrPassword
 from services.auth.notices import Notices
 from services.auth.parts import Part
-from services.auth.places import Places, Taken, Whose, give_back, give_back_by_address
+from services.auth.places import Places, Taken, Whose, give_back, give_back_some
 from services.auth.settings import AuthSettings
 from services.auth.tables import trail
 from shared.audit import told
 from shared.database import Database
+from shared.events import Reason
 from shared.problems import TooManyRequests
 
 # Seconds before each try for a place but the first; together longer than a guess takes, its hash's queue included. Each
@@ -84,24 +87,23 @@ class Throttle:
             mine = Attempt(whose=whose, identity=taken.identity)
             if taken.by_name:
                 return mine
-            if taken.by_address:
+            if taken.by_network:
                 async with self._database.statement() as connection:
-                    await give_back_by_address(connection, whose)
+                    await give_back_some(connection, whose, taken)
             if left := await self._wait_left(mine, taken):
-                await self._record_throttled(mine)
-                raise TooManyRequests(retry_after=left)
-        await self._record_throttled(mine)
-        raise TooManyRequests(retry_after=1)
+                break
+        await self._record_throttled(mine, "too_many_passwords" if taken.by_network else "too_many_from_address")
+        raise TooManyRequests(retry_after=left or 1)
 
     async def _wait_left(self, mine: Attempt, taken: Taken) -> float:
         """Seconds; 0 when all places are taken by attempts whose outcome is not known yet."""
         async with self._database.statement() as connection:
-            return await self._places.wait_left(connection, mine.whose, by_name=taken.by_address)
+            return await self._places.wait_left(connection, mine.whose, taken)
 
-    async def _record_throttled(self, mine: Attempt) -> None:
+    async def _record_throttled(self, mine: Attempt, reason: Reason) -> None:
         account = mine.identity.id if mine.identity is not None else None
         async with self._database.statement() as connection:
-            await trail.record(connection, "login", "throttled", "too_many_passwords", account=account)
+            await trail.record(connection, "login", "throttled", reason, account=account)
 
     async def _count(self, mine: Attempt, account: UUID | None) -> None:
         event = trail.event("login", "refused", "wrong_credentials", account=account)

@@ -20,6 +20,7 @@ from tests.builders import OTHER_PASSWORD, PASSWORD
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, client, running_auth
 from tests.database_clock import DatabaseClock
 from tests.integration.auth.conftest import accounts, clock, sql
+from tests.security.compared import Compared
 from tests.servers.databases import Databases
 
 __all__ = ("accounts", "clock", "sql")
@@ -61,19 +62,6 @@ def strangers() -> list[str]:
 
 
 # --- at once
-
-
-class Compared:
-    """Counts how often a password is compared, whatever is answered: a busy database makes a 503 of some answers."""
-
-    def __init__(self, auth: AuthApp, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.times = 0
-        self._verify = auth.parts.passwords.verify
-        monkeypatch.setattr(auth.parts.passwords, "verify", self)
-
-    async def __call__(self, password: str, stored: str | None) -> bool:
-        self.times += 1
-        return await self._verify(password, stored)
 
 
 async def test_of_50_wrong_passwords_at_once_ten_are_compared(

@@ -36,11 +36,23 @@ NAMES = """
 INSERT INTO auth.name_failures (name_hash, failed_at, last_at)
 SELECT uuid_send(gen_random_uuid()), '{}', now() + make_interval(mins => $1) FROM generate_series(1, $2)
 """
+ADDRESSES = """
+INSERT INTO auth.address_failures (address_hash, failed_at, last_at)
+SELECT uuid_send(gen_random_uuid()), '{}', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
 FAMILIAR = """
 INSERT INTO auth.familiar_addresses (account_id, address_hash, last_at)
 SELECT gen_random_uuid(), '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
 """
-TABLES = ("challenges", "sessions", "refresh_tokens", "login_failures", "name_failures", "familiar_addresses")
+TABLES = (
+    "challenges",
+    "sessions",
+    "refresh_tokens",
+    "login_failures",
+    "name_failures",
+    "address_failures",
+    "familiar_addresses",
+)
 
 
 @asynccontextmanager
@@ -57,7 +69,7 @@ async def test_only_what_has_expired_is_removed_however_much_it_is(
     databases: Databases, sql: asyncpg.Connection
 ) -> None:
     # The hourly cap counts the challenges of the last hour; a used refresh token must be found out while it lives.
-    ages = ((CHALLENGES, -61), (SESSIONS, -1), (FAILURES, -1441), (NAMES, -61), (FAMILIAR, -1441))
+    ages = ((CHALLENGES, -61), (SESSIONS, -1), (FAILURES, -1441), (NAMES, -61), (ADDRESSES, -61), (FAMILIAR, -1441))
     for statement, gone in ages:
         stays = gone + 2
         await sql.execute(statement, gone, 2300)  # several batches

@@ -1,0 +1,135 @@
+"""A limit on failures in any hour, under one key; and slots, which attempts hold whose outcome is not known yet.
+
+A slot is reserved before the password is hashed, and becomes a failure or is released: so attempts at once exceed no
+limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy.sql.dml import ReturningInsert
+
+_HOUR = timedelta(hours=1)
+# A process that died releases no slot.
+_LEASE = timedelta(minutes=1)
+
+FIRST_SLOT: Mapping[str, ColumnElement[Any]] = {"taken": literal(1), "taken_until": func.now() + _LEASE}
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyLimit:
+    """On the rows of `table`, whose primary key is `key`; without a key (NULL) there is no limit."""
+
+    table: Table
+    key: ColumnElement[Any]
+    per_hour: int
+
+    def reserving(self, exempt: ColumnElement[bool], after: ColumnElement[bool] | None = None) -> CTE:
+        """A row, if there was a slot or the attempt is `exempt`."""
+        row, slots = self.table.c, in_flight(self.table)
+        # The newest come first: of the last `limit - slots` failures the first must be older than an hour.
+        last = row.failed_at[self.per_hour - slots]
+        room = and_(slots < self.per_hour, or_(last.is_(None), last <= func.now() - _HOUR))
+        first = self._given(literal([], row.failed_at.type), *FIRST_SLOT.values(), after=after)
+        new = insert(self.table).from_select([self._column.name, "failed_at", *FIRST_SLOT], first)
+        upsert = new.on_conflict_do_update(
+            index_elements=[self._column], set_=one_more(self.table), where=or_(room, exempt)
+        )
+        return upsert.returning(row.taken).cte(f"reserved_{self.table.name}")
+
+    def has_reserved(self, reserved: CTE) -> ColumnElement[bool]:
+        return or_(self.key.is_(None), exists(reserved))
+
+    def counting(self, after: ColumnElement[bool] | None = None) -> ReturningInsert[Any]:
+        """The slot becomes a failure; `full`: whether that was the last of this hour."""
+        moment = func.clock_timestamp()  # and not of the transaction: under the row's lock these are in order
+        row = self.table.c
+        first = self._given(array([moment]), after=after)
+        new = insert(self.table).from_select([self._column.name, "failed_at"], first)
+        failed_at = func.array_prepend(moment, row.failed_at[1 : self.per_hour - 1])
+        upsert = new.on_conflict_do_update(
+            index_elements=[self._column],
+            set_={"failed_at": failed_at, "last_at": func.now(), **one_less(self.table)},
+        )
+        return upsert.returning((row.failed_at[self.per_hour] > func.now() - _HOUR).label("full"))
+
+    def retry_after(self) -> Select[Any]:
+        """Seconds until failures alone refuse no more; none, or less than 0, when they do not."""
+        until = self.table.c.failed_at[self.per_hour] + _HOUR
+        return select(func.extract("epoch", until - func.now())).where(self.mine)
+
+    @property
+    def mine(self) -> ColumnElement[bool]:
+        return self._column == self.key
+
+    @property
+    def _column(self) -> Column[Any]:
+        (column,) = self.table.primary_key
+        return column
+
+    def _given(self, *values: Any, after: ColumnElement[bool] | None) -> Select[Any]:
+        return select(self.key, *values).where(self.key.is_not(None), true() if after is None else after)
+
+
+def releasing(
+    table: Table,
+    mine: ColumnElement[bool],
+    nothing_left: ColumnElement[bool],
+    *,
+    after: ColumnElement[bool] | None = None,
+    reset: Mapping[str, Any] | None = None,
+) -> tuple[CTE, CTE, CTE]:
+    """One slot; the row goes with its last slot when nothing else is in it.
+
+    Whether it is the last is asked under the row's lock: two that end at once would each see the slot of the other.
+    """
+    last = and_(table.c.taken <= 1, nothing_left).label("is_last")
+    which = mine if after is None else and_(mine, after)
+    held = select(last).where(which).with_for_update().cte(f"held_{table.name}")
+    gone = delete(table).where(mine, exists().where(held.c.is_last)).returning(table.c.taken).cte(f"gone_{table.name}")
+    less = update(table).where(mine, ~exists(gone)).values(**one_less(table), **(reset or {}))
+    return held, gone, less.returning(table.c.taken).cte(f"less_{table.name}")
+
+
+def done(parts: tuple[CTE, CTE, CTE]) -> ColumnElement[bool]:
+    """Always true, and not known before `parts` have been dealt with."""
+    _, gone, less = parts
+    return _rows(gone) + _rows(less) >= 0
+
+
+def in_flight(table: Table) -> ColumnElement[int]:
+    return case((table.c.taken_until > func.now(), table.c.taken), else_=0)
+
+
+def one_more(table: Table) -> dict[str, Any]:
+    return {"taken": in_flight(table) + 1, "taken_until": func.now() + _LEASE}
+
+
+def one_less(table: Table) -> dict[str, Any]:
+    return {"taken": func.greatest(table.c.taken - 1, 0)}
+
+
+def _rows(part: CTE) -> ColumnElement[int]:
+    return select(func.count()).select_from(part).scalar_subquery()
