@@ -2,6 +2,9 @@
 
 Parameters are OWASP's minimum by default (19 MiB, 2 passes, 1 lane). Text is normalised by NFKC first
 (NIST SP 800-63B section 3.1.1.2), and used whole.
+
+The queue is shared out: one holder, an address or an account, has at most a quarter of it. So whoever floods us with
+passwords waits and is refused alone.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 from typing import Self, TypeVar
 
@@ -27,6 +30,9 @@ T = TypeVar("T")
 # Weight of the newest measurement in the running mean of a hash's duration.
 _SMOOTHING = 0.1
 
+# Of the queue, for one holder; but as much as can be under way at a time, however short the queue is.
+_SHARE = 0.25
+
 # What is added to the 0 of the other threads: about a tenth of their share, where all want more than there is.
 _NICE = 10
 
@@ -34,7 +40,7 @@ _NICE = 10
 class Passwords:
     """A pool of `threads`; of 0 as wide as the machine, or as its container is allowed to be.
 
-    Work that could not finish within `max_wait` seconds is refused (503).
+    Work that could not finish within `max_wait` seconds is refused (503), and so is what exceeds a holder's share.
     """
 
     def __init__(
@@ -59,13 +65,14 @@ class Passwords:
             max_wait=settings.hash_max_wait,
         )
 
-    async def hash(self, password: str) -> str:
-        """Raises `Unavailable` when too many are waiting."""
-        return await self._run(lambda: self._hasher.hash(normalised(password)))
+    async def hash(self, password: str, holders: Collection[Hashable] = ()) -> str:
+        """Raises `Unavailable` when too many are waiting, or too many of one of the `holders`."""
+        return await self._run(lambda: self._hasher.hash(normalised(password)), holders)
 
-    async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether `password` belongs to the `stored` hash; costs the same without one. Raises `Unavailable`."""
-        return await self._run(lambda: self._matches(password, stored or self._nobody)) and stored is not None
+    async def verify(self, password: str, stored: str | None, holders: Collection[Hashable] = ()) -> bool:
+        """Whether `password` belongs to the `stored` hash; costs the same without one. Raises as `hash`."""
+        matches = await self._run(lambda: self._matches(password, stored or self._nobody), holders)
+        return matches and stored is not None
 
     def close(self) -> None:
         self._pool.close()
@@ -76,11 +83,19 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        expected = (self._pool.waiting + 1) * self._duration / self._threads
-        if expected > self._max_wait:
+    async def _run(self, work: Callable[[], T], holders: Collection[Hashable] = ()) -> T:
+        self._refuse_beyond(self._max_wait, self._pool.waiting)
+        for holder in holders:
+            held = self._pool.held_by(holder)
+            if held >= self._threads:
+                self._refuse_beyond(self._max_wait * _SHARE, held)
+        return await self._pool.run(lambda: self._timed(work), holders)
+
+    def _refuse_beyond(self, longest: float, before: int) -> None:
+        """`before`: how many have to be done first."""
+        expected = (before + 1) * self._duration / self._threads
+        if expected > longest:
             raise Unavailable(retry_after=round(expected))
-        return await self._pool.run(lambda: self._timed(work))
 
     def _timed(self, work: Callable[[], T]) -> T:
         began = time.perf_counter()

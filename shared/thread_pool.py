@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -28,20 +28,26 @@ class ThreadPool:
 
     def __init__(self, threads: int, name: str, begin: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
-        self._ended: deque[tuple[Future[Any], asyncio.Future[Any]]] = deque()
+        self._ended: deque[tuple[Future[Any], asyncio.Future[Any], Collection[Hashable]]] = deque()
         self._first_ended = 0.0
         self.waiting = 0
+        self._held: Counter[Hashable] = Counter()
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Raises what `work` raises. Counted in `waiting` until it ends, though its caller be gone."""
+    def held_by(self, holder: Hashable) -> int:
+        """How much of what is `waiting` has this holder."""
+        return self._held[holder]
+
+    async def run(self, work: Callable[[], T], holders: Collection[Hashable] = ()) -> T:
+        """Raises what `work` raises. It counts, for its holders too, until it ends, though its caller be gone."""
         loop = asyncio.get_running_loop()
         work_done, told = self._pool.submit(work), loop.create_future()
         self.waiting += 1
+        self._held.update(holders)
         # Whoever is gone before it has begun needs no work to be done.
         told.add_done_callback(lambda told: told.cancelled() and work_done.cancel())
 
         def ended(work_done: Future[T]) -> None:
-            if self._has_ended(work_done, told):
+            if self._has_ended(work_done, told, holders):
                 loop.call_soon_threadsafe(self._tell, loop)
 
         work_done.add_done_callback(ended)
@@ -51,7 +57,7 @@ class ThreadPool:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _has_ended(self, work_done: Future[T], told: asyncio.Future[T]) -> bool:
+    def _has_ended(self, work_done: Future[T], told: asyncio.Future[T], holders: Collection[Hashable]) -> bool:
         """Called in any thread: whether to tell now.
 
         What is told of is counted down before it is taken from here: so whoever ends last of all sees nobody wait.
@@ -59,7 +65,7 @@ class ThreadPool:
         now = time.monotonic()
         if not self._ended:
             self._first_ended = now
-        self._ended.append((work_done, told))
+        self._ended.append((work_done, told, holders))
         enough = min(_MOST, (self.waiting - _FEW) // 2)
         return len(self._ended) >= enough or now - self._first_ended > _LONGEST
 
@@ -68,7 +74,8 @@ class ThreadPool:
         if not self._ended:
             return
         self.waiting -= 1
-        work_done, told = self._ended.popleft()
+        work_done, told, holders = self._ended.popleft()
+        self._release(holders)
         if not told.done():
             if work_done.cancelled():
                 told.cancel()
@@ -77,3 +84,9 @@ class ThreadPool:
             else:
                 told.set_result(work_done.result())
         loop.call_soon(self._tell, loop)
+
+    def _release(self, holders: Collection[Hashable]) -> None:
+        for holder in holders:
+            self._held[holder] -= 1
+            if not self._held[holder]:
+                del self._held[holder]

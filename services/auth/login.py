@@ -8,6 +8,7 @@ arrived; and unknown user, wrong password and inactive account take the same tim
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Hashable
 from uuid import UUID
 
 from services.auth.identities import Identity, find_by_username
@@ -36,17 +37,20 @@ async def authenticate(
     username: str,
     password: str,
     identity: Identity | None,
+    holders: Collection[Hashable],
     *,
     failure_deadline: float,
 ) -> Identity:
-    """`identity`: who had the name a moment ago. Holds no database connection while it hashes or waits.
+    """`identity`: who had the name a moment ago; `holders`: whose shares of the hashing queue it takes.
+
+    Holds no database connection while it hashes or waits.
 
     Raises:
         IncorrectUsernameOrPassword: at the deadline.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + failure_deadline
-    if await _accepted(passwords, identity, password):
+    if await _accepted(passwords, identity, password, holders):
         assert identity is not None  # noqa: S101 - nobody is never accepted
         return identity
     while True:
@@ -55,7 +59,7 @@ async def authenticate(
         latest = await _look_up(database, username)
         if latest is not None and _moved(identity, latest):
             identity = latest
-            if await _accepted(passwords, latest, password):
+            if await _accepted(passwords, latest, password, holders):
                 return latest
         if left <= _LOOK_EVERY:  # that was the look at the deadline
             raise IncorrectUsernameOrPassword(identity.id if identity is not None else None)
@@ -66,8 +70,10 @@ async def _look_up(database: Database, username: str) -> Identity | None:
         return await find_by_username(connection, username)
 
 
-async def _accepted(passwords: Passwords, identity: Identity | None, password: str) -> bool:
-    matches = await passwords.verify(password, identity.password_hash if identity is not None else None)
+async def _accepted(
+    passwords: Passwords, identity: Identity | None, password: str, holders: Collection[Hashable]
+) -> bool:
+    matches = await passwords.verify(password, identity.password_hash if identity is not None else None, holders)
     return matches and identity is not None and identity.is_active
 
 

@@ -156,6 +156,7 @@ async def token(
             given.username,
             given.password,
             attempt.identity,
+            attempt.whose.holders,
             failure_deadline=auth.settings.login_failure_deadline,
         )
         attempt.right = True

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from services.users import account_routes, ended_sessions, guesses, me
 from services.users.callers import Users
+from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
@@ -59,6 +60,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         sealer=sealer,
         keys=keys,
         known=KnownAccounts(database),
+        hash_shares=HashShares(settings.trusted_proxies),
     )
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)

@@ -10,6 +10,7 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Row
 
+from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
 from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
@@ -34,6 +35,7 @@ class Users:
     sealer: Sealer
     keys: RemoteKeys
     known: KnownAccounts
+    hash_shares: HashShares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ async def prove(users: Users, known: Caller, current_password: str | None) -> Pr
         return presence
     own = known.account
     await PASSWORDS.count(users.database, own.id, limit=users.settings.current_password_guesses)
-    if not await users.passwords.verify(current_password, own.password_hash):
+    if not await users.passwords.verify(current_password, own.password_hash, users.hash_shares.holders(own.id)):
         raise CurrentPasswordWrong
     await PASSWORDS.forgive(users.database, own.id)
     return Presence(own.password_hash)

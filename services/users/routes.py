@@ -64,7 +64,7 @@ async def registration(users: Parts, given: RegistrationIn, response: Response) 
         username=given.username,
         name=given.name,
         lastname=given.lastname,
-        password_hash=await users.passwords.hash(given.password),
+        password_hash=await users.passwords.hash(given.password, users.hash_shares.holders()),
         is_2fa=given.is_2fa,
     )
     row = await register(users.database, users.sealer, new)
@@ -82,9 +82,12 @@ async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -
         raise PasswordsDiffer
     own = known.token.account
     _refuse_weak(users, known, given.password)
-    async with audit.refusals(users.database, "password_changed", account=own, actor=own):
+    async with (
+        users.hash_shares.one_change(own),
+        audit.refusals(users.database, "password_changed", account=own, actor=own),
+    ):
         presence = await prove(users, known, given.current_password)
-        changes = {"password_hash": await users.passwords.hash(given.password)}
+        changes = {"password_hash": await users.passwords.hash(given.password, users.hash_shares.holders(own))}
 
         def rule(caller: Caller) -> None:
             _refuse_weak(users, caller, given.password)

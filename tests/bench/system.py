@@ -131,6 +131,7 @@ class System:
             "ISSUER": self.issuer_url,
             "FLOOD_RATE": _NEVER_HIT,
             "FLOOD_BURST": _NEVER_HIT,
+            "HASH_MAX_WAIT": "60",  # of which one address has a quarter
         }
         return Program(name, service, settings=common | self.settings[name], folder=self._folder)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any
 
 import pytest
 
@@ -202,6 +203,75 @@ async def test_the_event_loop_goes_on_while_passwords_are_hashed(queue: Queue) -
 
     assert await eventually(other_work)
     assert not any(task.done() for task in waiting)
+
+
+class Shared(Queue):
+    """Room for twelve: three for each holder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(monkeypatch)
+        self.passwords._max_wait = 12.5
+
+    async def asked(self, times: int, *holders: str) -> list[asyncio.Task[str]]:
+        before = self.passwords._pool.waiting
+        tasks = [asyncio.create_task(self.passwords.hash("p", holders)) for _ in range(times)]
+        await eventually(lambda: self.passwords._pool.waiting == before + times)
+        return tasks
+
+
+@pytest.fixture
+async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
+    shared = Shared(monkeypatch)
+    yield shared
+    shared.hasher.go_on.set()
+    shared.passwords.close()
+
+
+async def refused(asked: Coroutine[Any, Any, object]) -> str:
+    with pytest.raises(Unavailable) as error:
+        await asked
+    return error.value.headers["Retry-After"]
+
+
+async def test_one_holder_has_a_quarter_of_the_queue_and_is_refused_alone(shared: Shared) -> None:
+    waiting = await shared.asked(3, "address", "name")
+
+    assert await refused(shared.passwords.hash("p", ["address", "other name"])) == "4"
+    assert await refused(shared.passwords.verify("p", None, ["other address", "name"])) == "4"
+
+    waiting += await shared.asked(3, "other address", "other name")
+    waiting += await shared.asked(6)  # nobody's share
+    assert await refused(shared.passwords.hash("p", ["third"])) == "13"
+    shared.hasher.go_on.set()
+    assert await asyncio.gather(*waiting) == ["hash of p"] * 12
+
+
+async def test_a_share_is_free_again_when_its_work_has_ended_and_not_when_its_caller_is_gone(shared: Shared) -> None:
+    running, second, third = await shared.asked(3, "address")
+    await eventually(lambda: shared.hasher.started == 1)
+
+    running.cancel()
+    await asyncio.wait([running])
+    await refused(shared.passwords.hash("p", ["address"]))
+
+    second.cancel()  # not begun yet
+    await asyncio.wait([second])
+    await eventually(lambda: shared.passwords._pool.held_by("address") == 2)
+    (fourth,) = await shared.asked(1, "address")
+    shared.hasher.go_on.set()
+    await asyncio.gather(third, fourth)
+    await eventually(lambda: shared.passwords._pool.held_by("address") == 0)
+    assert not shared.passwords._pool._held
+
+
+async def test_a_queue_too_short_to_be_shared_out_lets_one_holder_use_every_thread(shared: Shared) -> None:
+    shared.passwords._max_wait = 2.0
+
+    (only,) = await shared.asked(1, "address")
+    await refused(shared.passwords.hash("p", ["address"]))
+
+    shared.hasher.go_on.set()
+    assert await only == "hash of p"
 
 
 async def test_no_patience_at_all_refuses_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

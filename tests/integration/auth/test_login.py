@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
+from typing import Any
 
 import jwt
 import pytest
@@ -30,10 +31,10 @@ class Watched:
         self._pool = parts.database._engine.pool
         verify = parts.passwords.verify
 
-        async def counted(password: str, stored: str | None) -> bool:
+        async def counted(password: str, stored: str | None, *holders: Any) -> bool:
             self.verifications += 1
             self._look()
-            return await verify(password, stored)
+            return await verify(password, stored, *holders)
 
         async def waited(seconds: float) -> None:
             self.waits.append(seconds)

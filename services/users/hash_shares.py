@@ -1,0 +1,35 @@
+"""Shares of the hashing queue that a request takes (shared.passwords), and one change of a password at a time.
+
+Both are of this process: n replicas let n times as much through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from shared.client_address import proxy_test, told_apart
+from shared.correlation import client_address
+from shared.problems import TooManyRequests
+
+
+class HashShares:
+    def __init__(self, trusted_proxies: str) -> None:
+        self._is_proxy = proxy_test(trusted_proxies)
+        self._changing: set[UUID] = set()
+
+    def holders(self, account: UUID | None = None) -> list[Hashable]:
+        """The address that this request comes from, where it is one client's, and the account, if it is somebody's."""
+        return [holder for holder in (told_apart(client_address.get(), self._is_proxy), account) if holder is not None]
+
+    @asynccontextmanager
+    async def one_change(self, account: UUID) -> AsyncIterator[None]:
+        """Raises `TooManyRequests` while another request changes the password of this account."""
+        if account in self._changing:
+            raise TooManyRequests(retry_after=1)
+        self._changing.add(account)
+        try:
+            yield
+        finally:
+            self._changing.discard(account)
