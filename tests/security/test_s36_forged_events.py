@@ -20,7 +20,7 @@ from shared.broker.amqp import AmqpBus, dead_letters
 from shared.broker.bus import Delivery, GiveUp, Message
 from shared.broker.edges import EDGES, EdgeKeys
 from shared.broker.topology import SUBSCRIPTIONS
-from shared.events import AccountChanged, OtpOutcome, OtpRequested
+from shared.events import AccountChanged, AuthNoticeRequested, OtpOutcome, OtpRequested
 from shared.settings import ProcessSettings
 from tests import edge_keys
 from tests.builders import account_changed, message, otp_outcome, session_ended
@@ -147,8 +147,9 @@ FORGERIES: dict[str, Forge] = {
     **{f"another event id of {kind}": genuine(kind) for kind in EDGES},
     **{f"no MAC on {kind}": genuine(kind, mac="") for kind in EDGES},
     **{f"another moment of {kind}": genuine(kind, published_at=None, mac="0" * 64) for kind in EDGES},
-    "another moment of publication": lambda heard: replace(
-        heard.genuine[OtpRequested.type], event_id=str(uuid4()), published_at=None
+    "another moment of publication": lambda heard: replace(heard.genuine[OtpRequested.type], published_at=None),
+    "another type of the same edge": lambda heard: replace(
+        heard.genuine[OtpRequested.type], routing_key=AuthNoticeRequested.type
     ),
 }
 
