@@ -25,6 +25,8 @@ LIMITED = [
     "/api/v1/auth/resend-otp",
     "/api/v1/auth/refresh-token",
     "/api/v1/users/registration",
+    "/api/v1/users/",
+    "/api/v1/users/01a22990-da8e-7766-b1df-c2705dec2b25",
 ]
 
 
