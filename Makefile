@@ -85,7 +85,7 @@ format: $(VENV)/.dev ## Put the format right
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-migrate: $(VENV)/.standalone ## Bring the schemas up to date: AUTH_DATABASE_URL= USERS_DATABASE_URL=
+migrate: $(VENV)/.standalone ## Bring the schemas up to date: MIGRATOR_DATABASE_URL=
 	@exec $(RUN) -m services migrate
 
 postman: $(VENV)/.standalone node_modules/.newman ## Run the Postman collection against a throw-away stack

@@ -67,6 +67,7 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
         ("admin_database_url", "postgres", postgres),
         ("auth_database_url", "auth", new_password()),
         ("users_database_url", "users", new_password()),
+        ("migrator_database_url", "migrator", new_password()),
     ):
         ensure(variable, f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}")
     ensure("rabbitmq_url", f"amqp://{RABBITMQ_USER}:{quote(rabbitmq, '')}@{servers.rabbitmq}/")

@@ -34,12 +34,17 @@ def secrets(
 
 
 def roles() -> None:
-    """Make the two Postgres roles and schemas: ADMIN_DATABASE_URL; AUTH_ and USERS_DATABASE_URL hold the passwords."""
-    from deploy.postgres.roles import RolesRefused, ensure_roles
+    """Make the Postgres roles and schemas: ADMIN_DATABASE_URL; the roles' own URLs hold the passwords."""
+    from deploy.postgres.roles import NAMES, RolesRefused, ensure_roles
 
-    admin, auth, users = (required(f"{each}_DATABASE_URL") for each in ("ADMIN", "AUTH", "USERS"))
+    async def ensure() -> None:
+        for warning in await ensure_roles(admin, urls):
+            typer.echo(warning)
+
+    admin = required("ADMIN_DATABASE_URL")
+    urls = {role: required(f"{role.upper()}_DATABASE_URL") for role in NAMES}
     try:
-        run(ensure_roles(admin, auth_url=auth, users_url=users))
+        run(ensure())
     except RolesRefused as error:
         fail(str(error))
     typer.echo("roles: up to date")
@@ -48,12 +53,17 @@ def roles() -> None:
 def migrate(
     service: Annotated[Literal["auth", "users"] | None, typer.Argument(help="Both, when left out")] = None,
 ) -> None:
-    """Bring the schemas up to date: AUTH_DATABASE_URL, USERS_DATABASE_URL."""
+    """Bring the schemas up to date: MIGRATOR_DATABASE_URL, whose role owns them."""
     from services.migrate import migrate as upgrade
+    from shared.migrations import SchemaRefused
 
+    url = required("MIGRATOR_DATABASE_URL")
     services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
     for each in services:
-        run(upgrade(each, required(f"{each.upper()}_DATABASE_URL")))
+        try:
+            run(upgrade(each, url))
+        except SchemaRefused as error:
+            fail(str(error))
         typer.echo(f"{each}: up to date")
 
 
