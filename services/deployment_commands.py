@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.command_run import fail, load_settings, required, run
+from services.command_run import database_url, fail, load_settings, required, run
 
 
 def secrets(
@@ -18,11 +18,12 @@ def secrets(
     postgres: Annotated[str, typer.Option(help="Host, or host:port, for the database URLs")] = "postgres",
     database: Annotated[str, typer.Option(help="Name of the database in them")] = "login2fa",
     rabbitmq: Annotated[str, typer.Option(help="Host, or host:port, for the AMQP URL")] = "rabbitmq",
+    tls: Annotated[bool, typer.Option("--tls", help="The URLs ask for TLS, as REQUIRE_TLS wants it")] = False,
 ) -> None:
     """Make every secret that a deployment needs and the folder lacks; what is there stays as it is."""
     from deploy.secret_files import Servers, write_missing
 
-    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq)
+    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq, tls=tls)
     try:
         made = write_missing(folder, servers, group_readable=group_readable)
     except (OSError, UnicodeDecodeError) as error:
@@ -41,7 +42,7 @@ def roles() -> None:
         for warning in await ensure_roles(admin, urls):
             typer.echo(warning)
 
-    admin = required("ADMIN_DATABASE_URL")
+    admin = database_url("ADMIN_DATABASE_URL")
     urls = {role: required(f"{role.upper()}_DATABASE_URL") for role in NAMES}
     try:
         run(ensure())
@@ -57,7 +58,7 @@ def migrate(
     from services.migrate import migrate as upgrade
     from shared.migrations import SchemaRefused
 
-    url = required("MIGRATOR_DATABASE_URL")
+    url = database_url("MIGRATOR_DATABASE_URL")
     services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
     for each in services:
         try:
@@ -68,15 +69,19 @@ def migrate(
 
 
 def demo_accounts(
-    demo: Annotated[bool, typer.Option(envvar="DEMO", help="With DEMO=0 it makes none")] = True,
+    demo: Annotated[bool, typer.Option(envvar="DEMO", help="Without it none are made, nor tolerated")] = False,
 ) -> None:
-    """Make the demo accounts, whose passwords everybody knows: never where strangers can log in."""
-    if not demo:
-        typer.echo("demo accounts: left out")
-        return
-    from deploy.demo_accounts import DEMO_ACCOUNTS, create_demo_accounts
+    """With DEMO=1 make the demo accounts, whose passwords everybody knows; without it make sure that there are none."""
+    from deploy.demo_accounts import DEMO_ACCOUNTS, DemoAccountsLeft, create_demo_accounts, refuse_demo_accounts
     from services.users.settings import UsersSettings
 
+    if not demo:
+        try:
+            run(refuse_demo_accounts(database_url("USERS_DATABASE_URL")))
+        except DemoAccountsLeft as left:
+            fail(str(left))
+        typer.echo("demo accounts: none, for DEMO is off")
+        return
     run(create_demo_accounts(load_settings(UsersSettings)))
     for account in DEMO_ACCOUNTS:
         typer.echo(f"demo account: {account}")

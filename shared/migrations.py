@@ -12,6 +12,8 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.database_url import engine_arguments
+
 # Any number will do, as long as no other program of this database takes it: replicas migrate one after the other.
 _LOCK = 0x106142FA
 
@@ -24,7 +26,8 @@ class SchemaRefused(Exception):
 
 async def upgrade(url: str, scripts: Path, *, schema: str, revision: str = "head") -> None:
     """Bring `schema` at `url` to `revision`; what has been done is not done again. Raises `SchemaRefused`."""
-    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+    address, tls = engine_arguments(url)
+    engine = create_async_engine(address, poolclass=NullPool, hide_parameters=True, connect_args=tls)
     config = Config()
     config.set_main_option("script_location", str(scripts))
     try:

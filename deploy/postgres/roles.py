@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.database_url import engine_arguments
+
 ROLES = Path(__file__).parent / "roles.sql"
 # Two that run, and the one that owns what they use.
 NAMES = ("auth", "users", "migrator")
@@ -31,7 +33,8 @@ async def ensure_roles(admin_url: str, urls: Mapping[str, str]) -> list[str]:
     """
     admin = _parsed(admin_url, "ADMIN_DATABASE_URL")
     passwords = {role: _password(urls[role], role, admin) for role in NAMES}
-    engine = create_async_engine(admin, poolclass=NullPool, connect_args={"timeout": _ANSWER_SECONDS})
+    address, tls = engine_arguments(admin_url)
+    engine = create_async_engine(address, poolclass=NullPool, connect_args={"timeout": _ANSWER_SECONDS} | tls)
     try:
         async with engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection

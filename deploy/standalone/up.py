@@ -89,7 +89,7 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
     secrets = state.secrets()
     state.ensure_signing_key()
     async with _postgres(state, secrets) as postgres:
-        settings = _settings(state, secrets, postgres, port=public.getsockname()[1])
+        settings = _settings(state, secrets, postgres, port=public.getsockname()[1], demo=demo)
         owner = postgres.url("migrator", secrets.migrator_password, DATABASE)
         await migrate("auth", owner)
         await migrate("users", owner)
@@ -139,7 +139,7 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
         yield Running(app=Front(auth=apps[0], users=apps[1]), checks=checks)
 
 
-def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int) -> Settings:
+def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int, demo: bool) -> Settings:
     public_url = f"http://{HOST}:{port}"
     unused = SecretStr("amqp://in-process")
     common: dict[str, Any] = {
@@ -162,9 +162,10 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
             UsersSettings,
             users_database_url=postgres.url("users", secrets.users_password, DATABASE),
             auth_jwks_url=f"{public_url}/.well-known/jwks.json",
+            demo=demo,
             **common,
         ),
-        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, **common),
+        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, demo=demo, **common),
     )
 
 

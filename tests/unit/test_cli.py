@@ -239,11 +239,6 @@ def test_secrets_beside_a_file_that_is_no_text_is_a_sentence(tmp_path: Path) -> 
 # --- demo accounts
 
 
-def test_demo_accounts_are_left_out_when_nobody_wants_them() -> None:
-    result = run("demo-accounts", DEMO="0")
-    assert (result.exit_code, result.output) == (0, "demo accounts: left out\n")
-
-
 def test_demo_accounts_want_the_settings_of_the_users_service() -> None:
     assert_refused(run("demo-accounts"), "Settings not valid", "USERS_DATABASE_URL")
 
