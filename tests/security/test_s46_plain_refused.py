@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from services.cli import app
 from services.configuration import SETTINGS
 from shared.settings import SettingsInvalid, load
+from tests import edge_keys
 from tests.servers.tls_mail import self_signed
 
 CANARY = "canary-0123456789"
-KEY = Fernet.generate_key().decode()
 ENCRYPTED = {
     "RABBITMQ_URL": "amqps://login2fa:x@mq.example.com/",
     "AUTH_DATABASE_URL": "postgresql+asyncpg://auth:x@db.example.com/login2fa?sslmode=verify-full",
@@ -25,13 +25,9 @@ ENCRYPTED = {
     "SMTP_SECURITY": "starttls",
     "JWT_KEYS_DIR": "/nowhere",
     "OTP_PEPPERS": "pepper",
-    "OTP_SEALING_KEYS": KEY,
-    "ACCOUNT_SEALING_KEYS": KEY,
-    "USERS_TO_AUTH_KEYS": KEY,
-    "AUTH_TO_USERS_KEYS": KEY,
-    "AUTH_TO_NOTIFIER_KEYS": KEY,
-    "USERS_TO_NOTIFIER_KEYS": KEY,
-    "NOTIFIER_TO_AUTH_KEYS": KEY,
+    "OTP_SEALING_KEYS": Fernet.generate_key().decode(),
+    "ACCOUNT_SEALING_KEYS": Fernet.generate_key().decode(),
+    **{f"{edge.upper()}_KEYS": key for edge, key in edge_keys.KEYS.items()},
     "REQUIRE_TLS": "true",
 }
 LOOPBACK = ("127.0.0.1", "127.8.9.10", "localhost", "[::1]", "[::ffff:127.0.0.1]")
