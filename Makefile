@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-containers test-unit e2e faults security audit sbom check lint format migrate \
-	bench postman lock clean image
+	bench postman lock clean image pin-images
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,7 +85,7 @@ format: $(VENV)/.dev ## Put the format right
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-migrate: $(VENV)/.standalone ## Bring the schemas up to date: AUTH_DATABASE_URL= USERS_DATABASE_URL=
+migrate: $(VENV)/.standalone ## Bring the schemas up to date: MIGRATOR_DATABASE_URL=
 	@exec $(RUN) -m services migrate
 
 postman: $(VENV)/.standalone node_modules/.newman ## Run the Postman collection against a throw-away stack
@@ -93,6 +93,9 @@ postman: $(VENV)/.standalone node_modules/.newman ## Run the Postman collection 
 
 image: ## Build the two container images, labelled with this commit
 	REVISION=$$(git rev-parse HEAD) CREATED=$$(git show -s --format=%cI HEAD) docker compose build
+
+pin-images: $(VENV)/.standalone ## Write the registry's digest after the tag of each base image: deploy/images.env
+	@exec $(RUN) -m deploy.images
 
 COMPILE = $(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 

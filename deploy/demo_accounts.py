@@ -5,10 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+from sqlalchemy import select
+
 from services.users.administration import Administration
 from services.users.app import offline_parts
 from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
+from services.users.tables import accounts
+from shared.database import Database
+from shared.passwords import Passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +43,29 @@ async def create_demo_accounts(settings: UsersSettings) -> None:
         for account in DEMO_ACCOUNTS:
             with suppress(UserAlreadyExists):
                 await administration.create(**asdict(account))
+
+
+class DemoAccountsLeft(Exception):
+    """The text says what to do about them."""
+
+
+async def refuse_demo_accounts(url: str) -> None:
+    """Raises `DemoAccountsLeft` where an administrator is still let in by a demo account's password.
+
+    Anybody can register a demo account's address, but nobody without rights makes himself its administrator: no
+    stranger stops a deployment in this way. `url` is that of the role users.
+    """
+    database, passwords = Database(url, pool_size=2), Passwords()
+    try:
+        for account in DEMO_ACCOUNTS:
+            known = select(accounts.c.password_hash).where(accounts.c.email == account.email, accounts.c.is_admin)
+            async with database.statement() as connection:
+                stored = await connection.scalar(known)
+            if stored is not None and await passwords.verify(account.password, stored):
+                raise DemoAccountsLeft(
+                    f"DEMO is off, but {account.email} is an administrator here with the password that everybody knows:"
+                    " this database was used with DEMO=1. Delete that account, or begin with an empty database."
+                )
+    finally:
+        passwords.close()
+        await database.close()

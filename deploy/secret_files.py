@@ -25,11 +25,12 @@ RABBITMQ_USER = "login2fa"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """Where the URLs lead: `host` or `host:port`."""
+    """Where the URLs lead: `host` or `host:port`; with `tls` they ask for it, and for a certificate of that name."""
 
     postgres: str = "postgres"
     database: str = "login2fa"
     rabbitmq: str = "rabbitmq"
+    tls: bool = False
 
 
 def new_password() -> str:
@@ -67,9 +68,12 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
         ("admin_database_url", "postgres", postgres),
         ("auth_database_url", "auth", new_password()),
         ("users_database_url", "users", new_password()),
+        ("migrator_database_url", "migrator", new_password()),
     ):
-        ensure(variable, f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}")
-    ensure("rabbitmq_url", f"amqp://{RABBITMQ_USER}:{quote(rabbitmq, '')}@{servers.rabbitmq}/")
+        url = f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}"
+        ensure(variable, url + ("?sslmode=verify-full" if servers.tls else ""))
+    scheme = "amqps" if servers.tls else "amqp"
+    ensure("rabbitmq_url", f"{scheme}://{RABBITMQ_USER}:{quote(rabbitmq, '')}@{servers.rabbitmq}/")
     ensure("otp_sealing_keys", new_key())
     ensure("account_sealing_keys", new_key())
     for edge in get_args(Edge):

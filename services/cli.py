@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from services import deployment_commands, users_commands
-from services.command_run import fail, load_settings, required
+from services.command_run import broker_url, database_url, fail, load_settings
 from services.command_run import run as run_to_end
 
 app = typer.Typer(
@@ -37,7 +37,10 @@ _LEAD = 900
 KeysDir = Annotated[Path, typer.Option("--dir", envvar="JWT_KEYS_DIR", help="Folder of PEM files")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
 EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
-Url = Annotated[str, typer.Option("--url", envvar="RABBITMQ_URL", help="AMQP URL of the broker", show_envvar=True)]
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="RABBITMQ_URL", help="AMQP URL of the broker", show_envvar=True, callback=broker_url),
+]
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def unlock(username: Annotated[str, typer.Option()]) -> None:
     """Let an account in again: forget its wrong codes, and the wrong passwords for its name. AUTH_DATABASE_URL."""
     from services.auth.unlock import unlock as let_in
 
-    run_to_end(let_in(required("AUTH_DATABASE_URL"), username))
+    run_to_end(let_in(database_url("AUTH_DATABASE_URL"), username))
     typer.echo(f"{username} may log in again")
 
 

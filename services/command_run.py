@@ -20,6 +20,7 @@ def fail(sentence: str) -> NoReturn:
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end; what an operator can put right is told in a sentence, not in a traceback."""
     from socket import gaierror
+    from ssl import SSLError
 
     from sqlalchemy.exc import DBAPIError
 
@@ -35,7 +36,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         fail(str(error))
     except BusError as error:
         fail(f"Broker: {error}")
-    except (DBAPIError, ConnectionError, TimeoutError, gaierror) as error:
+    except (DBAPIError, ConnectionError, TimeoutError, gaierror, SSLError) as error:
         fail(f"Database: {error.orig if isinstance(error, DBAPIError) else error}")
     except Problem as problem:
         fail(problem.detail)
@@ -60,3 +61,27 @@ def required(variable: str) -> str:
     if not value:
         fail(f"{variable} is not set")
     return value
+
+
+def database_url(variable: str) -> str:
+    """As `required`; one that REQUIRE_TLS forbids is refused."""
+    from shared.database_url import to_database
+
+    return _permitted(variable, required(variable), to_database)
+
+
+def broker_url(url: str) -> str:
+    from shared.connections import to_broker
+
+    return _permitted("RABBITMQ_URL", url, to_broker)
+
+
+def _permitted(variable: str, url: str, parse: Any) -> str:
+    from shared.connections import of
+    from shared.settings import ConnectionSettings
+
+    try:
+        load_settings(ConnectionSettings).refuse_plain(variable, of(variable, parse, url))
+    except ValueError as error:
+        fail(f"Settings not valid. {error}")
+    return url

@@ -34,4 +34,6 @@ def table() -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "**required**"
-    return "none" if field.default in (None, "") else f"`{field.default}`"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"  # as it is written in the environment
+    return "none" if field.default in (None, "", []) else f"`{field.default}`"

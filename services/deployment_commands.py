@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.command_run import fail, load_settings, required, run
+from services.command_run import database_url, fail, load_settings, required, run
 
 
 def secrets(
@@ -18,11 +18,12 @@ def secrets(
     postgres: Annotated[str, typer.Option(help="Host, or host:port, for the database URLs")] = "postgres",
     database: Annotated[str, typer.Option(help="Name of the database in them")] = "login2fa",
     rabbitmq: Annotated[str, typer.Option(help="Host, or host:port, for the AMQP URL")] = "rabbitmq",
+    tls: Annotated[bool, typer.Option("--tls", help="The URLs ask for TLS, as REQUIRE_TLS wants it")] = False,
 ) -> None:
     """Make every secret that a deployment needs and the folder lacks; what is there stays as it is."""
     from deploy.secret_files import Servers, write_missing
 
-    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq)
+    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq, tls=tls)
     try:
         made = write_missing(folder, servers, group_readable=group_readable)
     except (OSError, UnicodeDecodeError) as error:
@@ -34,12 +35,17 @@ def secrets(
 
 
 def roles() -> None:
-    """Make the two Postgres roles and schemas: ADMIN_DATABASE_URL; AUTH_ and USERS_DATABASE_URL hold the passwords."""
-    from deploy.postgres.roles import RolesRefused, ensure_roles
+    """Make the Postgres roles and schemas: ADMIN_DATABASE_URL; the roles' own URLs hold the passwords."""
+    from deploy.postgres.roles import NAMES, RolesRefused, ensure_roles
 
-    admin, auth, users = (required(f"{each}_DATABASE_URL") for each in ("ADMIN", "AUTH", "USERS"))
+    async def ensure() -> None:
+        for warning in await ensure_roles(admin, urls):
+            typer.echo(warning)
+
+    admin = database_url("ADMIN_DATABASE_URL")
+    urls = {role: required(f"{role.upper()}_DATABASE_URL") for role in NAMES}
     try:
-        run(ensure_roles(admin, auth_url=auth, users_url=users))
+        run(ensure())
     except RolesRefused as error:
         fail(str(error))
     typer.echo("roles: up to date")
@@ -48,25 +54,34 @@ def roles() -> None:
 def migrate(
     service: Annotated[Literal["auth", "users"] | None, typer.Argument(help="Both, when left out")] = None,
 ) -> None:
-    """Bring the schemas up to date: AUTH_DATABASE_URL, USERS_DATABASE_URL."""
+    """Bring the schemas up to date: MIGRATOR_DATABASE_URL, whose role owns them."""
     from services.migrate import migrate as upgrade
+    from shared.migrations import SchemaRefused
 
+    url = database_url("MIGRATOR_DATABASE_URL")
     services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
     for each in services:
-        run(upgrade(each, required(f"{each.upper()}_DATABASE_URL")))
+        try:
+            run(upgrade(each, url))
+        except SchemaRefused as error:
+            fail(str(error))
         typer.echo(f"{each}: up to date")
 
 
 def demo_accounts(
-    demo: Annotated[bool, typer.Option(envvar="DEMO", help="With DEMO=0 it makes none")] = True,
+    demo: Annotated[bool, typer.Option(envvar="DEMO", help="Without it none are made, nor tolerated")] = False,
 ) -> None:
-    """Make the demo accounts, whose passwords everybody knows: never where strangers can log in."""
-    if not demo:
-        typer.echo("demo accounts: left out")
-        return
-    from deploy.demo_accounts import DEMO_ACCOUNTS, create_demo_accounts
+    """With DEMO=1 make the demo accounts, whose passwords everybody knows; without it make sure that there are none."""
+    from deploy.demo_accounts import DEMO_ACCOUNTS, DemoAccountsLeft, create_demo_accounts, refuse_demo_accounts
     from services.users.settings import UsersSettings
 
+    if not demo:
+        try:
+            run(refuse_demo_accounts(database_url("USERS_DATABASE_URL")))
+        except DemoAccountsLeft as left:
+            fail(str(left))
+        typer.echo("demo accounts: none, for DEMO is off")
+        return
     run(create_demo_accounts(load_settings(UsersSettings)))
     for account in DEMO_ACCOUNTS:
         typer.echo(f"demo account: {account}")

@@ -11,4 +11,5 @@ Service = Literal["auth", "users"]
 
 
 async def migrate(service: Service, url: str) -> None:
-    await upgrade(url, Path(__file__).parent / service / "migrations")
+    """`url` logs in as the role `migrator`. Raises `shared.migrations.SchemaRefused`."""
+    await upgrade(url, Path(__file__).parent / service / "migrations", schema=service)

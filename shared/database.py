@@ -17,6 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
+from shared.database_url import engine_arguments
+
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
 
@@ -129,14 +131,15 @@ class Database:
         self.committed = asyncio.Event()
         self._turns = asyncio.Semaphore(pool_size)
         self._pool_timeout = pool_timeout
+        address, tls = engine_arguments(url)
         self._engine = create_async_engine(
-            url,
+            address,
             pool_size=pool_size,
             max_overflow=0,
             pool_use_lifo=True,  # the one used last: what it and its server process need is at hand
             pool_timeout=pool_timeout,
             hide_parameters=True,  # an error's text must not hold a password hash
-            connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
+            connect_args={"timeout": pool_timeout, "command_timeout": command_timeout} | tls,
         )
         event.listen(self._engine.sync_engine, "handle_error", _leave_if_read_only)
         event.listen(self._engine.sync_engine, "checkin", _note_the_time)

@@ -15,6 +15,7 @@ import jwt
 import structlog
 
 from shared.access_tokens import AccessToken, AccessTokens
+from shared.connections import trusted
 from shared.problems import Unavailable
 from shared.signed_tokens import Kind, UnknownKey
 
@@ -32,7 +33,7 @@ class RemoteKeys:
         self._fetched_at = -early_interval
         self._fetching: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._client = httpx.AsyncClient(timeout=timeout, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=timeout, trust_env=False, verify=trusted())
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="jwks refresh")
@@ -43,6 +44,11 @@ class RemoteKeys:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
+
+    @property
+    def known(self) -> bool:
+        """Whether a token can be checked: once true, it stays so."""
+        return bool(self._keys)
 
     async def read(self, token: str, expected: Kind) -> AccessToken:
         """Raises `TokenInvalid`; `Unavailable` as long as no key has ever been seen."""

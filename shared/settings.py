@@ -15,9 +15,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.connections import Connection, of, to_broker, trusted
+from shared.hosts import is_container_name
+
 S = TypeVar("S", bound=BaseSettings)
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
+
+
+DEMO = "There are demo accounts, whose passwords everybody knows; refused where others could log in, or get their mail"
 
 
 class SettingsInvalid(Exception):
@@ -35,6 +41,13 @@ def _32_bytes(keys: list[SecretStr]) -> list[SecretStr]:
     return keys
 
 
+def _host_names(names: list[str]) -> list[str]:
+    if foreign := [name for name in names if not is_container_name(name)]:
+        raise ValueError(f"a container's name has one label; these have not: {', '.join(foreign)}")
+    return names
+
+
+HostNames = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_host_names)]
 SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
 MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
@@ -59,16 +72,29 @@ class _SecretFiles(PydanticBaseSettingsSource):
         return {name: value for name, value in values.items() if value is not None}
 
 
-class ProcessSettings(BaseSettings):
-    """What every process has."""
+class ConnectionSettings(BaseSettings):
+    """What is asked of every connection, of a process or of a command."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
-    rabbitmq_url: SecretStr = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
-    management_host: str = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
-    management_port: int = Field(9000, ge=0, le=65535, description="Port of the same; 0 takes a free one")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
-    shutdown_grace: float = Field(20.0, ge=0, description="Seconds to finish what is under way after SIGTERM")
+    require_tls: bool = Field(
+        False, description="Refuse to start where broker, database, mail server or auth would be spoken to in plain"
+    )
+    tls_exempt_hosts: HostNames = Field(
+        [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
+    )
+
+    def connections(self) -> dict[str, Connection]:
+        """By the variable that says where to. Raises ValueError."""
+        return {}
+
+    def refuse_plain(self, variable: str, connection: Connection) -> None:
+        """Raises ValueError, with a sentence for the operator, where REQUIRE_TLS forbids `connection`."""
+        if self.require_tls and (hosts := connection.in_plain(self.tls_exempt_hosts)):
+            raise ValueError(
+                f"{variable}: REQUIRE_TLS is on, and {', '.join(hosts)} would be spoken to without TLS, or without"
+                f" asking for its certificate: {connection.instead}"
+            )
 
     @model_validator(mode="after")
     def _one_purpose_for_each_key(self) -> Self:
@@ -91,6 +117,27 @@ class ProcessSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if authorities := os.environ.get("SSL_CERT_FILE"):
+            of("SSL_CERT_FILE", trusted, authorities)
+        for variable, connection in self.connections().items():
+            self.refuse_plain(variable, connection)
+        return self
+
+
+class ProcessSettings(ConnectionSettings):
+    """What every process has."""
+
+    rabbitmq_url: SecretStr = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+    management_host: str = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
+    management_port: int = Field(9000, ge=0, le=65535, description="Port of the same; 0 takes a free one")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged")
+    shutdown_grace: float = Field(20.0, ge=0, description="Seconds to finish what is under way after SIGTERM")
+
+    def connections(self) -> dict[str, Connection]:
+        return {"RABBITMQ_URL": of("RABBITMQ_URL", to_broker, self.rabbitmq_url.get_secret_value())}
 
 
 class HttpSettings(ProcessSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -10,7 +11,11 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.database_url import engine_arguments
+
 ROLES = Path(__file__).parent / "roles.sql"
+# Two that run, and the one that owns what they use.
+NAMES = ("auth", "users", "migrator")
 
 _ANSWER_SECONDS = 30
 
@@ -19,20 +24,21 @@ class RolesRefused(Exception):
     """Nothing was changed; the text says why, in a sentence for the administrator."""
 
 
-async def ensure_roles(admin_url: str, *, auth_url: str, users_url: str) -> None:
-    """Make the roles and schemas that `auth_url` and `users_url` log in to, or bring them up to date.
+async def ensure_roles(admin_url: str, urls: Mapping[str, str]) -> list[str]:
+    """Make the roles and schemas that `urls`, by name of the role, log in to; or bring them up to date.
 
-    All three are SQLAlchemy URLs of one database; the roles get the passwords that the two hold. Raises
-    `RolesRefused`; sqlalchemy's DBAPIError, OSError or TimeoutError where the server can't be reached.
+    All are SQLAlchemy URLs of one database; the roles get the passwords that they hold. Returns what the administrator
+    has still to do, in sentences. Raises `RolesRefused`; sqlalchemy's DBAPIError, OSError or TimeoutError where the
+    server can't be reached.
     """
     admin = _parsed(admin_url, "ADMIN_DATABASE_URL")
-    auth_password = _password(auth_url, "auth", admin)
-    users_password = _password(users_url, "users", admin)
-    engine = create_async_engine(admin, poolclass=NullPool, connect_args={"timeout": _ANSWER_SECONDS})
+    passwords = {role: _password(urls[role], role, admin) for role in NAMES}
+    address, tls = engine_arguments(admin_url)
+    engine = create_async_engine(address, poolclass=NullPool, connect_args={"timeout": _ANSWER_SECONDS} | tls)
     try:
         async with engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
-            await create_roles(raw, auth_password=auth_password, users_password=users_password)
+            return await create_roles(raw, passwords)
     except asyncpg.PostgresError as error:
         raise RolesRefused(f"Roles: {error}") from None
     finally:
@@ -46,17 +52,24 @@ async def create_database(admin: asyncpg.Connection, database: str) -> None:
         await admin.execute(f"CREATE DATABASE {name}")
 
 
-async def create_roles(admin: asyncpg.Connection, *, auth_password: str, users_password: str) -> None:
-    """Run roles.sql in the database that `admin`, an administrator, is connected to.
+async def create_roles(admin: asyncpg.Connection, passwords: Mapping[str, str]) -> list[str]:
+    """Run roles.sql in the database that `admin`, an administrator, is connected to; return its warnings.
 
     After an error the connection is left in a failed transaction: close it.
     """
-    await admin.execute(
-        "SELECT set_config('login2fa.auth_password', $1, false), set_config('login2fa.users_password', $2, false)",
-        auth_password,
-        users_password,
-    )
-    await admin.execute(ROLES.read_text(encoding="utf-8"))
+    warnings: list[str] = []
+
+    def heard(_: object, message: asyncpg.PostgresLogMessage) -> None:
+        warnings.append(str(message))
+
+    for role in NAMES:
+        await admin.execute("SELECT set_config($1, $2, false)", f"login2fa.{role}_password", passwords[role])
+    admin.add_log_listener(heard)
+    try:
+        await admin.execute(ROLES.read_text(encoding="utf-8"))
+    finally:
+        admin.remove_log_listener(heard)
+    return warnings
 
 
 def _password(url: str, role: str, admin: URL) -> str:

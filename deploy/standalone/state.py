@@ -16,16 +16,22 @@ from shared.broker.edges import Edge
 class Secrets:
     auth_password: str
     users_password: str
+    migrator_password: str
     otp_sealing_key: str
     account_sealing_key: str
     otp_pepper: str
     edge_keys: dict[str, str]
+
+    @property
+    def database_passwords(self) -> dict[str, str]:
+        return {"auth": self.auth_password, "users": self.users_password, "migrator": self.migrator_password}
 
 
 def new_secrets() -> Secrets:
     return Secrets(
         auth_password=new_password(),
         users_password=new_password(),
+        migrator_password=new_password(),
         otp_sealing_key=new_key(),
         account_sealing_key=new_key(),
         otp_pepper=new_pepper(),
@@ -48,9 +54,14 @@ class State:
 
     def secrets(self) -> Secrets:
         path = self.folder / "secrets.json"
-        if not path.exists():
-            create_whole(path, json.dumps(asdict(new_secrets())))
-        return Secrets(**json.loads(path.read_text()))
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        made = asdict(new_secrets())
+        if lacking := made.keys() - kept.keys():
+            kept |= {name: made[name] for name in lacking}
+            path.unlink(missing_ok=True)
+            create_whole(path, json.dumps(kept))
+            kept = json.loads(path.read_text())
+        return Secrets(**{name: kept[name] for name in made})
 
     def ensure_signing_key(self) -> None:
         if not any(self.keys.glob("*.pem")):

@@ -28,6 +28,7 @@ from services.users import app as users
 from services.users.settings import UsersSettings
 from shared import logs
 from shared.broker.memory import MemoryBus
+from shared.migrations import SchemaRefused
 from shared.process import CannotListen, Running, Sockets, listen, served, until_signalled
 from shared.settings import SettingsInvalid, load
 
@@ -65,6 +66,8 @@ async def up(*, port: int, state_dir: Path, demo: bool) -> None:
             await _up(stop, port=port, state_dir=state_dir, demo=demo)
     except (CannotListen, PostgresFailed) as error:
         raise CannotStart(str(error)) from error
+    except SchemaRefused as error:
+        raise CannotStart(f"{error} Here that is another STATE_DIR, or {state_dir} removed.") from error
     except SettingsInvalid as error:
         raise CannotStart(f"Settings not valid. {error}") from error
     except OSError as error:
@@ -86,9 +89,10 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
     secrets = state.secrets()
     state.ensure_signing_key()
     async with _postgres(state, secrets) as postgres:
-        settings = _settings(state, secrets, postgres, port=public.getsockname()[1])
-        await migrate("auth", settings.auth.auth_database_url.get_secret_value())
-        await migrate("users", settings.users.users_database_url.get_secret_value())
+        settings = _settings(state, secrets, postgres, port=public.getsockname()[1], demo=demo)
+        owner = postgres.url("migrator", secrets.migrator_password, DATABASE)
+        await migrate("auth", owner)
+        await migrate("users", owner)
         with _logging_to(state.log):
             if demo:  # before the relay's first round: auth knows them as soon as we say that they are there
                 await create_demo_accounts(settings.users)
@@ -103,7 +107,7 @@ async def _postgres(state: State, secrets: Secrets) -> AsyncIterator[EmbeddedPos
     postgres = EmbeddedPostgres(state.postgres)
     await asyncio.to_thread(postgres.start)
     try:
-        await prepare(postgres, DATABASE, auth_password=secrets.auth_password, users_password=secrets.users_password)
+        await prepare(postgres, secrets.database_passwords, DATABASE)
         yield postgres
     finally:
         await asyncio.to_thread(postgres.stop)
@@ -135,7 +139,7 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
         yield Running(app=Front(auth=apps[0], users=apps[1]), checks=checks)
 
 
-def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int) -> Settings:
+def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int, demo: bool) -> Settings:
     public_url = f"http://{HOST}:{port}"
     unused = SecretStr("amqp://in-process")
     common: dict[str, Any] = {
@@ -158,9 +162,10 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
             UsersSettings,
             users_database_url=postgres.url("users", secrets.users_password, DATABASE),
             auth_jwks_url=f"{public_url}/.well-known/jwks.json",
+            demo=demo,
             **common,
         ),
-        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, **common),
+        notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, demo=demo, **common),
     )
 
 

@@ -5,6 +5,8 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from shared.connections import Connection, of
+from shared.database_url import to_database
 from shared.settings import HttpSettings, MacKeys, SealingKeys, SecretList
 
 
@@ -93,6 +95,10 @@ class AuthSettings(HttpSettings):
     familiar_address_lifetime: int = Field(
         90 * 86400, ge=0, description="Seconds for which such an address is remembered, as an HMAC"
     )
+
+    def connections(self) -> dict[str, Connection]:
+        database = of("AUTH_DATABASE_URL", to_database, self.auth_database_url.get_secret_value())
+        return super().connections() | {"AUTH_DATABASE_URL": database}
 
     @model_validator(mode="after")
     def _lifetimes(self) -> Self:

@@ -5,7 +5,9 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.settings import MacKeys, ProcessSettings, SealingKeys
+from shared.connections import Connection
+from shared.hosts import is_container_name, is_loopback
+from shared.settings import DEMO, MacKeys, ProcessSettings, SealingKeys
 
 
 class NotifierSettings(ProcessSettings):
@@ -37,7 +39,27 @@ class NotifierSettings(ProcessSettings):
     smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
     smtp_timeout: float = Field(15.0, gt=0, description="Seconds that one delivery may take in all")
     mail_from: str = Field("login@localhost.localdomain", description="Sender address")
+    demo: bool = Field(False, description=DEMO)
     mail_subject: str = Field("Your login code", pattern=r"^[ -~]{1,70}$", description="ASCII; never holds the code")
+
+    def connections(self) -> dict[str, Connection]:
+        if self.notifier_channel == "file":
+            return super().connections()
+        encrypted = self.smtp_security != "none"
+        mail = Connection((self.smtp_host,), encrypted, "SMTP_SECURITY=starttls or tls")
+        return super().connections() | {"SMTP_HOST": mail}
+
+    @model_validator(mode="after")
+    def _demo_stays_here(self) -> Self:
+        leaves = self.notifier_channel == "smtp" and not (
+            is_loopback(self.smtp_host) or is_container_name(self.smtp_host)
+        )
+        if self.demo and leaves:
+            raise ValueError(
+                "DEMO is on, and SMTP_HOST is neither this machine nor a container: the demo accounts' addresses are"
+                " somebody's, so their mail must not leave. Turn DEMO off, or send to an inbox like MailHog"
+            )
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -77,7 +77,15 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     async def consumer_live() -> bool:
         return consumption.live
 
-    checks = {"users-database": database.reachable, "users-relay": relay_alive, "users-consumer": consumer_live}
+    async def keys_known() -> bool:
+        return keys.known
+
+    checks = {
+        "users-database": database.reachable,
+        "users-relay": relay_alive,
+        "users-consumer": consumer_live,
+        "users-keys": keys_known,
+    }
     try:
         yield Running(app=app, checks=checks)
     finally:

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from typing import Self
+from urllib.parse import urlsplit
 
-from shared.settings import HttpSettings, MacKeys, SealingKeys
+from pydantic import Field, SecretStr, model_validator
+
+from shared.connections import Connection, of, to_http
+from shared.database_url import to_database
+from shared.hosts import is_loopback
+from shared.settings import DEMO, HttpSettings, MacKeys, SealingKeys
 
 
 class UsersSettings(HttpSettings):
@@ -34,3 +40,19 @@ class UsersSettings(HttpSettings):
         10, ge=1, description="Names or addresses that one account may try to take in an hour; not of administrators"
     )
     password_min_length: int = Field(8, ge=8, description="Characters")
+    demo: bool = Field(False, description=DEMO)
+
+    def connections(self) -> dict[str, Connection]:
+        return super().connections() | {
+            "USERS_DATABASE_URL": of("USERS_DATABASE_URL", to_database, self.users_database_url.get_secret_value()),
+            "AUTH_JWKS_URL": of("AUTH_JWKS_URL", to_http, self.auth_jwks_url),
+        }
+
+    @model_validator(mode="after")
+    def _demo_stays_here(self) -> Self:
+        if self.demo and (self.require_tls or not is_loopback(urlsplit(self.issuer).hostname or "")):
+            raise ValueError(
+                "DEMO is on: everybody knows the passwords of the demo accounts, and one is an administrator's. That is"
+                " for an ISSUER on this machine, without REQUIRE_TLS"
+            )
+        return self

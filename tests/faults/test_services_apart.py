@@ -145,7 +145,12 @@ async def test_a_logout_while_the_broker_is_down_is_heard_by_users_when_it_is_ba
         return (await stack.http.get("/api/v1/users/me", headers=bearer(access))).status_code == 200
 
     async def consumer_missing() -> bool:
-        return await stack.checks("users") == {"users-database": True, "users-relay": True, "users-consumer": False}
+        return await stack.checks("users") == {
+            "users-database": True,
+            "users-relay": True,
+            "users-consumer": False,
+            "users-keys": True,
+        }
 
     async def heard() -> bool:
         return not await known(tokens.access)

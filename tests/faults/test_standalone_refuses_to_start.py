@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.standalone.postgres import EmbeddedPostgres
+from deploy.standalone.postgres.prepare import prepare
+from deploy.standalone.state import State
+from tests.servers.databases import connected
 from tests.stacks.program import Program
 from tests.stacks.standalone import Standalone
 
@@ -118,6 +123,30 @@ async def test_a_folder_of_another_that_runs(up: Up, own_standalone: Standalone)
 
     assert "in use by another running process" in said
     assert (await own_standalone.http.get("/.well-known/jwks.json")).status_code == 200
+
+
+async def test_a_database_that_another_version_made(up: Up, tmp_path: Path) -> None:
+    """Its secrets too were made by that one: what they lack is made."""
+    state = State(tmp_path / "state")
+    passwords = state.secrets().database_passwords
+    file = tmp_path / "state" / "secrets.json"
+    kept = json.loads(file.read_text())
+    del kept["migrator_password"]
+    file.write_text(json.dumps(kept))
+    postgres = EmbeddedPostgres(state.postgres)
+    postgres.start()
+    try:
+        await prepare(postgres, passwords)
+        async with connected(postgres.superuser_url("login2fa")) as admin:
+            await admin.execute("CREATE TABLE auth.alembic_version AS SELECT '0005' AS version_num")
+    finally:
+        postgres.stop()
+
+    said = await up.refusal(PORT="0", STATE_DIR=str(state.folder))
+
+    assert "Schema auth is at revision 0005, which this version of Login2FA does not know" in said
+    assert f"{state.folder} removed" in said
+    assert kept.items() <= json.loads(file.read_text()).items()
 
 
 async def test_a_setting_that_is_none(up: Up, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.images import images
 from deploy.secret_files import Servers, write_missing
 from services.configuration import SETTINGS
 from shared.settings import ProcessSettings
@@ -152,8 +153,8 @@ def test_each_image_is_built_once(services: dict[str, dict[str, Any]]) -> None:
     built = {name: service["image"] for name, service in services.items() if "build" in service}
     assert sorted(built.values()) == ["login2fa-gateway:dev", "login2fa:dev"]
     assert {service["image"] for service in services.values()} - set(built.values()) == {
-        "postgres:17", "rabbitmq:4-management", "mailhog/mailhog:v1.0.1",
-    }  # fmt: skip
+        images()[f"{name}_IMAGE"] for name in ("POSTGRES", "RABBITMQ", "MAILHOG")
+    }
 
 
 @pytest.mark.parametrize("name", sorted(OURS - {"gateway"}))

@@ -57,6 +57,11 @@ async def on_admin(databases: Databases, statement: str) -> None:
         await admin.execute(statement)
 
 
+async def a_table(databases: Databases) -> None:
+    """`kept`, whose rows the role `auth` may change."""
+    await on_admin(databases, "CREATE TABLE auth.kept (value int); GRANT ALL ON auth.kept TO auth")
+
+
 async def kill_backends(databases: Databases) -> None:
     async with connected(databases.admin_url) as admin:
         killed = await admin.fetchval(
@@ -69,9 +74,9 @@ async def kill_backends(databases: Databases) -> None:
 # --- transactions
 
 
-async def test_a_transaction_commits_at_its_end_and_rolls_back_when_it_raises(make: Make) -> None:
+async def test_a_transaction_commits_at_its_end_and_rolls_back_when_it_raises(databases: Databases, make: Make) -> None:
     database = make()
-    await ask(database, "CREATE TABLE kept (value int)")
+    await a_table(databases)
     await ask(database, "INSERT INTO kept VALUES (1)")
 
     async def insert_and_fail() -> None:
@@ -203,8 +208,7 @@ async def test_a_server_without_a_free_connection_is_not_now(databases: Database
 
 
 async def test_a_read_only_server_is_not_now(databases: Databases, make: Make) -> None:
-    database = make()
-    await ask(database, "CREATE TABLE kept (value int)")
+    await a_table(databases)
     await on_admin(databases, f"ALTER DATABASE {databases.name} SET default_transaction_read_only = on")
     assert unavailable(await refusal(make(), "INSERT INTO kept VALUES (1)"))
 
@@ -266,7 +270,7 @@ async def test_each_of_these_is_answered_503_with_a_time_to_come_again(databases
     await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT -1")
     await on_admin(databases, f"ALTER DATABASE {databases.name} SET default_transaction_read_only = on")
     async with client_of(app_on(make())) as client:
-        assert_not_now(await client.get("/", params={"statement": "CREATE TABLE kept ()"}))
+        assert_not_now(await client.get("/", params={"statement": "DELETE FROM outbox"}))
 
 
 async def test_a_request_during_which_the_connection_is_killed_is_answered_503(

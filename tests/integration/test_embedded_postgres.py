@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from deploy.postgres.roles import NAMES
 from deploy.standalone.postgres import EmbeddedPostgres
 from deploy.standalone.postgres.prepare import prepare
 from tests.polling import wait_until
@@ -62,7 +63,7 @@ async def test_its_url_serves_sqlalchemy_and_asyncpg(
 ) -> None:
     postgres.start()
     monkeypatch.setenv("PGPORT", "1")  # somebody's environment leads nowhere else
-    await prepare(postgres, auth_password="s p@ce/:'\"%", users_password="other")
+    await prepare(postgres, {"auth": "s p@ce/:'\"%", "users": "other", "migrator": "third"})
     url = postgres.url("auth", "s p@ce/:'\"%", "login2fa")
 
     engine = create_async_engine(url)
@@ -76,10 +77,10 @@ async def test_its_url_serves_sqlalchemy_and_asyncpg(
 async def test_preparing_again_changes_the_passwords_and_keeps_the_data(postgres: EmbeddedPostgres) -> None:
     postgres.start()
     for password in ("first", "second"):
-        await prepare(postgres, auth_password=password, users_password=password)
-        connection = await asyncpg.connect(asyncpg_dsn(postgres.url("users", password, "login2fa")))
+        await prepare(postgres, dict.fromkeys(NAMES, password))
+        connection = await asyncpg.connect(asyncpg_dsn(postgres.url("migrator", password, "login2fa")))
         await connection.execute(
-            "CREATE TABLE IF NOT EXISTS kept (); ALTER TABLE kept ADD COLUMN x" + password + " int"
+            "CREATE TABLE IF NOT EXISTS users.kept (); ALTER TABLE users.kept ADD COLUMN x" + password + " int"
         )
         await connection.close()
 

@@ -31,7 +31,7 @@ each_service = pytest.mark.parametrize("service", ["auth", "users"])
 
 async def empty(databases: Databases, service: Service) -> None:
     """As before the first migration."""
-    async with connected(databases.url_of(service)) as owner:
+    async with connected(databases.migrator_url) as owner:
         for table in await tables(databases, service):
             await owner.execute(f'DROP TABLE {service}."{table}" CASCADE')
     assert await tables(databases, service) == set()
@@ -90,7 +90,7 @@ async def test_migrations_make_everything_from_nothing(databases: Databases, ser
     before = await tables(databases, service)
     await empty(databases, service)
 
-    await migrate(service, databases.url_of(service))
+    await migrate(service, databases.migrator_url)
 
     assert await tables(databases, service) == before
     assert before == {*(table.name for table in METADATA[service].tables.values()), "alembic_version"}
@@ -98,40 +98,41 @@ async def test_migrations_make_everything_from_nothing(databases: Databases, ser
 
 @each_service
 async def test_running_migrations_twice_changes_nothing(databases: Databases, service: Service) -> None:
-    async with connected(databases.url_of(service)) as owner:
+    async with connected(databases.migrator_url) as owner:
         await owner.execute(
-            "INSERT INTO outbox (event_id, type, body, correlation_id) VALUES (gen_random_uuid(), 't', 'b', 'c')"
+            f"INSERT INTO {service}.outbox (event_id, type, body, correlation_id)"
+            " VALUES (gen_random_uuid(), 't', 'b', 'c')"
         )
         for _ in range(2):
-            await migrate(service, databases.url_of(service))
-        assert await owner.fetchval("SELECT count(*) FROM outbox") == 1
-        assert await owner.fetchval("SELECT count(*) FROM alembic_version") == 1
+            await migrate(service, databases.migrator_url)
+        assert await owner.fetchval(f"SELECT count(*) FROM {service}.outbox") == 1
+        assert await owner.fetchval(f"SELECT count(*) FROM {service}.alembic_version") == 1
 
 
 @each_service
 async def test_replicas_that_start_together_migrate_one_after_the_other(databases: Databases, service: Service) -> None:
     await empty(databases, service)
-    await asyncio.gather(*(migrate(service, databases.url_of(service)) for _ in range(4)))
+    await asyncio.gather(*(migrate(service, databases.migrator_url) for _ in range(4)))
     assert "outbox" in await tables(databases, service)
-    async with connected(databases.url_of(service)) as owner:
-        assert await owner.fetchval("SELECT count(*) FROM alembic_version") == 1
+    async with connected(databases.migrator_url) as owner:
+        assert await owner.fetchval(f"SELECT count(*) FROM {service}.alembic_version") == 1
 
 
 @each_service
 async def test_a_migration_that_fails_leaves_nothing_behind(databases: Databases, service: Service) -> None:
     await empty(databases, service)
-    async with connected(databases.url_of(service)) as owner:
-        await owner.execute("CREATE TABLE outbox ()")  # in the way of the real one
+    async with connected(databases.migrator_url) as owner:
+        await owner.execute(f"CREATE TABLE {service}.outbox ()")  # in the way of the real one
 
         with pytest.raises(ProgrammingError, match='relation "outbox" already exists'):
-            await migrate(service, databases.url_of(service))
+            await migrate(service, databases.migrator_url)
 
         assert await tables(databases, service) == {"outbox"}
 
 
 @each_service
 async def test_the_last_migration_can_be_taken_back(databases: Databases, service: Service) -> None:
-    engine = create_async_engine(databases.url_of(service), poolclass=NullPool)
+    engine = create_async_engine(databases.migrator_url, poolclass=NullPool)
 
     def downgrade(connection: Connection) -> None:
         config = configuration(service)

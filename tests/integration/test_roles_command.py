@@ -53,6 +53,7 @@ def addresses(
         "ADMIN_DATABASE_URL": server.superuser_url(database),
         "AUTH_DATABASE_URL": server.url("auth", auth, database),
         "USERS_DATABASE_URL": server.url("users", users, database),
+        "MIGRATOR_DATABASE_URL": server.url("migrator", "x", database),
     }
 
 
@@ -69,6 +70,12 @@ def login2fa(command: str, environment: dict[str, str]) -> str:
     return result.stderr
 
 
+def output(command: str, environment: dict[str, str]) -> str:
+    result = CliRunner().invoke(app, [command], env=environment)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def roles(environment: dict[str, str]) -> str:
     return login2fa("roles", environment)
 
@@ -78,7 +85,7 @@ def log_in(server: EmbeddedPostgres, user: str, password: str, statement: str = 
 
 
 def made(server: EmbeddedPostgres) -> str:
-    return ask(server, "SELECT count(*) FROM pg_roles WHERE rolname IN ('auth', 'users')")
+    return ask(server, "SELECT count(*) FROM pg_roles WHERE rolname IN ('auth', 'users', 'migrator')")
 
 
 def test_any_password_gets_through(server: EmbeddedPostgres) -> None:
@@ -105,7 +112,7 @@ def test_addresses_come_from_files_too_and_a_second_run_changes_passwords(
     assert "password authentication failed" in log_in(server, "auth", "first")
 
 
-@pytest.mark.parametrize("variable", ["ADMIN_DATABASE_URL", "AUTH_DATABASE_URL", "USERS_DATABASE_URL"])
+@pytest.mark.parametrize("variable", [f"{each}_DATABASE_URL" for each in ("ADMIN", "AUTH", "USERS", "MIGRATOR")])
 def test_a_missing_address_is_named_and_changes_nothing(untouched: EmbeddedPostgres, variable: str) -> None:
     given = addresses(untouched)
     del given[variable]
@@ -155,9 +162,61 @@ def test_an_administrator_need_not_be_a_superuser(managed: EmbeddedPostgres) -> 
         given = addresses(managed, auth=password, database="theirs")
         assert roles(given | {"ADMIN_DATABASE_URL": managed.url("admin", "x", "theirs")}) == ""
 
+    assert login2fa("migrate", given) == ""
     auth = managed.libpq_env("auth", "second", "theirs")
-    assert run(["psql", "-w", "-c", "CREATE TABLE mine ()"], auth) == ""
-    assert "permission denied" in run(["psql", "-w", "-c", "CREATE TABLE users.mine ()"], auth)
+    assert run(["psql", "-w", "-c", "DELETE FROM outbox"], auth) == ""
+    for schema in ("auth", "users"):
+        assert "permission denied" in run(["psql", "-w", "-c", f"CREATE TABLE {schema}.mine ()"], auth)
+
+
+def test_a_database_whose_tables_its_services_owned_is_taken_over(managed: EmbeddedPostgres) -> None:
+    ask(managed, "CREATE ROLE admin LOGIN CREATEROLE PASSWORD 'x'")
+    ask(managed, "CREATE DATABASE theirs OWNER admin")
+    given = addresses(managed, database="theirs") | {"ADMIN_DATABASE_URL": managed.url("admin", "x", "theirs")}
+    assert roles(given) == ""
+    as_superuser = managed.libpq_env(database="theirs")
+    made_by_itself = (
+        "ALTER SCHEMA auth OWNER TO auth; SET ROLE auth; CREATE TABLE auth.kept AS SELECT 42 AS answer;"
+        "CREATE TABLE auth.alembic_version (version_num text); CREATE TABLE auth.numbered (id serial)"
+    )
+    assert run(["psql", "-w", "-c", made_by_itself], as_superuser) == ""
+    assert "Schema auth does not belong to the role that migrates" in login2fa("migrate", given)
+
+    assert roles(given) == ""
+
+    auth = managed.libpq_env("auth", "x", "theirs")
+    assert run(["psql", "-w", "-c", "UPDATE kept SET answer = 43"], auth) == ""
+    for refused in ("DROP TABLE kept", "TRUNCATE kept", "DELETE FROM alembic_version", "DROP TABLE numbered"):
+        assert run(["psql", "-w", "-c", refused], auth) != ""
+
+
+def test_other_databases_that_our_roles_may_connect_to_are_named_with_what_to_run(managed: EmbeddedPostgres) -> None:
+    for statement in ("CREATE ROLE admin LOGIN CREATEROLE PASSWORD 'x'", "CREATE DATABASE theirs OWNER admin"):
+        ask(managed, statement)
+    ask(managed, 'CREATE DATABASE "a stranger\'s"')
+    given = addresses(managed, database="theirs")
+
+    as_admin = output("roles", given | {"ADMIN_DATABASE_URL": managed.url("admin", "x", "theirs")})
+    assert "may connect to other databases of this server: a stranger's, postgres, template1." in as_admin
+
+    as_superuser = output("roles", given)
+    assert "server: a stranger's." in as_superuser
+    assert 'REVOKE CONNECT, TEMPORARY ON DATABASE "a stranger\'s" FROM PUBLIC;' in as_superuser
+    assert "permission denied for database" in run(["psql", "-w", "-c", "SELECT 1"], managed.libpq_env("auth", "x"))
+
+    ask(managed, 'REVOKE CONNECT, TEMPORARY ON DATABASE "a stranger\'s" FROM PUBLIC')
+    assert output("roles", given) == "roles: up to date\n"
+
+
+def test_a_database_of_an_unknown_version_is_a_sentence(server: EmbeddedPostgres) -> None:
+    given = addresses(server)
+    assert (roles(given), login2fa("migrate", given)) == ("", "")
+    ask(server, "UPDATE users.alembic_version SET version_num = '0005'")
+
+    said = login2fa("migrate", given)
+
+    assert said.startswith("Schema users is at revision 0005, which this version of Login2FA does not know")
+    ask(server, "UPDATE users.alembic_version SET version_num = '0001'")
 
 
 def test_one_who_may_not_make_roles_is_told_so_and_changes_nothing(untouched: EmbeddedPostgres) -> None:
@@ -181,7 +240,8 @@ def test_psql_runs_the_same_file_as_its_first_lines_say(server: EmbeddedPostgres
     file = PROJECT / "deploy" / "postgres" / "roles.sql"
     lines = [line.removeprefix("--     ") for line in file.read_text().splitlines() if line.startswith("--     ")]
     script = "\n".join(lines)
-    for name in ("file-with-the-password", "file-with-the-other"):
+    for role in ("auth", "users", "migrator"):
+        name = f"file-with-the-password-of-{role}"
         assert name in script
         script = script.replace(name, str(password))
     (tmp_path / "script.sql").write_text(script)

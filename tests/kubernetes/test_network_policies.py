@@ -11,7 +11,8 @@ POSTGRES, RABBITMQ, MAIL = (5432,), (5671, 5672), {"production": (25, 465, 587),
 FRONT_DOOR = {"production": "namespace ingress-nginx", "development": ANYWHERE}
 
 # Pods of ours among themselves: from, to, port.
-INSIDE = {("gateway", "auth", 8000), ("gateway", "users", 8000), ("users", "auth", 8000)}
+KEYS = ("users", "auth", 8000)
+INSIDE = {("gateway", "auth", 8000), ("gateway", "users", 8000), KEYS}
 
 Way = tuple[str, str, int]
 
@@ -65,7 +66,9 @@ def test_pods_reach_exactly_what_they_need(manifests: Manifests) -> None:
     }
     outside = {(pod, ANYWHERE, port) for pod, ports in servers.items() for port in ports}
     names = {(pod, "namespace kube-system kube-dns", 53) for pod in manifests.pods()}
-    assert ways(manifests, "egress") == INSIDE | outside | names
+    # With REQUIRE_TLS at the Ingress: auth itself speaks none.
+    public_keys = {("users", ANYWHERE, 443)} if manifests.overlay == "production" else {KEYS}
+    assert ways(manifests, "egress") == INSIDE - {KEYS} | public_keys | outside | names
 
 
 def test_names_are_asked_for_by_both_protocols(manifests: Manifests) -> None:

@@ -48,7 +48,12 @@ def test_the_gateway_gets_the_address_of_every_ready_replica(manifests: Manifest
 
 
 def test_users_asks_auth_for_its_public_keys(manifests: Manifests, keys: Keys) -> None:
-    url = urlsplit(manifests.environment(manifests.container("users"))["AUTH_JWKS_URL"])
+    users = manifests.environment(manifests.container("users"))
+    url = urlsplit(users["AUTH_JWKS_URL"])
+    if manifests.overlay == "production":  # encrypted, so at the Ingress
+        assert f"https://{url.netloc}" == users["ISSUER"]
+        assert url.path in auth.build(auth_settings(NOWHERE, keys)).openapi()["paths"]
+        return
     assert url.hostname is not None
     assert url.port is not None
     assert port_of(manifests, url.hostname, url.port) == url.port

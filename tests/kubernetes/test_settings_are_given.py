@@ -12,14 +12,15 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from deploy.secret_files import Servers, write_missing
 from services.configuration import SETTINGS
 from shared.settings import load
 from tests.kubernetes.conftest import SOURCE
 from tests.kubernetes.manifests import Container, Manifests
 
 COMMANDS = {
-    "migrate": {"AUTH_DATABASE_URL", "USERS_DATABASE_URL"},
-    "roles": {"ADMIN_DATABASE_URL", "AUTH_DATABASE_URL", "USERS_DATABASE_URL"},
+    "migrate": {"MIGRATOR_DATABASE_URL", "REQUIRE_TLS"},
+    "roles": {"ADMIN_DATABASE_URL", "MIGRATOR_DATABASE_URL", "AUTH_DATABASE_URL", "USERS_DATABASE_URL"},
 }
 # Their defaults lead to the machine itself, where in a cluster nobody is.
 CHOSEN = {
@@ -50,7 +51,7 @@ def known(command: str) -> set[str]:
 
 def needed(command: str) -> set[str]:
     if command not in SETTINGS:
-        return known(command)
+        return known(command) - {"REQUIRE_TLS"}
     fields = SETTINGS[command].model_fields.items()
     return {name.upper() for name, field in fields if field.is_required()} | CHOSEN[command]
 
@@ -89,7 +90,7 @@ def test_every_secret_is_read_from_a_file_of_a_secret_that_has_it(manifests: Man
     for container in manifests.containers():
         mounted = manifests.secret_files(container)
         for name, value in manifests.environment(container).items():
-            assert name not in SECRETS | {"ADMIN_DATABASE_URL"}, f"{container}: {name} is a secret, and stands in clear"
+            assert name not in SECRETS | COMMANDS["roles"], f"{container}: {name} is a secret, and stands in clear"
             if name.endswith("_FILE"):
                 path = Path(value)
                 secret, key = mounted.get(value) or (mounted[str(path.parent)][0], path.name)
@@ -114,9 +115,9 @@ def test_the_signing_keys_are_mounted_for_auth_alone(manifests: Manifests) -> No
 
 @pytest.mark.parametrize("service", sorted(SETTINGS))
 def test_a_process_would_start_with_what_it_gets(
-    manifests: Manifests, service: str, secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manifests: Manifests, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(secrets, tmp_path / "login2fa")
+    write_missing(tmp_path / "login2fa", Servers(tls=manifests.overlay == "production"))
     (tmp_path / "login2fa" / "smtp_password").write_text("a password of the mail server")
     shutil.move(tmp_path / "login2fa" / "jwt_keys", tmp_path / "jwt_keys")
     for name in list(os.environ):
@@ -125,7 +126,17 @@ def test_a_process_would_start_with_what_it_gets(
         monkeypatch.setenv(name, value.replace("/run/secrets", str(tmp_path)))
     settings = load(SETTINGS[service])
     assert settings.management_host == "0.0.0.0"
-    assert settings.rabbitmq_url.get_secret_value() == (secrets / "rabbitmq_url").read_text()
+    assert settings.rabbitmq_url.get_secret_value() == (tmp_path / "login2fa" / "rabbitmq_url").read_text()
+    assert settings.require_tls == (manifests.overlay == "production")
+
+
+def test_demo_accounts_are_nowhere(manifests: Manifests) -> None:
+    for container in manifests.containers():
+        assert "DEMO" not in manifests.environment(container), container
+
+
+def test_the_migration_of_production_refuses_plain_text_too(production: Manifests) -> None:
+    assert production.environment(production.container("migrate"))["REQUIRE_TLS"] == "true"
 
 
 def test_no_secret_stands_in_a_manifest_in_git() -> None:

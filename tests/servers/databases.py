@@ -11,19 +11,19 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from deploy.postgres.roles import create_roles
+from deploy.postgres.roles import NAMES, create_roles
 from services.migrate import migrate
 from tests.polling import eventually
 from tests.servers.postgres import Postgres
 
 # Roles belong to the whole server: two test runs on a given one must agree on them.
-PASSWORDS = {"auth": "auth-of-the-tests", "users": "users-of-the-tests"}
+PASSWORDS = {role: f"{role}-of-the-tests" for role in NAMES}
 OURS = "made by the tests of Login2FA"
 
 
 @dataclass(frozen=True)
 class Databases:
-    """One database with both schemas, by three addresses for SQLAlchemy."""
+    """One database with both schemas, by an address for SQLAlchemy of each role."""
 
     name: str
     admin_url: str
@@ -35,6 +35,11 @@ class Databases:
     @property
     def users_url(self) -> str:
         return self.url_of("users")
+
+    @property
+    def migrator_url(self) -> str:
+        """Of the role that owns the tables."""
+        return self.url_of("migrator")
 
     def url_of(self, role: str) -> str:
         url = make_url(self.admin_url).set(username=role, password=PASSWORDS[role])
@@ -76,9 +81,10 @@ async def template_database(postgres: Postgres) -> AsyncIterator[str]:
     name = f"login2fa_test_{secrets.token_hex(4)}"
     async with _database(postgres, name) as template:
         async with connected(template.admin_url) as admin:
-            await admin.execute(f"COMMENT ON ROLE auth IS '{OURS}'; COMMENT ON ROLE users IS '{OURS}'")
-        await migrate("auth", template.auth_url)
-        await migrate("users", template.users_url)
+            for role in NAMES:
+                await admin.execute(f"COMMENT ON ROLE {role} IS '{OURS}'")
+        await migrate("auth", template.migrator_url)
+        await migrate("users", template.migrator_url)
         yield name
 
 
@@ -86,13 +92,14 @@ async def _refuse_foreign_roles(postgres: Postgres) -> None:
     """A given server may serve somebody: the tests would change the passwords of its roles."""
     async with connected(postgres.admin_url) as admin:
         foreign = await admin.fetchval(
-            "SELECT count(*) FROM pg_roles WHERE rolname IN ('auth', 'users')"
-            " AND coalesce(shobj_description(oid, 'pg_authid'), '') <> $1",
+            "SELECT count(*) FROM pg_roles WHERE rolname = ANY($1)"
+            " AND coalesce(shobj_description(oid, 'pg_authid'), '') <> $2",
+            NAMES,
             OURS,
         )
     if foreign:
         pytest.exit(
-            "The server in TEST_POSTGRES_URL has roles named auth or users that the tests did not make:"
+            "The server in TEST_POSTGRES_URL has roles named auth, users or migrator that the tests did not make:"
             " give the tests a server of their own.",
             returncode=3,
         )
@@ -112,7 +119,7 @@ async def _database(postgres: Postgres, name: str, template: str = "template0") 
     try:
         # A copy has the template's schemas, but neither its CONNECT rights nor its search_path.
         async with connected(url) as owner:
-            await create_roles(owner, auth_password=PASSWORDS["auth"], users_password=PASSWORDS["users"])
+            await create_roles(owner, PASSWORDS)
         yield Databases(name, url)
     finally:
         async with connected(postgres.admin_url) as admin:

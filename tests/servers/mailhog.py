@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import httpx
 from testcontainers.core.container import DockerContainer
 
+from deploy.images import images
 from tests.polling import wait_until
 
-IMAGE = "mailhog/mailhog:v1.0.1"
+IMAGE = images()["MAILHOG_IMAGE"]
 START_SECONDS = 60.0  # 2 s on a quiet machine
 
 

@@ -18,11 +18,12 @@ import pytest
 from sqlalchemy import URL, make_url
 from testcontainers.core.container import DockerContainer
 
+from deploy.images import images
 from deploy.standalone.postgres import EmbeddedPostgres, PostgresFailed
 from tests.servers import docker_engine
 from tests.servers.leash import Leash
 
-IMAGE = "postgres:17"
+IMAGE = images()["POSTGRES_IMAGE"]
 
 # What would survive a power failure is not for tests to wait for.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -16,6 +16,7 @@ import aio_pika
 import pytest
 from testcontainers.core.container import DockerContainer
 
+from deploy.images import images
 from shared.broker import topology
 from tests.polling import wait_until
 from tests.servers import apt, docker_engine
@@ -23,7 +24,7 @@ from tests.servers.amqp_greeting import server_version
 from tests.servers.rabbitmq_node import NodeFailed, PrivateNode, installed_sbin
 from tests.servers.vhosts import Vhosts
 
-IMAGE = "rabbitmq:4-management"
+IMAGE = images()["RABBITMQ_IMAGE"]
 CONTAINER_SECONDS = 120.0  # 10 s on a quiet machine
 NONE_INSTALLED = (
     "The tests need RabbitMQ: install it (`apt-get install rabbitmq-server`; it need not run), or start a"

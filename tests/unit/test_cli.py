@@ -239,11 +239,6 @@ def test_secrets_beside_a_file_that_is_no_text_is_a_sentence(tmp_path: Path) -> 
 # --- demo accounts
 
 
-def test_demo_accounts_are_left_out_when_nobody_wants_them() -> None:
-    result = run("demo-accounts", DEMO="0")
-    assert (result.exit_code, result.output) == (0, "demo accounts: left out\n")
-
-
 def test_demo_accounts_want_the_settings_of_the_users_service() -> None:
     assert_refused(run("demo-accounts"), "Settings not valid", "USERS_DATABASE_URL")
 
@@ -251,19 +246,19 @@ def test_demo_accounts_want_the_settings_of_the_users_service() -> None:
 # --- migrate
 
 
-@pytest.mark.parametrize(("arguments", "name"), [([], "AUTH"), (["auth"], "AUTH"), (["users"], "USERS")])
-def test_migrate_without_an_address_says_which_variable_it_wants(arguments: list[str], name: str) -> None:
-    assert_refused(run("migrate", *arguments), f"{name}_DATABASE_URL is not set")
+@pytest.mark.parametrize("arguments", [[], ["auth"], ["users"]])
+def test_migrate_without_an_address_says_which_variable_it_wants(arguments: list[str]) -> None:
+    assert_refused(run("migrate", *arguments), "MIGRATOR_DATABASE_URL is not set")
 
 
 def test_migrate_names_a_file_that_can_not_be_read() -> None:
-    assert_refused(run("migrate", "auth", AUTH_DATABASE_URL_FILE="/nonexistent"), "AUTH_DATABASE_URL_FILE")
+    assert_refused(run("migrate", "auth", MIGRATOR_DATABASE_URL_FILE="/nonexistent"), "MIGRATOR_DATABASE_URL_FILE")
 
 
 def test_migrate_against_nothing_says_that_the_database_is_not_there() -> None:
     (port,) = free_ports(1)
-    url = f"postgresql+asyncpg://auth:{CANARY}@127.0.0.1:{port}/none"
-    assert_refused(run("migrate", "auth", AUTH_DATABASE_URL=url), "Database:", "refused")
+    url = f"postgresql+asyncpg://migrator:{CANARY}@127.0.0.1:{port}/none"
+    assert_refused(run("migrate", "auth", MIGRATOR_DATABASE_URL=url), "Database:", "refused")
 
 
 def test_migrate_of_a_service_without_a_database_is_refused() -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
+
+import pytest
+
+from deploy.images import NAMED_IN, images, pin
 
 PROJECT = Path(__file__).parents[2]
 DOCKERFILE = (PROJECT / "deploy" / "Dockerfile").read_text()
@@ -18,7 +23,45 @@ def stage(name: str) -> str:
 def test_they_are_made_of_these_public_images_only() -> None:
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
     bases = set(re.findall(r"^FROM (\S+) AS", DOCKERFILE, re.MULTILINE)) - stages
-    assert bases == {"python:3.13-slim", "nginx:stable"}
+    assert bases == {images()["PYTHON_IMAGE"], images()["NGINX_IMAGE"]}
+
+
+def test_every_image_of_others_is_one_that_the_list_names() -> None:
+    """Also those that a test starts: tests/servers asks the list."""
+    named = set(re.findall(r"^FROM (\S+:\S+) AS", DOCKERFILE, re.MULTILINE))
+    for file in [
+        *PROJECT.glob("*.yaml"),
+        *(PROJECT / "deploy").rglob("*.yaml"),
+        *(PROJECT / "testkit").rglob("*.yaml"),
+    ]:
+        found = re.findall(r"^\s*(?:- )?image: (\S+)", file.read_text(), re.MULTILINE)
+        named |= {image for image in found if not image.startswith("login2fa")}
+    assert named == set(images().values())
+
+
+def test_pinning_writes_the_digest_of_each_wherever_it_is_named_and_again_the_next_one(tmp_path: Path) -> None:
+    for name in NAMED_IN:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(PROJECT / name, tmp_path / name)
+    tags = [image.partition("@")[0] for image in images().values()]
+    for digit in ("a", "b"):
+        pin(tmp_path, lambda _, digit=digit: f"sha256:{digit * 64}")  # type: ignore[misc] # bound now
+        found = [
+            image
+            for name in NAMED_IN
+            for image in re.findall(r"[\w./-]+:[\w.-]+@sha256:\w+", (tmp_path / name).read_text())
+        ]
+        assert set(found) == {f"{tag}@sha256:{digit * 64}" for tag in tags}
+        assert len(found) == len(tags) + 4 + 3  # the list, four stages, three servers
+
+
+def test_what_is_no_digest_is_written_nowhere(tmp_path: Path) -> None:
+    for name in NAMED_IN:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(PROJECT / name, tmp_path / name)
+    with pytest.raises(ValueError, match="the registry names no digest"):
+        pin(tmp_path, lambda _: "latest")
+    assert all((tmp_path / name).read_text() == (PROJECT / name).read_text() for name in NAMED_IN)
 
 
 def test_no_builder_is_fetched_first() -> None:

@@ -24,6 +24,7 @@ NAMES = {
     "admin_database_url",
     "auth_database_url",
     "users_database_url",
+    "migrator_database_url",
     "rabbitmq_url",
     "otp_sealing_keys",
     "account_sealing_keys",
@@ -112,7 +113,7 @@ def test_a_password_of_yours_stands_in_the_url_whatever_is_in_it(folder: Path) -
 def test_the_urls_lead_where_they_are_told_to(folder: Path) -> None:
     write_missing(folder, Servers(postgres="db.internal:6432", database="logins", rabbitmq="mq.internal:5673"))
 
-    for role in ("admin", "auth", "users"):
+    for role in ("admin", "auth", "users", "migrator"):
         url = make_url((folder / f"{role}_database_url").read_text())
         assert (url.username, url.host, url.port, url.database) == (
             "postgres" if role == "admin" else role, "db.internal", 6432, "logins",
@@ -127,7 +128,7 @@ def test_no_two_secrets_and_no_two_deployments_are_alike(tmp_path: Path) -> None
     passwords = [
         make_url((tmp_path / name / f"{role}_database_url").read_text()).password
         for name in ("one", "other")
-        for role in ("admin", "auth", "users")
+        for role in ("admin", "auth", "users", "migrator")
     ]
     texts = [text for name in ("one", "other") for text in contents(tmp_path / name).values()]
     assert len(set(texts)) == len(texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -11,14 +11,12 @@ from deploy.postgres.roles import create_database, create_roles
 from deploy.standalone.postgres.server import EmbeddedPostgres
 
 
-async def prepare(
-    postgres: EmbeddedPostgres, database: str = "login2fa", *, auth_password: str, users_password: str
-) -> None:
+async def prepare(postgres: EmbeddedPostgres, passwords: Mapping[str, str], database: str = "login2fa") -> None:
     """Create `database`, its roles and schemas in a started server, or bring them up to date."""
     async with _superuser(postgres, "postgres") as admin:
         await create_database(admin, database)
     async with _superuser(postgres, database) as admin:
-        await create_roles(admin, auth_password=auth_password, users_password=users_password)
+        await create_roles(admin, passwords)
 
 
 @asynccontextmanager

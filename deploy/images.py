@@ -1,0 +1,58 @@
+"""Which images of others are used: images.env beside this file names each once, and a test holds all others to it.
+
+Run as a program (`make pin-images`), it asks the registry for the digest behind each tag, and writes it wherever the
+image is named. To move to what a tag means today, run it again; to another tag: change it everywhere, and run it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+FILE = Path(__file__).with_name("images.env")
+NAMED_IN = ("deploy/images.env", "deploy/Dockerfile", "docker-compose.yaml")
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def images(file: Path = FILE) -> dict[str, str]:
+    """By the name that images.env gives it: `image:tag`, or `image:tag@sha256:...`."""
+    lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def pin(project: Path, digest_of: Callable[[str], str]) -> None:
+    """Write the digest of each image after its tag, in place of the one that may stand there. Raises ValueError."""
+    pinned = {}
+    for named in images(project / NAMED_IN[0]).values():
+        tag = named.partition("@")[0]
+        digest = digest_of(tag)
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{tag}: the registry names no digest, but {digest!r}")
+        pinned[named] = f"{tag}@{digest}"
+    for name in NAMED_IN:
+        path = project / name
+        text = path.read_text()
+        for named, to in pinned.items():
+            text = re.sub(rf"(?<=[ =]){re.escape(named)}(?=\s)", to, text)
+        path.write_text(text)
+
+
+def _asked(tag: str) -> str:
+    command = ["docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", tag]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, tags of ours
+    if done.returncode:
+        raise ValueError(f"{tag}: no digest to be had: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    try:
+        pin(PROJECT, _asked)
+    except (ValueError, OSError) as error:
+        sys.exit(f"Nothing was pinned. {error}")
+    sys.stdout.write("\n".join(images().values()) + "\n")
