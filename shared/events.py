@@ -67,7 +67,6 @@ class OtpRequested(Event):
     challenge_id: UUID
     account_id: UUID
     email: str
-    name: str
     sealed_code: str
     requested_at: Moment
     expires_at: Moment
@@ -101,7 +100,6 @@ class NoticeRequested(Event):
 
     account_id: UUID
     email: str
-    name: str
     notice: NoticeWord
     occurred_at: Moment
     expires_at: Moment
@@ -130,7 +128,6 @@ class AccountChanged(Event):
     deleted: bool
     username: str = ""
     email: str = ""
-    name: str = ""
     sealed_password_hash: str = ""
     is_2fa: bool = False
     is_admin: bool = False

@@ -51,7 +51,6 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
         "deleted": False,
         "username": f"person{number}",
         "email": f"person{number}@example.org",
-        "name": "Dave",
         "sealed_password_hash": sealer.seal(password_hash(password), f"{event_id}:password_hash"),
         "is_active": True,
     }
@@ -70,7 +69,6 @@ def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, *
         "challenge_id": uuid4(),
         "account_id": uuid4(),
         "email": "ann@example.org",
-        "name": "Ann",
         "sealed_code": sealer.seal(code, f"{event_id}:code"),
         "requested_at": now,
         "expires_at": now + timedelta(seconds=lives),
@@ -83,7 +81,6 @@ def notice_requested(**fields: Any) -> UsersNoticeRequested:
     values: dict[str, Any] = {
         "account_id": uuid4(),
         "email": "ann@example.org",
-        "name": "Ann",
         "notice": "password_changed",
         "occurred_at": now,
         "expires_at": now + timedelta(days=1),

@@ -30,7 +30,6 @@ class Identity:
     id: UUID
     version: int
     email: str
-    name: str
     password_hash: str
     is_2fa: bool
     is_active: bool
@@ -80,7 +79,6 @@ async def apply(connection: AsyncConnection, event: AccountChanged, password_has
         "deleted": event.deleted,
         "username_key": canonical(event.username),
         "email": event.email,
-        "name": event.name,
         "password_hash": password_hash,
         "is_2fa": event.is_2fa,
         "is_admin": event.is_admin,

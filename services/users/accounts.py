@@ -153,7 +153,6 @@ def _event(row: Row[Any], sealer: Sealer) -> AccountChanged:
         deleted=False,
         username=row.username,
         email=row.email,
-        name=row.name,
         sealed_password_hash=sealer.seal(row.password_hash, f"{event_id}:password_hash"),
         is_2fa=row.is_2fa,
         is_admin=row.is_admin,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from services.users import current_passwords, ended_sessions, me
 from services.users.callers import Users
 from services.users.known_accounts import KnownAccounts
+from services.users.notices import BUDGET
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
@@ -62,7 +63,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     consumption = await bus.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     keys.start()
-    expired = ended_sessions.EXPIRED + current_passwords.EXPIRED
+    expired = ended_sessions.EXPIRED + current_passwords.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
 
     async def relay_alive() -> bool:

@@ -20,11 +20,13 @@ from sqlalchemy import (
 
 from shared.audit import Trail
 from shared.events import UsersAudited
+from shared.notice_budget import notices_table
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="users")
 
 outbox = outbox_table(metadata)
+notices = notices_table(metadata)
 trail = Trail(UsersAudited, outbox)
 
 accounts = Table(
