@@ -116,14 +116,16 @@ class UsersNoticeRequested(NoticeRequested):
 class AccountChanged(Event):
     """An account is now like this: the whole state, so that the highest `version` alone tells the truth.
 
-    A deletion is a tombstone: `deleted` is true and every personal field is empty. `session_epoch` grows
-    when sessions must end; those of older epochs are over, all but `kept_session`: see
+    That is so within one `incarnation` of the users database; a higher one comes before any version, see
+    docs/decisions/0012-in-step.md. A deletion is a tombstone: `deleted` is true and every personal field is empty.
+    `session_epoch` grows when sessions must end; those of older epochs are over, all but `kept_session`: see
     docs/decisions/0001-session-epoch.md.
     """
 
     type: ClassVar[str] = "users.account_changed.v1"
 
     account_id: UUID
+    incarnation: int
     version: int
     deleted: bool
     username: str = ""
@@ -134,6 +136,19 @@ class AccountChanged(Event):
     is_active: bool = False
     session_epoch: int = 0
     kept_session: UUID | None = None
+
+
+class InStep(Event):
+    """These are all active administrators, each with its version, by `moment` of the clock of users' database.
+
+    `incarnation`: the latest one of which all accounts have been published.
+    """
+
+    type: ClassVar[str] = "users.in_step.v1"
+
+    moment: Moment
+    incarnation: int
+    administrators: dict[UUID, int]
 
 
 class SessionEnded(Event):

@@ -47,6 +47,7 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
     values: dict[str, Any] = {
         "event_id": event_id,
         "account_id": uuid7(),
+        "incarnation": 1,
         "version": 1,
         "deleted": False,
         "username": f"person{number}",
@@ -58,7 +59,7 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
 
 
 def tombstone(account: UUID, version: int) -> AccountChanged:
-    return AccountChanged(account_id=account, version=version, deleted=True)
+    return AccountChanged(account_id=account, incarnation=1, version=version, deleted=True)
 
 
 def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, **fields: Any) -> OtpRequested:

@@ -90,6 +90,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "account_sealing_keys": keys.account_sealing,
         "auth_jwks_url": jwks_url,
         "flood_rate": 0,
+        "in_step_every": 3600,  # what a test finds in the outbox is its own
         "shutdown_grace": 1.0,
     }
     return load(UsersSettings, **values | overrides)

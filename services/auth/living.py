@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Select, Uuid, and_, any_, bindparam, select
 
 from services.auth.identities import session_lives
+from services.auth.in_step import fresh
 from services.auth.tables import identities, sessions
 from shared.access_tokens import AccessToken
 from shared.asked_together import AskedTogether
 from shared.database import Database
 from shared.prepared import Prepared
 
-# One text for any number of sessions: with IN each number would be prepared anew.
-_LIVING: Final = Prepared(
-    select(sessions.c.id, sessions.c.account_id, identities.c.is_admin)
-    .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
-    .where(sessions.c.id == any_(bindparam("asked", type_=ARRAY(Uuid))), session_lives())
-)
+
+def _living(staleness: timedelta) -> Select[Any]:
+    """One text for any number of sessions: with IN each number would be prepared anew."""
+    return (
+        select(sessions.c.id, sessions.c.account_id, and_(identities.c.is_admin, fresh(staleness)).label("is_admin"))
+        .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
+        .where(sessions.c.id == any_(bindparam("asked", type_=ARRAY(Uuid))), session_lives())
+    )
 
 
 class LivingSessions:
-    def __init__(self, database: Database) -> None:
+    """`staleness`: seconds without a word from users after which nobody is an administrator."""
+
+    def __init__(self, database: Database, staleness: float) -> None:
         self._database = database
+        self._living = Prepared(_living(timedelta(seconds=staleness)))
         self._asked = AskedTogether(self._read)
 
     async def admin_if_alive(self, token: AccessToken) -> bool | None:
@@ -36,5 +43,5 @@ class LivingSessions:
 
     async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
         """Of each session that lives its owner, and whether that is an administrator."""
-        rows = await _LIVING.read(self._database, {"asked": list(asked)})
+        rows = await self._living.read(self._database, {"asked": list(asked)})
         return {session: (account, is_admin) for session, account, is_admin in rows}

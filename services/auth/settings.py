@@ -48,6 +48,11 @@ class AuthSettings(HttpSettings):
         gt=0,
         description="Seconds between two logins that are let through meanwhile, to find out that all is well",
     )
+    admin_staleness: float = Field(
+        300.0,
+        ge=10,
+        description="Seconds without a word from users after which no administrator passes `forward/admin`",
+    )
     login_failure_deadline: float = Field(
         0.25,
         ge=0.05,

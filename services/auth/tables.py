@@ -51,6 +51,7 @@ identities = Table(
     "identities",
     metadata,
     Column("id", Uuid, primary_key=True),
+    Column("incarnation", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("username_key", Text, nullable=False),
@@ -64,6 +65,16 @@ identities = Table(
     _moment("applied_at", default=True),
     # Not unique: events of two accounts that exchange a name may arrive in any order.
     Index("ix_identities_username_key", "username_key"),
+    Index("ix_identities_administrators", "id", postgresql_where=text("is_admin")),
+)
+
+# One row: until when users has told that we know all administrators, and its latest incarnation.
+in_step = Table(
+    "in_step",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("incarnation", BigInteger, nullable=False, server_default="0"),
+    _moment("heard"),
 )
 
 challenges = Table(

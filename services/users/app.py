@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.users import current_passwords, ended_sessions, me
+from services.users import current_passwords, ended_sessions, in_step, me
 from services.users.callers import Users
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
@@ -65,6 +65,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     keys.start()
     expired = ended_sessions.EXPIRED + current_passwords.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
+    telling = asyncio.create_task(in_step.tell_forever(database, settings.in_step_every), name="users in step")
 
     async def relay_alive() -> bool:
         return relay.alive
@@ -77,6 +78,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         yield Running(app=app, checks=checks)
     finally:
         sweep.cancel()
+        telling.cancel()
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2
         await asyncio.gather(consumption.stop(grace), relay.stop(grace))

@@ -10,6 +10,7 @@ from shared.events import (
     AuthAudited,
     AuthNoticeRequested,
     Event,
+    InStep,
     OtpOutcome,
     OtpRequested,
     SessionEnded,
@@ -47,6 +48,7 @@ PINNED: list[tuple[str, Event, str]] = [
         AccountChanged(
             event_id=EVENT_ID,
             account_id=ACCOUNT,
+            incarnation=1767225600,
             version=7,
             deleted=False,
             username="dv.gahan@test.com",
@@ -60,18 +62,31 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"version":7,"deleted":false,"username":"dv.gahan@test.com","email":"dv.gahan@test.com",'
+            '"incarnation":1767225600,"version":7,"deleted":false,"username":"dv.gahan@test.com","email":"dv.gahan@test.com",'
             '"sealed_password_hash":"gAAAAABsealed==","is_2fa":true,"is_admin":true,"is_active":true,"session_epoch":3,'
             '"kept_session":"01890a5d-ac96-774b-bcce-b302099a805a"}'
         ),
     ),
     (
         "users.account_changed.v1",
-        AccountChanged(event_id=EVENT_ID, account_id=ACCOUNT, version=8, deleted=True),
+        AccountChanged(event_id=EVENT_ID, account_id=ACCOUNT, incarnation=1, version=8, deleted=True),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"version":8,"deleted":true,"username":"","email":"","sealed_password_hash":"","is_2fa":false,'
+            '"incarnation":1,"version":8,"deleted":true,"username":"","email":"","sealed_password_hash":"","is_2fa":false,'
             '"is_admin":false,"is_active":false,"session_epoch":0,"kept_session":null}'
+        ),
+    ),
+    (
+        "users.in_step.v1",
+        InStep(
+            event_id=EVENT_ID,
+            moment=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            incarnation=1,
+            administrators={ACCOUNT: 7},
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","moment":"2026-01-31T12:00:00.000005+00:00",'
+            '"incarnation":1,"administrators":{"01890a5d-ac96-774b-bcce-b302099a8059":7}}'
         ),
     ),
     (
