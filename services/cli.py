@@ -161,7 +161,12 @@ users_commands.add_to(users_app)
 
 
 @users_app.command()
-def republish() -> None:
+def republish(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="After a restore of an older backup: over what auth knows. Ends all sessions"),
+    ] = False,
+) -> None:
     """Tell auth the state of every account once more: rebuilds its read model."""
     from services.users import administration
     from services.users.app import offline_parts
@@ -171,7 +176,7 @@ def republish() -> None:
 
     async def tell() -> None:
         async with offline_parts(settings) as (database, _passwords, sealer):
-            async for progress in administration.republish(database, sealer):
+            async for progress in administration.republish(database, sealer, force=force):
                 typer.echo(progress)
 
     run_to_end(tell())

@@ -68,7 +68,6 @@ class OtpRequested(Event):
     challenge_id: UUID
     account_id: UUID
     email: str
-    name: str
     sealed_code: str
     requested_at: Moment
     expires_at: Moment
@@ -119,7 +118,6 @@ class NoticeRequested(Event):
 
     account_id: UUID
     email: str
-    name: str
     notice: NoticeWord
     occurred_at: Moment
     expires_at: Moment
@@ -136,19 +134,20 @@ class UsersNoticeRequested(NoticeRequested):
 class AccountChanged(Event):
     """An account is now like this: the whole state, so that the highest `version` alone tells the truth.
 
-    A deletion is a tombstone: `deleted` is true and every personal field is empty. `session_epoch` grows
-    when sessions must end; those of older epochs are over, all but `kept_session`: see
+    That is so within one `incarnation` of the users database; a higher one comes before any version, see
+    docs/decisions/0014-in-step.md. A deletion is a tombstone: `deleted` is true and every personal field is empty.
+    `session_epoch` grows when sessions must end; those of older epochs are over, all but `kept_session`: see
     docs/decisions/0001-session-epoch.md. `sealed_password_hash` is sealed for `hash_context` (shared.sealing).
     """
 
     type: ClassVar[str] = "users.account_changed.v1"
 
     account_id: UUID
+    incarnation: int
     version: int
     deleted: bool
     username: str = ""
     email: str = ""
-    name: str = ""
     sealed_password_hash: str = ""
     is_2fa: bool = False
     is_admin: bool = False
@@ -158,12 +157,25 @@ class AccountChanged(Event):
 
     @property
     def hash_context(self) -> str:
-        return hash_context(self.event_id, self.account_id, self.version)
+        return hash_context(self.event_id, self.account_id, self.incarnation, self.version)
 
 
-def hash_context(event_id: UUID, account_id: UUID, version: int) -> str:
+def hash_context(event_id: UUID, account_id: UUID, incarnation: int, version: int) -> str:
     """What a sealed password hash is bound to: it opens for no other account, nor in another version of this one."""
-    return json.dumps(["password_hash", str(event_id), str(account_id), version])
+    return json.dumps(["password_hash", str(event_id), str(account_id), incarnation, version])
+
+
+class InStep(Event):
+    """These are all active administrators, each with its version, by `moment` of the clock of users' database.
+
+    `incarnation`: the latest one of which all accounts have been published.
+    """
+
+    type: ClassVar[str] = "users.in_step.v1"
+
+    moment: Moment
+    incarnation: int
+    administrators: dict[UUID, int]
 
 
 class SessionEnded(Event):

@@ -6,6 +6,7 @@ for every x; uniqueness and look-ups use this form only.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -21,6 +22,8 @@ _CONTROL = {"Cc", "Cs"}
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+_LINKS = ("://", "www.", "@")
+
 # The same for the OpenAPI document, as JSON Schema writes a pattern.
 NO_CONTROL = {
     "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$",
@@ -33,11 +36,25 @@ def canonical(name: str) -> str:
     return name
 
 
+def email_key_hash(address: str) -> bytes:
+    """By which mails to one mailbox are counted, whichever account they are about and however it spells the address."""
+    return hashlib.sha256(canonical(address).encode()).digest()
+
+
 def refuse_invisible(text: str) -> str:
     """`text` itself; raises ValueError for characters that a reader can't see."""
     for character in text:
         if unicodedata.category(character) in _REFUSED or _BLANK.match(character):
             raise ValueError(f"must not contain the invisible character U+{ord(character):04X}")
+    return text
+
+
+def refuse_links(text: str) -> str:
+    """`text` itself; raises ValueError for what a mail program makes a link or an address of, in any width or case."""
+    seen = canonical(text).replace("\u3002", ".")  # the full stop of Chinese and Japanese, which IDNA takes for a dot
+    for part in _LINKS:
+        if part in seen:
+            raise ValueError(f"must not contain {part}")
     return text
 
 

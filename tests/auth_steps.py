@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 
 from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged
+from shared.events import AccountChanged, InStep
 from shared.sealing import Sealer
 from tests.builders import PASSWORD, account_changed, message, sealed_account, tombstone
 from tests.composed import AuthApp
@@ -22,10 +23,19 @@ class Accounts:
     def __init__(self, bus: MemoryBus, sealer: Sealer) -> None:
         self._bus = bus
         self.sealer = sealer
+        self._administrators: dict[UUID, int] = {}
 
     async def tell(self, event: AccountChanged) -> AccountChanged:
         await self._bus.publish(message(event))
+        self._administrators.pop(event.account_id, None)
+        if event.is_admin and event.is_active:
+            self._administrators[event.account_id] = event.version
         return event
+
+    async def in_step(self, **fields: Any) -> None:
+        """Auth has been told of all administrators; until it is, none passes."""
+        values = {"moment": datetime.now(UTC), "incarnation": 1, "administrators": self._administrators}
+        await self._bus.publish(message(InStep(**values | fields)))
 
     async def new(self, **fields: Any) -> AccountChanged:
         return await self.tell(account_changed(self.sealer, **fields))

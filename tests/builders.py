@@ -47,11 +47,11 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
     values: dict[str, Any] = {
         "event_id": uuid4(),
         "account_id": uuid7(),
+        "incarnation": 1,
         "version": 1,
         "deleted": False,
         "username": f"person{number}",
         "email": f"person{number}@example.org",
-        "name": "Dave",
         "is_active": True,
     }
     return sealed_account(sealer, AccountChanged(**values | fields), password)
@@ -64,7 +64,7 @@ def sealed_account(sealer: Sealer, event: AccountChanged, password: str = PASSWO
 
 
 def tombstone(account: UUID, version: int) -> AccountChanged:
-    return AccountChanged(account_id=account, version=version, deleted=True)
+    return AccountChanged(account_id=account, incarnation=1, version=version, deleted=True)
 
 
 def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, **fields: Any) -> OtpRequested:
@@ -74,7 +74,6 @@ def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, *
         "challenge_id": uuid4(),
         "account_id": uuid4(),
         "email": "ann@example.org",
-        "name": "Ann",
         "sealed_code": "",
         "requested_at": now,
         "expires_at": now + timedelta(seconds=lives),
@@ -90,7 +89,6 @@ def notice_requested(**fields: Any) -> UsersNoticeRequested:
     values: dict[str, Any] = {
         "account_id": uuid4(),
         "email": "ann@example.org",
-        "name": "Ann",
         "notice": "password_changed",
         "occurred_at": now,
         "expires_at": now + timedelta(days=1),

@@ -219,7 +219,7 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
     now = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
     code = "493817"
     delivery = Delivery(
-        event_id="e", correlation_id="c", email="dave@test.com", name="Dave", code=code,
+        event_id="e", correlation_id="c", email="dave@test.com", code=code,
         requested_at=now, expires_at=now + timedelta(minutes=4),
     )  # fmt: skip
     for subject in ("Your login code", "{{ code }}", "{code} %(code)s $code"):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from services.auth import forward, refresh, session_routes, verify_token
+from services.auth import forward, in_step, refresh, session_routes, verify_token
 from services.auth.addresses import Addresses
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
@@ -27,7 +27,7 @@ from services.auth.tokens import Tokens
 from shared.broker.bus import Bus
 from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
-from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_OUTCOMES
+from shared.broker.topology import ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES
 from shared.database import Database
 from shared.floods import Floods
 from shared.passwords import Passwords
@@ -77,7 +77,11 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         passwords=passwords,
         tokens=tokens,
         sessions=Sessions(settings, tokens),
-        living=LivingSessions(database, timedelta(seconds=settings.session_max_lifetime)),
+        living=LivingSessions(
+            database,
+            max_lifetime=timedelta(seconds=settings.session_max_lifetime),
+            staleness=timedelta(seconds=settings.admin_staleness),
+        ),
         challenges=Challenges(settings, otp_sealer, pressure),
         pressure=pressure,
         addresses=addresses,
@@ -88,16 +92,19 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     handler = account_changed_handler(database, account_sealer)
     consumption = await signed.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     reports = await signed.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
+    in_step_words = await signed.consume(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")
     watch = asyncio.create_task(pressure.watch_forever(), name="auth back-pressure")
 
+    age = asyncio.create_task(in_step.watch_forever(database), name="auth in step")
+
     async def relay_alive() -> bool:
         return relay.alive
 
     async def consumer_live() -> bool:
-        return consumption.live and reports.live
+        return consumption.live and reports.live and in_step_words.live
 
     checks = {"auth-database": database.reachable, "auth-relay": relay_alive, "auth-consumer": consumer_live}
     try:
@@ -105,10 +112,11 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     finally:
         sweep.cancel()
         watch.cancel()
+        age.cancel()
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2
         deadline = time.monotonic() + grace
-        await asyncio.gather(consumption.stop(grace), relay.stop(grace))
+        await asyncio.gather(consumption.stop(grace), in_step_words.stop(grace), relay.stop(grace))
         # After the relay: in one process, what it carries to its end is reported back to us.
         await reports.stop(max(0.0, deadline - time.monotonic()))
         passwords.close()

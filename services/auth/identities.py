@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import identities, sessions
+from services.auth.tables import identities, in_step, sessions
 from shared.applying import applying
 from shared.broker.bus import Handler
 from shared.database import Database, after_commit
@@ -31,15 +31,19 @@ class Identity:
     id: UUID
     version: int
     email: str
-    name: str
     password_hash: str
     is_2fa: bool
     is_active: bool
     session_epoch: int
 
 
+def _is_of_users() -> ColumnElement[bool]:
+    """Users has published it since its database was restored, if it ever was: else it may know of no such account."""
+    return identities.c.incarnation >= select(in_step.c.incarnation).scalar_subquery()
+
+
 def may_log_in() -> ColumnElement[bool]:
-    return and_(identities.c.is_active, ~identities.c.deleted)
+    return and_(identities.c.is_active, ~identities.c.deleted, _is_of_users())
 
 
 def session_lives(max_lifetime: timedelta) -> ColumnElement[bool]:
@@ -54,7 +58,7 @@ def session_lives(max_lifetime: timedelta) -> ColumnElement[bool]:
 def of_name(username_key: ColumnElement[str]) -> Select[Any]:
     return (
         select(*(identities.c[name] for name in Identity.__dataclass_fields__))
-        .where(identities.c.username_key == username_key, ~identities.c.deleted)
+        .where(identities.c.username_key == username_key, ~identities.c.deleted, _is_of_users())
         # Two rows for one name exist only until the older account's rename or deletion arrives.
         .order_by(identities.c.id.desc())
         .limit(1)
@@ -76,14 +80,18 @@ def identity_in(row: Mapping[str, Any] | None) -> Identity | None:
 
 
 async def apply(connection: AsyncConnection, event: AccountChanged, password_hash: str) -> None:
-    """Upsert, if this version is newer than ours: repeats and late arrivals change nothing."""
+    """Upsert, if this is newer than ours: repeats and late arrivals change nothing.
+
+    A database of users that was restored from an older backup may have forgotten whom it had locked out. We have not:
+    a deletion is final, and who was not active stays so until users says otherwise after the restore.
+    """
     values = {
         "id": event.account_id,
+        "incarnation": event.incarnation,
         "version": event.version,
         "deleted": event.deleted,
         "username_key": canonical(event.username),
         "email": event.email,
-        "name": event.name,
         "password_hash": password_hash,
         "is_2fa": event.is_2fa,
         "is_admin": event.is_admin,
@@ -93,8 +101,12 @@ async def apply(connection: AsyncConnection, event: AccountChanged, password_has
         "applied_at": func.now(),
     }
     upsert = insert(identities).values(values)
+    new, old = upsert.excluded, identities.c
+    locked_out = and_(~old.is_active, old.incarnation < new.incarnation)
     upsert = upsert.on_conflict_do_update(
-        index_elements=["id"], set_=values, where=identities.c.version < upsert.excluded.version
+        index_elements=["id"],
+        set_=values | {"is_active": and_(new.is_active, ~locked_out)},
+        where=and_(tuple_(old.incarnation, old.version) < tuple_(new.incarnation, new.version), ~old.deleted),
     )
     await connection.execute(upsert)
 

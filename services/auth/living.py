@@ -7,9 +7,10 @@ from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select
 
 from services.auth.identities import session_lives
+from services.auth.in_step import fresh
 from services.auth.tables import identities, sessions
 from shared.access_tokens import AccessToken
 from shared.asked_together import AskedTogether
@@ -18,9 +19,11 @@ from shared.prepared import Prepared
 
 
 class LivingSessions:
-    def __init__(self, database: Database, max_lifetime: timedelta) -> None:
+    """`staleness`: time without a word from users after which nobody is an administrator."""
+
+    def __init__(self, database: Database, *, max_lifetime: timedelta, staleness: timedelta) -> None:
         self._database = database
-        self._living = _living(max_lifetime)
+        self._living = _living(max_lifetime, staleness)
         self._asked = AskedTogether(self._read)
 
     async def admin_if_alive(self, token: AccessToken) -> bool | None:
@@ -34,10 +37,10 @@ class LivingSessions:
         return {session: (account, is_admin) for session, account, is_admin in rows}
 
 
-def _living(max_lifetime: timedelta) -> Prepared:
+def _living(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
     # One text for any number of sessions: with IN each number would be prepared anew.
     return Prepared(
-        select(sessions.c.id, sessions.c.account_id, identities.c.is_admin)
+        select(sessions.c.id, sessions.c.account_id, and_(identities.c.is_admin, fresh(staleness)).label("is_admin"))
         .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
         .where(sessions.c.id == any_(bindparam("asked", type_=ARRAY(Uuid))), session_lives(max_lifetime))
     )

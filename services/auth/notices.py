@@ -1,17 +1,15 @@
 """Tells the owner of an account, by mail, that somebody is at its door: once a day of each kind, whatever happens.
 
-The daily limit is one statement, in the transaction that writes the event.
+The daily limit is the mailbox's: it is one statement, in the transaction that writes the event.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from uuid import UUID
 
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,36 +17,29 @@ from services.auth.identities import may_log_in
 from services.auth.tables import identities, notices, outbox
 from shared.database import Database
 from shared.events import AuthNoticeRequested, NoticeWord
+from shared.notice_budget import AUTH_SHARE, DAY, NoticeBudget
 from shared.outbox import add
 
 log = structlog.get_logger()
 
-EVERY = timedelta(days=1)
+# With a place for each word and no more, each is told once a day.
+BUDGET = NoticeBudget(table=notices, share=AUTH_SHARE, reserved={"wrong_passwords": 1, "codes_off": 1})
 
 
 async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
-    """Nothing happens when the owner has been told in the last 24 hours, or may not log in anyway."""
-    first = insert(notices).values(account_id=account, notice=notice)
-    claim = first.on_conflict_do_update(
-        index_elements=["account_id", "notice"],
-        set_={"told_at": func.now()},
-        where=notices.c.told_at <= func.now() - EVERY,
-    ).returning(notices.c.told_at)
-    now = (await connection.execute(claim)).scalar_one_or_none()
-    if now is None:
-        return
-    whose = select(identities.c.email, identities.c.name).where(identities.c.id == account, may_log_in())
+    """Nothing happens when the mailbox has been told in the last 24 hours, or its owner may not log in anyway."""
+    whose = select(identities.c.email, func.now().label("now")).where(identities.c.id == account, may_log_in())
     owner = (await connection.execute(whose)).one_or_none()
-    if owner is not None:
-        event = AuthNoticeRequested(
-            account_id=account,
-            email=owner.email,
-            name=owner.name,
-            notice=notice,
-            occurred_at=now,
-            expires_at=now + EVERY,
-        )
-        await add(connection, outbox, event)
+    if owner is None or not await BUDGET.claim(connection, owner.email, notice):
+        return
+    event = AuthNoticeRequested(
+        account_id=account,
+        email=owner.email,
+        notice=notice,
+        occurred_at=owner.now,
+        expires_at=owner.now + DAY,
+    )
+    await add(connection, outbox, event)
 
 
 class Notices:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from services.auth.identities import Identity
-from services.auth.otp_statements import LAST_HOUR, asking, locking, of_its_account, trying
+from services.auth.otp_statements import LAST_HOUR, asking, lock_values, locking, of_its_account, trying
 from services.auth.parts import NOTHING, Part
 from services.auth.pressure import Pressure
 from services.auth.settings import AuthSettings
@@ -29,6 +29,7 @@ from services.auth.wrong_codes import CodesOff, Guess, WrongCodes
 from shared.audit import told
 from shared.bearer import TokenNotValid
 from shared.events import OtpRequested, code_context
+from shared.names import email_key_hash
 from shared.outbox import add
 from shared.problems import Problem, TooManyRequests
 from shared.sealing import Sealer
@@ -87,13 +88,14 @@ class Challenges:
 
         Raises:
             CodesOff: after too many wrong ones.
-            TooManyRequests: beyond the hourly cap of the account.
+            TooManyRequests: beyond the hourly cap of the account, or of its mailbox.
             Unavailable: codes are not delivered at the moment.
         """
-        locked = await self._locked(connection, identity.id)
+        mailbox = email_key_hash(identity.email)
+        locked = await self._locked(connection, identity.id, mailbox)
         if locked.off:
             raise CodesOff
-        await self._refuse_mail_bombing(connection, identity.id)
+        await self._refuse_mail_bombing(connection, identity.id, mailbox)
         await self._pressure.admit(connection, identity.id)
         asked = Challenge(id=uuid7(), account=identity.id, created_at=locked.now)
         event_id, code = uuid7(), _new_code()
@@ -101,6 +103,7 @@ class Challenges:
         values = {
             "challenge": asked.id,
             "account": identity.id,
+            "mailbox": mailbox,
             "of_epoch": identity.session_epoch,
             "mac": _mac(self._peppers[0], asked.id, code),
             "code_event": event_id,
@@ -115,15 +118,15 @@ class Challenges:
 
         Raises:
             TokenNotValid: the challenge is used, spent or expired.
-            TooManyRequests: inside the cool-down, beyond the resends, or beyond the hourly cap of the account.
+            TooManyRequests: inside the cool-down, beyond the resends, or beyond the hourly cap.
             Unavailable: codes are not delivered at the moment.
         """
         living = await self._living(connection, challenge_id)
         if living is None:
             raise TokenNotValid
         self._refuse_early_resend(living)
-        await self._locked(connection, living.id)
-        await self._refuse_mail_bombing(connection, living.id)
+        await self._locked(connection, living.id, living.email_key_hash)
+        await self._refuse_mail_bombing(connection, living.id, living.email_key_hash)
         await self._pressure.admit(connection, living.id)
         event_id, code = uuid7(), _new_code()
         renew = (
@@ -171,8 +174,7 @@ class Challenges:
         row = await self._living(connection, challenge_id, lock=False)
         if row is None:
             raise TokenNotValid
-        hour = await self._last_hour(connection, row.id)
-        wait = max(0.0, float(row.cooldown_left), float(hour.frees_in) if hour.sent >= self._codes_per_hour else 0.0)
+        wait = max(float(row.cooldown_left), await self._cap_left(connection, row.id, row.email_key_hash))
         resends_left = max(0, self._resends - row.resends)
         return Progress(
             status=_STATUS.get(row.code_outcome, "pending"),
@@ -201,6 +203,7 @@ class Challenges:
             *(identities.c[name] for name in Identity.__dataclass_fields__),
             challenges.c.resends,
             challenges.c.attempts,
+            challenges.c.email_key_hash,
             challenges.c.code_outcome,
             func.extract("epoch", challenges.c.sent_at + self._cooldown - now).label("cooldown_left"),
             func.extract("epoch", challenges.c.expires_at - now).label("life_left"),
@@ -214,24 +217,23 @@ class Challenges:
         if challenge.cooldown_left > 0:
             raise TooManyRequests(retry_after=float(challenge.cooldown_left))
 
-    async def _refuse_mail_bombing(self, connection: AsyncConnection, account: UUID) -> None:
-        hour = await self._last_hour(connection, account)
-        if hour.sent >= self._codes_per_hour:
-            raise TooManyRequests(retry_after=float(hour.frees_in))
+    async def _refuse_mail_bombing(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> None:
+        wait = await self._cap_left(connection, account, mailbox)
+        if wait > 0:
+            raise TooManyRequests(retry_after=wait)
 
-    async def _locked(self, connection: AsyncConnection, account: UUID) -> Row[*tuple[Any, ...]]:
+    async def _locked(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> Row[*tuple[Any, ...]]:
         """`now`, and whether its codes are `off`; to be asked before the codes of the last hour are counted.
 
-        The lock is held until the commit: of two codes at once, both could be the last one that the hour allows.
+        The locks are held until the commit: of two codes at once, both could be the last one that the hour allows.
         """
-        locked: Row[*tuple[Any, ...]] = (await connection.execute(self._locking, {"account": account})).one()
+        locked: Row[*tuple[Any, ...]] = (await connection.execute(self._locking, lock_values(account, mailbox))).one()
         return locked
 
-    @staticmethod
-    async def _last_hour(connection: AsyncConnection, account: UUID) -> Row[*tuple[Any, ...]]:
-        """Codes `sent` to the account in the last hour; seconds until the first of them is older (`frees_in`)."""
-        hour: Row[*tuple[Any, ...]] = (await connection.execute(LAST_HOUR, {"account": account})).one()
-        return hour
+    async def _cap_left(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> float:
+        """Seconds until the hourly caps allow a code; 0 when they do."""
+        counted = await connection.execute(LAST_HOUR, {"account": account, "mailbox": mailbox})
+        return max((float(hour.frees_in) for hour in counted if hour.sent >= self._codes_per_hour), default=0.0)
 
     def _event(self, event_id: UUID, asked: Challenge, to: Identity, code: str, expires: datetime) -> OtpRequested:
         return OtpRequested(
@@ -239,7 +241,6 @@ class Challenges:
             challenge_id=asked.id,
             account_id=to.id,
             email=to.email,
-            name=to.name,
             sealed_code=self._sealer.seal(code, code_context(event_id, asked.id, to.id, to.email, expires)),
             requested_at=asked.created_at,
             expires_at=expires,

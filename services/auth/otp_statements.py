@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     LargeBinary,
     Select,
     Uuid,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     insert,
     select,
     true,
+    union_all,
     update,
 )
 
@@ -34,27 +36,41 @@ from shared.outbox import insertion
 
 _CHALLENGE = bindparam("challenge", type_=Uuid)
 _ACCOUNT = bindparam("account", type_=Uuid)
+_MAILBOX = bindparam("mailbox", type_=LargeBinary)
 
 
-def locking(are_off: Callable[[ColumnElement[UUID]], ColumnElement[bool]]) -> Select[datetime, bool]:
-    off = are_off(_ACCOUNT).label("off")
-    return select(func.now().label("now"), off).where(identities.c.id == _ACCOUNT).with_for_update(of=identities)
+def locking(are_off: Callable[[ColumnElement[UUID]], ColumnElement[bool]]) -> Select[Any]:
+    """Two locks, of the account before that of its mailbox; each may be another's too, who then waits in vain."""
+    locks = (func.pg_advisory_xact_lock(bindparam(name, type_=BigInteger)) for name in ("of_account", "of_mailbox"))
+    return select(func.now().label("now"), are_off(_ACCOUNT).label("off"), *locks)
 
 
-def last_hour() -> Select[Any, Any]:
+def lock_values(account: UUID, mailbox: bytes) -> dict[str, Any]:
+    """The parameters of `locking`."""
+    parts = {"of_account": account.bytes[-8:], "of_mailbox": mailbox[:8]}
+    return {"account": account} | {name: int.from_bytes(part, signed=True) for name, part in parts.items()}
+
+
+def last_hour() -> CompoundSelect[Any]:
+    """Codes `sent` to the account, and codes sent to the mailbox; seconds until the first of them is older.
+
+    A challenge counts with all its codes until the latest is an hour old: never too few.
+    """
     hour = timedelta(hours=1)
-    return select(
-        func.coalesce(func.sum(challenges.c.resends + 1), 0).label("sent"),
-        func.extract("epoch", func.min(challenges.c.created_at) + hour - func.now()).label("frees_in"),
-    ).where(challenges.c.account_id == _ACCOUNT, challenges.c.created_at > func.now() - hour)
+    sent = func.coalesce(func.sum(challenges.c.resends + 1), 0).label("sent")
+    frees_in = func.extract("epoch", func.min(challenges.c.sent_at) + hour - func.now()).label("frees_in")
+    whose = (challenges.c.account_id == _ACCOUNT, challenges.c.email_key_hash == _MAILBOX)
+    lately = challenges.c.sent_at > func.now() - hour
+    return union_all(*(select(sent, frees_in).where(which, lately) for which in whose))
 
 
 @cache
 def asking(lifetime: timedelta, beside: tuple[CTE, ...]) -> Select[Any]:
-    """A new challenge: parameters `challenge, account, of_epoch, mac, code_event`, and those of the events."""
+    """A new challenge: parameters `challenge, account, mailbox, of_epoch, mac, code_event`, and those of the events."""
     new = insert(challenges).values(
         id=_CHALLENGE,
         account_id=_ACCOUNT,
+        email_key_hash=_MAILBOX,
         epoch=bindparam("of_epoch", type_=BigInteger),
         code_mac=bindparam("mac", type_=LargeBinary),
         expires_at=func.now() + lifetime,

@@ -53,7 +53,7 @@ class AuthSettings(HttpSettings):
     otp_attempts: int = Field(5, ge=1, description="Codes that may be tried on one challenge")
     otp_resends: int = Field(3, ge=0, description="Times that a new code can be had for one challenge")
     otp_resend_cooldown: int = Field(30, ge=0, description="Seconds between two codes of one challenge")
-    otp_codes_per_hour: int = Field(20, ge=1, description="Codes sent to one account in an hour")
+    otp_codes_per_hour: int = Field(20, ge=1, description="Codes sent to one account, and to one mailbox, in an hour")
     otp_wrong_in_a_row: int = Field(
         100, ge=1, description="Wrong codes of one account, after which it gets none until `login2fa auth unlock`"
     )
@@ -70,6 +70,11 @@ class AuthSettings(HttpSettings):
         10.0,
         gt=0,
         description="Seconds between two logins that are let through meanwhile, to find out that all is well",
+    )
+    admin_staleness: float = Field(
+        300.0,
+        ge=10,
+        description="Seconds without a word from users after which no administrator passes `forward/admin`",
     )
     login_failure_deadline: float = Field(
         0.25,

@@ -6,14 +6,13 @@ from datetime import timedelta
 
 from sqlalchemy import func
 
-from services.auth.notices import EVERY
+from services.auth.notices import BUDGET
 from services.auth.tables import (
     address_failures,
     challenges,
     familiar_addresses,
     login_failures,
     name_failures,
-    notices,
     refresh_tokens,
     sessions,
 )
@@ -34,6 +33,6 @@ def expired(familiar_address_lifetime: float) -> Expired:
         (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),
         (name_failures, name_failures.c.last_at < func.now() - _COUNTED),
         (address_failures, address_failures.c.last_at < func.now() - _COUNTED),
-        (notices, notices.c.told_at < func.now() - EVERY),
         (familiar_addresses, familiar_addresses.c.last_at < func.now() - familiar),
+        *BUDGET.expired,
     )

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from shared.audit import Trail
 from shared.events import AuthAudited
+from shared.notice_budget import notices_table
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="auth")
@@ -50,11 +51,11 @@ identities = Table(
     "identities",
     metadata,
     Column("id", Uuid, primary_key=True),
+    Column("incarnation", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("username_key", Text, nullable=False),
     Column("email", Text, nullable=False),
-    Column("name", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("is_2fa", Boolean, nullable=False),
     Column("is_admin", Boolean, nullable=False),
@@ -64,6 +65,16 @@ identities = Table(
     _moment("applied_at", default=True),
     # Not unique: events of two accounts that exchange a name may arrive in any order.
     Index("ix_identities_username_key", "username_key"),
+    Index("ix_identities_administrators", "id", postgresql_where=text("is_admin")),
+)
+
+# One row: until when users has told that we know all administrators, and its latest incarnation.
+in_step = Table(
+    "in_step",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("incarnation", BigInteger, nullable=False, server_default="0"),
+    _moment("heard"),
 )
 
 challenges = Table(
@@ -72,6 +83,8 @@ challenges = Table(
     Column("id", Uuid, primary_key=True),
     Column("account_id", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    # The mailbox that its codes are sent to (shared.names); codes are counted by it.
+    Column("email_key_hash", LargeBinary, nullable=False),
     Column("code_mac", LargeBinary, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("resends", SmallInteger, nullable=False, server_default="0"),
@@ -89,7 +102,8 @@ challenges = Table(
     Column("mailbox_refuses", Boolean, nullable=False, server_default="false"),
     # When the code was asked for that has been delivered: how far the deliveries have come.
     _moment("delivered_sent_at"),
-    Index("ix_challenges_account_id_created_at", "account_id", "created_at"),
+    Index("ix_challenges_account_id_sent_at", "account_id", "sent_at"),
+    Index("ix_challenges_email_key_hash_sent_at", "email_key_hash", "sent_at"),
     Index("ix_challenges_expires_at", "expires_at"),
     Index(
         "ix_challenges_waiting_since",
@@ -199,12 +213,4 @@ code_failures = Table(
     Column("failures", BigInteger, nullable=False),
 )
 
-# What the owner of an account has been told by mail, and when, so that nobody can make us send more.
-notices = Table(
-    "notices",
-    metadata,
-    Column("account_id", Uuid, primary_key=True),
-    Column("notice", Text, primary_key=True),
-    _moment("told_at", default=True),
-    Index("ix_notices_told_at", "told_at"),
-)
+notices = notices_table(metadata)

@@ -16,7 +16,6 @@ class Delivery:
     event_id: str
     correlation_id: str
     email: str
-    name: str
     code: str = field(repr=False)
     requested_at: datetime
     expires_at: datetime
@@ -29,7 +28,6 @@ class Notice:
     event_id: str
     correlation_id: str
     email: str
-    name: str
     notice: NoticeWord
     occurred_at: datetime
     expires_at: datetime

@@ -32,7 +32,6 @@ class Codes:
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
             email=one_address(event.email, event.type),
-            name=event.name,
             code=self._sealer.open(event.sealed_code, event.code_context),
             requested_at=event.requested_at,
             expires_at=event.expires_at,

@@ -12,7 +12,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from services.notifier.channel import Delivery, Notice
-from shared.names import refuse_invisible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -61,10 +60,6 @@ class Letter:
         self, delivery: Delivery | Notice, *, subject: str, date: datetime, values: Mapping[str, object]
     ) -> bytes:
         """The same message for the same event, however often: same `Message-ID`, same date."""
-        name = _shown(delivery.name)
-        # A name outside ASCII would force an encoding on the text part, and inboxes in tests show it undecoded.
-        ascii_name = name if name.isascii() else ""
-        html = self._html.render({**values, "name": name})
         mail = _MAIL.format(
             sender=_in_a_header(self._sender),
             recipient=_in_a_header(delivery.email),
@@ -73,9 +68,9 @@ class Letter:
             event_id=_in_a_header(delivery.event_id),
             domain=_in_a_header(self._domain),
             correlation_id=_in_a_header(delivery.correlation_id),
-            boundary=f"=_{_in_a_header(delivery.event_id)}",  # nobody who chooses a name knows it
-            text=self._text.render({**values, "name": ascii_name}),
-            html=html.encode("ascii", "xmlcharrefreplace").decode(),
+            boundary=f"=_{_in_a_header(delivery.event_id)}",  # it stands in none of the texts
+            text=self._text.render(values),
+            html=self._html.render(values),
         )
         return mail.replace("\n", "\r\n").encode("ascii")
 
@@ -93,11 +88,3 @@ def _template(file: str, *, autoescape: bool) -> Template:
 def _in_a_header(value: str) -> str:
     """A line break in it would begin a header of its own."""
     return _NOT_FOR_A_HEADER.sub("", value)
-
-
-def _shown(name: str) -> str:
-    """`name`, or nothing: a line break in it would begin a line, which could read like a code or like advice."""
-    try:
-        return refuse_invisible(name)
-    except ValueError:
-        return ""

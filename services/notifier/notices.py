@@ -23,7 +23,6 @@ class Notices:
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
             email=one_address(event.email, event.type),
-            name=event.name,
             notice=event.notice,
             occurred_at=event.occurred_at,
             expires_at=event.expires_at,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from services.users import incarnation
 from services.users.last_administrator import is_lost, keep_one
 from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
@@ -100,10 +101,11 @@ async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = Fa
     if is_lost(row, {"is_active": False}) and not force:
         await keep_one(connection, row.id)
     version = row.version + 1
+    number = await incarnation.present(connection)
     await connection.execute(delete(accounts).where(accounts.c.id == row.id))
     buried = insert(tombstones).values(id=row.id, version=version).returning(tombstones.c.deleted_at)
     deleted_at: datetime = (await connection.execute(buried)).scalar_one()
-    await add(connection, outbox, _tombstone(row.id, version))
+    await add(connection, outbox, _tombstone(row.id, number, version))
     return deleted_at
 
 
@@ -119,16 +121,41 @@ async def page(
     return (await connection.execute(query)).all()
 
 
+async def end_sessions_of_page(
+    connection: AsyncConnection, *, epoch: int, after: UUID | None, limit: int
+) -> Sequence[Row[Any]]:
+    """The next page, every session of each account ended: none of an epoch that a restored database has forgotten.
+
+    `epoch` is higher than any that an account has had.
+    """
+    some = select(accounts.c.id).order_by(accounts.c.id).limit(limit).with_for_update()
+    if after is not None:
+        some = some.where(accounts.c.id > after)
+    ended = (
+        update(accounts)
+        .values(
+            version=accounts.c.version + 1,
+            session_epoch=func.greatest(accounts.c.session_epoch + 1, epoch),
+            kept_session=None,
+        )
+        .where(accounts.c.id.in_(some))
+        .returning(accounts)
+    )
+    return sorted((await connection.execute(ended)).all(), key=lambda row: row.id)
+
+
 async def tell(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
     """Publish the state of these accounts once more."""
+    number = await incarnation.present(connection)
     for row in rows:
-        await add(connection, outbox, _event(row, sealer))
+        await add(connection, outbox, _event(row, number, sealer))
 
 
 async def tell_tombstones(connection: AsyncConnection) -> int:
+    number = await incarnation.present(connection)
     rows = (await connection.execute(select(tombstones))).all()
     for row in rows:
-        await add(connection, outbox, _tombstone(row.id, row.version))
+        await add(connection, outbox, _tombstone(row.id, number, row.version))
     return len(rows)
 
 
@@ -165,21 +192,21 @@ async def _write(connection: AsyncConnection, sealer: Sealer, statement: Any) ->
     except IntegrityError as error:
         # The only constraints that a request can break are the two unique names.
         raise UserAlreadyExists from error
-    await add(connection, outbox, _event(row, sealer))
+    await add(connection, outbox, _event(row, await incarnation.present(connection), sealer))
     return row
 
 
-def _event(row: Row[Any], sealer: Sealer) -> AccountChanged:
+def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
     event_id = uuid7()
     return AccountChanged(
         event_id=event_id,
         account_id=row.id,
+        incarnation=number,
         version=row.version,
         deleted=False,
         username=row.username,
         email=row.email,
-        name=row.name,
-        sealed_password_hash=sealer.seal(row.password_hash, hash_context(event_id, row.id, row.version)),
+        sealed_password_hash=sealer.seal(row.password_hash, hash_context(event_id, row.id, number, row.version)),
         is_2fa=row.is_2fa,
         is_admin=row.is_admin,
         is_active=row.is_active,
@@ -188,8 +215,8 @@ def _event(row: Row[Any], sealer: Sealer) -> AccountChanged:
     )
 
 
-def _tombstone(account: UUID, version: int) -> AccountChanged:
-    return AccountChanged(account_id=account, version=version, deleted=True)
+def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
+    return AccountChanged(account_id=account, incarnation=number, version=version, deleted=True)
 
 
 def is_matched_by(row: Row[Any], if_match: str | None) -> bool:

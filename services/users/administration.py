@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy import Row
 
-from services.users import accounts
+from services.users import accounts, in_step, incarnation
 from services.users.accounts import NewAccount, valid_email
 from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator
 from services.users.schemas import PasswordIn, RegistrationIn
@@ -125,15 +125,21 @@ def _first(error: ValidationError) -> AccountNotValid:
     return AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {told}")
 
 
-async def republish(database: Database, sealer: Sealer) -> AsyncIterator[str]:
+async def republish(database: Database, sealer: Sealer, *, force: bool = False) -> AsyncIterator[str]:
     """Write the state of every account to the outbox once more, page by page; yields the progress.
 
-    Auth keeps what is as new as its own, so this rebuilds a lost read model and harms a good one nothing.
+    Auth keeps what is as new as its own, so this rebuilds a lost read model and harms a good one nothing. With `force`
+    auth takes what it is told for newer than all it knows: for a database that was restored from an older backup. All
+    sessions end with that, and in the end auth lets in no account that is not here.
     """
     told, after = 0, None
+    number = await _begin_incarnation(database) if force else None
     while True:
         async with database.transaction() as connection:
-            rows = await accounts.page(connection, filters={}, after=after, limit=_PAGE)
+            if number is None:
+                rows = await accounts.page(connection, filters={}, after=after, limit=_PAGE)
+            else:
+                rows = await accounts.end_sessions_of_page(connection, epoch=number, after=after, limit=_PAGE)
             await accounts.tell(connection, sealer, rows)
         told += len(rows)
         if len(rows) < _PAGE:
@@ -142,4 +148,12 @@ async def republish(database: Database, sealer: Sealer) -> AsyncIterator[str]:
         yield f"{told} accounts so far"
     async with database.transaction() as connection:
         deleted = await accounts.tell_tombstones(connection)
+        if number is not None:
+            await incarnation.complete(connection, number)
+            await in_step.tell(connection)
     yield f"{told} accounts and {deleted} deletions are on their way to auth"
+
+
+async def _begin_incarnation(database: Database) -> int:
+    async with database.transaction() as connection:
+        return await incarnation.begin(connection)

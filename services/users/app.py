@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.users import account_routes, ended_sessions, guesses, me
+from services.users import account_routes, ended_sessions, guesses, in_step, me
 from services.users.callers import Users
 from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
+from services.users.notices import BUDGET
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import outbox
@@ -68,8 +69,9 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     consumption = await signed.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     keys.start()
-    expired = ended_sessions.EXPIRED + guesses.EXPIRED
+    expired = ended_sessions.EXPIRED + guesses.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
+    telling = asyncio.create_task(in_step.tell_forever(database, settings.in_step_every), name="users in step")
 
     async def relay_alive() -> bool:
         return relay.alive
@@ -90,6 +92,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         yield Running(app=app, checks=checks)
     finally:
         sweep.cancel()
+        telling.cancel()
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2
         await asyncio.gather(consumption.stop(grace), relay.stop(grace))

@@ -1,4 +1,7 @@
-"""Tells the owner of an account, by mail, of a change that a thief would make too."""
+"""Tells the owner of an account, by mail, of a change that a thief would make too; within the share of the mailbox.
+
+However many other changes came before it on that day, a change that takes the account from its owner is told.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,19 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users.tables import outbox
+from services.users.tables import notices, outbox
 from shared.events import NoticeWord, UsersNoticeRequested
+from shared.notice_budget import USERS_SHARE, NoticeBudget
 from shared.outbox import add
 
 # An owner who hears of it later than this has found out by himself.
 _WORTH_TELLING = timedelta(days=1)
+
+# What takes the account from its owner has places of its own: one for the thief, and one for the owner's own change
+# earlier on that day.
+BUDGET = NoticeBudget(
+    table=notices, share=USERS_SHARE, reserved={"password_changed": 2, "email_changed": 2, "account_deleted": 1}
+)
 
 
 async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
@@ -27,10 +37,11 @@ async def tell_owner_of_deletion(connection: AsyncConnection, row: Row[Any], del
 
 
 async def _ask(connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime) -> None:
+    if not await BUDGET.claim(connection, owner.email, notice):
+        return
     event = UsersNoticeRequested(
         account_id=owner.id,
         email=owner.email,
-        name=owner.name,
         notice=notice,
         occurred_at=occurred_at,
         expires_at=occurred_at + _WORTH_TELLING,

@@ -15,7 +15,7 @@ from pydantic import (
     computed_field,
 )
 
-from shared.names import NO_CONTROL, refuse_control, refuse_invisible
+from shared.names import NO_CONTROL, refuse_control, refuse_invisible, refuse_links
 
 
 def _strip(value: Any) -> Any:
@@ -25,7 +25,17 @@ def _strip(value: Any) -> Any:
 Visible = Annotated[StrictStr, BeforeValidator(_strip), AfterValidator(refuse_invisible)]
 Username = Annotated[Visible, Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])]
 Email = Annotated[Visible, Field(max_length=254, examples=["dv.gahan@test.com"], json_schema_extra={"format": "email"})]
-PersonName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Dave"])]
+PersonName = Annotated[
+    Visible,
+    AfterValidator(refuse_links),
+    Field(
+        min_length=1,
+        max_length=100,
+        description="No `://`, `www.`, `@` or line break, in any width or case",
+        examples=["Dave"],
+        json_schema_extra={"pattern": r"^[^@\r\n]*$"},
+    ),
+]
 # Above the cap 422, before any hashing; nothing is ever cut.
 Password = Annotated[
     StrictStr,

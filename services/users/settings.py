@@ -32,6 +32,9 @@ class UsersSettings(HttpSettings):
     auth_jwks_url: str = Field(
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"
     )
+    in_step_every: float = Field(
+        5.0, gt=0, description="Seconds between two messages that tell auth who is an administrator"
+    )
     recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
     current_password_guesses: int = Field(
         10, ge=1, description="Wrong current passwords in a row; then a fresh login, or an hour's wait"

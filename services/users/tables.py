@@ -5,26 +5,31 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     Uuid,
     false,
     func,
+    text,
     true,
 )
 
 from shared.audit import Trail
 from shared.events import UsersAudited
+from shared.notice_budget import notices_table
 from shared.outbox import outbox_table
 
 metadata = MetaData(schema="users")
 
 outbox = outbox_table(metadata)
+notices = notices_table(metadata)
 trail = Trail(UsersAudited, outbox)
 
 accounts = Table(
@@ -46,6 +51,24 @@ accounts = Table(
     Column("kept_session", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("modified_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("ix_accounts_administrators", "id", postgresql_where=text("is_admin")),
+)
+
+# One row: which life of this database it is, and the latest one of which all accounts have been published.
+incarnation = Table(
+    "incarnation",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False, server_default="1"),
+    Column("published", BigInteger, nullable=False, server_default="1"),
+)
+
+# One row: when a replica has last told auth that users is in step.
+in_step = Table(
+    "in_step",
+    metadata,
+    Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    Column("told_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
 # What is left of a deleted account: enough to tell a rebuilt read model that it is gone.

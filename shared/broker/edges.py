@@ -24,6 +24,7 @@ Edge = Literal["users_to_auth", "auth_to_users", "auth_to_notifier", "users_to_n
 # By type. The audit trail is for queues of somebody else's: nobody of ours consumes it, and it is not signed.
 EDGES: Final[Mapping[str, Edge]] = {
     "users.account_changed.v1": "users_to_auth",
+    "users.in_step.v1": "users_to_auth",
     "auth.session_ended.v1": "auth_to_users",
     "auth.otp_requested.v1": "auth_to_notifier",
     "auth.notice_requested.v1": "auth_to_notifier",

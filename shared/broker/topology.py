@@ -32,11 +32,13 @@ class Subscription:
 
 OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
 ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",))
+# Apart from the accounts: a backlog of these is no reason to let no administrator pass.
+IN_STEP = Subscription("auth.in_step", ("users.in_step.v1",))
 OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
 # Apart from the codes, so that a flood of notices delays none of them.
 NOTICES = Subscription("notifier.notices", ("auth.notice_requested.v1", "users.notice_requested.v1"))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
-SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS)
+SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS)
 
 
 def subscription(queue: str) -> Subscription:

@@ -41,9 +41,9 @@ _ACCOUNTS = (
     f"""INSERT INTO users.accounts (id, email, email_key, username, username_key, name, lastname, password_hash, is_2fa)
         SELECT {_ACCOUNT}, {_NAME}, {_NAME}, {_NAME}, {_NAME}, 'Ann', 'Lee', $3, i >= $4
         FROM generate_series($1::bigint, $2::bigint - 1) AS i""",
-    f"""INSERT INTO auth.identities (id, version, deleted, username_key, email, name, password_hash, is_2fa, is_admin,
-                                     is_active, session_epoch)
-        SELECT {_ACCOUNT}, 1, false, {_NAME}, {_NAME}, 'Ann', $3, i >= $4, false, true, 0
+    f"""INSERT INTO auth.identities (id, incarnation, version, deleted, username_key, email, password_hash, is_2fa,
+                                     is_admin, is_active, session_epoch)
+        SELECT {_ACCOUNT}, 1, 1, false, {_NAME}, {_NAME}, $3, i >= $4, false, true, 0
         FROM generate_series($1::bigint, $2::bigint - 1) AS i""",
 )
 _SESSIONS = (

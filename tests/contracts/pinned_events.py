@@ -10,6 +10,7 @@ from shared.events import (
     AuthAudited,
     AuthNoticeRequested,
     Event,
+    InStep,
     OtpOutcome,
     OtpRequested,
     SessionEnded,
@@ -31,7 +32,6 @@ PINNED: list[tuple[str, Event, str]] = [
             challenge_id=CHALLENGE,
             account_id=ACCOUNT,
             email="zo\u00eb@test.com",
-            name='Zo\u00eb "Z" O\'Brien',
             sealed_code="gAAAAABsealed==",
             requested_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
             expires_at=datetime(2026, 1, 31, 12, 4, tzinfo=UTC),
@@ -39,7 +39,7 @@ PINNED: list[tuple[str, Event, str]] = [
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
             '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","email":"zo\u00eb@test.com",'
-            '"name":"Zo\u00eb \\"Z\\" O\'Brien","sealed_code":"gAAAAABsealed==",'
+            '"sealed_code":"gAAAAABsealed==",'
             '"requested_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-01-31T12:04:00.000000+00:00"}'
         ),
     ),
@@ -48,11 +48,11 @@ PINNED: list[tuple[str, Event, str]] = [
         AccountChanged(
             event_id=EVENT_ID,
             account_id=ACCOUNT,
+            incarnation=1767225600,
             version=7,
             deleted=False,
             username="dv.gahan@test.com",
             email="dv.gahan@test.com",
-            name="Dave",
             sealed_password_hash="gAAAAABsealed==",
             is_2fa=True,
             is_admin=True,
@@ -62,18 +62,31 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"version":7,"deleted":false,"username":"dv.gahan@test.com","email":"dv.gahan@test.com","name":"Dave",'
+            '"incarnation":1767225600,"version":7,"deleted":false,"username":"dv.gahan@test.com","email":"dv.gahan@test.com",'
             '"sealed_password_hash":"gAAAAABsealed==","is_2fa":true,"is_admin":true,"is_active":true,"session_epoch":3,'
             '"kept_session":"01890a5d-ac96-774b-bcce-b302099a805a"}'
         ),
     ),
     (
         "users.account_changed.v1",
-        AccountChanged(event_id=EVENT_ID, account_id=ACCOUNT, version=8, deleted=True),
+        AccountChanged(event_id=EVENT_ID, account_id=ACCOUNT, incarnation=1, version=8, deleted=True),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"version":8,"deleted":true,"username":"","email":"","name":"","sealed_password_hash":"","is_2fa":false,'
+            '"incarnation":1,"version":8,"deleted":true,"username":"","email":"","sealed_password_hash":"","is_2fa":false,'
             '"is_admin":false,"is_active":false,"session_epoch":0,"kept_session":null}'
+        ),
+    ),
+    (
+        "users.in_step.v1",
+        InStep(
+            event_id=EVENT_ID,
+            moment=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            incarnation=1,
+            administrators={ACCOUNT: 7},
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","moment":"2026-01-31T12:00:00.000005+00:00",'
+            '"incarnation":1,"administrators":{"01890a5d-ac96-774b-bcce-b302099a8059":7}}'
         ),
     ),
     (
@@ -116,14 +129,13 @@ PINNED: list[tuple[str, Event, str]] = [
             event_id=EVENT_ID,
             account_id=ACCOUNT,
             email="dv.gahan@test.com",
-            name="Dave",
             notice="password_changed",
             occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
             expires_at=datetime(2026, 2, 1, 12, 0, tzinfo=UTC),
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"email":"dv.gahan@test.com","name":"Dave","notice":"password_changed",'
+            '"email":"dv.gahan@test.com","notice":"password_changed",'
             '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
         ),
     ),

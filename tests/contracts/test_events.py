@@ -24,7 +24,7 @@ from tests.contracts.pinned_events import ACCOUNT, PINNED
 
 CANARY = "canary-0123456789"
 NAMES = [
-    "a requested code", "a changed account", "a deleted account", "an outcome", "a notice of auth",
+    "a requested code", "a changed account", "a deleted account", "users in step", "an outcome", "a notice of auth",
     "a notice of users", "ended sessions", "an act at auth", "an act at users",
 ]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
@@ -100,7 +100,7 @@ def test_an_event_can_not_be_changed() -> None:
 
 
 def test_each_new_event_has_an_identity_of_its_own() -> None:
-    made = [AccountChanged(account_id=ACCOUNT, version=1, deleted=True).event_id for _ in range(100)]
+    made = [AccountChanged(account_id=ACCOUNT, incarnation=1, version=1, deleted=True).event_id for _ in range(100)]
     assert len(set(made)) == 100
     assert made == sorted(made)
 

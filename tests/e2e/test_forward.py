@@ -75,7 +75,10 @@ async def test_the_token_of_a_deleted_account_does_not_pass(stack: Stack, person
 async def test_administrators_are_told_from_others(stack: Stack, person: Person) -> None:
     somebody = bearer((await log_in(stack, person)).access)
 
-    assert (await stack.http.get(PATH, headers=await admin(stack))).headers["x-auth-admin"] == "true"
+    async def is_told() -> bool:  # users tells auth a few seconds after its start
+        return bool((await stack.http.get(PATH, headers=await admin(stack))).headers["x-auth-admin"] == "true")
+
+    await eventually(is_told)
     assert (await stack.http.get(f"{PATH}/admin", headers=await admin(stack))).status_code == 204
     answer = await stack.http.get(f"{PATH}/admin", headers=somebody)
     refused(answer, *NOT_PERMITTED)

@@ -58,7 +58,6 @@ class Auth:
             id=event.account_id,
             version=1,
             email=event.email,
-            name=event.name,
             password_hash="no hash",
             is_2fa=True,
             is_active=True,

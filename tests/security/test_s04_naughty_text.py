@@ -48,9 +48,11 @@ FIELDS = (
 # The same, but those with the same rule together: one text goes into all of them.
 TOGETHER = (
     "registration email",
-    "registration username name lastname",
+    "registration username",
+    "registration name lastname",
     "registration password",
-    "patch username name lastname",
+    "patch username",
+    "patch name lastname",
     "change-password password confirm_password current_password",
     "token username password",
     "verify-otp otp",

@@ -39,7 +39,6 @@ class Place:
             event_id=f"event-{next(_numbers)}",
             correlation_id="a-correlation",
             email=email,
-            name="Ann",
             code=code,
             requested_at=now,
             expires_at=now + timedelta(minutes=4),

@@ -65,6 +65,7 @@ async def test_the_rights_are_those_of_this_moment_not_of_the_login(
     auth_app: AuthApp, accounts: Accounts, account: AccountChanged, tokens: Pair
 ) -> None:
     promoted = await accounts.change(account, is_admin=True)
+    await accounts.in_step()
     assert (await ask(auth_app, tokens)).headers["x-auth-admin"] == "true"
     assert (await ask(auth_app, tokens, "/admin")).headers["x-auth-admin"] == "true"
 

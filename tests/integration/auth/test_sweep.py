@@ -15,8 +15,8 @@ from tests.polling import eventually
 from tests.servers.databases import Databases
 
 CHALLENGES = """
-INSERT INTO auth.challenges (id, account_id, epoch, code_mac, expires_at)
-SELECT gen_random_uuid(), gen_random_uuid(), 0, '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+INSERT INTO auth.challenges (id, account_id, email_key_hash, epoch, code_mac, expires_at)
+SELECT gen_random_uuid(), gen_random_uuid(), '', 0, '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
 """
 SESSIONS = """
 WITH session AS (

@@ -145,7 +145,7 @@ filler = folder / "filler"
 filler.write_bytes(b"x" * 4096)
 now = datetime.now(UTC)
 delivery = Delivery(
-    event_id="1", correlation_id="1", email="ann@example.org", name="", code="000042",
+    event_id="1", correlation_id="1", email="ann@example.org", code="000042",
     requested_at=now, expires_at=now,
 )
 channel = FileChannel(path)

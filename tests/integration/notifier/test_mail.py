@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
@@ -61,7 +62,7 @@ async def test_the_headers_name_the_event_and_the_request_and_never_the_code(
 async def test_a_mail_is_well_formed_to_who_reads_it_strictly(
     notifier: Handler, requested: Requested, mail_sink: MailSink
 ) -> None:
-    mail = await mailed(notifier, requested, mail_sink, name="Zoë & Co.")
+    mail = await mailed(notifier, requested, mail_sink)
 
     assert [part.defects for part in mail.message.walk()] == [[], [], []]
     assert not [value.defects for value in mail.message.values() if value.defects]
@@ -86,30 +87,27 @@ async def test_a_repeat_is_the_same_mail_to_the_byte(
         assert one.get_content() == two.get_content()
 
 
-@pytest.mark.parametrize("name", ["Zoë Müller", "王小明", "Иван", "🎸"])
-async def test_a_name_outside_ascii_leaves_the_text_part_readable_undecoded_and_stands_in_the_html_part(
-    notifier: Handler, requested: Requested, mail_sink: MailSink, name: str
+async def test_the_text_part_is_readable_undecoded(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
 ) -> None:
-    mail = await mailed(notifier, requested, mail_sink, name=name, code="519273")
+    mail = await mailed(notifier, requested, mail_sink, code="519273")
 
     text, html = mail.message.iter_parts()
     raw = str(text.get_payload(decode=False))
-    assert text["Content-Transfer-Encoding"] == "7bit"
+    assert text["Content-Transfer-Encoding"] == html["Content-Transfer-Encoding"] == "7bit"
     assert raw.isascii()
-    assert raw.startswith("Hello,")
     assert CODE.findall(raw) == ["519273"]
-    reference = "".join(f"&#{ord(character)};" if ord(character) > 127 else character for character in name)
-    assert f"Hello {reference}," in str(html.get_payload(decode=False))
 
 
-async def test_a_name_with_markup_is_text_in_the_html_part(
-    notifier: Handler, requested: Requested, mail_sink: MailSink
+@pytest.mark.parametrize("part", ["plain", "html"])
+async def test_the_greeting_names_nobody(
+    notifier: Handler, requested: Requested, mail_sink: MailSink, part: str
 ) -> None:
-    mail = await mailed(notifier, requested, mail_sink, name="<img src=x onerror=alert(1)>")
+    mail = await mailed(notifier, requested, mail_sink)
 
-    _, html = mail.message.iter_parts()
-    assert "<img" not in str(html.get_payload(decode=False))
-    assert "&lt;img" in str(html.get_payload(decode=False))
+    body = mail.message.get_body((part,))
+    assert body is not None
+    assert re.search(r"^(<p>)?Hello,(</p>)?$", body.get_content(), re.MULTILINE)
 
 
 async def test_the_subject_is_the_operators(keys: Keys, requested: Requested, mail_sink: MailSink) -> None:

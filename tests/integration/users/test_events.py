@@ -154,7 +154,9 @@ async def test_a_deletion_leaves_a_tombstone_without_personal_data(
 
     [event] = await outbox(sql)
     assert answer.status_code == 200
-    assert event == AccountChanged(event_id=event.event_id, account_id=account.id, version=2, deleted=True)
+    assert event == AccountChanged(
+        event_id=event.event_id, account_id=account.id, incarnation=1, version=2, deleted=True
+    )
     assert not await sql.fetchval("SELECT count(*) FROM accounts")
     assert await sql.fetchval("SELECT version FROM tombstones WHERE id = $1", account.id) == 2
     writers = "SELECT xmin::text FROM outbox UNION SELECT xmin::text FROM tombstones"

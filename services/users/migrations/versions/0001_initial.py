@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from services.users.tables import metadata
+from services.users.tables import in_step, incarnation, metadata
 
 revision = "0001"
 down_revision = None
@@ -14,6 +14,8 @@ depends_on = None
 
 def upgrade() -> None:
     metadata.create_all(op.get_bind(), checkfirst=False)
+    op.bulk_insert(incarnation, [{"id": 1}])
+    op.bulk_insert(in_step, [{"id": 1}])
 
 
 def downgrade() -> None:

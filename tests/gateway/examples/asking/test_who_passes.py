@@ -38,6 +38,7 @@ async def test_an_administrator_is_told_from_the_next_request_on(
 ) -> None:
     await protected.http.get("/", headers=bearer(access))
     await accounts.change(account, is_admin=True)
+    await accounts.in_step()
     await protected.http.get("/", headers=bearer(access))
 
     assert [seen.values("x-auth-admin") for seen in protected.upstream.seen] == [["false"], ["true"]]
@@ -58,6 +59,7 @@ async def test_where_only_administrators_may_others_get_403(
         assert protected.upstream.seen == []
 
         await accounts.change(account, is_admin=True)
+        await accounts.in_step()
         assert (await protected.http.get("/", headers=bearer(access))).status_code == 200
         assert protected.upstream.seen[0].values("x-auth-admin") == ["true"]
 

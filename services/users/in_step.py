@@ -1,0 +1,54 @@
+"""Tells auth every few seconds which accounts are administrators: while it hears that, auth believes its own table.
+
+It goes the way of every event. When that way is blocked auth hears nothing, and when a change has been lost on it what
+auth knows differs from this; either way it stops letting administrators pass (docs/decisions/0014-in-step.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.users.tables import accounts, in_step, incarnation, outbox
+from shared.database import Database
+from shared.events import InStep
+from shared.outbox import add
+
+log = structlog.get_logger()
+
+
+async def tell_forever(database: Database, every: float) -> None:
+    """Until cancelled; no failure ends it. Of several replicas one tells."""
+    while True:
+        await asyncio.sleep(every)
+        try:
+            async with database.transaction() as connection:
+                if await _claim_turn(connection, timedelta(seconds=every)):
+                    await tell(connection)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("auth not told that users is in step", error=type(error).__name__)
+
+
+async def tell(connection: AsyncConnection) -> None:
+    """What is committed by the moment that it names is in it."""
+    moment, published = (await connection.execute(select(func.now(), incarnation.c.published))).one()
+    query = select(accounts.c.id, accounts.c.version).where(accounts.c.is_admin, accounts.c.is_active)
+    administrators = {row.id: row.version for row in await connection.execute(query)}
+    await add(connection, outbox, InStep(moment=moment, incarnation=published, administrators=administrators))
+
+
+async def _claim_turn(connection: AsyncConnection, every: timedelta) -> bool:
+    """Not while the last one waits: a broker that is away for a day would be told of each few seconds of it."""
+    # Replicas do not wake at the same time to the millisecond.
+    due = in_step.c.told_at < func.now() - every * 0.9
+    turn = update(in_step).values(told_at=func.now()).where(due, ~_waits())
+    return (await connection.execute(turn)).rowcount == 1
+
+
+def _waits() -> ColumnElement[bool]:
+    return exists().where(outbox.c.type == InStep.type)

@@ -1,0 +1,100 @@
+"""How many notices a mailbox gets: the same word at most once in ten minutes, and a day's share of all words together.
+
+Counted by the canonical address, whichever accounts they are about. One statement, in the transaction of the change:
+it locks the mailbox's row, so that of two notices at once one alone can be the last. Each service keeps its own rows;
+a mailbox gets ten a day of both, eight from users and two from auth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, MetaData, Table, Text, func, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.events import NoticeWord
+from shared.names import email_key_hash
+from shared.sweep import Expired
+
+USERS_SHARE: Final = 8
+AUTH_SHARE: Final = 2
+
+DAY: Final = timedelta(days=1)
+_SAME_WORD: Final = timedelta(minutes=10)
+
+
+def notices_table(metadata: MetaData) -> Table:
+    """What each mailbox has been told lately, the latest first."""
+    return Table(
+        "notices",
+        metadata,
+        Column("email_key_hash", LargeBinary, primary_key=True),
+        Column("words", ARRAY(Text), nullable=False),
+        Column("told_at", ARRAY(DateTime(timezone=True)), nullable=False),
+        Column("last_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+        Index("ix_notices_last_at", "last_at"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeBudget:
+    """`share`: notices to one mailbox in a day. `reserved`: so many of them are for this word alone.
+
+    So who can cause many notices of one word silences none of these.
+    """
+
+    table: Table
+    share: int
+    reserved: Mapping[NoticeWord, int]
+
+    async def claim(self, connection: AsyncConnection, address: str, notice: NoticeWord) -> bool:
+        """Whether this mailbox may be told so now; then it counts as told, if the transaction commits."""
+        values = {
+            "mailbox": email_key_hash(address),
+            "word": notice,
+            "share": self.share,
+            "unreserved": self.share - sum(self.reserved.values()),
+            "reserved_words": list(self.reserved),
+            "reserved_places": list(self.reserved.values()),
+            "day": DAY,
+            "same_word": _SAME_WORD,
+        }
+        claim = text(_CLAIM.format(table=self.table.fullname))
+        return (await connection.execute(claim, values)).rowcount == 1
+
+    @property
+    def expired(self) -> Expired:
+        return ((self.table, self.table.c.last_at < func.now() - DAY),)
+
+
+# A notice takes a place that is reserved for its word, or else one of those that are not.
+_CLAIM: Final = """
+INSERT INTO {table} AS mailbox (email_key_hash, words, told_at, last_at)
+VALUES (:mailbox, ARRAY[CAST(:word AS text)], ARRAY[now()], now())
+ON CONFLICT (email_key_hash) DO UPDATE SET
+    words = (CAST(:word AS text) || mailbox.words)[1:CAST(:share AS int)],
+    told_at = (now() || mailbox.told_at)[1:CAST(:share AS int)],
+    last_at = now()
+WHERE (
+    WITH told AS (
+        SELECT word, count(*) AS times
+        FROM unnest(mailbox.words, mailbox.told_at) AS notice(word, at)
+        WHERE at > now() - CAST(:day AS interval)
+        GROUP BY word
+    ), counted AS (
+        SELECT word, coalesce(times, 0) AS times, coalesce(places, 0) AS places
+        FROM told
+        FULL JOIN unnest(CAST(:reserved_words AS text[]), CAST(:reserved_places AS int[])) AS kept(word, places)
+            USING (word)
+    )
+    SELECT coalesce(bool_or(word = :word AND times < places), false)
+        OR coalesce(sum(greatest(times - places, 0)), 0) < CAST(:unreserved AS int)
+    FROM counted
+) AND NOT EXISTS (
+    SELECT FROM unnest(mailbox.words, mailbox.told_at) AS notice(word, at)
+    WHERE word = :word AND at > now() - CAST(:same_word AS interval)
+)
+"""
