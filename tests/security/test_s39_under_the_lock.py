@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 from sqlalchemy import Row
@@ -19,127 +17,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users import accounts, ended_sessions
 from services.users import app as service
 from services.users.callers import Users
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, UsersNoticeRequested
 from tests.builders import OTHER_PASSWORD, PASSWORD, password_hash, registered, session_ended
-from tests.composed import USERS, UsersApp
-from tests.fakes import HeldBus
+from tests.composed import USERS
 from tests.polling import eventually
-from tests.servers.databases import Databases, connected
-
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-NEW_PASSWORD = {"password": "another battery staple", "confirm_password": "another battery staple"}
-
-
-@pytest.fixture
-async def bus() -> AsyncIterator[MemoryBus]:
-    """Takes no event: nobody listens here."""
-    bus = HeldBus(AccountChanged.type, UsersNoticeRequested.type)
-    yield bus
-    await bus.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """An administrator, who is not the last one, in a session; and somebody else."""
-
-    app: UsersApp
-    admin: Row[Any]
-    person: Row[Any]
-    sql: asyncpg.Connection
-    session: UUID = field(default_factory=uuid4)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return self.app.as_(self.admin.id, session=self.session)
-
-    async def somebody_waits(self) -> bool:
-        return bool(await self.sql.fetchval(WAITING))
-
-
-MakeScene = Callable[[], Awaitable[Scene]]
-
-
-@pytest.fixture
-async def new_scene(users_app: UsersApp, databases: Databases) -> AsyncIterator[MakeScene]:
-    await registered(users_app.parts, is_admin=True)
-    async with connected(databases.users_url) as sql:
-
-        async def make() -> Scene:
-            admin = await registered(users_app.parts, is_admin=True)
-            person = await registered(users_app.parts)
-            return Scene(app=users_app, admin=admin, person=person, sql=sql)
-
-        yield make
-
-
-@pytest.fixture
-async def scene(new_scene: MakeScene) -> Scene:
-    return await new_scene()
-
-
-# --- what happens meanwhile, to the caller's row and in the transaction that holds it
-
-Meanwhile = Callable[[AsyncConnection, Users, Row[Any], UUID], Awaitable[Any]]
-
-
-async def two_factor_toggled_in_another_session(
-    connection: AsyncConnection, users: Users, row: Row[Any], _session: UUID
-) -> None:
-    await accounts.change(connection, users.sealer, row, {"is_2fa": True}, by_session=uuid4())
-
-
-async def logged_out(connection: AsyncConnection, _users: Users, row: Row[Any], session: UUID) -> None:
-    ended = session_ended(session).model_copy(update={"account_id": row.id})
-    await ended_sessions.apply(connection, ended)
-
-
-async def logged_out_everywhere(connection: AsyncConnection, _users: Users, row: Row[Any], session: UUID) -> None:
-    ended = session_ended(uuid4(), session).model_copy(update={"account_id": row.id})
-    await ended_sessions.apply(connection, ended)
-
-
-async def deactivated(connection: AsyncConnection, users: Users, row: Row[Any], _session: UUID) -> None:
-    await accounts.change(connection, users.sealer, row, {"is_active": False}, by_session=None)
-
-
-async def reactivated(connection: AsyncConnection, users: Users, row: Row[Any], session: UUID) -> None:
-    await deactivated(connection, users, row, session)
-    row = (await accounts.lock(connection, row.id))[row.id]
-    await accounts.change(connection, users.sealer, row, {"is_active": True}, by_session=None)
-
-
-async def deleted(connection: AsyncConnection, _users: Users, row: Row[Any], _session: UUID) -> None:
-    await accounts.remove(connection, row)
-
-
-async def password_changed_in_another_session(
-    connection: AsyncConnection, users: Users, row: Row[Any], _session: UUID
-) -> None:
-    changes = {"password_hash": password_hash(OTHER_PASSWORD)}
-    await accounts.change(connection, users.sealer, row, changes, by_session=uuid4())
-
-
-ENDS = [
-    two_factor_toggled_in_another_session,
-    logged_out,
-    logged_out_everywhere,
-    deactivated,
-    reactivated,
+from tests.security.waiting import (
+    ENDS,
+    MakeScene,
+    Meanwhile,
+    Scene,
+    admin_taken,
+    bus,
     deleted,
-    password_changed_in_another_session,
-]
+    new_scene,
+    password_changed_in_this_session,
+    scene,
+)
 
+__all__ = ("bus", "new_scene", "scene")
 
-async def admin_taken(connection: AsyncConnection, users: Users, row: Row[Any], _session: UUID) -> None:
-    await accounts.change(connection, users.sealer, row, {"is_admin": False}, by_session=None)
-
-
-async def password_changed_in_this_session(
-    connection: AsyncConnection, users: Users, row: Row[Any], session: UUID
-) -> None:
-    changes = {"password_hash": password_hash(OTHER_PASSWORD)}
-    await accounts.change(connection, users.sealer, row, changes, by_session=session)
+NEW_PASSWORD = {"password": "another battery staple", "confirm_password": "another battery staple"}
 
 
 # --- what waits
