@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.client_address import proxy_test
+
 S = TypeVar("S", bound=BaseSettings)
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
@@ -38,6 +40,14 @@ def _32_bytes(keys: list[SecretStr]) -> list[SecretStr]:
 SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
 MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
+
+
+def _proxies(value: str) -> str:
+    try:
+        proxy_test(value)
+    except ValueError:
+        raise ValueError("not a comma-separated list of IP addresses and networks") from None
+    return value
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -98,8 +108,9 @@ class HttpSettings(ProcessSettings):
 
     host: str = Field("127.0.0.1", description="Address of the HTTP API")
     port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP API")
-    trusted_proxies: str = Field(
-        "", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; by default nobody's"
+    trusted_proxies: Annotated[str, AfterValidator(_proxies)] = Field(
+        "",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
     )
     flood_rate: float = Field(
         50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
