@@ -28,9 +28,11 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
     )
     bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
     try:
-        async with until_signalled() as stop, compose(settings, bus) as running:
-            proxies = http.trusted_proxies if http else ""
-            async with served(running, sockets, grace=settings.shutdown_grace / 2, trusted_proxies=proxies):
-                await stop.wait()
+        async with (
+            until_signalled() as stop,
+            compose(settings, bus) as running,
+            served(running, sockets, grace=settings.shutdown_grace / 2),
+        ):
+            await stop.wait()
     finally:
         await bus.close()

@@ -45,6 +45,8 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
     if ONLY in operation:
         return own
     added = {
+        400: "`bad_request`: The path, or the client's address as a proxy tells it, can not be understood",
+        422: "`invalid_request`: `errors` names each field or parameter at fault; one that is not known is at fault",
         413: "The request body is too large",
         431: "The request headers are too large",
         500: "Our fault: the log has it, under the `X-Request-ID` of the answer",
@@ -52,6 +54,5 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
     }
     if operation.get("security"):
         added[401] = "`token_missing`, `invalid_token`: Token not valid"
-    if own.pop("422", None) or "requestBody" in operation:
-        added[422] = "`invalid_request`: `errors` names each field at fault"
+    own.pop("422", None)
     return dict(sorted(({str(status): answer(status, text) for status, text in added.items()} | own).items()))

@@ -1,22 +1,42 @@
-"""Who a client is, as far as its address tells; whose `X-Forwarded-For` is believed is decided in shared.process."""
+"""Who a client is, as far as its address tells: one notation of each, and whose `X-Forwarded-For` is believed."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
+
+from starlette.types import Scope
+
+# A name of a zone is of any length.
+_LONGEST = 64
+_HIGHEST_PORT = 65535
+
+
+class NotAnAddress(Exception):
+    """A trusted proxy names a client by something else."""
+
+
+@lru_cache(maxsize=4096)
+def canonical(address: str) -> str | None:
+    """The one notation that is compared, kept and shown: `::ffff:1.2.3.4` is 1.2.3.4, `2001:DB8:0::1` 2001:db8::1.
+
+    A zone (`fe80::1%eth0`) is left out. None of text that is no address.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
 
 
 def network_of(address: str) -> str:
     """An IPv4 address itself; of an IPv6 address its /64, from which one client may choose any; other text as it is."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is None:
-            return str(ipaddress.IPv6Network((parsed, 64), strict=False))
-        parsed = parsed.ipv4_mapped
-    return str(parsed)
+    known = canonical(address)
+    if known is None:
+        return address[:_LONGEST]
+    return str(ipaddress.IPv6Network((known, 64), strict=False)) if ":" in known else known
 
 
 def told_apart(address: str, is_proxy: Callable[[str], bool]) -> str | None:
@@ -25,19 +45,73 @@ def told_apart(address: str, is_proxy: Callable[[str], bool]) -> str | None:
 
 
 def proxy_test(trusted_proxies: str) -> Callable[[str], bool]:
-    """Whether an address is one of TRUSTED_PROXIES; of `*`, which is everybody, none is."""
-    literals, networks = set(), []
-    for each in trusted_proxies.split(","):
-        try:
-            networks.append(ipaddress.ip_network(each.strip()))
-        except ValueError:
-            literals.add(each.strip())
+    """Whether an address is one of TRUSTED_PROXIES; of `*`, which is everybody, none is. Raises ValueError."""
+    named = [] if trusted_proxies.strip() == "*" else map(str.strip, trusted_proxies.split(","))
+    networks = [_network(each) for each in named if each]
 
+    @lru_cache(maxsize=4096)
     def is_proxy(address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return address in literals
-        return any(parsed in network for network in networks)
+        known = canonical(address)
+        return known is not None and any(ipaddress.ip_address(known) in network for network in networks)
 
     return is_proxy
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    network = ipaddress.ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    return network if mapped is None else ipaddress.IPv4Network((mapped, max(0, network.prefixlen - 96)))
+
+
+class Clients:
+    """Who asks: the peer, or whom it names in `X-Forwarded-For` if it is one of TRUSTED_PROXIES.
+
+    Each proxy adds whom it has seen at the end. So the client is the last one there that is no trusted proxy; what
+    stands before it is the client's own word, and not looked at. With `*` every peer is believed, for the last alone.
+    """
+
+    def __init__(self, trusted_proxies: str) -> None:
+        self._believes_all = trusted_proxies.strip() == "*"
+        self._is_proxy = proxy_test(trusted_proxies)
+        self._believes_none = not trusted_proxies.strip()
+
+    def of(self, scope: Scope) -> tuple[str, int] | None:
+        """The client as a scope has it, in our notation; None of a peer without an address. Raises `NotAnAddress`."""
+        if scope.get("client") is None:
+            return None
+        host, port = scope["client"]
+        host = canonical(host) or host
+        if self._believes_none or not (self._believes_all or self._is_proxy(host)):
+            return host, port
+        named = self._named(scope)
+        return (host, port) if named is None else (named, 0)
+
+    def _named(self, scope: Scope) -> str | None:
+        """None where nobody is named."""
+        values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        named = [each for value in values for each in value.decode("latin-1").split(",") if each.strip()]
+        last = None
+        for each in reversed(named):
+            last = _address(each.strip())
+            if not self._is_proxy(last):
+                break
+        return last
+
+
+def _address(text: str) -> str:
+    """Some proxies add the port: `1.2.3.4:5678`, `[2001:db8::1]:5678`. Raises `NotAnAddress`."""
+    if text.startswith("["):
+        host, closed, port = text[1:].partition("]")
+        port = "0" if closed and not port else port.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, "0"
+    known = canonical(host) if len(host) <= _LONGEST and _is_port(port) else None
+    if known is None:
+        raise NotAnAddress
+    return known
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text[:6]) <= _HIGHEST_PORT

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Self
 
 from starlette.requests import Request
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.client_address import network_of, proxy_test
@@ -53,7 +54,8 @@ class Floods:
     """What is limited, and how; a rate of 0 is no limit."""
 
     def __init__(self, paths: frozenset[str], buckets: Buckets | None, is_proxy: Callable[[str], bool]) -> None:
-        self._paths = paths
+        # As the framework compiles them: what a route answers is limited, however its path is written.
+        self._patterns = [compile_path(path)[0] for path in paths]
         self._buckets = buckets
         self._is_proxy = is_proxy
 
@@ -63,7 +65,7 @@ class Floods:
         return cls(paths, buckets, proxy_test(settings.trusted_proxies))
 
     def limits(self, path: str) -> bool:
-        return path in self._paths
+        return any(pattern.match(path) for pattern in self._patterns)
 
     def wait(self, scope: Scope) -> float:
         """Seconds, or 0 when the request may pass."""

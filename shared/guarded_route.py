@@ -71,7 +71,7 @@ class Straight:
         try:
             await route.app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - what it is, is for the handlers to say
-            await ExceptionMiddleware(_raises(error), self._handlers)(scope, receive, send)
+            await ExceptionMiddleware(raises(error), self._handlers)(scope, receive, send)
 
     def _headers_only(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Whether they announce no body (RFC 9112 section 6), and are not too large themselves."""
@@ -83,7 +83,9 @@ class Straight:
         return size <= self._max_headers
 
 
-def _raises(error: Exception) -> ASGIApp:
+def raises(error: Exception) -> ASGIApp:
+    """For `ExceptionMiddleware`, which finds the handler of `error`."""
+
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise error
 

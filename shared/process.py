@@ -62,9 +62,7 @@ def listen(host: str, port: int, *, hint: str) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(
-    app: ASGIApp, bound: socket.socket, *, grace: float, trusted_proxies: str = ""
-) -> AsyncIterator[None]:
+async def serving(app: ASGIApp, bound: socket.socket, *, grace: float) -> AsyncIterator[None]:
     """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds."""
     config = uvicorn.Config(
         app,
@@ -73,9 +71,7 @@ async def serving(
         log_config=None,
         access_log=False,
         server_header=False,
-        # uvicorn believes a forged X-Forwarded-For from the loopback address unless told otherwise.
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=trusted_proxies,
+        proxy_headers=False,  # whom TRUSTED_PROXIES names is believed by shared.client_address
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
         # Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
@@ -168,13 +164,12 @@ class Sockets:
 
 
 @asynccontextmanager
-async def served(running: Running, sockets: Sockets, *, grace: float, trusted_proxies: str = "") -> AsyncIterator[None]:
+async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIterator[None]:
     """Serve inside the block; at its end finish the requests under way, within `grace` seconds."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(serving(management(running.checks), sockets.management, grace=1))
         if running.app is not None and sockets.public is not None:
-            public = serving(running.app, sockets.public, grace=grace, trusted_proxies=trusted_proxies)
-            await stack.enter_async_context(public)
+            await stack.enter_async_context(serving(running.app, sockets.public, grace=grace))
         _keep_what_is_here()
         log.info("serving", management_port=sockets.management.getsockname()[1])
         yield

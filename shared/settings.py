@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.client_address import proxy_test
 from shared.connections import Connection, of, to_broker, trusted
 from shared.hosts import is_container_name
 
@@ -51,6 +52,14 @@ HostNames = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidat
 SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
 MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
+
+
+def _proxies(value: str) -> str:
+    try:
+        proxy_test(value)
+    except ValueError:
+        raise ValueError("not a comma-separated list of IP addresses and networks") from None
+    return value
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -145,8 +154,9 @@ class HttpSettings(ProcessSettings):
 
     host: str = Field("127.0.0.1", description="Address of the HTTP API")
     port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP API")
-    trusted_proxies: str = Field(
-        "", description="Addresses whose `X-Forwarded-For` is believed, comma-separated; by default nobody's"
+    trusted_proxies: Annotated[str, AfterValidator(_proxies)] = Field(
+        "",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
     )
     flood_rate: float = Field(
         50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"

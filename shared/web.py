@@ -8,23 +8,24 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import Histogram
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import problems, shortcut
 from shared.correlation import accept, client_address, correlation_id
 from shared.floods import Floods, RefusesFloods
-from shared.guarded_route import GuardedRoute, Straight
+from shared.guarded_route import GuardedRoute, Straight, raises
 from shared.logs import Line
+from shared.problems import Problem
+from shared.understood import Understood
 
 # Digits of a Content-Length that can still be meant.
 _LONGEST_LENGTH = 18
-
-# A proxy that is trusted may pass on any text.
-_LONGEST_ADDRESS = 64
 
 # What nginx logs when nobody waits for the answer any more.
 _CLIENT_GONE = 499
@@ -51,6 +52,7 @@ class Service(FastAPI):
         max_headers: int,
         token_endpoints: frozenset[str],
         floods: Floods,
+        trusted_proxies: str = "",
         cache_control: str | None = None,
     ) -> None:
         super().__init__(
@@ -66,7 +68,7 @@ class Service(FastAPI):
         self.add_middleware(RefusesFloods, floods=floods)
         self._floods = floods
         self._straight = Straight(super().__call__, self.exception_handlers, max_headers)
-        self.edge: ASGIApp = _Observed(self._straight, service, cache_control)
+        self.edge: ASGIApp = _Observed(self._straight, Understood(self, trusted_proxies), service, cache_control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
@@ -84,8 +86,9 @@ class Service(FastAPI):
 class _Observed:
     """Around the framework: gives the request its correlation id, and tells of its end in the log and the metrics."""
 
-    def __init__(self, app: ASGIApp, service: str, cache_control: str | None) -> None:
+    def __init__(self, app: ASGIApp, understood: Understood, service: str, cache_control: str | None) -> None:
         self._app = app
+        self._understood = understood
         self._service = service
         self._cache_control = cache_control.encode() if cache_control else None
         self._ends: dict[tuple[str, str, int], _End] = {}
@@ -97,7 +100,12 @@ class _Observed:
         began = time.perf_counter()
         current = accept(_header(scope, b"x-request-id"))
         token = correlation_id.set(current)
-        address = client_address.set(scope["client"][0][:_LONGEST_ADDRESS] if scope.get("client") else "")
+        app = self._app
+        try:
+            self._understood.check(scope)
+        except (Problem, RequestValidationError) as error:
+            app = ExceptionMiddleware(raises(error), scope["app"].exception_handlers)
+        address = client_address.set(scope["client"][0] if scope.get("client") else "")
         status = None
 
         async def observed_send(message: Message) -> None:
@@ -110,7 +118,7 @@ class _Observed:
             await send(message)
 
         try:
-            await self._app(scope, receive, observed_send)
+            await app(scope, receive, observed_send)
         except Exception:
             # The framework has answered what nobody expected, and told of it; it raises it for a server to tell again.
             if status != HTTPStatus.INTERNAL_SERVER_ERROR:

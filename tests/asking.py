@@ -20,6 +20,7 @@ def small_app(
     max_headers: int = 2048,
     token_endpoints: frozenset[str] = frozenset(),
     floods: Floods | None = None,
+    trusted_proxies: str = "",
 ) -> Service:
     """An application without routes, with all that ours have around them."""
     nobody = Floods(frozenset(), None, lambda _address: False)
@@ -30,12 +31,13 @@ def small_app(
         max_headers=max_headers,
         token_endpoints=token_endpoints,
         floods=floods or nobody,
+        trusted_proxies=trusted_proxies,
     )
 
 
 @asynccontextmanager
-async def client_of(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+async def client_of(app: ASGIApp, address: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://login.test") as client:
         yield client
 

@@ -50,6 +50,7 @@ def build(settings: AuthSettings) -> Service:
         max_headers=settings.max_headers,
         token_endpoints=TOKEN_ENDPOINTS,
         floods=Floods.of(settings, FLOODED),
+        trusted_proxies=settings.trusted_proxies,
         cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
     app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too

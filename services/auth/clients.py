@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import unicodedata
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+
+from shared.client_address import canonical
 
 _LONGEST_USER_AGENT = 256
 
@@ -22,20 +23,10 @@ class Client:
 
 async def client_of(request: Request) -> Client:
     host = request.client.host if request.client else ""
-    return Client(address=_address(host), user_agent=_user_agent(request.headers.get("user-agent", "")))
+    return Client(address=canonical(host), user_agent=_user_agent(request.headers.get("user-agent", "")))
 
 
 FromClient = Annotated[Client, Depends(client_of)]
-
-
-def _address(host: str) -> str | None:
-    """A trusted proxy may pass on any text for an address: what is none is not kept."""
-    try:
-        parsed = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return str(mapped or parsed)
 
 
 def _user_agent(given: str) -> str | None:

@@ -26,7 +26,7 @@ from shared.guarded_route import Yes
 
 PATH = "/api/v1/auth/forward"
 
-# What follows `/envoy` is the client's path, and may be anything.
+# What follows `/envoy` is the client's path and query, and may be anything.
 _ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
 _OK, _NO_CONTENT = 200, 204
 _CARRIED = {_NO_CONTENT, 401, 403}
@@ -99,6 +99,8 @@ class AnswersGateways:
         assert asked is not None  # noqa: S101 - it matches every text
         # A copy: the server looks into its own for the method, to send no body in answer to HEAD.
         question = {**scope, "method": "GET", "path": asked["route"], "raw_path": asked["route"].encode()}
+        if asked["envoy"]:
+            question["query_string"] = b""
         yes = _OK if asked["envoy"] else _NO_CONTENT
         await self._app(question, receive, _Answer(send, yes))
 

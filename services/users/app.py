@@ -40,6 +40,7 @@ def build(settings: UsersSettings) -> Service:
         max_headers=settings.max_headers,
         token_endpoints=frozenset(),
         floods=Floods.of(settings, FLOODED),
+        trusted_proxies=settings.trusted_proxies,
     )
     app.serve(me.router, router, account_routes.router)
     app.include_router(account_routes.by_id)

@@ -54,10 +54,26 @@ def test_the_201st_request_of_a_burst_is_told_when_to_come_back(spent: Gateway) 
     assert spent.auth.seen == spent.users.seen == []
 
 
-@pytest.mark.parametrize("path", ["/api/v1/auth/%74oken", "/api/v1/auth/x/../token", "/api/v1/auth/token?a=1"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/auth/%74oken",
+        "/api/v1/auth/x/../token",
+        "/api/v1/auth/token?a=1",
+        "/api/v1/auth//token",
+        "/api/v1/auth/./token",
+    ],
+)
 def test_the_limit_can_not_be_evaded_by_writing_the_path_otherwise(spent: Gateway, path: str) -> None:
     answer = raw(spent, f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith("HTTP/1.1 429 ")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/auth/token%0a", "/api/v1/auth/%0dtoken", "/docs%7f", "/%0a", "/x%00"])
+def test_a_control_character_in_a_path_reaches_no_service(gateway: Gateway, path: str) -> None:
+    answer = raw(gateway, f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert gateway.auth.seen == gateway.users.seen == []
 
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/verify-token", "/api/v1/auth/logout", "/api/v1/users/me", "/docs"])

@@ -21,7 +21,7 @@ FRAMINGS = ("content-length", "chunked", "none")
 DELIVERIES = {
     "one packet": list(UPGRADES),
     "pipelined": list(UPGRADES),
-    "byte by byte": ["h2c", "websocket", "TLS/1.2"],
+    "byte by byte": ["h2c"],
 }
 
 

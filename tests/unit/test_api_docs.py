@@ -54,7 +54,7 @@ def test_two_schemas_of_one_name_are_refused_rather_than_one_lost(name: str) -> 
 def test_every_operation_tells_of_problem_documents_and_not_of_fastapi_s_own_errors() -> None:
     document = api_docs.document([app_with("/a", Thing)], "1")
     responses = document["paths"]["/a"]["post"]["responses"]
-    assert list(responses) == ["200", "413", "422", "431", "500", "503"]
+    assert list(responses) == ["200", "400", "413", "422", "431", "500", "503"]
     for status in list(responses)[1:]:
         assert responses[status]["content"] == {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
@@ -70,7 +70,7 @@ def test_a_route_tells_its_own_refusals_with_their_codes() -> None:
 
     app.get("/a", responses=refused(NotPermitted, TooManyRequests))(route)
     responses = api_docs.document([app], "1")["paths"]["/a"]["get"]["responses"]
-    assert list(responses) == ["200", "403", "413", "429", "431", "500", "503"]
+    assert list(responses) == ["200", "400", "403", "413", "422", "429", "431", "500", "503"]
     assert responses["403"]["description"] == "`not_enough_permissions`: Not enough permissions"
     assert "Retry-After" in responses["429"]["headers"]
 

@@ -44,8 +44,11 @@ def test_what_is_no_address_is_kept_short() -> None:
         ("fd00::/8", "10.1.2.3", False),
         ("", "127.0.0.1", False),
         ("*", "127.0.0.1", False),
-        ("socket", "socket", True),
-        ("socket", "other", False),
+        ("127.0.0.1", "::ffff:127.0.0.1", True),
+        ("::ffff:127.0.0.1", "127.0.0.1", True),
+        ("::ffff:10.0.0.0/104", "10.1.2.3", True),
+        ("2001:DB8:0::1", "2001:db8::1", True),
+        ("127.0.0.1", "unknown", False),
     ],
 )
 def test_only_the_proxies_that_are_named_are_proxies(trusted: str, address: str, is_one: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +24,13 @@ def as_it_is(example: str) -> str:
 def administrators_only(example: str) -> str:
     """As the comment in each of them says."""
     return example.replace("/api/v1/auth/forward", "/api/v1/auth/forward/admin")
+
+
+def passing_the_token_on(example: str) -> str:
+    """As the comment in each of them says."""
+    return re.sub(r".*(request_headers_to_remove|request_header -Authorization).*\n", "", example).replace(
+        'Authorization "";', "Authorization $http_authorization;"
+    )
 
 
 # What stands around an example in the public image, but for the places that nginx writes to.

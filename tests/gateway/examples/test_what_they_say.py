@@ -26,6 +26,21 @@ def test_the_page_names_each_example_and_whether_it_was_run() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_it_takes_the_token_away_and_says_how_to_pass_it_on(name: str) -> None:
+    example = (EXAMPLES / name).read_text()
+
+    assert "The token is not for the upstream. To pass" in example
+    taken_away = (
+        'Authorization "";',
+        "-Authorization",
+        "_to_remove: [authorization]",
+        'Authorization: ""',
+        'clear_header("Authorization")',
+    )
+    assert any(each in example for each in taken_away)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_it_asks_where_auth_answers(name: str) -> None:
     asked = re.findall(r"/(?:api/v1|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
 

@@ -8,9 +8,10 @@ import jwt
 import pytest
 
 from shared.events import AccountChanged
-from tests.composed import bearer
+from tests.composed import AuthApp, bearer
 from tests.gateway.examples.asking.conftest import FORGED
-from tests.gateway.examples.conftest import Site
+from tests.gateway.examples.conftest import Site, site
+from tests.gateway.examples.gateways import Gateway, passing_the_token_on
 
 
 @pytest.mark.parametrize("spelling", ["{}", "lower", "UPPER", "twice", "_", "mixed"])
@@ -50,6 +51,15 @@ async def test_no_other_header_of_that_prefix_reaches_the_upstream(protected: Si
 
     assert len(protected.upstream.seen) == 4
     assert [header for seen in protected.upstream.seen for header in seen.headers if "root" in header] == []
+
+
+async def test_the_token_reaches_the_upstream_where_it_is_asked_for_and_nowhere_else(
+    gateway: Gateway, auth: AuthApp, protected: Site, access: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async with site(gateway, auth, tmp_path_factory.mktemp("token"), passing_the_token_on) as asked_for:
+        for each, wanted in ((protected, []), (asked_for, [f"Bearer {access}"])):
+            assert (await each.http.get("/", headers=bearer(access))).status_code == 200
+            assert each.upstream.seen[0].values("authorization") == wanted
 
 
 async def test_what_auth_told_the_gateway_is_not_shown_to_the_client(protected: Site, access: str) -> None:
