@@ -86,8 +86,7 @@ class OtpOutcome(Event):
     """What became of the one-time password that the `OtpRequested` event `request_event_id` asked for.
 
     `deferred`: an attempt failed, the next one follows. `given_up` and `expired`: none follows. `delivered`: somebody
-    has taken responsibility for it. One request may have several, in any order; `attempt` counts from 1. `of_mailbox`:
-    the mail server has refused this recipient, and that says nothing of other codes.
+    has taken responsibility for it. One request may have several, in any order; `attempt` counts from 1.
     """
 
     type: ClassVar[str] = "notifier.otp_outcome.v1"
@@ -95,8 +94,25 @@ class OtpOutcome(Event):
     challenge_id: UUID
     request_event_id: UUID
     outcome: Literal["delivered", "deferred", "given_up", "expired"]
-    of_mailbox: bool = False
     attempt: int
+    occurred_at: Moment
+
+
+class NotifierHeartbeat(Event):
+    """A notifier lives, and this is how it fares; facts about it and its mail server, never about a recipient.
+
+    `number` counts its beats from 1. `consuming`: the broker has it as a consumer of the codes. `mail_taken`: the mail
+    server takes connections (the file, where codes go to one, can be written). `lag` in seconds: how old the code
+    was that it was handed last for a first attempt, if there was one since the beat before.
+    """
+
+    type: ClassVar[str] = "notifier.heartbeat.v1"
+
+    instance_id: UUID
+    number: int
+    consuming: bool
+    mail_taken: bool
+    lag: float | None = None
     occurred_at: Moment
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import httpx
@@ -81,6 +82,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
         "login_failure_deadline": 0.05,
         "flood_rate": 0,  # all clients of a test are one address
         "hash_max_wait": 20.0,  # of which one address has a quarter, on a machine that is busy with other tests
+        "notifier_silence": 1e9,  # few tests have a notifier
         "shutdown_grace": 1.0,
     }
     return load(AuthSettings, **values | overrides)
@@ -231,8 +233,10 @@ async def running_notifier(
     """The notifier's handler of this queue with these settings: what the bus calls for each delivery."""
     reports = reports or ReportsHeard()
     await reports.listen()
-    async with notifier.running(notifier_settings(keys, **overrides), reports.bus):
-        yield reports.bus.handlers[queue]
+    # A heartbeat is a message among its reports, and a probe a connection among those of its mails.
+    with patch.object(notifier, "signs_of_life", lambda *_: nullcontext()):
+        async with notifier.running(notifier_settings(keys, **overrides), reports.bus):
+            yield reports.bus.handlers[queue]
     await reports.bus.close()
 
 

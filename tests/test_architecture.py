@@ -55,6 +55,7 @@ GUARDS = {living_session, challenge_of, caller}
 SUBSCRIBERS = {
     "auth.otp_requested.v1": {"notifier.otp"},
     "notifier.otp_outcome.v1": {"auth.otp_outcomes"},
+    "notifier.heartbeat.v1": {"auth.heartbeats"},
     "users.account_changed.v1": {"auth.accounts"},
     "auth.notice_requested.v1": {"notifier.notices"},
     "users.notice_requested.v1": {"notifier.notices"},

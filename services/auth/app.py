@@ -10,13 +10,14 @@ from datetime import timedelta
 
 from services.auth import forward, in_step, refresh, session_routes, verify_token
 from services.auth.addresses import Addresses
+from services.auth.back_pressure import BackPressure
 from services.auth.code_outcomes import otp_outcome_handler
 from services.auth.identities import account_changed_handler
 from services.auth.keys import KeyRing
 from services.auth.living import LivingSessions
 from services.auth.notices import Notices
+from services.auth.notifiers import heartbeat_handler
 from services.auth.otp import Challenges
-from services.auth.pressure import Pressure
 from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
@@ -27,7 +28,7 @@ from services.auth.tokens import Tokens
 from shared.broker.bus import Bus
 from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
-from shared.broker.topology import ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES
+from shared.broker.topology import ACCOUNT_READ_MODEL, HEARTBEATS, IN_STEP, OTP_OUTCOMES
 from shared.database import Database
 from shared.floods import Floods
 from shared.passwords import Passwords
@@ -68,7 +69,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
     account_sealer = Sealer.of(settings.account_sealing_keys)
     otp_sealer = Sealer.of(settings.otp_sealing_keys)
-    pressure = Pressure(settings, database)
+    back_pressure = BackPressure(settings, database)
     addresses = Addresses(settings)
     notices = Notices(database)
     app = build(settings)
@@ -83,8 +84,8 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
             max_lifetime=timedelta(seconds=settings.session_max_lifetime),
             staleness=timedelta(seconds=settings.admin_staleness),
         ),
-        challenges=Challenges(settings, otp_sealer, pressure),
-        pressure=pressure,
+        challenges=Challenges(settings, otp_sealer, back_pressure),
+        back_pressure=back_pressure,
         addresses=addresses,
         throttle=Throttle(settings, database, addresses, notices),
     )
@@ -94,10 +95,11 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     consumption = await signed.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
     reports = await signed.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
     in_step_words = await signed.consume(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1)
+    heartbeats = await signed.consume(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")
-    watch = asyncio.create_task(pressure.watch_forever(), name="auth back-pressure")
+    watch = asyncio.create_task(back_pressure.judge_forever(), name="auth back-pressure")
 
     age = asyncio.create_task(in_step.watch_forever(database), name="auth in step")
 
@@ -105,7 +107,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         return relay.alive
 
     async def consumer_live() -> bool:
-        return consumption.live and reports.live and in_step_words.live
+        return consumption.live and reports.live and in_step_words.live and heartbeats.live
 
     checks = {"auth-database": database.reachable, "auth-relay": relay_alive, "auth-consumer": consumer_live}
     try:
@@ -117,7 +119,8 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2
         deadline = time.monotonic() + grace
-        await asyncio.gather(consumption.stop(grace), in_step_words.stop(grace), relay.stop(grace))
+        consumers = (consumption, in_step_words, heartbeats)
+        await asyncio.gather(*(each.stop(grace) for each in consumers), relay.stop(grace))
         # After the relay: in one process, what it carries to its end is reported back to us.
         await reports.stop(max(0.0, deadline - time.monotonic()))
         passwords.close()

@@ -7,13 +7,12 @@ final, and a word on a code that has been replaced by a resend says nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
-from sqlalchemy import ARRAY, Boolean, Update, Uuid, bindparam, column, func, or_, update
+from sqlalchemy import ARRAY, Update, Uuid, bindparam, column, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import challenges, pressure
+from services.auth.tables import challenges
 from shared.applying import applying_together
 from shared.broker.bus import Handler
 from shared.database import Database
@@ -29,9 +28,6 @@ _SAYS_MORE_THAN: dict[str, list[str]] = {
     "delivered": ["deferred", "given_up", "expired"],
 }
 
-# All replicas write the row of `pressure`: not at each report.
-_NOTED_EVERY = timedelta(hours=1)
-
 
 async def apply(connection: AsyncConnection, reports: Sequence[OtpOutcome]) -> None:
     """Nothing happens to a challenge that has been swept away, or has a newer code."""
@@ -43,10 +39,8 @@ async def apply(connection: AsyncConnection, reports: Sequence[OtpOutcome]) -> N
                 {
                     "challenges": [report.challenge_id for report in of_this_word],
                     "requests": [report.request_event_id for report in of_this_word],
-                    "of_mailbox": [report.of_mailbox for report in of_this_word],
                 },
             )
-    await _note_that_reports_come(connection)
 
 
 def _update(word: str) -> Update:
@@ -54,33 +48,20 @@ def _update(word: str) -> Update:
         func.unnest(
             bindparam("challenges", type_=ARRAY(Uuid)),
             bindparam("requests", type_=ARRAY(Uuid)),
-            bindparam("of_mailbox", type_=ARRAY(Boolean)),
         )
-        .table_valued(column("challenge", Uuid), column("request", Uuid), column("of_mailbox", Boolean))
+        .table_valued(column("challenge", Uuid), column("request", Uuid))
         .render_derived()
     )
     said = challenges.c.code_outcome
-    # A mailbox that has refused may also be the reason for what follows, the expiry.
-    refuses = challenges.c.mailbox_refuses | reported.c.of_mailbox
-    values: dict[str, object] = {"code_outcome": word, "mailbox_refuses": refuses}
-    if word == "delivered":
-        values |= {"waiting_since": None, "delivered_sent_at": challenges.c.sent_at}
     return (
         update(challenges)
-        .values(values)
+        .values(code_outcome=word)
         .where(challenges.c.id == reported.c.challenge, challenges.c.code_event_id == reported.c.request)
         .where(or_(said.is_(None), said.in_(_SAYS_MORE_THAN[word])))
     )
 
 
 _UPDATE = {word: _update(word) for word in _SAYS_MORE_THAN}
-
-
-async def _note_that_reports_come(connection: AsyncConnection) -> None:
-    noted = pressure.c.reported_at
-    await connection.execute(
-        update(pressure).values(reported_at=func.now()).where(or_(noted.is_(None), noted < func.now() - _NOTED_EVERY))
-    )
 
 
 def otp_outcome_handler(database: Database) -> Handler:

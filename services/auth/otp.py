@@ -19,10 +19,10 @@ from sqlalchemy import ColumnElement, Row, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from services.auth.back_pressure import BackPressure
 from services.auth.identities import Identity
 from services.auth.otp_statements import LAST_HOUR, asking, lock_values, locking, of_its_account, trying
 from services.auth.parts import NOTHING, Part
-from services.auth.pressure import Pressure
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
 from services.auth.wrong_codes import CodesOff, Guess, WrongCodes
@@ -70,9 +70,9 @@ class Progress:
 
 
 class Challenges:
-    def __init__(self, settings: AuthSettings, sealer: Sealer, pressure: Pressure) -> None:
+    def __init__(self, settings: AuthSettings, sealer: Sealer, back_pressure: BackPressure) -> None:
         self._sealer = sealer
-        self._pressure = pressure
+        self._back_pressure = back_pressure
         self._peppers = [pepper.get_secret_value().encode() for pepper in settings.otp_peppers]
         self._lifetime = timedelta(seconds=settings.otp_lifetime)
         self._attempts = settings.otp_attempts
@@ -96,7 +96,7 @@ class Challenges:
         if locked.off:
             raise CodesOff
         await self._refuse_mail_bombing(connection, identity.id, mailbox)
-        await self._pressure.admit(connection, identity.id)
+        self._back_pressure.refuse_if_on()
         asked = Challenge(id=uuid7(), account=identity.id, created_at=locked.now)
         event_id, code = uuid7(), _new_code()
         event = self._event(event_id, asked, identity, code, locked.now + self._lifetime)
@@ -127,7 +127,7 @@ class Challenges:
         self._refuse_early_resend(living)
         await self._locked(connection, living.id, living.email_key_hash)
         await self._refuse_mail_bombing(connection, living.id, living.email_key_hash)
-        await self._pressure.admit(connection, living.id)
+        self._back_pressure.refuse_if_on()
         event_id, code = uuid7(), _new_code()
         renew = (
             update(challenges)
@@ -137,8 +137,6 @@ class Challenges:
                 sent_at=func.clock_timestamp(),
                 code_event_id=event_id,
                 code_outcome=None,
-                mailbox_refuses=False,
-                waiting_since=func.coalesce(challenges.c.waiting_since, func.clock_timestamp()),
             )
             .where(challenges.c.id == challenge_id)
             .returning(challenges.c.sent_at, challenges.c.expires_at)

@@ -75,7 +75,6 @@ def asking(lifetime: timedelta, beside: tuple[CTE, ...]) -> Select[Any]:
         code_mac=bindparam("mac", type_=LargeBinary),
         expires_at=func.now() + lifetime,
         code_event_id=bindparam("code_event", type_=Uuid),
-        waiting_since=func.now(),
     )
     return select(func.now()).add_cte(new.cte("asked"), insertion(outbox).cte("told"), *beside)
 
@@ -94,8 +93,6 @@ def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
             used_at=case((right, func.clock_timestamp()), else_=None),
             # Who has the code has had the mail, whatever became of the report.
             code_outcome=case((right, "delivered"), else_=challenges.c.code_outcome),
-            waiting_since=case((right, None), else_=challenges.c.waiting_since),
-            delivered_sent_at=case((right, challenges.c.sent_at), else_=challenges.c.delivered_sent_at),
         )
         .where(challenges.c.id == _CHALLENGE, alive, of_its_account(), exists(counted))
         .returning(challenges.c.epoch, challenges.c.used_at)

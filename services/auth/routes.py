@@ -12,13 +12,13 @@ from fastapi.responses import JSONResponse
 
 from services.auth.addresses import Addresses
 from services.auth.audit import refusals
+from services.auth.back_pressure import BackPressure
 from services.auth.clients import FromClient
 from services.auth.credentials import OPENAPI, credentials
 from services.auth.identities import Identity
 from services.auth.living import LivingSessions
 from services.auth.login import IncorrectUsernameOrPassword, authenticate
 from services.auth.otp import Challenges, OtpNotValid
-from services.auth.pressure import Pressure
 from services.auth.schemas import (
     ChallengeOut,
     CodeOnItsWay,
@@ -72,7 +72,7 @@ class Auth:
     sessions: Sessions
     living: LivingSessions
     challenges: Challenges
-    pressure: Pressure
+    back_pressure: BackPressure
     addresses: Addresses
     throttle: Throttle
 
@@ -196,7 +196,6 @@ async def verify_otp(
     responses=refused(TooManyRequests),
 )
 async def resend_otp(auth: Parts, challenge_id: ChallengeId) -> CodeOnItsWay:
-    await auth.pressure.look()
     async with (
         refusals(auth.database, "code_sent", challenge=challenge_id),
         auth.database.transaction() as connection,
@@ -251,7 +250,6 @@ async def jwks(request: Request, auth: Parts) -> Response:
 
 
 async def _code_asked_for(auth: Auth, identity: Identity, attempt: Attempt) -> OtpRequiredOut:
-    await auth.pressure.look()
     async with refusals(auth.database, "login", account=identity.id), auth.database.transaction() as connection:
         challenge = await auth.challenges.request(connection, identity, attempt.giving_back())
         failpoints.reach("login: before commit")

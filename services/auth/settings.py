@@ -58,18 +58,14 @@ class AuthSettings(HttpSettings):
         100, ge=1, description="Wrong codes of one account, after which it gets none until `login2fa auth unlock`"
     )
     otp_pressure_on: float = Field(
-        60.0, gt=0, description="Seconds without a delivery after which two-factor logins are answered 503"
-    )
-    otp_pressure_off: float = Field(
-        20.0, gt=0, description="They are let in again when nobody has been waiting for so many seconds"
-    )
-    otp_pressure_accounts: int = Field(
-        3, ge=1, description="Accounts that have to be waiting so long; a broker that is away needs none"
-    )
-    otp_pressure_probe: float = Field(
-        10.0,
+        60.0,
         gt=0,
-        description="Seconds between two logins that are let through meanwhile, to find out that all is well",
+        description="Seconds that a code waits for the broker, after which two-factor logins are answered 503",
+    )
+    notifier_silence: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds without a notifier that says that its mail server takes connections; then likewise",
     )
     admin_staleness: float = Field(
         300.0,
@@ -109,10 +105,4 @@ class AuthSettings(HttpSettings):
     def _lifetimes(self) -> Self:
         if self.session_max_lifetime < self.refresh_token_lifetime:
             raise ValueError("SESSION_MAX_LIFETIME must not be less than REFRESH_TOKEN_LIFETIME")
-        return self
-
-    @model_validator(mode="after")
-    def _hysteresis(self) -> Self:
-        if self.otp_pressure_off >= self.otp_pressure_on:
-            raise ValueError("OTP_PRESSURE_OFF must be less than OTP_PRESSURE_ON")
         return self

@@ -7,12 +7,14 @@ from datetime import timedelta
 from sqlalchemy import func
 
 from services.auth.notices import BUDGET
+from services.auth.notifiers import REMEMBERED
 from services.auth.tables import (
     address_failures,
     challenges,
     familiar_addresses,
     login_failures,
     name_failures,
+    notifiers,
     refresh_tokens,
     sessions,
 )
@@ -33,6 +35,7 @@ def expired(familiar_address_lifetime: float) -> Expired:
         (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),
         (name_failures, name_failures.c.last_at < func.now() - _COUNTED),
         (address_failures, address_failures.c.last_at < func.now() - _COUNTED),
+        (notifiers, notifiers.c.heard_at < func.now() - REMEMBERED),
         (familiar_addresses, familiar_addresses.c.last_at < func.now() - familiar),
         *BUDGET.expired,
     )

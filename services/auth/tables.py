@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -44,6 +45,8 @@ def _taken() -> list[Column[object]]:
 
 
 outbox = outbox_table(metadata)
+# The oldest code in it is looked at every second, also where a million other events wait before it.
+Index("ix_outbox_codes", outbox.c.created_at, postgresql_where=text("type = 'auth.otp_requested.v1'"))
 trail = Trail(AuthAudited, outbox)
 
 # The read model of accounts: one row per account, deleted ones as tombstones, written by events only.
@@ -92,37 +95,37 @@ challenges = Table(
     _moment("sent_at", default=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
-    # The event that asked for the latest code, and the last word on that code (shared.events.OtpOutcome); an older
-    # version of auth, side by side with this one, leaves all four empty.
-    Column("code_event_id", Uuid),
+    # The event that asked for the latest code, and the last word on that code (shared.events.OtpOutcome).
+    Column("code_event_id", Uuid, nullable=False),
     Column("code_outcome", Text),
-    # Since when the account has been waiting for a code; empty once it has one.
-    _moment("waiting_since"),
-    # Its mailbox has refused the latest code: it waits for a reason of its own.
-    Column("mailbox_refuses", Boolean, nullable=False, server_default="false"),
-    # When the code was asked for that has been delivered: how far the deliveries have come.
-    _moment("delivered_sent_at"),
     Index("ix_challenges_account_id_sent_at", "account_id", "sent_at"),
     Index("ix_challenges_email_key_hash_sent_at", "email_key_hash", "sent_at"),
     Index("ix_challenges_expires_at", "expires_at"),
-    Index(
-        "ix_challenges_waiting_since",
-        "waiting_since",
-        postgresql_where=text("waiting_since IS NOT NULL AND NOT mailbox_refuses"),
-    ),
-    Index(
-        "ix_challenges_delivered_sent_at", "delivered_sent_at", postgresql_where=text("delivered_sent_at IS NOT NULL")
-    ),
 )
 
-# One row: what all replicas have to agree on about back-pressure (services.auth.pressure).
-pressure = Table(
-    "pressure",
+# What each notifier said last of itself (shared.events.NotifierHeartbeat).
+notifiers = Table(
+    "notifiers",
+    metadata,
+    Column("instance_id", Uuid, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    _moment("heard_at", default=True),
+    # When it said last that it takes codes and that its mail server takes connections.
+    _moment("delivering_at"),
+    Column("lag", Double),
+    Index("ix_notifiers_heard_at", "heard_at"),
+)
+
+# One row: what all replicas have to agree on about back-pressure (services.auth.back_pressure).
+back_pressure = Table(
+    "back_pressure",
     metadata,
     Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
+    # Since when it has been on.
     _moment("since"),
-    _moment("probed_at"),
-    _moment("reported_at"),
+    # When a replica looked last, and since when there has always been one that did.
+    _moment("watched_at"),
+    _moment("watched_since"),
 )
 
 sessions = Table(

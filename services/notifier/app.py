@@ -10,12 +10,15 @@ from services.notifier.channel import Channel
 from services.notifier.codes import Codes
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
+from services.notifier.domains import Domains
 from services.notifier.file import FileChannel
+from services.notifier.heartbeat import Heart, signs_of_life
 from services.notifier.notices import Notices
 from services.notifier.post import Post
 from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
+from services.notifier.turns import AtOnce, ByDomain, Turns
 from shared.broker.bus import Bus
 from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
@@ -23,14 +26,23 @@ from shared.broker.topology import NOTICES, OTP_DELIVERY
 from shared.process import Running
 from shared.sealing import Sealer
 
-# Each has a connection to the mail server, of which most allow us so many: codes come first.
-_NOTICES_AT_A_TIME = 2
+# Each has a connection to the mail server, of which most allow us so many: codes come first. A domain has one of these.
+_NOTICES_AT_A_TIME = 4
 
 
 def _channel(settings: NotifierSettings) -> Channel:
     if settings.notifier_channel == "file" and settings.otp_log_file is not None:
         return FileChannel(settings.otp_log_file)
     return SmtpChannel(settings)
+
+
+def _turns(settings: NotifierSettings) -> tuple[Turns, Turns]:
+    """Of the codes and of the notices."""
+    places = (settings.notifier_concurrency, _NOTICES_AT_A_TIME)
+    if settings.notifier_channel == "file":
+        return AtOnce(places[0]), AtOnce(places[1])
+    domains = Domains()
+    return ByDomain(places[0], domains), ByDomain(places[1], domains)
 
 
 @asynccontextmanager
@@ -41,16 +53,20 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
     signed = SignedBus(bus, EdgeKeys.of(settings))
     reports = Reports(signed, database_time.now)
     post = Post(channel)
-    codes = Deliver(Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time), post, database_time)
-    consumption = await signed.consume(OTP_DELIVERY.queue, codes, concurrency=settings.notifier_concurrency)
-    notices = Deliver(Notices(), post, database_time)
-    of_notices = await signed.consume(NOTICES.queue, notices, concurrency=_NOTICES_AT_A_TIME)
+    heart = Heart(signed, channel.reach, database_time.now)
+    turns, turns_of_notices = _turns(settings)
+    kind = Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time, heart)
+    codes = Deliver(kind, post, database_time, turns)
+    consumption = await signed.consume(OTP_DELIVERY.queue, codes, concurrency=turns.seats)
+    notices = Deliver(Notices(), post, database_time, turns_of_notices)
+    of_notices = await signed.consume(NOTICES.queue, notices, concurrency=turns_of_notices.seats)
 
     async def consumer_live() -> bool:
         return consumption.live and of_notices.live
 
     try:
-        yield Running(app=None, checks={"notifier-consumer": consumer_live})
+        async with signs_of_life(heart, post, channel.reach, lambda: consumption.live):
+            yield Running(app=None, checks={"notifier-consumer": consumer_live})
     finally:
         grace = settings.shutdown_grace
         await asyncio.gather(consumption.stop(grace), of_notices.stop(grace))

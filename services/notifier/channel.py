@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from services.notifier.reach import Reach
+from services.notifier.turns import Turn
 from shared.events import NoticeWord
 
 
@@ -34,14 +36,7 @@ class Notice:
 
 
 class DeliveryFailed(Exception):
-    """The text is a reason for the log and the dead-letter listing; it never holds the code or what a server echoed.
-
-    `of_mailbox`: the trouble is this recipient's own, and says nothing of other deliveries.
-    """
-
-    def __init__(self, reason: str, *, of_mailbox: bool = False) -> None:
-        super().__init__(reason)
-        self.of_mailbox = of_mailbox
+    """The text is a reason for the log and the dead-letter listing; it never holds the code or what a server echoed."""
 
 
 class TryLater(DeliveryFailed):
@@ -57,7 +52,12 @@ class CredentialsRefused(DeliveryFailed):
 
 
 class Channel(Protocol):
-    async def deliver(self, delivery: Delivery | Notice) -> None:
+    reach: Reach
+
+    async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
         """Returns once the other side has taken responsibility. Raises `DeliveryFailed`."""
+
+    async def probe(self) -> None:
+        """Find out whether a delivery would get as far as its recipient: see `reach`. Raises `DeliveryFailed`."""
 
     async def close(self) -> None: ...

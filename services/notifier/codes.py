@@ -7,6 +7,7 @@ from prometheus_client import Counter, Histogram
 from services.notifier.channel import Delivery
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import End, one_address
+from services.notifier.heartbeat import Heart
 from services.notifier.report import Reports
 from shared.broker import bus
 from shared.events import OtpRequested
@@ -19,15 +20,18 @@ class Codes:
     name = "otp"
     ends = Counter("login2fa_deliveries_total", "Ends and retries of deliveries.", ["outcome"])
 
-    def __init__(self, sealer: Sealer, reports: Reports, database_time: DatabaseTime) -> None:
+    def __init__(self, sealer: Sealer, reports: Reports, database_time: DatabaseTime, heart: Heart) -> None:
         self._sealer = sealer
         self._reports = reports
         self._database_time = database_time
+        self._heart = heart
 
     def read(self, message: bus.Delivery) -> OtpRequested:
         return OtpRequested.from_message(message)
 
     def opened(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
+        if message.attempt == 1 and not message.put_off:
+            self._heart.code_taken(event.requested_at)
         return Delivery(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
@@ -40,4 +44,5 @@ class Codes:
     async def tell(self, event: OtpRequested, end: End, message: bus.Delivery) -> None:
         if end.word == "delivered":
             SECONDS.observe((self._database_time.now() - event.requested_at).total_seconds())
-        await self._reports.tell(event, end.word, message, of_mailbox=end.of_mailbox)
+        if end.word != "put_off":  # nothing has become of it yet
+            await self._reports.tell(event, end.word, message)

@@ -5,6 +5,9 @@ retry later          refused connection, time-out, 4xx, our credentials refused 
 given up             5xx, malformed, undecryptable                              -> dead letter, and an error in the log
 expired              it is of no use to anybody any more                        -> dropped and counted
 
+Before any of these it may be put off, where too many are under way to its domain (services.notifier.turns): it comes
+again as the same attempt.
+
 What is particular to codes and to notices: services.notifier.codes, services.notifier.notices.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -23,10 +26,11 @@ from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryL
 from services.notifier.database_time import DatabaseTime
 from services.notifier.post import Post
 from services.notifier.report import Word
+from services.notifier.turns import PutOff, Turns
 from shared import failpoints
 from shared.broker import bus
 from shared.broker.bus import Done, GiveUp, Outcome, Retry
-from shared.broker.topology import retry_delay
+from shared.broker.topology import put_off_delay, retry_delay
 from shared.events import Event, MalformedEvent
 from shared.sealing import Unsealable
 
@@ -38,6 +42,8 @@ _PLAIN_ADDRESS = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z
 _SHORT = 64  # characters: then no part of it is too long either
 _RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 
+_LEVELS = {"given_up": "error", "expired": "warning", "retry": "warning", "put_off": "debug"}
+
 E = TypeVar("E", bound=Event)
 
 
@@ -45,10 +51,9 @@ E = TypeVar("E", bound=Event)
 class End:
     """What became of an attempt, in auth's word for it; what the bus is to do; why."""
 
-    word: Word
+    word: Word | Literal["put_off"]
     outcome: Outcome
     reason: str = ""
-    of_mailbox: bool = False
 
 
 class Kind(Protocol[E]):
@@ -70,10 +75,11 @@ class Kind(Protocol[E]):
 class Deliver(Generic[E]):
     """The handler of one kind of event."""
 
-    def __init__(self, kind: Kind[E], post: Post, database_time: DatabaseTime) -> None:
+    def __init__(self, kind: Kind[E], post: Post, database_time: DatabaseTime, turns: Turns) -> None:
         self._kind = kind
         self._post = post
         self._database_time = database_time
+        self._turns = turns
 
     async def __call__(self, message: bus.Delivery) -> Outcome:
         self._database_time.learn(message)
@@ -90,22 +96,31 @@ class Deliver(Generic[E]):
         return end.outcome
 
     async def _attempt(self, message: bus.Delivery, event: E) -> End:
-        now = self._database_time.now
         try:
             delivery = self._opened(message, event)
         except (MalformedEvent, Unsealable) as error:
             return _given_up(error)
-        if delivery.expires_at <= now():
+        if self._is_over(delivery):  # a backlog of these waits for nobody
             return End("expired", Done())
         try:
-            await self._post.send(delivery)
+            return await self._in_turn(message, delivery)
         except WillNotDeliver as error:
-            return End("given_up", GiveUp(str(error)), str(error), error.of_mailbox)
+            return End("given_up", GiveUp(str(error)), str(error))
+        except PutOff as error:
+            end, delay = End("put_off", Retry(str(error), tried=False), str(error)), put_off_delay(message.put_off)
         except (TryLater, CredentialsRefused) as error:
-            if now() + timedelta(seconds=retry_delay(message.attempt)) >= delivery.expires_at:
-                return End("expired", Done(), str(error), error.of_mailbox)
-            return End("deferred", Retry(str(error)), str(error), error.of_mailbox)
+            end, delay = End("deferred", Retry(str(error)), str(error)), retry_delay(message.attempt)
+        return End("expired", Done(), end.reason) if self._is_over(delivery, delay) else end
+
+    async def _in_turn(self, message: bus.Delivery, delivery: Delivery | Notice) -> End:
+        async with self._turns.turn(delivery.email, first_attempt=message.attempt == 1) as turn:
+            if self._is_over(delivery):
+                return End("expired", Done())
+            await self._post.send(delivery, turn)
         return End("delivered", Done())
+
+    def _is_over(self, delivery: Delivery | Notice, after: float = 0) -> bool:
+        return self._database_time.now() + timedelta(seconds=after) >= delivery.expires_at
 
     def _opened(self, message: bus.Delivery, event: E) -> Delivery | Notice:
         return self._kind.opened(message, event)
@@ -113,7 +128,7 @@ class Deliver(Generic[E]):
     def _observe(self, message: bus.Delivery, end: End) -> None:
         word = "retry" if end.word == "deferred" else end.word
         self._kind.ends.labels(word).inc()
-        say = {"given_up": log.error, "expired": log.warning, "retry": log.warning}.get(word, log.info)
+        say = getattr(log, _LEVELS.get(word, "info"))
         what = f"{self._kind.name} delivery"
         say(what, outcome=word, reason=end.reason, event_id=message.event_id, attempt=message.attempt)
 

@@ -9,9 +9,13 @@ import asyncio
 import errno
 import fcntl
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from services.notifier.channel import Delivery, Notice, TryLater
+from services.notifier.reach import Reach
+from services.notifier.turns import Turn
 from shared import failpoints
 
 
@@ -19,25 +23,48 @@ class FileChannel:
     """Several processes may append to one file; it is readable by its owner alone."""
 
     def __init__(self, path: Path) -> None:
+        self.reach = Reach()
         self._codes = path
         self._notices = path.with_name(f"{path.name}.notices")
 
-    async def deliver(self, delivery: Delivery | Notice) -> None:
+    async def deliver(self, delivery: Delivery | Notice, _turn: Turn) -> None:
         if isinstance(delivery, Notice):
             path, said = self._notices, str(delivery.notice)
         else:
             path, said = self._codes, delivery.code
+        await self._in_a_thread(path, partial(_append, path, f"{delivery.email}/{said}\n".encode()))
+
+    async def probe(self) -> None:
+        await self._in_a_thread(self._codes, partial(_refuse_unwritable, self._codes))
+
+    async def _in_a_thread(self, path: Path, work: Callable[[], None]) -> None:
         try:
-            await asyncio.to_thread(_append, path, f"{delivery.email}/{said}\n".encode())
+            await asyncio.to_thread(work)
         except OSError as error:
+            self.reach.note(good=False)
             raise TryLater(f"cannot write {path.name}: {error.strerror}") from None
+        self.reach.note(good=True)
 
     async def close(self) -> None:
         """Nothing is kept open."""
 
 
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Raises OSError where a line could not be appended; writes nothing."""
+    descriptor = _opened(path)
+    try:
+        if not os.fstatvfs(descriptor).f_bavail:
+            raise _no_space()
+    finally:
+        os.close(descriptor)
+
+
 def _append(path: Path, line: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = _opened(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
@@ -63,5 +90,9 @@ def _write_whole(descriptor: int, line: bytes) -> None:
     written = os.write(descriptor, line)
     failpoints.reach("file: written")
     if written < len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise _no_space()
     os.fsync(descriptor)
+
+
+def _no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -17,7 +17,9 @@ from contextlib import suppress
 
 import aiosmtplib
 
+from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
+from services.notifier.turns import Turn
 
 KEPT_SECONDS = 20.0
 MOST_MAILS = 100
@@ -29,13 +31,14 @@ _CLOSING = 421
 
 class MailServer:
     def __init__(self, settings: NotifierSettings) -> None:
+        self.reach = Reach()
         self._settings = settings
         # The one that was used last is used next: what a quiet time does not need is left after KEPT_SECONDS.
         self._kept: list[_Connection] = []
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._replacements: set[asyncio.Task[None]] = set()
 
-    async def send(self, compose: Callable[[], bytes], recipient: str) -> None:
+    async def send(self, compose: Callable[[], bytes], recipient: str, turn: Turn) -> None:
         """Returns once the server has taken it; whoever loses patience cancels. Raises what aiosmtplib raises.
 
         The mail is composed while the server answers the first command, which does not need it.
@@ -44,13 +47,20 @@ class MailServer:
         connection = await self._with_a_mail_begun()
         try:
             mail = await composing
-            # Given apart from the header: a comma in `To` would make two recipients of one.
-            await connection.smtp.rcpt(recipient)
+            turn.begin()
+            # Not beyond this: a mail that is left while the server decides about it may be sent twice.
+            async with asyncio.timeout(turn.patience):
+                # Given apart from the header: a comma in `To` would make two recipients of one.
+                await connection.smtp.rcpt(recipient)
             await connection.smtp.data(mail)
         except BaseException as error:
             self._drop(connection, error)
             raise
         self._keep(connection)
+
+    async def probe(self) -> None:
+        """Make a connection and leave it. Raises what aiosmtplib raises."""
+        self._say_goodbye(await self._connected())
 
     async def close(self) -> None:
         if self._replacements:
@@ -77,9 +87,21 @@ class MailServer:
                     raise
             else:
                 return kept
-        fresh = _Connection(self._settings)
-        await fresh.smtp.connect()
+        fresh = await self._connected()
         await self._begin(fresh)
+        return fresh
+
+    async def _connected(self) -> _Connection:
+        """Greeted, and logged in where that is demanded: what the server says so far is about us, and not a mail."""
+        fresh = _Connection(self._settings)
+        try:
+            await fresh.smtp.connect()
+            await fresh.greet()
+        except BaseException:
+            fresh.smtp.close()
+            self.reach.note(good=False)
+            raise
+        self.reach.note(good=True)
         return fresh
 
     async def _begin(self, connection: _Connection) -> None:
@@ -104,16 +126,8 @@ class MailServer:
 
     async def _replace(self) -> None:
         """Of what goes wrong the next mail will hear: it makes itself one."""
-        fresh = _Connection(self._settings)
         with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-            try:
-                await fresh.smtp.connect()
-                if fresh.smtp.is_ehlo_or_helo_needed:
-                    await fresh.smtp.ehlo()
-            except BaseException:
-                fresh.smtp.close()
-                raise
-            self._await_a_mail(fresh)
+            self._await_a_mail(await self._connected())
 
     def _drop(self, connection: _Connection, error: BaseException) -> None:
         if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -156,6 +170,14 @@ class _Connection:
         )
         self.mails = 0
         self.leaving: asyncio.TimerHandle | None = None
+
+    async def greet(self) -> None:
+        if not self.smtp.is_ehlo_or_helo_needed:
+            return  # it was needed for TLS, or for the login
+        try:
+            await self.smtp.ehlo()
+        except aiosmtplib.SMTPHeloError:
+            await self.smtp.helo()
 
     def stay(self) -> None:
         if self.leaving is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from prometheus_client import Gauge
 
 from services.notifier.channel import Channel, CredentialsRefused, Delivery, Notice, TryLater
+from services.notifier.turns import Turn
 from shared import failpoints
 
 log = structlog.get_logger()
@@ -23,18 +26,28 @@ class Post:
         self._channel = channel
         self._paused_until = 0.0
 
-    async def send(self, delivery: Delivery | Notice) -> None:
+    async def send(self, delivery: Delivery | Notice, turn: Turn) -> None:
         """Raises `DeliveryFailed`."""
+        with self._unless_paused():
+            failpoints.reach("notifier: before the channel")
+            await self._channel.deliver(delivery, turn)
+        failpoints.reach("notifier: delivered")
+        PAUSED.set(0)
+
+    async def probe(self) -> None:
+        """Raises `DeliveryFailed`."""
+        with self._unless_paused():
+            await self._channel.probe()
+
+    @contextmanager
+    def _unless_paused(self) -> Iterator[None]:
         if time.monotonic() < self._paused_until:
             raise TryLater("paused: the mail server refuses our credentials")
         try:
-            failpoints.reach("notifier: before the channel")
-            await self._channel.deliver(delivery)
+            yield
         except CredentialsRefused as error:
             self._pause(str(error))
             raise
-        failpoints.reach("notifier: delivered")
-        PAUSED.set(0)
 
     def _pause(self, reason: str) -> None:
         log.error("mail server refuses our credentials: deliveries pause", reason=reason, seconds=_PAUSE)

@@ -42,19 +42,18 @@ class Reports:
         self._now = now
         self._silent_until = 0.0
 
-    async def tell(self, request: OtpRequested, outcome: Word, message: Delivery, *, of_mailbox: bool = False) -> None:
+    async def tell(self, request: OtpRequested, outcome: Word, message: Delivery) -> None:
         """Never fails, and takes REPORT_SECONDS at most."""
-        error = await self._publish(self._report(request, outcome, message, of_mailbox))
+        error = await self._publish(self._report(request, outcome, message))
         REPORTS.labels("lost" if error else "confirmed").inc()
         if error:
             log.warning("report of a delivery lost", outcome=outcome, event_id=message.event_id, error=error)
 
-    def _report(self, request: OtpRequested, outcome: Word, message: Delivery, of_mailbox: bool) -> Message:
+    def _report(self, request: OtpRequested, outcome: Word, message: Delivery) -> Message:
         event = OtpOutcome(
             challenge_id=request.challenge_id,
             request_event_id=request.event_id,
             outcome=outcome,
-            of_mailbox=of_mailbox,
             attempt=message.attempt,
             occurred_at=self._now(),
         )

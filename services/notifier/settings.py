@@ -26,7 +26,9 @@ class NotifierSettings(ProcessSettings):
         description="MAC keys of events from the notifier to auth, comma-separated; the first signs, any verifies"
     )
     notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
-    notifier_concurrency: int = Field(16, ge=1, le=500, description="Deliveries under way at a time")
+    notifier_concurrency: int = Field(
+        16, ge=1, le=500, description="Deliveries under way at a time; to one domain a quarter"
+    )
     otp_log_file: Path | None = Field(
         None, description="With channel `file`: gets a line `email/otp` per delivery; notices go to `<file>.notices`"
     )

@@ -42,11 +42,12 @@ class Message:
 class Delivery(Message):
     """A message handed to a subscriber; `attempt` is 1 the first time.
 
-    `prompt`: it was published seconds ago at most, because its consumer had been waiting for one. False where that
-    is not known.
+    `put_off` is how often it has been put off: `Retry.tried`. `prompt`: it was published seconds ago at most, because
+    its consumer had been waiting for one. False where that is not known.
     """
 
     attempt: int
+    put_off: int = 0
     prompt: bool = field(default=False, compare=False)
 
 
@@ -57,9 +58,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Deliver the message again after `topology.retry_delay(attempt)`, as attempt + 1."""
+    """Deliver the message again after `topology.retry_delay(attempt)`, as attempt + 1.
+
+    Where nothing was `tried`: after `topology.put_off_delay(put_off)`, as the same attempt, and put_off + 1.
+    """
 
     reason: str
+    tried: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ EDGES: Final[Mapping[str, Edge]] = {
     "auth.notice_requested.v1": "auth_to_notifier",
     "users.notice_requested.v1": "users_to_notifier",
     "notifier.otp_outcome.v1": "notifier_to_auth",
+    "notifier.heartbeat.v1": "notifier_to_auth",
 }
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import UTC, datetime
-from itertools import count
 
 import structlog
 
@@ -29,7 +28,7 @@ from shared.broker.bus import (
     Unroutable,
 )
 from shared.broker.memory_consumer import MemoryConsumption
-from shared.broker.topology import SUBSCRIPTIONS, Subscription, retry_delay, subscription
+from shared.broker.topology import SUBSCRIPTIONS, Subscription, put_off_delay, retry_delay, subscription
 
 log = structlog.get_logger()
 
@@ -100,7 +99,8 @@ class MemoryBus:
                 group.create_task(self._deliver(message, each))
 
     async def _deliver(self, message: Message, to: Subscription) -> None:
-        for attempt in count(1):
+        attempt, put_off = 1, 0
+        while True:
             delivery = Delivery(
                 routing_key=message.routing_key,
                 body=message.body,
@@ -109,6 +109,7 @@ class MemoryBus:
                 published_at=message.published_at,
                 mac=message.mac,
                 attempt=attempt,
+                put_off=put_off,
             )
             outcome = None
             while outcome is None:  # a consumer that is stopped in the middle leaves the message to the next
@@ -120,8 +121,12 @@ class MemoryBus:
                 case GiveUp(reason):
                     self._bury(delivery, to, reason)
                     return
-                case Retry():
+                case Retry(tried=True):
                     await asyncio.sleep(retry_delay(attempt))
+                    attempt += 1
+                case Retry():
+                    await asyncio.sleep(put_off_delay(put_off))
+                    put_off += 1
 
     async def _consumer(self, queue: str) -> MemoryConsumption:
         while not self._consumers[queue]:

@@ -14,13 +14,20 @@ RETRY_DELAYS = (1, 3, 10, 30)
 
 MAX_HANDLER_ERRORS = 5
 
+# A message is put off so often by the shortest delay, then by a longer one: a crowd of them would keep the broker busy.
+PUT_OFF_SHORTLY = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One subscriber's queue and the routing keys (event types) it wants."""
+    """One subscriber's queue and the routing keys (event types) it wants.
+
+    `lifetime` in seconds: what is true for a moment only, and is gone when nobody has taken it by then.
+    """
 
     queue: str
     routing_keys: tuple[str, ...]
+    lifetime: int | None = None
 
     @property
     def dead_queue(self) -> str:
@@ -38,7 +45,8 @@ OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
 # Apart from the codes, so that a flood of notices delays none of them.
 NOTICES = Subscription("notifier.notices", ("auth.notice_requested.v1", "users.notice_requested.v1"))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
-SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS)
+HEARTBEATS = Subscription("auth.heartbeats", ("notifier.heartbeat.v1",), lifetime=10)
+SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS, HEARTBEATS)
 
 
 def subscription(queue: str) -> Subscription:
@@ -56,3 +64,8 @@ def subscription(queue: str) -> Subscription:
 def retry_delay(attempt: int) -> int:
     """Seconds to wait after the given attempt (1, 2, ...) has failed."""
     return RETRY_DELAYS[min(attempt, len(RETRY_DELAYS)) - 1]
+
+
+def put_off_delay(put_off: int) -> int:
+    """Seconds to wait with a message that has been put off so often before."""
+    return RETRY_DELAYS[0] if put_off < PUT_OFF_SHORTLY else RETRY_DELAYS[2]

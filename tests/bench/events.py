@@ -27,7 +27,7 @@ async def backlog(system: System, count: int) -> None:
 
 
 async def forget(system: System) -> None:
-    """All challenges: those of other rows count, too many for an account, or too long undelivered for any."""
+    """All challenges: those of other rows count, too many for an account."""
     async with connected(system.databases.admin_url) as connection:
         await connection.execute("TRUNCATE auth.challenges")
 
@@ -50,11 +50,8 @@ async def _keep(connection: asyncpg.Connection, asked: list[OtpRequested]) -> No
     await connection.copy_records_to_table(
         "challenges",
         schema_name="auth",
-        columns=("id", "account_id", "epoch", "code_mac", "expires_at", "code_event_id", "waiting_since"),
-        records=[
-            (each.challenge_id, each.account_id, 0, b"", each.expires_at, each.event_id, each.requested_at)
-            for each in asked
-        ],
+        columns=("id", "account_id", "epoch", "code_mac", "expires_at", "code_event_id"),
+        records=[(each.challenge_id, each.account_id, 0, b"", each.expires_at, each.event_id) for each in asked],
     )
     await connection.copy_records_to_table(
         "outbox",

@@ -11,6 +11,7 @@ from shared.events import (
     AuthNoticeRequested,
     Event,
     InStep,
+    NotifierHeartbeat,
     OtpOutcome,
     OtpRequested,
     SessionEnded,
@@ -96,13 +97,12 @@ PINNED: list[tuple[str, Event, str]] = [
             challenge_id=CHALLENGE,
             request_event_id=REQUEST,
             outcome="given_up",
-            of_mailbox=True,
             attempt=2,
             occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
-            '"request_event_id":"01890a5d-ac96-774b-bcce-b302099a805b","outcome":"given_up","of_mailbox":true,"attempt":2,'
+            '"request_event_id":"01890a5d-ac96-774b-bcce-b302099a805b","outcome":"given_up","attempt":2,'
             '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
@@ -137,6 +137,23 @@ PINNED: list[tuple[str, Event, str]] = [
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
             '"email":"dv.gahan@test.com","notice":"password_changed",'
             '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
+        ),
+    ),
+    (
+        "notifier.heartbeat.v1",
+        NotifierHeartbeat(
+            event_id=EVENT_ID,
+            instance_id=SESSION,
+            number=7,
+            consuming=True,
+            mail_taken=False,
+            lag=0.25,
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","instance_id":"01890a5d-ac96-774b-bcce-b302099a805a",'
+            '"number":7,"consuming":true,"mail_taken":false,"lag":0.25,'
+            '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
     (

@@ -98,6 +98,20 @@ async def test_every_subscription_of_an_event_gets_it(second_subscription: Subsc
     await eventually(lambda: first.event_ids == second.event_ids == {"both"})
 
 
+async def test_what_is_put_off_comes_again_as_the_same_attempt(bus: Bus, spawn: Spawn) -> None:
+    async def put_off_twice(delivery: Delivery) -> Outcome:
+        return Retry("others first", tried=False) if delivery.put_off < 2 else Done()
+
+    seen = Recorder(put_off_twice)
+    await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
+
+    spawn(bus.publish(otp_message("put off")))
+
+    await eventually(lambda: len(seen.deliveries) == 3)
+    assert [(each.attempt, each.put_off) for each in seen.deliveries] == [(1, 0), (1, 1), (1, 2)]
+    assert not any(each.prompt for each in seen.deliveries[1:])
+
+
 async def test_a_retry_comes_again_after_the_delay_as_the_next_attempt(bus: Bus, spawn: Spawn) -> None:
     times: list[float] = []
 

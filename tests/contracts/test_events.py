@@ -25,7 +25,7 @@ from tests.contracts.pinned_events import ACCOUNT, PINNED
 CANARY = "canary-0123456789"
 NAMES = [
     "a requested code", "a changed account", "a deleted account", "users in step", "an outcome", "a notice of auth",
-    "a notice of users", "ended sessions", "an act at auth", "an act at users",
+    "a notice of users", "a heartbeat", "ended sessions", "an act at auth", "an act at users",
 ]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
 

@@ -11,7 +11,16 @@ from tests.stacks.stack import Stack
 OTHER = {"auth": "users", "users": "auth"}
 TABLES = {
     "auth": [
-        *("identities", "challenges", "pressure", "sessions", "refresh_tokens", "login_failures", "outbox"),
+        *(
+            "identities",
+            "challenges",
+            "back_pressure",
+            "notifiers",
+            "sessions",
+            "refresh_tokens",
+            "login_failures",
+            "outbox",
+        ),
         *("name_failures", "familiar_addresses", "code_failures", "notices"),
         "alembic_version",
     ],

@@ -25,8 +25,8 @@ from tests.servers.tcp_proxy import TcpProxy
 
 __all__ = ("keys",)
 
-# Real seconds: long enough for a code to be delivered on a busy machine, short enough to wait for.
-ON, OFF, ACCOUNTS, PROBE = 4.0, 2.0, 2, 1.0
+# Real seconds: long enough for a code to be published on a busy machine, short enough to wait for.
+ON = 4.0
 PATIENCE = 60.0
 
 
@@ -89,7 +89,7 @@ class CodesPath:
         return str(answer.json()["status"])
 
     async def is_on(self) -> bool:
-        return bool(await self.sql.fetchval("SELECT since IS NOT NULL FROM auth.pressure"))
+        return bool(await self.sql.fetchval("SELECT since IS NOT NULL FROM auth.back_pressure"))
 
     async def until_it_turns(self, *, on: bool) -> None:
         """People go on logging in meanwhile; nobody is answered anything but a promise or a refusal."""
@@ -103,17 +103,22 @@ class CodesPath:
 
 
 @pytest.fixture
+def silence() -> float:
+    """`NOTIFIER_SILENCE`: by default as in production."""
+    return 30.0
+
+
+@pytest.fixture
 async def path(
-    databases: Databases, keys: Keys, proxy: TcpProxy, proxied_url: str, amqp_url: str, mail_sink: MailSink
+    databases: Databases,
+    keys: Keys,
+    proxy: TcpProxy,
+    proxied_url: str,
+    amqp_url: str,
+    mail_sink: MailSink,
+    silence: float,
 ) -> AsyncIterator[CodesPath]:
-    settings = auth_settings(
-        databases,
-        keys,
-        otp_pressure_on=ON,
-        otp_pressure_off=OFF,
-        otp_pressure_accounts=ACCOUNTS,
-        otp_pressure_probe=PROBE,
-    )
+    settings = auth_settings(databases, keys, otp_pressure_on=ON, notifier_silence=silence)
     async with _auth(settings, proxied_url) as auth, connected(databases.auth_url) as sql:
         path = CodesPath(auth, sql, mail_sink, proxy, keys, amqp_url)
         yield path

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.auth.back_pressure import BackPressure
 from services.auth.otp import Challenges, Verified
-from services.auth.pressure import Pressure
 from shared.bearer import TokenNotValid
 from shared.problems import TooManyRequests
 from tests.auth_steps import wrong
@@ -45,8 +45,8 @@ class CodeUse(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        pressure = Pressure(self.auth.settings, self.auth.database)
-        self._challenges = self.make(self.auth.settings, self.auth.keys.otp_sealer, pressure)
+        back_pressure = BackPressure(self.auth.settings, self.auth.database)
+        self._challenges = self.make(self.auth.settings, self.auth.keys.otp_sealer, back_pressure)
         self._id = self.auth.commit(self._challenges.request, self.auth.new_identity()).id
         self._codes = [self.auth.latest_code(self._id)]
         self._clients = Clients(self.auth, self._ended)

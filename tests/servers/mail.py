@@ -74,7 +74,9 @@ class _Fault(Generic[T]):
         return True
 
     def _is_for(self, address: str) -> bool:
-        return self.recipient in (address, f"@{address.rpartition('@')[2]}")
+        domain = address.rpartition("@")[2]
+        of_its_domain = self.recipient in (address, f"@{domain}")
+        return of_its_domain or ((self.recipient or "").startswith("@.") and domain.endswith(str(self.recipient)[1:]))
 
 
 class MailSink:
@@ -117,8 +119,8 @@ class MailSink:
     def refuse(self, reply: str, *, at: Stage = "RCPT", recipient: str | None = None, times: int | None = None) -> None:
         """Answer at stage `at` with `reply`, for example "450 Try later", or with HANG_UP or SILENCE.
 
-        For one envelope recipient only if given, or for all "@of.a.domain", which is known from RCPT on; and only the
-        next `times` times if given. DATA is answered after the message has arrived.
+        For one envelope recipient only if given, or for all "@of.a.domain" or "@.of.its.subdomains": it is known from
+        RCPT on. Only the next `times` times if given. DATA is answered after the message has arrived.
         """
         self._refusals[at] = _Fault(reply, recipient, times)
 

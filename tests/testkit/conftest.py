@@ -16,6 +16,7 @@ from services.notifier.channel import Channel, Delivery
 from services.notifier.file import FileChannel
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
+from services.notifier.turns import Turn
 from shared.settings import load
 from tests import edge_keys
 from tests.e2e_required import require_public_image
@@ -44,7 +45,7 @@ class Place:
             expires_at=now + timedelta(minutes=4),
         )
         for _ in range(times):
-            await self.channel.deliver(delivery)
+            await self.channel.deliver(delivery, Turn(None))
 
     async def wait_for_code(self, email: str, *, timeout: float = 20.0, after: int | None = None) -> str:  # noqa: ASYNC109 - the kit's own
         return await asyncio.to_thread(self.inbox.wait_for_code, email, timeout=timeout, after=after)

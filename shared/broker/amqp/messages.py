@@ -15,11 +15,12 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 from uuid_utils import uuid4
 
-from shared.broker.bus import Delivery, Message
+from shared.broker.bus import Delivery, Message, Retry
 from shared.broker.topology import EXCHANGE
 
 EVENT_ID = "x-event-id"
 ATTEMPT = "x-attempt"
+PUT_OFF = "x-put-off"
 REASON = "x-reason"
 ATTEMPTS = "x-attempts"
 DIED_AT = "x-died-at"
@@ -90,9 +91,10 @@ def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None =
     return Outgoing(message.body, properties)
 
 
-def for_retry(delivery: Delivery, reason: str) -> Outgoing:
-    attempt = min(delivery.attempt + 1, MOST_ATTEMPTS)
-    return outgoing(delivery, attempt=attempt, headers={REASON: short(reason)})
+def for_retry(delivery: Delivery, retry: Retry) -> Outgoing:
+    attempt = min(delivery.attempt + retry.tried, MOST_ATTEMPTS)
+    put_off = min(delivery.put_off + (not retry.tried), MOST_ATTEMPTS)
+    return outgoing(delivery, attempt=attempt, headers={REASON: short(retry.reason), PUT_OFF: put_off})
 
 
 def for_dead_letters(delivery: Delivery, reason: str) -> Outgoing:
@@ -108,15 +110,17 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
     consumer had first, is old.
     """
     attempt = number(message.headers.get(ATTEMPT)) or 1
+    is_copy = attempt > 1 or REASON in message.headers or REPLAYED in message.headers
     return Delivery(
         routing_key=event_type(message),
         body=message.body,
         event_id=event_id(message),
         correlation_id=text(message.correlation_id) or uuid4().hex,
         attempt=attempt,
+        put_off=number(message.headers.get(PUT_OFF)) or 0,
         published_at=moment(message.headers.get(PUBLISHED_AT)),
         mac=text(message.headers.get(MAC)),
-        prompt=waited_for and attempt == 1 and not message.redelivered and REPLAYED not in message.headers,
+        prompt=waited_for and not is_copy and not message.redelivered,
     )
 
 

@@ -14,7 +14,7 @@ from shared.broker.amqp.link import ANSWER_SECONDS, Link
 from shared.broker.amqp.messages import Arrived, Outgoing, for_dead_letters, for_retry
 from shared.broker.amqp.publisher import Publisher
 from shared.broker.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
-from shared.broker.topology import Subscription, retry_delay
+from shared.broker.topology import Subscription, put_off_delay, retry_delay
 
 log = structlog.get_logger()
 
@@ -30,9 +30,9 @@ class Settler:
         match outcome:
             case Done():
                 pass
-            case Retry(reason):
-                queue = self._subscription.retry_queue(retry_delay(delivery.attempt))
-                await self._forward(for_retry(delivery, reason), queue, link)
+            case Retry():
+                delay = retry_delay(delivery.attempt) if outcome.tried else put_off_delay(delivery.put_off)
+                await self._forward(for_retry(delivery, outcome), self._subscription.retry_queue(delay), link)
             case GiveUp(reason):
                 self._log_dead(delivery, reason)
                 await self._forward(for_dead_letters(delivery, reason), self._subscription.dead_queue, link)

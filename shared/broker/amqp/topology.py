@@ -40,7 +40,7 @@ async def _declare_subscription(
 ) -> None:
     # First what the others dead-letter into: a queue that exists is a queue that can already lose messages.
     await _quorum_queue(channel, subscription.dead_queue, {"x-delivery-limit": UNLIMITED})
-    work = {"x-delivery-limit": DELIVERY_LIMIT, **_dead_letters_to(subscription.dead_queue)}
+    work = {"x-delivery-limit": DELIVERY_LIMIT, **_end_of_what_waits(subscription)}
     queue = await _quorum_queue(channel, subscription.queue, work)
     for delay in RETRY_DELAYS:
         # One queue per delay: a time-to-live per message expires only at the head of the queue.
@@ -48,6 +48,12 @@ async def _declare_subscription(
         await _quorum_queue(channel, subscription.retry_queue(delay), wait)
     for routing_key in subscription.routing_keys:
         await queue.bind(exchange, routing_key)
+
+
+def _end_of_what_waits(subscription: Subscription) -> FieldTable:
+    if subscription.lifetime is not None:  # what is no longer true is no dead letter
+        return {"x-message-ttl": subscription.lifetime * 1000}
+    return _dead_letters_to(subscription.dead_queue)
 
 
 def _dead_letters_to(queue: str) -> FieldTable:

@@ -12,14 +12,14 @@ from shared import relay
 from shared.broker.amqp import consumer, link
 from shared.relay import Pace
 from tests.faults.rows.promises import Promises
-from tests.integration.codes_path import CodesPath, keys, path
+from tests.integration.codes_path import CodesPath, keys, path, silence
 from tests.integration.conftest import proxied_url, proxy
 from tests.integration.notifier.conftest import log_lines
 from tests.servers.databases import Databases, copied, template_database
 from tests.servers.own_broker import OwnBroker, own_broker
 from tests.servers.own_postgres import OwnPostgres, own_postgres
 
-__all__ = ("keys", "log_lines", "path", "proxied_url", "proxy")
+__all__ = ("keys", "log_lines", "path", "proxied_url", "proxy", "silence")
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ __all__ = ("counted", "way")
 
 REPLIES_TO_ONE_MAIL = 6
 PLACES = 2
+MANY = 60
 FOUR_MINUTES = 250.0  # and some
 
 UNWELL: dict[str, Callable[[CodesPath, TcpProxy], None]] = {
@@ -68,6 +69,21 @@ async def test_those_whom_the_mail_server_keeps_waiting_starve_nobody_else(path:
     for email in stuck:
         await path.mails.wait_for(email, timeout=PATIENCE)
     await promises.kept(mails_each=1)
+
+
+@pytest.mark.parametrize("domains", [1, MANY])
+async def test_sixty_recipients_who_hang_delay_nobody_else(path: CodesPath, domains: int) -> None:
+    """With the settings of production; the same for whoever has that many domains."""
+    path.mails.refuse(SILENCE, recipient="@.evil.example.org")
+    hanging = [f"person{number}@{number % domains}.evil.example.org" for number in range(MANY)]
+    for email in hanging:
+        assert (await path.log_in(email=email)).status_code == 200
+
+    await path.start_notifier()
+
+    for _ in range(3):
+        await path.code_arrives()
+    assert not any(path.mails.mails_to(email) for email in hanging)
 
 
 async def test_a_code_is_tried_until_it_expires_then_counted_and_never_mailed(

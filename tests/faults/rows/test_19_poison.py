@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 
 from services.notifier.channel import Delivery
 from services.notifier.smtp import SmtpChannel
+from services.notifier.turns import Turn
 from shared.broker import handling
 from shared.broker.amqp import AmqpBus, dead_letters
 from shared.broker.bus import DeadLetter, Message
@@ -145,10 +146,10 @@ async def test_a_code_that_a_bug_stopped_is_listed_and_when_the_bug_is_mended_re
 ) -> None:
     deliver, of_the_unlucky = SmtpChannel.deliver, await path.account()
 
-    async def with_a_bug(channel: SmtpChannel, delivery: Delivery) -> None:
+    async def with_a_bug(channel: SmtpChannel, delivery: Delivery, turn: Turn) -> None:
         if delivery.email == of_the_unlucky.email:
             raise RuntimeError(f"{SECRET} {delivery.code}")
-        await deliver(channel, delivery)
+        await deliver(channel, delivery, turn)
 
     monkeypatch.setattr(SmtpChannel, "deliver", with_a_bug)
     monkeypatch.setattr(handling, "MAX_HANDLER_ERRORS", 2)

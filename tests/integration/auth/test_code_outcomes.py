@@ -80,16 +80,16 @@ async def test_reports_that_come_at_the_same_moment_are_each_for_their_own_chall
     for number in range(6):
         account = await accounts.new(is_2fa=True)
         await steps.begin(account)
-        told.append(await reports.outcome(account, ("delivered", "given_up")[number % 2], of_mailbox=number >= 3))
+        told.append(await reports.outcome(account, ("delivered", "given_up")[number % 2]))
     handler = otp_outcome_handler(auth_app.parts.database)
 
     await asyncio.gather(*(handler(delivery(event)) for event in told))
 
-    rows = await sql.fetch("SELECT code_event_id, code_outcome, mailbox_refuses FROM challenges")
-    assert {tuple(row) for row in rows} == {(event.request_event_id, event.outcome, event.of_mailbox) for event in told}
+    rows = await sql.fetch("SELECT code_event_id, code_outcome FROM challenges")
+    assert {tuple(row) for row in rows} == {(event.request_event_id, event.outcome) for event in told}
 
 
-async def test_a_crowd_of_reports_costs_two_statements_and_not_two_each(
+async def test_a_crowd_of_reports_costs_one_statement_and_not_one_each(
     auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports
 ) -> None:
     account = await accounts.new(is_2fa=True)
@@ -101,7 +101,7 @@ async def test_a_crowd_of_reports_costs_two_statements_and_not_two_each(
     with statements_of(database) as statements:
         await asyncio.gather(*(handler(delivery(event)) for event in crowd))
 
-    assert statements == ["UPDATE auth.challenges", "UPDATE auth.pressure"]
+    assert statements == ["UPDATE auth.challenges"]
 
 
 @pytest.mark.parametrize("order", [("deferred", "given_up"), ("given_up", "deferred"), ("expired", "deferred")])
@@ -177,21 +177,7 @@ async def test_a_code_that_was_used_had_been_delivered_whatever_became_of_its_re
 
     await reports.tell(account, "expired")
 
-    row = await sql.fetchrow("SELECT code_outcome, waiting_since, delivered_sent_at = sent_at AS at FROM challenges")
-    assert tuple(row) == ("delivered", None, True)
-
-
-async def test_a_challenge_of_the_version_before_is_pending_and_no_report_touches_it(
-    auth_app: AuthApp, accounts: Accounts, steps: Steps, reports: CodeReports, sql: asyncpg.Connection
-) -> None:
-    account = await accounts.new(is_2fa=True)
-    login = await steps.begin(account)
-    await sql.execute("UPDATE challenges SET code_event_id = NULL, waiting_since = NULL")  # it knows neither
-
-    await reports.tell(account, "delivered")
-
-    assert await status(auth_app, login) == "pending"
-    assert (await auth_app.verify_otp(login.temporary, login.code)).status_code == 200
+    assert await sql.fetchval("SELECT code_outcome FROM challenges") == "delivered"
 
 
 async def test_a_database_that_is_away_is_tried_again() -> None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterable
 import httpx
 import pytest
 
-from services.auth import pressure
 from shared.broker.memory import MemoryBus
 from tests.auth_steps import Accounts, Login, Steps, pair
 from tests.builders import OTHER_PASSWORD
@@ -32,8 +31,7 @@ async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIte
 
 
 @pytest.fixture
-def round_trips(auth_app: AuthApp, monkeypatch: pytest.MonkeyPatch) -> RoundTrips:
-    monkeypatch.setattr(pressure, "_VERDICT_HOLDS", 3600)  # it is judged once a second, for all logins together
+def round_trips(auth_app: AuthApp) -> RoundTrips:
     return RoundTrips(auth_app.parts.database)
 
 

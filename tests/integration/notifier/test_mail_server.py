@@ -68,7 +68,7 @@ async def test_a_connection_on_which_anything_went_wrong_carries_no_other_mail(
 async def test_a_connection_that_did_not_answer_in_time_carries_no_other_mail(
     keys: Keys, requested: Requested, mail_sink: MailSink
 ) -> None:
-    async with running_notifier(keys, smtp_port=mail_sink.port, smtp_timeout=0.3) as notifier:
+    async with running_notifier(keys, smtp_port=mail_sink.port, smtp_timeout=2.0) as notifier:
         assert await notifier(delivery(requested())) == Done()
         mail_sink.refuse(SILENCE, at="RCPT", times=1)
         assert await notifier(delivery(requested())) == Retry("TimeoutError")

@@ -56,7 +56,7 @@ async def test_no_log_line_and_no_reason_holds_the_code_whatever_becomes_of_it(
 async def test_a_failure_that_nobody_foresaw_does_not_tell_the_code_either(
     keys: Keys, requested: Requested, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_channel: object, delivery: Any) -> None:
+    async def broken(_channel: object, delivery: Any, _turn: object) -> None:
         raise RuntimeError(f"cannot send {delivery.code} of {delivery!r}")
 
     monkeypatch.setattr("services.notifier.smtp.SmtpChannel.deliver", broken)

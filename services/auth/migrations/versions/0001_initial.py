@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from services.auth.tables import in_step, metadata, pressure
+from services.auth.tables import back_pressure, in_step, metadata
 
 revision = "0001"
 down_revision = None
@@ -14,7 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     metadata.create_all(op.get_bind(), checkfirst=False)
-    op.bulk_insert(pressure, [{"id": 1}])
+    op.bulk_insert(back_pressure, [{"id": 1}])
     op.bulk_insert(in_step, [{"id": 1}])
 
 

@@ -1,0 +1,163 @@
+"""Whose delivery is under way: one slow recipient delays nobody else.
+
+1. At most a quarter of all deliveries under way go to one domain.
+2. At most half go to domains that were slow lately, and at most three quarters to domains that have not shown to be
+   quick: whoever has many domains leaves room for those who answer.
+3. A delivery beyond that is put off. Only one to a domain that answers quickly waits here, for a moment.
+4. The first attempt gives the recipient's side a few seconds, and fewer when half of the deliveries are under way;
+   later attempts have all the time that a delivery may take.
+
+At least one is under way for everybody, however few there may be at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from services.notifier.domains import SLOW_SECONDS, Domains
+
+FIRST_PATIENCE = 5.0
+WAITING_SECONDS = 1.0
+
+# So many messages are taken from the queue for each delivery under way: what waits is at hand when a turn is free.
+SEATS_EACH = 4
+
+
+class PutOff(Exception):
+    """Others have to be delivered first."""
+
+    def __init__(self) -> None:
+        super().__init__("too many are under way to its domain, or to slow ones")
+
+
+class Turn:
+    """`patience`: seconds that the recipient's side may take before the mail itself; None is no limit of its own."""
+
+    def __init__(self, patience: float | None) -> None:
+        self.patience = patience
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        """To be called when the recipient is named: what took time before was not its fault."""
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the recipient's side has taken so far, if it was asked."""
+        return None if self._began is None else time.monotonic() - self._began
+
+
+class Turns(Protocol):
+    """`seats`: how many messages are to be taken from the queue at a time."""
+
+    seats: int
+
+    def turn(self, address: str, *, first_attempt: bool) -> AbstractAsyncContextManager[Turn]:
+        """Raises `PutOff`."""
+
+
+class AtOnce:
+    """Where no recipient is asked anything: codes go to a file."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.seats = concurrency
+
+    @asynccontextmanager
+    async def turn(self, _address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:  # noqa: ARG002 - see `Turns`
+        yield Turn(None)
+
+
+class ByDomain:
+    """Of `concurrency` deliveries at a time."""
+
+    def __init__(self, concurrency: int, domains: Domains) -> None:
+        self.seats = SEATS_EACH * concurrency
+        self._domains = domains
+        self._most = concurrency
+        self._most_of_one = max(1, concurrency // 4)
+        self._most_slow = max(1, concurrency // 2)
+        self._most_not_quick = max(1, 3 * concurrency // 4)
+        self._under_way: Counter[str] = Counter()
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+
+    @asynccontextmanager
+    async def turn(self, address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:
+        domain = _domain(address)
+        await self._begin(domain)
+        turn = Turn(self._patience() if first_attempt else None)
+        try:
+            yield turn
+        finally:
+            if (seconds := turn.seconds) is not None:
+                self._domains.answered(domain, seconds)
+            self._end(domain)
+
+    def _patience(self) -> float:
+        crowded = 2 * self._under_way.total() >= self._most
+        return SLOW_SECONDS if crowded else FIRST_PATIENCE
+
+    async def _begin(self, domain: str) -> None:
+        if self._has_room(domain):
+            self._under_way[domain] += 1
+        elif self._may_wait(domain):
+            await self._wait(domain)
+        else:
+            raise PutOff
+
+    def _has_room(self, domain: str) -> bool:
+        return self._under_way.total() < self._most and self._is_within_shares(domain)
+
+    def _is_within_shares(self, domain: str) -> bool:
+        if self._under_way[domain] >= self._most_of_one:
+            return False
+        if self._domains.is_quick(domain):
+            return True
+        if self._count(lambda each: not self._domains.is_quick(each)) >= self._most_not_quick:
+            return False
+        return not self._domains.is_slow(domain) or self._count(self._domains.is_slow) < self._most_slow
+
+    def _count(self, of: Callable[[str], bool]) -> int:
+        return sum(count for domain, count in self._under_way.items() if of(domain))
+
+    def _may_wait(self, domain: str) -> bool:
+        """Half of the seats at most are one domain's: it may have stopped to answer, and nobody knows yet."""
+        waiting = sum(each == domain for each, _ in self._waiting)
+        may = self._domains.is_quick(domain) or self._is_within_shares(domain)
+        return may and waiting < self.seats // 2
+
+    async def _wait(self, domain: str) -> None:
+        """Returns when its turn has begun."""
+        begun = asyncio.get_running_loop().create_future()
+        entry = (domain, begun)
+        self._waiting.append(entry)
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                await asyncio.shield(begun)
+        except BaseException as error:
+            if begun.done():  # at this very moment
+                self._end(domain)
+            else:
+                self._waiting.remove(entry)
+            if isinstance(error, TimeoutError):
+                raise PutOff from None
+            raise
+
+    def _end(self, domain: str) -> None:
+        self._under_way[domain] -= 1
+        if not self._under_way[domain]:
+            del self._under_way[domain]
+        for entry in tuple(self._waiting):
+            waiting, begun = entry
+            if self._has_room(waiting):
+                self._waiting.remove(entry)
+                self._under_way[waiting] += 1
+                begun.set_result(None)
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].casefold().rstrip(".")
