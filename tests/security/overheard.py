@@ -38,7 +38,7 @@ class Overheard:
         return unsigned(theirs.model_copy(update=taken | fields))
 
     def tombstone(self) -> Message:
-        return unsigned(AccountChanged(account_id=self.victim, version=1000, deleted=True))
+        return unsigned(AccountChanged(account_id=self.victim, incarnation=1, version=1000, deleted=True))
 
     def end_of_sessions(self) -> Message:
         ended = SessionEnded.from_message(self.genuine[SessionEnded.type])

@@ -15,9 +15,6 @@ COLUMNS = ["", "what holds", "standard", "test", "level", "fails without"]
 
 _TABLE = DOCUMENT.partition("<!-- evidence -->")[2].partition("<!-- /evidence -->")[0]
 HEAD, _, *ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in _TABLE.strip().splitlines()]
-STATEMENTS = sorted(
-    {*(f"S{number}" for number in range(1, 35)), *(row[0] for row in ROWS)}, key=lambda name: int(name[1:])
-)
 
 
 def modules(cell: str) -> set[str]:

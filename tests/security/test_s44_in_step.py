@@ -72,8 +72,7 @@ async def becomes(auth: AuthApp, tokens: Pair, expected: tuple[int, str]) -> Non
 
 async def demote(users: UsersApp, account: UUID) -> None:
     async with users.parts.database.transaction() as connection:
-        row = await accounts.find(connection, account, lock=True)
-        assert row is not None
+        row = (await accounts.lock(connection, account))[account]
         await accounts.change(connection, users.parts.sealer, row, {"is_admin": False}, by_session=None)
 
 

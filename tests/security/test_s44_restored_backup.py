@@ -73,8 +73,7 @@ async def backup(databases: Databases, users_app: UsersApp, auth_app: AuthApp) -
 @asynccontextmanager
 async def locked(users: UsersApp, account: Row[Any]) -> AsyncIterator[tuple[Any, Row[Any]]]:
     async with users.parts.database.transaction() as connection:
-        row = await accounts.find(connection, account.id, lock=True)
-        assert row is not None
+        row = (await accounts.lock(connection, account.id))[account.id]
         yield connection, row
 
 
