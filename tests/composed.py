@@ -81,7 +81,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
         "otp_peppers": keys.pepper,
         "login_failure_deadline": 0.05,
         "flood_rate": 0,  # all clients of a test are one address
-        "hash_max_wait": 20.0,  # of which one address has a quarter, on a machine that is busy with other tests
+        "hash_max_wait": 60.0,  # of which one address has a quarter, on a machine that is busy with other tests
         "notifier_silence": 1e9,  # few tests have a notifier
         "shutdown_grace": 1.0,
     }
@@ -96,7 +96,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "account_sealing_keys": keys.account_sealing,
         "auth_jwks_url": jwks_url,
         "flood_rate": 0,
-        "hash_max_wait": 20.0,
+        "hash_max_wait": 60.0,
         "in_step_every": 3600,  # what a test finds in the outbox is its own
         "shutdown_grace": 1.0,
     }

@@ -39,8 +39,9 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> KeyRing:
 
 
 def tokens_of(ring: KeyRing, issuer: str = ISSUER, audience: str = AUDIENCE) -> Tokens:
-    sealing = Fernet.generate_key().decode()
-    keys = Keys(folder=Path("none"), otp_sealing=sealing, account_sealing=sealing, pepper="0123456789abcdef" * 2)
+    otp_sealing, account_sealing = (Fernet.generate_key().decode() for _ in range(2))
+    pepper = "0123456789abcdef" * 2
+    keys = Keys(folder=Path("none"), otp_sealing=otp_sealing, account_sealing=account_sealing, pepper=pepper)
     return Tokens(auth_settings(NOWHERE, keys, issuer=issuer, audience=audience), ring)
 
 
