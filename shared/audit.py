@@ -15,9 +15,10 @@ import structlog
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.audit_words import Act, ActOutcome, Reason
 from shared.correlation import client_address, correlation_id
 from shared.database import after_commit
-from shared.events import Act, ActOutcome, Audited, AuthAudited, Event, Reason, UsersAudited
+from shared.events import Audited, AuthAudited, Event, UsersAudited
 from shared.logs import AUDIT
 from shared.outbox import add, hurry, values_of
 

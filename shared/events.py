@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from uuid_utils.compat import uuid7
 
+from shared.audit_words import Act, ActOutcome, Reason
 from shared.broker.bus import Message
 
 
@@ -205,55 +206,6 @@ class SessionEnded(Event):
     account_id: UUID
     session_ids: Annotated[tuple[UUID, ...], Field(min_length=1)]
     until: Moment
-
-
-Act = Literal[
-    "login",
-    "code_sent",
-    "code_verified",
-    "codes_turned_off",
-    "account_unlocked",
-    "refresh",
-    "refresh_reused",
-    "session_ended",
-    "registration",
-    "password_changed",
-    "two_factor_changed",
-    "email_changed",
-    "username_changed",
-    "profile_changed",
-    "account_deactivated",
-    "account_reactivated",
-    "account_deleted",
-    "admin_granted",
-    "admin_taken",
-    "accounts_read",
-]
-ActOutcome = Literal["ok", "refused", "throttled"]
-Reason = Literal[
-    "wrong_credentials",
-    "too_many_passwords",
-    "too_many_from_address",
-    "too_many_codes",
-    "codes_off",
-    "codes_not_delivered",
-    "wrong_code",
-    "challenge_over",
-    "token_not_valid",
-    "repeated",
-    "logout",
-    "logout_everywhere",
-    "deleted",
-    "turned_on",
-    "turned_off",
-    "current_password_wrong",
-    "login_too_old",
-    "not_permitted",
-    "last_administrator",
-    "name_taken",
-    "too_many_names",
-    "operator",
-]
 
 
 class Audited(Event):

@@ -57,6 +57,7 @@ SUBSCRIBERS = {
     "notifier.otp_outcome.v1": {"auth.otp_outcomes"},
     "notifier.heartbeat.v1": {"auth.heartbeats"},
     "users.account_changed.v1": {"auth.accounts"},
+    "users.in_step.v1": {"auth.in_step"},
     "auth.notice_requested.v1": {"notifier.notices"},
     "users.notice_requested.v1": {"notifier.notices"},
     "auth.session_ended.v1": {"users.ended_sessions"},

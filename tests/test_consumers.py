@@ -22,7 +22,7 @@ from tests.servers.databases import Databases
 __all__ = ("keys",)
 
 CONSUMERS = {
-    "auth": {"auth.accounts", "auth.otp_outcomes", "auth.heartbeats"},
+    "auth": {"auth.accounts", "auth.otp_outcomes", "auth.heartbeats", "auth.in_step"},
     "users": {"users.ended_sessions"},
     "notifier": {"notifier.otp", "notifier.notices"},
 }

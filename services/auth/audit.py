@@ -9,8 +9,8 @@ from uuid import UUID
 from services.auth.otp import account_of
 from services.auth.tables import trail
 from services.auth.wrong_codes import CodesOff
+from shared.audit_words import Act, ActOutcome, Reason
 from shared.database import Database
-from shared.events import Act, ActOutcome, Reason
 from shared.problems import Problem, TooManyRequests, Unavailable
 
 _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {

@@ -36,7 +36,7 @@ async def apply(connection: AsyncConnection, beat: NotifierHeartbeat) -> None:
     columns = ["instance_id", "number", "heard_at", "delivering_at", "lag"]
     values = select(
         bindparam("instance", beat.instance_id, type_=Uuid),
-        bindparam("number", beat.number, type_=BigInteger),
+        bindparam("beat_number", beat.number, type_=BigInteger),
         func.now(),
         func.now() if delivers else cast(null(), DateTime(timezone=True)),
         bindparam("age", beat.lag, type_=Double),

@@ -37,9 +37,9 @@ from services.auth.wrong_codes import CodesOff
 from shared import failpoints
 from shared.access_tokens import AccessToken
 from shared.answers import Answers, leads_to, refused
+from shared.audit_words import Reason
 from shared.bearer import BearerToken, TokenNotValid
 from shared.database import Database
-from shared.events import Reason
 from shared.passwords import Passwords
 from shared.problems import TooManyRequests
 from shared.shallow_json import ShallowJsonRoute

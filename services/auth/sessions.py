@@ -28,7 +28,8 @@ from services.auth.settings import AuthSettings
 from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
 from services.auth.tokens import SessionFacts, Tokens
 from shared.audit import note, told
-from shared.events import Act, Reason, SessionEnded
+from shared.audit_words import Act, Reason
+from shared.events import SessionEnded
 from shared.outbox import add
 from shared.outbox import values_of as event_values
 

@@ -29,8 +29,8 @@ from services.auth.places import Places, Taken, Whose, give_back, give_back_some
 from services.auth.settings import AuthSettings
 from services.auth.tables import trail
 from shared.audit import told
+from shared.audit_words import Reason
 from shared.database import Database
-from shared.events import Reason
 from shared.problems import TooManyRequests
 
 # Seconds before each try for a place but the first; together longer than a guess takes, its hash's queue included. Each

@@ -20,9 +20,9 @@ from services.users.problems import (
     UserAlreadyExists,
 )
 from services.users.tables import trail
+from shared.audit_words import Act, ActOutcome, Reason
 from shared.bearer import NotPermitted, TokenNotValid
 from shared.database import Database
-from shared.events import Act, ActOutcome, Reason
 from shared.problems import Problem
 
 _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {

@@ -119,7 +119,7 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"email":"dv.gahan@test.com","name":"Dave","notice":"wrong_passwords",'
+            '"email":"dv.gahan@test.com","notice":"wrong_passwords",'
             '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
         ),
     ),

@@ -13,8 +13,9 @@ import pytest
 import structlog
 
 from shared import logs
+from shared.audit_words import Act, ActOutcome, Reason
 from shared.broker.topology import NOTICES
-from shared.events import Act, ActOutcome, Audited, AuthAudited, Reason, UsersAudited
+from shared.events import Audited, AuthAudited, UsersAudited
 from tests.fakes import TroubledBus
 from tests.polling import eventually
 from tests.recording import Recorder

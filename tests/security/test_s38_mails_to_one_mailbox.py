@@ -17,15 +17,7 @@ from services.notifier.notice_email import TEXTS
 from shared.broker.memory import MemoryBus
 from shared.events import NoticeWord
 from tests.builders import OTHER_PASSWORD, PASSWORD, full_width, registered, registration
-from tests.composed import (
-    USERS,
-    AuthApp,
-    Keys,
-    UsersApp,
-    auth_settings,
-    notifier_settings,
-    running_auth,
-)
+from tests.composed import USERS, AuthApp, Keys, UsersApp, auth_settings, notifier_settings, running_auth
 from tests.polling import eventually
 from tests.security.somebody import password_accepted, register
 from tests.servers.databases import Databases, connected

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from shared.events import Act, ActOutcome, Audited, Reason
+from shared.audit_words import Act, ActOutcome, Reason
+from shared.events import Audited
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
 

@@ -84,11 +84,13 @@ async def test_two_authorization_headers_are_invalid(client: httpx.AsyncClient, 
     problem(answer, 401, "invalid_token")
 
 
-async def test_a_token_in_the_query_the_body_or_a_cookie_is_not_looked_at(client: httpx.AsyncClient) -> None:
-    answer = await client.post(
-        "/echo?access_token=abc", data={"access_token": "abc"}, headers={"Cookie": "access_token=abc"}
-    )
+async def test_a_token_in_the_body_or_a_cookie_is_not_looked_at(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/echo", data={"access_token": "abc"}, headers={"Cookie": "access_token=abc"})
     problem(answer, 401, "token_missing")
+
+
+async def test_a_token_in_the_query_is_refused_as_what_nobody_understands(client: httpx.AsyncClient) -> None:
+    problem(await client.post("/echo?access_token=abc"), 422, "invalid_request")
 
 
 async def test_missing_rights_are_told_apart_from_a_missing_token(client: httpx.AsyncClient) -> None:
