@@ -192,7 +192,10 @@ async def running_auth(settings: AuthSettings, bus: Bus) -> AsyncIterator[AuthAp
 
 @asynccontextmanager
 async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncIterator[UsersApp]:
-    tokens = Tokens(_auth_settings(keys, auth_database_url="not used"), KeyRing(keys.folder))
+    tokens = Tokens(
+        _auth_settings(keys, auth_database_url="postgresql+asyncpg://auth:unused@127.0.0.1:1/unused"),
+        KeyRing(keys.folder),
+    )
     async with users.running(settings, bus) as service:
         assert isinstance(service.app, FastAPI)
         async with client(service.app) as http:
