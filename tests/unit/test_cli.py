@@ -240,7 +240,7 @@ def test_secrets_beside_a_file_that_is_no_text_is_a_sentence(tmp_path: Path) -> 
 
 
 def test_demo_accounts_want_the_settings_of_the_users_service() -> None:
-    assert_refused(run("demo-accounts"), "Settings not valid", "USERS_DATABASE_URL")
+    assert_refused(run("demo-accounts", DEMO="1"), "Settings not valid", "USERS_DATABASE_URL")
 
 
 # --- migrate

@@ -153,8 +153,8 @@ async def test_a_request_is_one_line_without_its_path_query_or_headers(stream: S
     app = small_app()
 
     @app.get("/accounts/{name}")
-    async def account(name: str) -> str:
-        return name
+    async def account(name: str, token: str) -> str:
+        return name + token
 
     async with client_of(app) as client:
         await client.get(f"/accounts/{CANARY}?token={CANARY}", headers={"Authorization": f"Bearer {CANARY}"})
