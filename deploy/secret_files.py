@@ -17,10 +17,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from cryptography.fernet import Fernet
 
+from deploy.rabbitmq.definitions import as_text, broker_users, definitions, known_hashes
+from deploy.rabbitmq.grants import USERS_OF_BROKER
 from services.auth import keys
 from shared.broker.edges import Edge
 
-RABBITMQ_USER = "login2fa"
+DEFINITIONS = "rabbitmq_definitions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,8 @@ def new_pepper() -> str:
 def write_missing(folder: Path, servers: Servers, *, group_readable: bool = False) -> list[Path]:
     """Make each secret that `folder` lacks; return what was made.
 
-    Each file is its owner's alone (0600); with `group_readable` the two passwords that Postgres and RabbitMQ
-    themselves read are the group's too (0640). Raises OSError where the folder or a file in it can't be used.
+    Each file is its owner's alone (0600); with `group_readable` what Postgres and RabbitMQ themselves read is the
+    group's too (0640). Raises OSError where the folder or a file in it can't be used, and `UrlInvalid`.
     """
     folder.mkdir(mode=0o750 if group_readable else 0o700, parents=True, exist_ok=True)
     made = []
@@ -63,7 +65,6 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
 
     of_servers = 0o640 if group_readable else 0o600
     postgres = ensure("postgres_password", _password_in(folder / "admin_database_url"), of_servers)
-    rabbitmq = ensure("rabbitmq_password", _password_in(folder / "rabbitmq_url"), of_servers)
     for variable, role, password in (
         ("admin_database_url", "postgres", postgres),
         ("auth_database_url", "auth", new_password()),
@@ -73,13 +74,34 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
         url = f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}"
         ensure(variable, url + ("?sslmode=verify-full" if servers.tls else ""))
     scheme = "amqps" if servers.tls else "amqp"
-    ensure("rabbitmq_url", f"{scheme}://{RABBITMQ_USER}:{quote(rabbitmq, '')}@{servers.rabbitmq}/")
+    for user in USERS_OF_BROKER:
+        ensure(f"{user}_rabbitmq_url", f"{scheme}://{user}:{quote(new_password(), '')}@{servers.rabbitmq}/")
     ensure("otp_sealing_keys", new_key())
     ensure("account_sealing_keys", new_key())
     for edge in get_args(Edge):
         ensure(f"{edge}_keys", new_key())
     ensure("otp_peppers", new_pepper())
+    made += write_definitions(folder, group_readable=group_readable)
     return made + _signing_key(folder / "jwt_keys")
+
+
+def write_definitions(folder: Path, *, group_readable: bool = False) -> list[Path]:
+    """What RabbitMQ loads, made of the four URLs in `folder` and the topology; return it if it is another than before.
+
+    Raises OSError and `UrlInvalid`.
+    """
+    path = folder / DEFINITIONS
+    before = path.read_text() if path.exists() else ""
+    text = as_text(definitions(broker_users(broker_urls(folder)), known_hashes(before)))
+    if text == before:
+        return []
+    partial = _whole(path, text, 0o640 if group_readable else 0o600)
+    partial.replace(path)
+    return [path]
+
+
+def broker_urls(folder: Path) -> dict[str, str]:
+    return {user: (folder / f"{user}_rabbitmq_url").read_text().strip() for user in USERS_OF_BROKER}
 
 
 def _signing_key(folder: Path) -> list[Path]:
@@ -100,6 +122,18 @@ def create_whole(path: Path, text: str, *, mode: int = 0o600) -> bool:
 
     A kill must not leave half a secret, nor a second process that is about to be refused replace one in use.
     """
+    partial = _whole(path, text, mode)
+    try:
+        with suppress(FileExistsError):
+            path.hardlink_to(partial)
+            return True
+        return False
+    finally:
+        partial.unlink()
+
+
+def _whole(path: Path, text: str, mode: int) -> Path:
+    """A file beside `path` that holds all of `text`."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     partial = Path(name)
     try:
@@ -108,9 +142,7 @@ def create_whole(path: Path, text: str, *, mode: int = 0o600) -> bool:
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(partial)
-            return True
-        return False
-    finally:
+    except BaseException:
         partial.unlink()
+        raise
+    return partial

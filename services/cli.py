@@ -37,10 +37,7 @@ _LEAD = 900
 KeysDir = Annotated[Path, typer.Option("--dir", envvar="JWT_KEYS_DIR", help="Folder of PEM files")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
 EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
-Url = Annotated[
-    str,
-    typer.Option("--url", envvar="RABBITMQ_URL", help="AMQP URL of the broker", show_envvar=True, callback=broker_url),
-]
+Url = Annotated[str | None, typer.Option("--url", help="AMQP URL of the broker; OPERATOR_RABBITMQ_URL, when left out")]
 
 
 def main() -> None:
@@ -183,12 +180,14 @@ def republish(
 
 
 @dead_letters_app.command("list")
-def list_dead_letters(url: Url, queue: Queue = None) -> None:
+def list_dead_letters(url: Url = None, queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""
     from shared.broker.amqp import dead_letters
 
+    of_operator = broker_url("OPERATOR_RABBITMQ_URL", url)
+
     async def show() -> None:
-        letters = await dead_letters.list(url, queue)
+        letters = await dead_letters.list(of_operator, queue)
         for letter in letters:
             typer.echo(
                 f"{letter.died_at}  {letter.queue}  {letter.event_type}  {letter.event_id}"
@@ -200,19 +199,21 @@ def list_dead_letters(url: Url, queue: Queue = None) -> None:
 
 
 @dead_letters_app.command()
-def replay(url: Url, queue: Queue = None, event_id: EventId = None) -> None:
+def replay(url: Url = None, queue: Queue = None, event_id: EventId = None) -> None:
     """Put letters back into their work queue."""
     from shared.broker.amqp import dead_letters
 
+    of_operator = broker_url("OPERATOR_RABBITMQ_URL", url)
+
     async def put_back() -> None:
-        typer.echo(f"{await dead_letters.replay(url, queue, event_id=event_id)} replayed")
+        typer.echo(f"{await dead_letters.replay(of_operator, queue, event_id=event_id)} replayed")
 
     run_to_end(put_back())
 
 
 @dead_letters_app.command()
 def purge(
-    url: Url,
+    url: Url = None,
     queue: Queue = None,
     event_id: EventId = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
@@ -220,11 +221,12 @@ def purge(
     """Remove letters for good."""
     from shared.broker.amqp import dead_letters
 
+    of_operator = broker_url("OPERATOR_RABBITMQ_URL", url)
     if not yes:
         typer.confirm("Remove these dead letters for good?", abort=True)
 
     async def remove() -> None:
-        typer.echo(f"{await dead_letters.purge(url, queue, event_id=event_id)} removed")
+        typer.echo(f"{await dead_letters.purge(of_operator, queue, event_id=event_id)} removed")
 
     run_to_end(remove())
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.command_run import database_url, fail, load_settings, required, run
+from services.command_run import broker_url, database_url, fail, load_settings, required, run
 
 
 def secrets(
@@ -17,10 +17,11 @@ def secrets(
     ] = False,
     postgres: Annotated[str, typer.Option(help="Host, or host:port, for the database URLs")] = "postgres",
     database: Annotated[str, typer.Option(help="Name of the database in them")] = "login2fa",
-    rabbitmq: Annotated[str, typer.Option(help="Host, or host:port, for the AMQP URL")] = "rabbitmq",
+    rabbitmq: Annotated[str, typer.Option(help="Host, or host:port, for the AMQP URLs")] = "rabbitmq",
     tls: Annotated[bool, typer.Option("--tls", help="The URLs ask for TLS, as REQUIRE_TLS wants it")] = False,
 ) -> None:
     """Make every secret that a deployment needs and the folder lacks; what is there stays as it is."""
+    from deploy.rabbitmq.definitions import UrlInvalid
     from deploy.secret_files import Servers, write_missing
 
     servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq, tls=tls)
@@ -29,9 +30,44 @@ def secrets(
     except (OSError, UnicodeDecodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "a file in it is no text"
         fail(f"Cannot use {getattr(error, 'filename', None) or folder}: {said}")
+    except UrlInvalid as error:
+        fail(str(error))
     for path in made:
         typer.echo(f"written: {path}")
     typer.echo(f"{folder}: complete")
+
+
+def broker_users(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder with the four broker URLs, as `secrets` makes it")],
+    group_readable: Annotated[
+        bool, typer.Option("--group-readable", help="The folder's group, too, may read the file")
+    ] = False,
+    rabbitmqctl: Annotated[
+        bool, typer.Option("--rabbitmqctl", help="Print commands instead, passwords included: pipe them into sh")
+    ] = False,
+) -> None:
+    """Write the definitions that RabbitMQ loads: a user for each process, what it may do, exchanges and queues."""
+    from deploy.rabbitmq import commands, definitions
+    from deploy.secret_files import broker_urls, write_definitions
+
+    try:
+        if rabbitmqctl:
+            typer.echo(commands.rabbitmqctl_commands(definitions.broker_users(broker_urls(folder))), nl=False)
+            return
+        made = write_definitions(folder, group_readable=group_readable)
+    except OSError as error:
+        fail(f"Cannot use {error.filename or folder}: {error.strerror}")
+    except (UnicodeDecodeError, definitions.UrlInvalid) as error:
+        fail(str(error) if isinstance(error, definitions.UrlInvalid) else f"Cannot use {folder}: a file is no text")
+    typer.echo(f"written: {made[0]}" if made else f"{folder}: up to date")
+
+
+def topology() -> None:
+    """Declare exchanges, queues and bindings, and compare what is there: ADMIN_RABBITMQ_URL, of one who may."""
+    from shared.broker.amqp.prepare import prepare
+
+    run(prepare(broker_url("ADMIN_RABBITMQ_URL")))
+    typer.echo("topology: up to date")
 
 
 def roles() -> None:
@@ -88,6 +124,7 @@ def demo_accounts(
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (secrets, roles, migrate):
+    for command in (secrets, roles, topology, migrate):
         app.command()(command)
+    app.command("broker-users")(broker_users)
     app.command("demo-accounts")(demo_accounts)

@@ -140,7 +140,7 @@ class Bus(Protocol):
 
         Raises:
             LookupError: no subscription has this queue.
-            TopologyMismatch: the broker is there, and holds a queue of this name with other arguments.
+            TopologyMismatch: the broker is there, and has no such queue, or does not permit its use.
         """
 
     async def close(self) -> None:
@@ -148,4 +148,4 @@ class Bus(Protocol):
 
 
 class TopologyMismatch(BusError):
-    """A queue or exchange exists with other arguments than this version declares: an operator must decide."""
+    """A queue or exchange is not as this version needs it, or not for this user to use: an operator must decide."""

@@ -1,13 +1,19 @@
-"""The one description of exchanges and queues; publishers and consumers both declare all of it.
+"""The one description of events, exchanges and queues: who publishes what, and who consumes it.
 
-Whoever comes first finds everything in place, so no message is unroutable because its consumer has never run.
+An event's type begins with the process that publishes it, a queue's name with the one that consumes from it. Each
+process has two exchanges of its own: its events, and the copies that it makes for its own retry and dead-letter
+queues. What the broker's users may do is derived from here (`deploy/rabbitmq`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-EXCHANGE = "login2fa.events"
+AUTH: Final = "auth"
+USERS: Final = "users"
+NOTIFIER: Final = "notifier"
+PROCESSES: Final = (AUTH, USERS, NOTIFIER)
 
 # Seconds before the 2nd, 3rd, ... attempt; the last one repeats. A code lives 240 s.
 RETRY_DELAYS = (1, 3, 10, 30)
@@ -30,11 +36,19 @@ class Subscription:
     lifetime: int | None = None
 
     @property
+    def consumer(self) -> str:
+        return _process_of(self.queue)
+
+    @property
     def dead_queue(self) -> str:
         return f"{self.queue}.dead"
 
     def retry_queue(self, delay: int) -> str:
         return f"{self.queue}.retry.{delay}s"
+
+    @property
+    def retry_queues(self) -> tuple[str, ...]:
+        return tuple(map(self.retry_queue, RETRY_DELAYS))
 
 
 OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
@@ -47,6 +61,47 @@ NOTICES = Subscription("notifier.notices", ("auth.notice_requested.v1", "users.n
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
 HEARTBEATS = Subscription("auth.heartbeats", ("notifier.heartbeat.v1",), lifetime=10)
 SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS, HEARTBEATS)
+
+# Published for queues of an operator alone (docs/audit.md).
+FOR_OPERATORS = ("auth.audit.v1", "users.audit.v1")
+
+
+def publisher(routing_key: str) -> str:
+    """The process that publishes events of this type.
+
+    Raises:
+        LookupError: none does.
+    """
+    return _process_of(routing_key)
+
+
+def _process_of(name: str) -> str:
+    process = name.partition(".")[0]
+    if process not in PROCESSES:
+        raise LookupError(f"{name!r} begins with the name of no process")
+    return process
+
+
+def published_by(process: str) -> tuple[str, ...]:
+    """The types of all its events."""
+    consumed = [key for each in SUBSCRIPTIONS for key in each.routing_keys]
+    return tuple(key for key in (*consumed, *FOR_OPERATORS) if publisher(key) == process)
+
+
+def consumed_by(process: str) -> tuple[Subscription, ...]:
+    return tuple(each for each in SUBSCRIPTIONS if each.consumer == process)
+
+
+def events_exchange(process: str) -> str:
+    return f"{process}.events"
+
+
+def returns_exchange(process: str) -> str:
+    """Where its copies for its own retry and dead-letter queues go, and what an operator replays."""
+    return f"{process}.returns"
+
+
+EVENTS_EXCHANGES = frozenset(map(events_exchange, PROCESSES))
 
 
 def subscription(queue: str) -> Subscription:

@@ -19,13 +19,14 @@ from shared.broker.bus import (
     Retry,
     Unroutable,
 )
-from shared.broker.topology import EXCHANGE, OTP_DELIVERY
+from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message
 from tests.servers.tcp_proxy import TcpProxy
 
 QUEUE = OTP_DELIVERY.queue
+EXCHANGE = events_exchange(AUTH)
 
 
 # ---- publishing
@@ -58,7 +59,7 @@ async def test_two_publishes_of_one_event_do_not_swap_their_results(new_bus: New
     """With one message id for both, the library confirmed the unroutable one: a silent loss."""
     bus = new_bus()
     routable = otp_message("same")
-    stray = Message(routing_key="nobody.wants_this.v1", body=b"{}", event_id="same", correlation_id="c")
+    stray = Message(routing_key="auth.nobody_wants_this.v1", body=b"{}", event_id="same", correlation_id="c")
 
     results = await asyncio.gather(
         *(bus.publish(message) for _ in range(10) for message in (stray, routable)), return_exceptions=True

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel
 
 from shared.broker.amqp import dead_letters
 from shared.broker.bus import Delivery, GiveUp, Outcome, Retry, Unroutable
-from shared.broker.topology import EXCHANGE, OTP_DELIVERY
+from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message
@@ -49,7 +49,7 @@ async def test_no_body_is_logged_at_debug(
 
         await eventually(dead)
         queue = await operator.get_queue(OTP_DELIVERY.queue)
-        await queue.unbind(EXCHANGE, OTP_DELIVERY.routing_keys[0])
+        await queue.unbind(events_exchange(AUTH), OTP_DELIVERY.routing_keys[0])
         with pytest.raises(Unroutable):
             await bus.publish(otp_message(body=BODY))
         await bus.close()
@@ -70,7 +70,7 @@ async def test_a_message_returned_too_late_is_not_logged_whole(
     bus = new_bus(proxied_url)
     await bus.publish(otp_message())
     queue = await operator.get_queue(OTP_DELIVERY.queue)
-    await queue.unbind(EXCHANGE, OTP_DELIVERY.routing_keys[0])
+    await queue.unbind(events_exchange(AUTH), OTP_DELIVERY.routing_keys[0])
     proxy.stall()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):

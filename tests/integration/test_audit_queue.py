@@ -9,7 +9,7 @@ from pamqp.common import FieldTable
 
 from shared.broker.amqp import AmqpBus
 from shared.broker.bus import Message
-from shared.broker.topology import EXCHANGE, OTP_DELIVERY
+from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message
 
@@ -27,7 +27,7 @@ async def test_a_queue_that_is_bound_gets_the_trail_and_one_that_is_full_holds_u
     await bus.consume(OTP_DELIVERY.queue, codes, concurrency=1)
     full: FieldTable = {"x-max-length": 1, "x-overflow": "reject-publish"}
     queue = await operator.declare_queue("audit", arguments=full, auto_delete=True)
-    await queue.bind(EXCHANGE, "auth.audit.v1")
+    await queue.bind(events_exchange(AUTH), "auth.audit.v1")
 
     for number in range(4):
         await bus.publish(audited(number))

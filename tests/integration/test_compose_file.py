@@ -214,4 +214,4 @@ def test_the_broker_keeps_its_queues_when_its_container_is_made_anew(services: d
 
 def test_no_password_is_what_inspect_shows(services: dict[str, dict[str, Any]]) -> None:
     assert set(services["postgres"]["environment"]) == {"POSTGRES_DB"}
-    assert set(services["rabbitmq"]["environment"]) == {"RABBITMQ_DEFAULT_USER", "RABBITMQ_LOGS"}
+    assert set(services["rabbitmq"]["environment"]) == {"RABBITMQ_CONFIG_FILE", "RABBITMQ_LOGS"}

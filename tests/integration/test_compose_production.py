@@ -56,12 +56,15 @@ def test_what_only_you_can_know_is_asked_for_by_name(missing: str) -> None:
 @pytest.mark.parametrize("process", sorted(SETTINGS))
 def test_each_process_sees_its_own_secrets_only(services: dict[str, dict[str, Any]], process: str) -> None:
     seen = {secret["source"] for secret in services[process]["secrets"]}
-    read = {name.removesuffix("_FILE").lower() for name in services[process]["environment"] if name.endswith("_FILE")}
-    assert seen == read
-    assert seen <= set(SETTINGS[process].model_fields)
+    files = {name: value for name, value in services[process]["environment"].items() if name.endswith("_FILE")}
+    assert seen == {Path(value).name for value in files.values()}
+    assert {name.removesuffix("_FILE").lower() for name in files} <= set(SETTINGS[process].model_fields)
+    assert f"{process}_rabbitmq_url" in seen
 
 
-@pytest.mark.parametrize(("server", "own"), [("postgres", {"postgres_password"}), ("rabbitmq", {"rabbitmq_password"})])
+@pytest.mark.parametrize(
+    ("server", "own"), [("postgres", {"postgres_password"}), ("rabbitmq", {"rabbitmq_definitions"})]
+)
 def test_each_server_sees_its_own_password_only(
     services: dict[str, dict[str, Any]], server: str, own: set[str]
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_process_would_start_with_what_it_gets(
 ) -> None:
     write_missing(tmp_path / "login2fa", Servers(tls=manifests.overlay == "production"))
     (tmp_path / "login2fa" / "smtp_password").write_text("a password of the mail server")
+    shutil.move(tmp_path / "login2fa" / f"{service}_rabbitmq_url", tmp_path / "login2fa" / "rabbitmq_url")
     shutil.move(tmp_path / "login2fa" / "jwt_keys", tmp_path / "jwt_keys")
     for name in list(os.environ):
         monkeypatch.delenv(name)

@@ -18,7 +18,7 @@ from aio_pika.abc import HeadersType
 from aio_pika.exceptions import DeliveryError, PublishError
 
 from shared.broker.amqp.messages import EVENT_ID
-from shared.broker.topology import OTP_DELIVERY
+from shared.broker.topology import EVENTS_EXCHANGES, OTP_DELIVERY
 from tests.model.simulated_time import SimulatedLoop
 
 MILLISECONDS = 1000
@@ -78,6 +78,7 @@ class MemoryRabbitMQ:
         self.loop = loop
         self.up = True
         self.queues: dict[str, Queue] = {}
+        self.exchanges: set[str] = set()
         self.bindings: set[tuple[str, str, str]] = set()
         self.unconfirmed: list[Unconfirmed] = []
         self.slowest_publish = 0.0
@@ -88,7 +89,7 @@ class MemoryRabbitMQ:
         """Those of the path of the codes wait for a decision; reports and the like are confirmed at once."""
         answer: asyncio.Future[None] = self.loop.create_future()
         one = Unconfirmed(owner, stored, answer, self.loop.time())
-        if stored.exchange and stored.routing_key not in OTP_DELIVERY.routing_keys:
+        if stored.exchange in EVENTS_EXCHANGES and stored.routing_key not in OTP_DELIVERY.routing_keys:
             self.confirm(one)
         else:
             self.unconfirmed.append(one)

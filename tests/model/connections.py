@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 from aio_pika import Message as AmqpMessage
+from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp.commands import Basic
 
 from tests.model.broker import Consumer, MemoryRabbitMQ, Queue, Stored
@@ -168,10 +169,20 @@ class Channel:
         await self.connection.broker.publish(self.connection, Stored(_message(body, properties), exchange, routing_key))
 
     async def declare_exchange(self, name: str, *_: object, **__: object) -> Exchange:
+        self.connection.check()
+        self.connection.broker.exchanges.add(name)
+        return Exchange(name)
+
+    async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
+        self.connection.check()
+        if ensure and name not in self.connection.broker.exchanges:
+            raise ChannelNotFoundEntity(name)
         return Exchange(name)
 
     async def get_queue(self, name: str, *, ensure: bool) -> QueueOfChannel:
-        assert not ensure
+        self.connection.check()
+        if ensure and name not in self.connection.broker.queues:
+            raise ChannelNotFoundEntity(name)
         return QueueOfChannel(name, self)
 
     async def declare_queue(self, name: str, *, durable: bool, arguments: dict[str, Any]) -> QueueOfChannel:

@@ -25,7 +25,7 @@ from services.notifier import app as notifier
 from services.notifier.database_time import DatabaseTime
 from shared import logs
 from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.topology import EXCHANGE
+from shared.broker.topology import EVENTS_EXCHANGES
 from tests.builders import registration
 from tests.composed import (
     USERS,
@@ -120,7 +120,8 @@ async def world(
             await eventually(check, PATIENCE)
         channel = await (await stack.enter_async_context(await aio_pika.connect(broker.url))).channel()
         overheard = await channel.declare_queue(exclusive=True)
-        await overheard.bind(EXCHANGE, "#")
+        for exchange in EVENTS_EXCHANGES:
+            await overheard.bind(exchange, "#")
         yield World(auth, users, mail_sink, overheard, log, broker.url)
 
 

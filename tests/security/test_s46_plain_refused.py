@@ -131,14 +131,17 @@ def test_containers_of_one_machine_are_left_out_by_name_and_nothing_else_can_be(
         (["migrate"], "MIGRATOR_DATABASE_URL"),
         (["roles"], "ADMIN_DATABASE_URL"),
         (["auth", "unlock", "--username", "ann"], "AUTH_DATABASE_URL"),
-        (["dead-letters", "list"], "RABBITMQ_URL"),
+        (["dead-letters", "list"], "OPERATOR_RABBITMQ_URL"),
+        (["dead-letters", "replay"], "OPERATOR_RABBITMQ_URL"),
+        (["dead-letters", "purge", "--yes"], "OPERATOR_RABBITMQ_URL"),
+        (["topology"], "ADMIN_RABBITMQ_URL"),
         (["auth"], "AUTH_DATABASE_URL"),
         (["users"], "USERS_DATABASE_URL"),
         (["notifier"], "RABBITMQ_URL"),
     ],
 )
 def test_a_command_refuses_like_a_process(environment: pytest.MonkeyPatch, command: list[str], variable: str) -> None:
-    scheme = "amqp" if variable == "RABBITMQ_URL" else "postgresql+asyncpg"
+    scheme = "amqp" if variable.endswith("RABBITMQ_URL") else "postgresql+asyncpg"
     environment.setenv(variable, f"{scheme}://somebody:{CANARY}@10.255.255.1/login2fa")
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2, result.output

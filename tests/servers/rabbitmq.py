@@ -17,7 +17,7 @@ import pytest
 from testcontainers.core.container import DockerContainer
 
 from deploy.images import images
-from shared.broker import topology
+from shared.broker.amqp import topology
 from tests.polling import wait_until
 from tests.servers import apt, docker_engine
 from tests.servers.amqp_greeting import server_version
@@ -121,8 +121,7 @@ async def delete_topology(url: str) -> None:
     """Delete this project's queues and exchange, and nothing else: the broker at `url` is somebody's."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for subscription in topology.SUBSCRIPTIONS:
-            retries = [subscription.retry_queue(delay) for delay in topology.RETRY_DELAYS]
-            for queue in (subscription.queue, subscription.dead_queue, *retries):
-                await channel.queue_delete(queue)
-        await channel.exchange_delete(topology.EXCHANGE)
+        for queue in topology.queues():
+            await channel.queue_delete(queue.name)
+        for exchange in topology.exchanges():
+            await channel.exchange_delete(exchange)

@@ -223,7 +223,7 @@ def test_secrets_prints_none(tmp_path: Path) -> None:
 def test_secrets_writes_the_hosts_that_it_is_given(tmp_path: Path) -> None:
     assert run("secrets", "--dir", tmp_path, "--postgres", "db:6432", "--rabbitmq", "mq").exit_code == 0
     assert "@db:6432/login2fa" in (tmp_path / "auth_database_url").read_text()
-    assert "@mq/" in (tmp_path / "rabbitmq_url").read_text()
+    assert "@mq/" in (tmp_path / "notifier_rabbitmq_url").read_text()
 
 
 def test_secrets_into_what_is_no_folder_is_a_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ import pytest
 from sqlalchemy import make_url
 from yarl import URL
 
+from deploy.rabbitmq.definitions import hash_of, known_hashes
+from deploy.rabbitmq.grants import USERS_OF_BROKER
 from deploy.secret_files import Servers, create_whole, write_missing
 from services.auth.keys import KeyRing
 from services.auth.settings import AuthSettings
@@ -20,12 +23,15 @@ from shared.settings import load
 
 NAMES = {
     "postgres_password",
-    "rabbitmq_password",
     "admin_database_url",
     "auth_database_url",
     "users_database_url",
     "migrator_database_url",
-    "rabbitmq_url",
+    "auth_rabbitmq_url",
+    "users_rabbitmq_url",
+    "notifier_rabbitmq_url",
+    "operator_rabbitmq_url",
+    "rabbitmq_definitions",
     "otp_sealing_keys",
     "account_sealing_keys",
     "otp_peppers",
@@ -64,7 +70,8 @@ def test_every_process_starts_with_them(folder: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv(f"{name.upper()}_FILE", str(folder / name))
     monkeypatch.setenv("JWT_KEYS_DIR", str(folder / "jwt_keys"))
 
-    for settings in (AuthSettings, UsersSettings, NotifierSettings):
+    for process, settings in (("auth", AuthSettings), ("users", UsersSettings), ("notifier", NotifierSettings)):
+        monkeypatch.setenv("RABBITMQ_URL_FILE", str(folder / f"{process}_rabbitmq_url"))
         load(settings)
 
 
@@ -84,26 +91,32 @@ def test_what_is_missing_is_made_again_and_agrees_with_the_rest(folder: Path, lo
         if path.is_file():
             path.unlink()
 
-    (made,) = write_missing(folder, Servers())
+    made = write_missing(folder, Servers())
 
     after = contents(folder)
-    assert made.relative_to(folder).parts[0] == lost
-    assert {name: text for name, text in after.items() if name in before and name != lost} == {
-        name: text for name, text in before.items() if not name.startswith(lost)
-    }
+    # The definitions hold a hash of each password of the broker.
+    again = {lost, "rabbitmq_definitions"} if lost.endswith("_rabbitmq_url") else {lost}
+    assert {path.relative_to(folder).parts[0] for path in made} == again
+    kept = {name: text for name, text in before.items() if Path(name).parts[0] not in again}
+    assert {name: text for name, text in after.items() if name in kept} == kept
     assert_passwords_agree(folder)
 
 
 def assert_passwords_agree(folder: Path) -> None:
-    admin, amqp = make_url((folder / "admin_database_url").read_text()), URL((folder / "rabbitmq_url").read_text())
+    admin = make_url((folder / "admin_database_url").read_text())
     assert admin.password == (folder / "postgres_password").read_text()
-    assert amqp.password == (folder / "rabbitmq_password").read_text()
+    hashes = known_hashes((folder / "rabbitmq_definitions").read_text())
+    for user in USERS_OF_BROKER:
+        password = URL((folder / f"{user}_rabbitmq_url").read_text()).password
+        salt = base64.b64decode(hashes[user])[:4]
+        assert password
+        assert hash_of(password, salt) == hashes[user]
 
 
 def test_a_password_of_yours_stands_in_the_url_whatever_is_in_it(folder: Path) -> None:
     folder.mkdir()
-    for server in ("postgres", "rabbitmq"):
-        (folder / f"{server}_password").write_text("a@b:c/d %41#é?")
+    (folder / "postgres_password").write_text("a@b:c/d %41#é?")
+    (folder / "auth_rabbitmq_url").write_text("amqp://auth:a%40b%3Ac%2Fd%20%2541%23%C3%A9%3F@rabbitmq/")
 
     write_missing(folder, Servers())
 
@@ -118,8 +131,9 @@ def test_the_urls_lead_where_they_are_told_to(folder: Path) -> None:
         assert (url.username, url.host, url.port, url.database) == (
             "postgres" if role == "admin" else role, "db.internal", 6432, "logins",
         )  # fmt: skip
-    amqp = URL((folder / "rabbitmq_url").read_text())
-    assert (amqp.user, amqp.host, amqp.port) == ("login2fa", "mq.internal", 5673)
+    for user in USERS_OF_BROKER:
+        amqp = URL((folder / f"{user}_rabbitmq_url").read_text())
+        assert (amqp.user, amqp.host, amqp.port) == (user, "mq.internal", 5673)
 
 
 def test_no_two_secrets_and_no_two_deployments_are_alike(tmp_path: Path) -> None:
@@ -145,7 +159,7 @@ def test_each_file_is_its_owners_alone(folder: Path) -> None:
 def test_the_group_may_read_what_the_servers_themselves_read_and_no_more(folder: Path) -> None:
     write_missing(folder, Servers(), group_readable=True)
     shared = {path.name for path in folder.rglob("*") if path.is_file() and mode(path) & 0o077}
-    assert shared == {"postgres_password", "rabbitmq_password"}
+    assert shared == {"postgres_password", "rabbitmq_definitions"}
     assert {mode(folder / name) for name in shared} == {0o640}
     assert (mode(folder), mode(folder / "jwt_keys")) == (0o750, 0o700)
 
@@ -185,3 +199,11 @@ def test_create_whole_replaces_nothing(tmp_path: Path, make: Make) -> None:
     make(path)
     assert create_whole(path, "x") is False
     assert path.is_dir() or path.read_text() == ""
+
+
+def test_with_tls_every_url_asks_for_it(folder: Path) -> None:
+    write_missing(folder, Servers(tls=True))
+    for user in USERS_OF_BROKER:
+        assert URL((folder / f"{user}_rabbitmq_url").read_text()).scheme == "amqps"
+    for role in ("admin", "migrator", "auth", "users"):
+        assert make_url((folder / f"{role}_database_url").read_text()).query["sslmode"] == "verify-full"

@@ -11,8 +11,8 @@ from shared.broker.amqp.link import Broker
 from shared.broker.amqp.messages import outgoing
 from shared.broker.amqp.publisher import Publisher
 from shared.broker.amqp.settle import Settler
-from shared.broker.bus import Handler, Message, Rejected
-from shared.broker.topology import EXCHANGE, subscription
+from shared.broker.bus import Handler, Message, Rejected, Unroutable
+from shared.broker.topology import events_exchange, publisher, subscription
 
 log = structlog.get_logger()
 
@@ -29,8 +29,12 @@ class AmqpBus:
         """See `bus.Bus.publish`. Takes `publisher.PUBLISH_SECONDS` at most."""
         key, must_be_heard = message.routing_key, message.must_be_heard
         try:
+            exchange = events_exchange(publisher(key))
+        except LookupError as error:
+            raise Unroutable(str(error)) from None
+        try:
             await self._publisher.publish(
-                outgoing(message), exchange=EXCHANGE, routing_key=key, must_be_heard=must_be_heard
+                outgoing(message), exchange=exchange, routing_key=key, must_be_heard=must_be_heard
             )
         except Rejected:
             if must_be_heard:

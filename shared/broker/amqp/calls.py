@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from aio_pika.exceptions import DeliveryError, PublishError
+from aiormq.exceptions import ChannelAccessRefused
 
-from shared.broker.bus import BusError, BusUnavailable, Rejected, Unroutable
+from shared.broker.bus import BusError, BusUnavailable, Rejected, TopologyMismatch, Unroutable
 
 T = TypeVar("T")
 
@@ -77,6 +78,10 @@ def _told(error: Exception) -> BusError:
             return Unroutable("no queue is bound for it")
         case DeliveryError():
             return Rejected("refused by the broker")
+        case ChannelAccessRefused():
+            refused = TopologyMismatch(f"the broker does not permit it to the user of RABBITMQ_URL: {error}")
+            refused.__cause__ = error
+            return refused
     # Whatever else: refused, reset, closed, a protocol error, a missing exchange.
     unavailable = BusUnavailable(f"{type(error).__name__}: {error}")
     unavailable.__cause__ = error

@@ -23,7 +23,7 @@ from shared.broker.amqp.messages import Arrived, received
 from shared.broker.amqp.settle import Settler
 from shared.broker.bus import BusError, Delivery, Handler, TopologyMismatch
 from shared.broker.handling import outcome_of
-from shared.broker.topology import Subscription
+from shared.broker.topology import Subscription, returns_exchange
 
 log = structlog.get_logger()
 
@@ -40,6 +40,7 @@ class AmqpConsumption:
     ) -> None:
         self._broker = broker
         self._queue = subscription.queue
+        self._returns = returns_exchange(subscription.consumer)
         self._handler = handler
         self._settler = settler
         self._concurrency = concurrency
@@ -131,7 +132,7 @@ class AmqpConsumption:
         try:
             if not self._reached.done():
                 self._reached.set_result(None)
-            await link.declare()
+            await link.ensure(exchange=self._returns, queue=self._queue)
             await link.open_channel()
             self._attention.begin()
             await link.consume(self._queue, self._receiver(link), self._concurrency)

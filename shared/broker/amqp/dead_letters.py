@@ -19,7 +19,7 @@ from shared.broker.amqp.death import described, for_replay
 from shared.broker.amqp.link import ANSWER_SECONDS, Broker, Link
 from shared.broker.amqp.messages import event_id as event_id_of
 from shared.broker.bus import BusUnavailable, DeadLetter
-from shared.broker.topology import SUBSCRIPTIONS, Subscription, subscription
+from shared.broker.topology import SUBSCRIPTIONS, Subscription, returns_exchange, subscription
 
 __all__ = ("DeadLetter", "list", "purge", "replay")
 
@@ -126,7 +126,8 @@ class _Box:
         self._held -= 1
 
     async def replay(self, message: AbstractIncomingMessage) -> None:
-        sent = self._link.publish(for_replay(message), exchange="", routing_key=self._source.queue, mandatory=True)
+        returns = returns_exchange(self._source.consumer)
+        sent = self._link.publish(for_replay(message), exchange=returns, routing_key=self._source.queue, mandatory=True)
         await answered(sent, ANSWER_SECONDS)
         await self.remove(message)
 

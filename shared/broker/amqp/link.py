@@ -9,22 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from aio_pika import Connection
 from aio_pika.abc import AbstractChannel
 from aio_pika.connection import make_url
+from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
 from shared.broker.amqp.calls import answered
 from shared.broker.amqp.log_filter import hide_bodies
 from shared.broker.amqp.messages import Arrived, Outgoing
-from shared.broker.amqp.topology import declare
+from shared.broker.amqp.topology import declare, look_for
 from shared.broker.bus import BusUnavailable
 
 ANSWER_SECONDS = 5.0
-DECLARE_SECONDS = 20.0  # twenty-four quorum queues elect their leaders the first time
+DECLARE_SECONDS = 20.0  # forty quorum queues elect their leaders the first time
 CLOSE_SECONDS = 3.0
 
 
@@ -71,17 +73,32 @@ class Link:
         return self._channel
 
     async def declare(self) -> None:
-        """Declare the topology, on a channel of its own: a mismatch closes it with all that is in flight on it.
+        """Declare the topology, which a user of ours may not; on a channel of its own, as `ensure`.
 
         Raises:
             BusError: `TopologyMismatch` among them.
         """
+        await self._on_own_channel(declare, DECLARE_SECONDS)
 
+    async def ensure(self, *, exchange: str, queue: str | None = None) -> None:
+        """See that they are there, or declare the topology. A refusal closes a channel with all in flight on it.
+
+        Raises:
+            BusError: `TopologyMismatch` among them.
+        """
+        try:
+            await self._on_own_channel(partial(look_for, exchange=exchange, queue=queue), ANSWER_SECONDS)
+        except BusUnavailable as error:
+            if not isinstance(error.__cause__, ChannelNotFoundEntity):
+                raise
+            await self.declare()
+
+    async def _on_own_channel(self, work: Callable[[AbstractChannel], Awaitable[None]], within: float) -> None:
         async def on_own_channel() -> None:
             async with self._connection.channel() as channel:
-                await declare(channel)
+                await work(channel)
 
-        await answered(on_own_channel(), DECLARE_SECONDS)
+        await answered(on_own_channel(), within)
 
     async def open_channel(self) -> None:
         """With confirms, and with unroutable messages as errors: without, they vanish as if delivered."""

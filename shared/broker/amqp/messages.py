@@ -16,7 +16,7 @@ from pamqp.common import FieldTable
 from uuid_utils import uuid4
 
 from shared.broker.bus import Delivery, Message, Retry
-from shared.broker.topology import EXCHANGE
+from shared.broker.topology import EVENTS_EXCHANGES
 
 EVENT_ID = "x-event-id"
 ATTEMPT = "x-attempt"
@@ -129,7 +129,7 @@ def event_id(message: Incoming) -> str:
 
 
 def event_type(message: Incoming) -> str:
-    if message.exchange == EXCHANGE:
+    if message.exchange in EVENTS_EXCHANGES:
         return text(message.routing_key)  # the broker has matched it
     deaths = broker_deaths(message)
     keys = deaths[-1].get("routing-keys") if deaths else None

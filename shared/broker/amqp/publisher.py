@@ -15,7 +15,7 @@ from shared import failpoints
 from shared.broker.amqp.calls import answered_here
 from shared.broker.amqp.link import Broker, Link
 from shared.broker.amqp.messages import Outgoing
-from shared.broker.bus import BusError, BusUnavailable
+from shared.broker.bus import BusError, BusUnavailable, TopologyMismatch
 
 log = structlog.get_logger()
 
@@ -28,6 +28,7 @@ class Publisher:
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
         self._doubted = False  # then the broker has to answer before it is sent anything more
+        self._damaged = False  # then the topology is declared again, where the user may do that
         self._closed = False
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, must_be_heard: bool = True) -> None:
@@ -44,47 +45,60 @@ class Publisher:
             raise
 
     async def _publish(self, message: Outgoing, exchange: str, routing_key: str, must_be_heard: bool) -> None:
-        link = await self._ready()
+        link = await self._ready(exchange)
         try:
             await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=must_be_heard)
         except PublishError:
-            # Somebody deleted a queue or a binding: the next attempt declares them again first.
-            log.warning("message unroutable, declaring the topology again")
-            self._doubted = True
+            # Somebody deleted a queue or a binding.
+            log.warning("message unroutable", exchange=exchange, routing_key=routing_key)
+            self._doubted = self._damaged = True
             raise
         failpoints.reach("publisher: confirmed")
 
-    async def _ready(self) -> Link:
+    async def _ready(self, exchange: str) -> Link:
         if self._closed:
             raise BusUnavailable("closed")
         link = self._link
         if link is not None and not link.lost.is_set() and not self._doubted:
             return link
         if self._opening is None:
-            self._opening = asyncio.create_task(self._open(), name="open publisher link")
+            self._opening = asyncio.create_task(self._open(exchange), name="open publisher link")
             self._opening.add_done_callback(self._opened)
         # Shielded: one caller's short patience must not end the attempt that the others wait for.
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> Link:
+    async def _open(self, exchange: str) -> Link:
         link = self._link
         if link is not None and not link.lost.is_set():
-            await link.declare()
+            await self._examine(link, exchange)
         # Asked last: what made us doubt it may come to be known only while the broker answers.
         if link is None or link.lost.is_set():
             if link is not None:
                 log.warning("broker connection lost", link="publisher")
                 self._link = None
                 await link.close()
-            link = await self._new_link()
+            link = await self._new_link(exchange)
         self._doubted = False
         self._link = link
         return link
 
-    async def _new_link(self) -> Link:
-        link = await self._broker.connect("publisher")
+    async def _examine(self, link: Link, exchange: str) -> None:
+        """It answers; and what is damaged is mended if it can be, which must not hold up what is not damaged."""
+        damaged, self._damaged = self._damaged, False
+        if not damaged:
+            await link.ensure(exchange=exchange)
+            return
         try:
             await link.declare()
+        except TopologyMismatch as mismatch:
+            log.error(  # noqa: TRY400 - the text says it all, a traceback would bury it
+                "topology damaged, operator needed", error=str(mismatch)
+            )
+
+    async def _new_link(self, exchange: str) -> Link:
+        link = await self._broker.connect("publisher")
+        try:
+            await link.ensure(exchange=exchange)
             await link.open_channel()
         except BaseException:
             await link.close()

@@ -14,7 +14,7 @@ from shared.broker.amqp.link import ANSWER_SECONDS, Link
 from shared.broker.amqp.messages import Arrived, Outgoing, for_dead_letters, for_retry
 from shared.broker.amqp.publisher import Publisher
 from shared.broker.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
-from shared.broker.topology import Subscription, put_off_delay, retry_delay
+from shared.broker.topology import Subscription, put_off_delay, retry_delay, returns_exchange
 
 log = structlog.get_logger()
 
@@ -25,6 +25,7 @@ class Settler:
     def __init__(self, publisher: Publisher, subscription: Subscription) -> None:
         self._publisher = publisher
         self._subscription = subscription
+        self._returns = returns_exchange(subscription.consumer)
 
     async def settle(self, outcome: Outcome, delivery: Delivery, message: Arrived, link: Link) -> None:
         match outcome:
@@ -48,7 +49,7 @@ class Settler:
         waits = pauses()
         while not link.lost.is_set():
             try:
-                await self._publisher.publish(copy, exchange="", routing_key=queue)
+                await self._publisher.publish(copy, exchange=self._returns, routing_key=queue)
             except BusError as error:
                 log.warning("copy not accepted", queue=queue, error=f"{type(error).__name__}: {error}")
                 await _pause(next(waits), link.lost)

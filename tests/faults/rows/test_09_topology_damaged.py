@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.topology import EXCHANGE, OTP_DELIVERY
+from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.faults.rows.own_broker_url import amqp_url
 from tests.faults.rows.promises import SHOWN_WITHIN, Promises, not_confirmed
 from tests.integration.codes_path import PATIENCE, CodesPath
@@ -25,6 +25,7 @@ from tests.servers.own_broker import OwnBroker
 __all__ = ("amqp_url", "operator")
 
 QUEUE = OTP_DELIVERY.queue
+EXCHANGE = events_exchange(AUTH)
 RECOVERED_WITHIN = 15.0
 
 LogLines = Callable[[], list[dict[str, Any]]]

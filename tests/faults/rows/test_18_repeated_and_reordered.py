@@ -16,9 +16,10 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from shared.broker.amqp import AmqpBus
 from shared.broker.amqp.messages import received
+from shared.broker.amqp.topology import declare
 from shared.broker.bus import Message
 from shared.broker.memory import MemoryBus
-from shared.broker.topology import EXCHANGE, SUBSCRIPTIONS
+from shared.broker.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
 from shared.events import (
     AccountChanged,
     AuthNoticeRequested,
@@ -70,9 +71,10 @@ def test_every_event_that_somebody_wants_is_tried_here() -> None:
 @pytest.fixture
 async def overheard(path: CodesPath, operator: AbstractChannel) -> AbstractQueue:
     """A copy of every event; to be asked for before something is said."""
+    await declare(operator)
     queue = await operator.declare_queue(exclusive=True)
-    exchange = await operator.declare_exchange(EXCHANGE, "topic", durable=True)
-    await queue.bind(exchange, "#")
+    for exchange in EVENTS_EXCHANGES:
+        await queue.bind(exchange, "#")
     return queue
 
 

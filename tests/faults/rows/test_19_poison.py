@@ -78,7 +78,9 @@ def given_up() -> float:
 
 async def command(path: CodesPath, folder: Path, *arguments: str) -> str:
     """What `login2fa dead-letters ...` prints to an operator."""
-    program = Program("command", "dead-letters", *arguments, settings={"RABBITMQ_URL": path.amqp_url}, folder=folder)
+    program = Program(
+        "command", "dead-letters", *arguments, settings={"OPERATOR_RABBITMQ_URL": path.amqp_url}, folder=folder
+    )
     program.log.unlink(missing_ok=True)
     program.start()
     assert await program.ended() == 0, program.output()
