@@ -22,7 +22,7 @@ from tests.servers.databases import Databases
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
 
 # What makes a pod unready. Neither a broker that is away nor a relay behind it ends logins or registrations.
-ASKED = {"auth": {"auth-database"}, "users": {"users-database"}, "notifier": {"notifier-consumer"}}
+ASKED = {"auth": {"auth-database"}, "users": {"users-database", "users-keys"}, "notifier": {"notifier-consumer"}}
 HEALTH_PORTS = {"auth": 9000, "users": 9000, "notifier": 9000, "gateway": 8081}
 
 # Seconds. A cache of the cluster's DNS may keep an address that long; the gateway asks again after one more.
