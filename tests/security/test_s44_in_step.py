@@ -154,7 +154,7 @@ async def test_a_word_that_is_late_or_repeated_or_ahead_of_its_time_makes_nothin
     account, tokens = await administrator(auth_app, users_app)
     await becomes(auth_app, tokens, ADMINISTRATOR)
     await held_back(bus, sql)
-    known: dict[str, Any] = {"incarnation": 1, "administrators": {account: 1}}
+    known: dict[str, Any] = {"incarnation": 1, "administrators": ((account, 1),)}
     await time_passes(sql)
 
     await MemoryBus.publish(bus, message(InStep(moment=datetime.now(UTC) - TOO_LONG, **known)))
