@@ -192,7 +192,7 @@ class InStep(Event):
 
     moment: Moment
     incarnation: int
-    administrators: dict[UUID, int]
+    administrators: tuple[tuple[UUID, int], ...]
 
 
 class SessionEnded(Event):

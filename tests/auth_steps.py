@@ -34,7 +34,7 @@ class Accounts:
 
     async def in_step(self, **fields: Any) -> None:
         """Auth has been told of all administrators; until it is, none passes."""
-        values = {"moment": datetime.now(UTC), "incarnation": 1, "administrators": self._administrators}
+        values = {"moment": datetime.now(UTC), "incarnation": 1, "administrators": tuple(self._administrators.items())}
         await self._bus.publish(message(InStep(**values | fields)))
 
     async def new(self, **fields: Any) -> AccountChanged:

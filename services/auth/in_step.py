@@ -65,8 +65,8 @@ async def hear(connection: AsyncConnection, event: InStep) -> bool:
     values = {
         "moment": event.moment,
         "incarnation": event.incarnation,
-        "accounts": list(event.administrators),
-        "versions": list(event.administrators.values()),
+        "accounts": [account for account, _ in event.administrators],
+        "versions": [version for _, version in event.administrators],
     }
     caught_up: bool = (await connection.execute(_HEAR, values)).scalar_one()
     return caught_up

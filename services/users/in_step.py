@@ -38,7 +38,7 @@ async def tell(connection: AsyncConnection) -> None:
     """What is committed by the moment that it names is in it."""
     moment, published = (await connection.execute(select(func.now(), incarnation.c.published))).one()
     query = select(accounts.c.id, accounts.c.version).where(accounts.c.is_admin, accounts.c.is_active)
-    administrators = {row.id: row.version for row in await connection.execute(query)}
+    administrators = tuple((row.id, row.version) for row in await connection.execute(query))
     await add(connection, outbox, InStep(moment=moment, incarnation=published, administrators=administrators))
 
 

@@ -83,11 +83,11 @@ PINNED: list[tuple[str, Event, str]] = [
             event_id=EVENT_ID,
             moment=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
             incarnation=1,
-            administrators={ACCOUNT: 7},
+            administrators=((ACCOUNT, 7),),
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","moment":"2026-01-31T12:00:00.000005+00:00",'
-            '"incarnation":1,"administrators":{"01890a5d-ac96-774b-bcce-b302099a8059":7}}'
+            '"incarnation":1,"administrators":[["01890a5d-ac96-774b-bcce-b302099a8059",7]]}'
         ),
     ),
     (

@@ -94,13 +94,20 @@ class Person:
         return self._users.as_(self._account, session=self._session, epoch=self._epoch)
 
     async def patch(self, **fields: Any) -> None:
-        answer = await self._users.http.patch(f"{USERS}/", headers=self._headers, json=fields)
-        assert answer.status_code == 200, answer.text
+        await self._done("PATCH", f"{USERS}/", fields)
 
     async def change_password(self, password: str) -> None:
-        body = {"password": password, "confirm_password": password}
-        answer = await self._users.http.post(f"{USERS}/change-password", headers=self._headers, json=body)
-        assert answer.status_code == 200, answer.text
+        await self._done("POST", f"{USERS}/change-password", {"password": password, "confirm_password": password})
+
+    async def _done(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """A database that has no time at the moment says so, and is asked again."""
+
+        async def answered() -> bool:
+            answer = await self._users.http.request(method, path, headers=self._headers, json=body)
+            assert answer.status_code == 200, answer.text
+            return True
+
+        await eventually(answered)
 
 
 @pytest.fixture

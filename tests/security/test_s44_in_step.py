@@ -131,10 +131,18 @@ async def test_a_demotion_that_was_lost_on_its_way_is_not_covered_up_by_what_com
     assert await seen(auth_app, demoted) == NOBODY
 
 
-async def test_before_users_has_said_a_word_nobody_is_an_administrator(
-    auth_app: AuthApp, users_app: UsersApp, bus: HeldBus
-) -> None:
+async def held_back(bus: HeldBus, sql: asyncpg.Connection) -> None:
+    """From now on auth hears no word of users."""
     bus.held.add(InStep.type)
+    await eventually(lambda: sql.fetchval("SELECT count(*) FROM users.outbox WHERE type = $1", InStep.type))
+
+
+async def test_before_users_has_said_a_word_nobody_is_an_administrator(
+    auth_app: AuthApp, users_app: UsersApp, bus: HeldBus, sql: asyncpg.Connection
+) -> None:
+    await held_back(bus, sql)
+    await sql.execute("UPDATE auth.in_step SET heard = NULL")
+
     _, tokens = await administrator(auth_app, users_app)
 
     assert await seen(auth_app, tokens) == NOBODY
@@ -145,9 +153,8 @@ async def test_a_word_that_is_late_or_repeated_or_ahead_of_its_time_makes_nothin
 ) -> None:
     account, tokens = await administrator(auth_app, users_app)
     await becomes(auth_app, tokens, ADMINISTRATOR)
-    bus.held.add(InStep.type)
-    await eventually(lambda: sql.fetchval("SELECT count(*) FROM users.outbox WHERE type = $1", InStep.type))
-    known: dict[str, Any] = {"incarnation": 1, "administrators": {account: 1}}
+    await held_back(bus, sql)
+    known: dict[str, Any] = {"incarnation": 1, "administrators": ((account, 1),)}
     await time_passes(sql)
 
     await MemoryBus.publish(bus, message(InStep(moment=datetime.now(UTC) - TOO_LONG, **known)))

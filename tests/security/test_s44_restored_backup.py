@@ -73,8 +73,7 @@ async def backup(databases: Databases, users_app: UsersApp, auth_app: AuthApp) -
 @asynccontextmanager
 async def locked(users: UsersApp, account: Row[Any]) -> AsyncIterator[tuple[Any, Row[Any]]]:
     async with users.parts.database.transaction() as connection:
-        row = (await accounts.lock(connection, account.id))[account.id]
-        yield connection, row
+        yield connection, (await accounts.lock(connection, account.id))[account.id]
 
 
 async def change(users: UsersApp, account: Row[Any], **changes: Any) -> None:
