@@ -72,8 +72,7 @@ def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSet
 
 
 def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
-    values = {
-        **edge_keys.settings_of("auth"),
+    values = edge_keys.settings_of("auth") | {
         "rabbitmq_url": "amqp://not-used",
         "jwt_keys_dir": keys.folder,
         "otp_sealing_keys": keys.otp_sealing,
@@ -89,8 +88,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
 
 
 def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides: Any) -> UsersSettings:
-    values = {
-        **edge_keys.settings_of("users"),
+    values = edge_keys.settings_of("users") | {
         "rabbitmq_url": "amqp://not-used",
         "users_database_url": databases.users_url,
         "account_sealing_keys": keys.account_sealing,

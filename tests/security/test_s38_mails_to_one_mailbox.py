@@ -23,12 +23,12 @@ from tests.security.somebody import password_accepted, register
 from tests.servers.databases import Databases, connected
 from tests.servers.mail import MailSink
 
-CAP = 6  # codes an hour
-A_DAY = 10  # notices
+CAP, A_DAY = 6, 10  # codes an hour, notices a day
 TEN_MINUTES = timedelta(minutes=10)
 VICTIM = "victim@example.net"
 
 _EARLIER = "UPDATE {}.notices SET told_at = ARRAY(SELECT at - $1::interval FROM unnest(told_at) AS at)"
+_WAITING = "SELECT (SELECT count(*) FROM auth.outbox) + (SELECT count(*) FROM users.outbox)"
 _WORDS = {text[0]: word for word, text in TEXTS.items()}
 
 
@@ -63,8 +63,7 @@ class Time:
 
     async def all_sent(self) -> None:
         async def empty() -> bool:
-            waiting = "SELECT (SELECT count(*) FROM auth.outbox) + (SELECT count(*) FROM users.outbox)"
-            return not await self._admin.fetchval(waiting)
+            return not await self._admin.fetchval(_WAITING)
 
         await eventually(empty)
 
@@ -84,10 +83,8 @@ class Person:
     """Of one session, which is kept whatever it changes."""
 
     def __init__(self, users: UsersApp, account: UUID) -> None:
-        self._users = users
-        self._account = account
-        self._session = uuid4()
-        self._epoch = 0
+        self._users, self._account = users, account
+        self._session, self._epoch = uuid4(), 0
 
     @property
     def _headers(self) -> dict[str, str]:
