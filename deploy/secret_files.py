@@ -86,7 +86,7 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
 
 
 def write_definitions(folder: Path, *, group_readable: bool = False) -> list[Path]:
-    """What RabbitMQ loads, made of the four URLs in `folder` and the topology; return it if it is another than before.
+    """Write what RabbitMQ loads, from the four URLs in `folder` and the topology; return it if it has changed.
 
     Raises OSError and `UrlInvalid`.
     """

@@ -1,4 +1,4 @@
-"""What each broker user may do: exactly what the topology says, and so nothing in the name of another.
+"""The permissions of each broker user: exactly what the topology says, and so nothing in the name of another.
 
 1. Nobody may configure. A queue that one may declare can be given a dead-letter exchange and a routing key of one's
    choice, and the broker moves messages there without asking for the topic permission.

@@ -26,7 +26,7 @@ from shared.guarded_route import Yes
 
 PATH = "/api/v1/auth/forward"
 
-# What follows `/envoy` is the client's path and query, and may be anything.
+# The client's own path and query follow `/envoy`, and may be anything.
 _ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
 _OK, _NO_CONTENT = 200, 204
 _CARRIED = {_NO_CONTENT, 401, 403}

@@ -47,7 +47,7 @@ def may_log_in() -> ColumnElement[bool]:
 
 
 def session_lives(max_lifetime: timedelta) -> ColumnElement[bool]:
-    """Of `sessions` joined with `identities`: not ended, in its time, of the account's present epoch (or kept)."""
+    """For `sessions` joined with `identities`: not ended, in its time, of the account's present epoch (or kept)."""
     same_epoch = sessions.c.epoch == identities.c.session_epoch
     kept = sessions.c.id == identities.c.kept_session
     # The first is within the second, unless the setting has been lowered since.

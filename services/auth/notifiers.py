@@ -1,4 +1,4 @@
-"""What notifiers say of themselves (`NotifierHeartbeat`), as services.auth.back_pressure judges by it.
+"""Notes what notifiers say of themselves (`NotifierHeartbeat`), for services.auth.back_pressure to judge by.
 
 A beat counts from when it is heard, by the database's clock: a notifier need not know the time. So what is late says
 nothing: the broker keeps it for seconds only (shared.broker.topology.HEARTBEATS), it is never tried again, and one that

@@ -70,7 +70,7 @@ class Whose:
 
     @property
     def holders(self) -> list[bytes]:
-        """Whose shares of the hashing queue an attempt takes (shared.passwords)."""
+        """The holders whose shares of the hashing queue an attempt takes (shared.passwords)."""
         return [self.name_hash] if self.network is None else [self.name_hash, self.network]
 
     def giving_back(self) -> Part:

@@ -35,7 +35,7 @@ _SESSION = bindparam("session", type_=Uuid)
 _TOKEN = bindparam("token", type_=Uuid)
 _PARENT = bindparam("parent", type_=Uuid)
 
-# What `services.auth.tokens.SessionFacts` has, but for `now`.
+# The fields of `services.auth.tokens.SessionFacts`, but for `now`.
 _FACTS = (
     sessions.c.id,
     sessions.c.account_id.label("account"),
@@ -89,7 +89,7 @@ def _first_use(max_lifetime: timedelta) -> CTE:
 
 
 def repetition(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
-    """Of the token `parent`, first used within the grace: its successor's id (`token`), and the facts as they were."""
+    """The successor's id (`token`) of `parent`, if first used within the grace, and the facts as they were."""
     successor, token = refresh_tokens.alias("successor"), refresh_tokens.c
     return (
         select(successor.c.id.label("token"), *_FACTS, successor.c.created_at.label("now"))

@@ -103,7 +103,7 @@ challenges = Table(
     Index("ix_challenges_expires_at", "expires_at"),
 )
 
-# What each notifier said last of itself (shared.events.NotifierHeartbeat).
+# The last heartbeat of each notifier (shared.events.NotifierHeartbeat).
 notifiers = Table(
     "notifiers",
     metadata,

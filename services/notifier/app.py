@@ -37,7 +37,7 @@ def _channel(settings: NotifierSettings) -> Channel:
 
 
 def _turns(settings: NotifierSettings) -> tuple[Turns, Turns]:
-    """Of the codes and of the notices."""
+    """Those of the codes, and those of the notices."""
     places = (settings.notifier_concurrency, _NOTICES_AT_A_TIME)
     if settings.notifier_channel == "file":
         return AtOnce(places[0]), AtOnce(places[1])

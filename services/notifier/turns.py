@@ -1,4 +1,4 @@
-"""Whose delivery is under way: one slow recipient delays nobody else.
+"""Shares deliveries out among recipients: one slow recipient delays nobody else.
 
 1. At most a quarter of all deliveries under way go to one domain.
 2. At most half go to domains that were slow lately, and at most three quarters to domains that have not shown to be
@@ -73,7 +73,7 @@ class AtOnce:
 
 
 class ByDomain:
-    """Of `concurrency` deliveries at a time."""
+    """Shares out `concurrency` deliveries at a time."""
 
     def __init__(self, concurrency: int, domains: Domains) -> None:
         self.seats = SEATS_EACH * concurrency

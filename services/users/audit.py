@@ -50,7 +50,7 @@ async def refusals(database: Database, act: Act, *, account: UUID | None, actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """Who writes: somebody with an account, in a session, or an operator."""
+    """The writer: somebody with an account, in a session, or an operator."""
 
     account: UUID | None = None
     session: UUID | None = None

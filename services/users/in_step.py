@@ -35,7 +35,7 @@ async def tell_forever(database: Database, every: float) -> None:
 
 
 async def tell(connection: AsyncConnection) -> None:
-    """What is committed by the moment that it names is in it."""
+    """It holds all that is committed by the moment that it names."""
     moment, published = (await connection.execute(select(func.now(), incarnation.c.published))).one()
     query = select(accounts.c.id, accounts.c.version).where(accounts.c.is_admin, accounts.c.is_active)
     administrators = tuple((row.id, row.version) for row in await connection.execute(query))

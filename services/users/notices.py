@@ -19,7 +19,7 @@ from shared.outbox import add
 # An owner who hears of it later than this has found out by himself.
 _WORTH_TELLING = timedelta(days=1)
 
-# What takes the account from its owner has places of its own: one for the thief, and one for the owner's own change
+# A change that takes the account from its owner has places reserved: one for the thief's, and one for the owner's own
 # earlier on that day.
 BUDGET = NoticeBudget(
     table=notices, share=USERS_SHARE, reserved={"password_changed": 2, "email_changed": 2, "account_deleted": 1}

@@ -80,7 +80,7 @@ class VersionDiffers(Problem):
 
 
 class TooManyGuesses(TooManyRequests):
-    """Of the current password."""
+    """Guesses of the current password."""
 
 
 class TooManyNames(TooManyRequests):

@@ -1,4 +1,4 @@
-"""What an administrator reads of accounts, with its record in the audit trail."""
+"""The accounts that an administrator reads, with a record in the audit trail."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def queue_of(event_type: str) -> str:
 
 def genuine(kind: str, **changes: object) -> Forge:
     """A genuine event of that kind with its MAC, and these changes."""
-    return lambda heard: replace(heard.genuine[kind], event_id=str(uuid4()), **changes)  # type: ignore[arg-type]
+    return lambda heard: replace(heard.genuine[kind], event_id=str(uuid4()), **changes)  # type: ignore[arg-type] # any field
 
 
 def with_flipped_byte(heard: Overheard) -> Message:
@@ -120,7 +120,7 @@ def under_another_type(heard: Overheard) -> Message:
 
 def by_each_key(forge: Forge) -> dict[str, Forge]:
     return {
-        f"signed with {edge}": (lambda heard, key=key: signed_with(key, forge(heard)))  # type: ignore[misc]
+        f"signed with {edge}": (lambda heard, key=key: signed_with(key, forge(heard)))  # type: ignore[misc] # bound now
         for edge, key in NOTIFIERS.items()
     }
 
