@@ -13,7 +13,7 @@ import pytest
 from tests.servers.databases import Databases, copied, server_version, template_database
 from tests.servers.mail import MailSink
 from tests.servers.postgres import Postgres, running_postgres
-from tests.servers.rabbitmq import RabbitMQ, empty_vhost, running_rabbitmq
+from tests.servers.rabbitmq import RabbitMQ, running_rabbitmq, vhost_with_topology
 
 USED = pytest.StashKey[dict[str, str]]()
 
@@ -73,8 +73,8 @@ def rabbitmq_url(rabbitmq: RabbitMQ) -> str:
 
 @pytest.fixture
 async def amqp_url(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
-    """The URL of a virtual host in which nothing is declared yet, for this test alone."""
-    async with empty_vhost(rabbitmq) as url:
+    """The URL of a virtual host for this test alone, in which the topology is declared, as an operator does it."""
+    async with vhost_with_topology(rabbitmq) as url:
         yield url
 
 

@@ -27,7 +27,7 @@ async def eventually(condition: Callable[[], T], timeout: float = ...) -> T: ...
 
 async def eventually(
     condition: Callable[[], Any],  # Any: the overloads above say it
-    timeout: float = 10.0,  # noqa: ASYNC109 - a poll can say what it last saw; asyncio.timeout can't
+    timeout: float = 30.0,  # noqa: ASYNC109 - a poll can say what it last saw; asyncio.timeout can't
 ) -> Any:
     """Return the first true value of `condition`, a plain or async function without arguments.
 
@@ -52,7 +52,7 @@ async def eventually(
         await asyncio.sleep(STEP)
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 10.0) -> T:
+def wait_until(condition: Callable[[], T], timeout: float = 30.0) -> T:
     """Do the same as `eventually` where no event loop runs: servers are started before the first test."""
     deadline = time.monotonic() + timeout
     while not (seen := condition()):

@@ -43,9 +43,9 @@ class Connection:
                 await asyncio.sleep(0)
 
     async def answer(self) -> Answer:
-        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 20)
+        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)
         length = _LENGTH.search(head)
-        body = await asyncio.wait_for(self._reader.readexactly(int(length[1])), 20) if length else b""
+        body = await asyncio.wait_for(self._reader.readexactly(int(length[1])), 60) if length else b""
         request_id = _REQUEST_ID.search(head)
         return Answer(int(head.split()[1]), request_id[1].decode() if request_id else "", body)
 

@@ -31,6 +31,7 @@ PUBLISH_SECONDS = 2.0
 # Seconds without a connection, after which one is made to see: while all is well, and while it is not.
 PROBED_EVERY = 10.0
 PROBED_AGAIN = 2.0
+TOO_EARLY = 0.01  # less is not waited for: a timer rounds, and would be set again and again for the rest
 
 
 class Heart:
@@ -88,7 +89,7 @@ async def probe_forever(post: Post, reach: Reach) -> None:
     """Until cancelled. The outcome is in `reach`."""
     while True:
         due = (PROBED_EVERY if reach.good else PROBED_AGAIN) - reach.age
-        if due > 0:
+        if due > TOO_EARLY:
             await asyncio.sleep(due)
             continue
         try:

@@ -112,6 +112,8 @@ class MailServer:
             raise
 
     def _keep(self, connection: _Connection) -> None:
+        """After a mail that the server has taken. One that it refuses says nothing of the server."""
+        self.reach.note(good=True)
         connection.mails += 1
         if connection.mails < MOST_MAILS:
             self._await_a_mail(connection)

@@ -31,7 +31,7 @@ PersonName = Annotated[
     Field(
         min_length=1,
         max_length=100,
-        description="No `://`, `www.`, `@` or line break, in any width or case",
+        description="No link (a colon and two slashes, `www.`), `@` or line break, in any width or case",
         examples=["Dave"],
         json_schema_extra={"pattern": r"^[^@\r\n]*$"},
     ),

@@ -63,7 +63,7 @@ async def test_each_subscription_gets_only_the_events_it_wants(bus: Bus) -> None
 @pytest.fixture
 def second_subscription(monkeypatch: pytest.MonkeyPatch) -> Subscription:
     """Another subscriber of the same event. Ask for it before the bus: its queues go when the bus has gone."""
-    second = Subscription("test.second", OTP_DELIVERY.routing_keys)
+    second = Subscription("users.second", OTP_DELIVERY.routing_keys)
     for module in (topology, amqp_topology, memory):
         monkeypatch.setattr(module, "SUBSCRIPTIONS", (*topology.SUBSCRIPTIONS, second))
     return second
@@ -179,7 +179,7 @@ async def test_a_cancelled_error_that_nobody_asked_for_counts_as_a_failure(bus: 
 
 
 async def test_a_message_that_no_subscription_wants_is_an_error(bus: Bus) -> None:
-    stray = Message(routing_key="nobody.wants_this.v1", body=b"{}", event_id="e", correlation_id="c")
+    stray = Message(routing_key="auth.nobody_wants_this.v1", body=b"{}", event_id="e", correlation_id="c")
     with pytest.raises(Unroutable):
         await bus.publish(stray)
 
@@ -187,7 +187,7 @@ async def test_a_message_that_no_subscription_wants_is_an_error(bus: Bus) -> Non
 async def test_a_message_that_nobody_need_hear_is_gone_without_an_error_and_others_flow(bus: Bus) -> None:
     seen = Recorder()
     await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
-    stray = Message(routing_key="nobody.wants_this.v1", body=b"{}", event_id="e", correlation_id="c")
+    stray = Message(routing_key="auth.nobody_wants_this.v1", body=b"{}", event_id="e", correlation_id="c")
 
     await bus.publish(replace(stray, must_be_heard=False))
 

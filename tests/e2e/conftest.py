@@ -1,4 +1,4 @@
-"""Every test here runs against both ways to deploy: the services apart, and in one process as `make up` starts them.
+"""Every journey runs on both ways to deploy: the services apart, and in one process as `make up` starts them.
 
 Apart is in containers, from the compose file and entered through its gateway, where a Docker engine answers; else it is
 three processes over RabbitMQ. The last lines of a run say which.

@@ -11,27 +11,13 @@ from tests.stacks.stack import Stack
 OTHER = {"auth": "users", "users": "auth"}
 TABLES = {
     "auth": [
-        *(
-            "identities",
-            "challenges",
-            "back_pressure",
-            "notifiers",
-            "sessions",
-            "refresh_tokens",
-            "login_failures",
-            "outbox",
-        ),
-        *("name_failures", "familiar_addresses", "code_failures", "notices"),
-        "alembic_version",
+        *("identities", "in_step", "challenges", "notifiers", "back_pressure", "sessions", "refresh_tokens"),
+        *("login_failures", "name_failures", "address_failures", "familiar_addresses", "code_failures"),
+        *("notices", "outbox", "alembic_version"),
     ],
     "users": [
-        "accounts",
-        "tombstones",
-        "ended_sessions",
-        "password_guesses",
-        "name_guesses",
-        "outbox",
-        "alembic_version",
+        *("accounts", "incarnation", "in_step", "tombstones", "ended_sessions", "password_guesses", "name_guesses"),
+        *("notices", "outbox", "alembic_version"),
     ],
 }
 

@@ -169,7 +169,12 @@ async def test_a_hundred_parallel_verifications_of_the_right_code_give_one_succe
 ) -> None:
     token, code = await challenged(stack, person)
 
-    answers = await asyncio.gather(*(submit_code(stack, token, code) for _ in range(100)))
+    async def submit() -> httpx.Response:
+        while (answer := await submit_code(stack, token, code)).status_code == 503:
+            pass  # on a busy machine some wait too long for the database, and are told to come again
+        return answer
+
+    answers = await asyncio.gather(*(submit() for _ in range(100)))
 
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 99
     for answer in answers:

@@ -15,7 +15,7 @@ from tests.faults.secrecy import secrets_logged
 from tests.servers.databases import copied
 from tests.servers.mail import MailSink
 from tests.servers.postgres import Postgres
-from tests.servers.rabbitmq import RabbitMQ, empty_vhost
+from tests.servers.rabbitmq import RabbitMQ, own_vhost
 from tests.servers.tcp_proxy import TcpProxy, Way
 from tests.stacks.processes import Processes, processes
 from tests.stacks.standalone import Standalone, standalone
@@ -63,7 +63,7 @@ async def running(
 ) -> AsyncIterator[tuple[Processes, Network]]:
     async with AsyncExitStack() as parts:
         databases = await parts.enter_async_context(copied(postgres, database_template))
-        amqp_url = await parts.enter_async_context(empty_vhost(rabbitmq))
+        amqp_url = await parts.enter_async_context(own_vhost(rabbitmq))
         mail = await parts.enter_async_context(MailSink())
         broker = urlsplit(amqp_url)
         proxies = {name: TcpProxy(broker.hostname or "127.0.0.1", broker.port or 5672) for name in SERVICES}

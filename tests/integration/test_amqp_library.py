@@ -5,6 +5,7 @@ that it has been mended upstream, and that a guard may go.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import aio_pika
 import aiormq
@@ -12,7 +13,15 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from tests.polling import eventually
+from tests.servers.rabbitmq import RabbitMQ, empty_vhost
 from tests.servers.tcp_proxy import TcpProxy
+
+
+@pytest.fixture
+async def amqp_url(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
+    """Nothing is declared there."""
+    async with empty_vhost(rabbitmq) as url:
+        yield url
 
 
 async def test_an_unroutable_publish_is_no_error_by_default(operator: AbstractChannel) -> None:

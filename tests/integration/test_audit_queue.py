@@ -26,7 +26,7 @@ async def test_a_queue_that_is_bound_gets_the_trail_and_one_that_is_full_holds_u
     bus, codes = new_bus(), Recorder()
     await bus.consume(OTP_DELIVERY.queue, codes, concurrency=1)
     full: FieldTable = {"x-max-length": 1, "x-overflow": "reject-publish"}
-    queue = await operator.declare_queue("audit", arguments=full, auto_delete=True)
+    queue = await operator.declare_queue("audit", arguments=full, exclusive=True)
     await queue.bind(events_exchange(AUTH), "auth.audit.v1")
 
     for number in range(4):

@@ -16,6 +16,7 @@ from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message
+from tests.servers.rabbitmq import delete_topology
 
 SECRET = b'{"code": "a sealed secret"}'
 MOMENT = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
@@ -92,6 +93,7 @@ async def test_purge_destroys_one_or_all(new_bus: NewBus, amqp_url: str) -> None
 
 
 async def test_a_broker_that_no_service_has_used_has_no_letters(amqp_url: str) -> None:
+    await delete_topology(amqp_url)
     assert ids(await dead_letters.list(amqp_url)) == []
     assert await dead_letters.replay(amqp_url) == 0
     assert await dead_letters.purge(amqp_url) == 0

@@ -91,6 +91,8 @@ class MemoryMailServer:
 class MemorySmtp:
     """One connection to it. Like the real one it is gone after a reply that never came."""
 
+    is_ehlo_or_helo_needed = False
+
     def __init__(self, server: MemoryMailServer) -> None:
         self._server = server
         self._open = False

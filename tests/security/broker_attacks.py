@@ -53,10 +53,10 @@ async def logged_in(url: str) -> AsyncIterator[Credentials]:
         yield Credentials(connection)
 
 
-def publish(exchange: str, routing_key: str, headers: FieldTable | None = None) -> Attack:
+def publish(exchange: str, routing_key: str, headers: FieldTable | None = None, *, body: bytes = b"forged") -> Attack:
     properties = Basic.Properties(headers=headers or {}, message_type=routing_key)
     return lambda channel: channel.basic_publish(
-        b"forged", exchange=exchange, routing_key=routing_key, mandatory=True, properties=properties
+        body, exchange=exchange, routing_key=routing_key, mandatory=True, properties=properties
     )
 
 

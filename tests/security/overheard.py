@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from services.users import in_step
 from shared.broker.bus import Message
 from shared.broker.edges import EDGES, Edge, EdgeKeys
 from shared.events import AccountChanged, OtpOutcome, SessionEnded
@@ -70,6 +71,8 @@ async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus) -> Overhear
     for _ in range(11):
         await auth.log_in(victim["username"], "wrong by eleven")
     assert (await auth.http.post(f"{AUTH}/logout", headers=headers)).status_code == 204
+    async with users.parts.database.transaction() as connection:
+        await in_step.tell(connection)
 
     def all_heard() -> Overheard:
         genuine = {each.routing_key: each for each in bus.attempts if each.routing_key in EDGES}
@@ -83,7 +86,7 @@ async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus) -> Overhear
 
 
 async def tables(admin: asyncpg.Connection) -> dict[str, list[str]]:
-    """Every row of both services, once their outboxes are empty; the clock of the back-pressure moves by itself."""
+    """Every row of both services, once their outboxes are empty; what tells that a notifier lives moves by itself."""
 
     async def nothing_waits() -> bool:
         rows = "SELECT (SELECT count(*) FROM auth.outbox) + (SELECT count(*) FROM users.outbox)"
@@ -92,7 +95,7 @@ async def tables(admin: asyncpg.Connection) -> dict[str, list[str]]:
     await eventually(nothing_waits)
     names = await admin.fetch(
         "SELECT schemaname || '.' || tablename AS name FROM pg_tables WHERE schemaname IN ('auth', 'users')"
-        " AND tablename <> 'pressure' ORDER BY 1"
+        " AND tablename NOT IN ('notifiers', 'back_pressure') ORDER BY 1"
     )
     rows = {}
     for each in names:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
@@ -18,7 +19,8 @@ from testcontainers.core.container import DockerContainer
 
 from deploy.images import images
 from shared.broker.amqp import topology
-from tests.polling import wait_until
+from shared.broker.bus import TopologyMismatch
+from tests.polling import eventually, wait_until
 from tests.servers import apt, docker_engine
 from tests.servers.amqp_greeting import server_version
 from tests.servers.rabbitmq_node import NodeFailed, PrivateNode, installed_sbin
@@ -115,6 +117,56 @@ async def empty_vhost(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
     await delete_topology(rabbitmq.url)  # an interrupted run may have left its own
     yield rabbitmq.url
     await delete_topology(rabbitmq.url)
+
+
+@asynccontextmanager
+async def own_vhost(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
+    """As `vhost_with_topology`, for whoever leaves other queues or bindings in it: it is not used again."""
+    async with empty_vhost(rabbitmq) as url:
+        await declare_topology(url)
+        yield url
+
+
+@asynccontextmanager
+async def vhost_with_topology(rabbitmq: RabbitMQ) -> AsyncIterator[str]:
+    """The URL of a virtual host with the topology and no message, for one test at a time."""
+    if not rabbitmq.vhosts:
+        async with own_vhost(rabbitmq) as url:
+            yield url
+        return
+
+    async def declare(vhost: str) -> None:
+        await declare_topology(on_vhost(rabbitmq.url, vhost))
+
+    async def empty(vhost: str) -> bool:
+        return await emptied(on_vhost(rabbitmq.url, vhost))
+
+    async with rabbitmq.vhosts.with_topology(declare, empty) as vhost:
+        yield on_vhost(rabbitmq.url, vhost)
+
+
+async def declare_topology(url: str) -> None:
+    """As `login2fa topology` does it, but with all the time that a busy machine needs."""
+    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
+        await topology.declare(channel)
+
+
+async def emptied(url: str) -> bool:
+    """Whether the topology is as it should be again, with no consumer and no message."""
+
+    async def not_consumed(name: str) -> bool:
+        # What a consumer has not settled comes back when it goes.
+        return not (await channel.declare_queue(name, passive=True)).declaration_result.consumer_count
+
+    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
+        try:
+            await topology.declare(channel)
+            for queue in topology.queues():
+                await eventually(partial(not_consumed, queue.name))
+                await (await channel.get_queue(queue.name, ensure=False)).purge()
+        except (TopologyMismatch, AssertionError):
+            return False
+    return True
 
 
 async def delete_topology(url: str) -> None:

@@ -21,7 +21,7 @@ from tests.servers.leash import Leash, kill_group
 from tests.servers.ports import free_ports
 
 START_SECONDS = 90.0  # 6 s on a quiet machine
-CTL_SECONDS = 60.0
+CTL_SECONDS = 240.0
 
 
 class NodeFailed(Exception):

@@ -14,7 +14,7 @@ from login2fa_testing import Login2FA
 from tests.servers.leash import Leash, kill_group
 from tests.stacks.inboxes import MailHog
 from tests.stacks.processes import ANSWER_SECONDS
-from tests.stacks.program import LOGIN_FAILURE_DEADLINE, Program
+from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, Program
 from tests.stacks.stack import Person, Stack
 
 POSTGRES_PORT = Path(__file__).with_name("postgres_port.yaml")
@@ -61,7 +61,7 @@ class Containers(Stack):
 @contextmanager
 def containers(folder: Path) -> Iterator[Containers]:
     """Started with the images that are there; removed at the end, volumes and all."""
-    environment = {"LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE}
+    environment = {"LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE, "HASH_MAX_WAIT": HASH_MAX_WAIT}
     with Login2FA(extra_compose_files=[POSTGRES_PORT], environment=environment) as system:
         log = folder / "containers.log"
         with _logs_led_into(log, system):

@@ -18,7 +18,7 @@ from tests.servers.mail import MailSink
 from tests.servers.ports import free_ports
 from tests.stacks.by_path import ByPath
 from tests.stacks.inboxes import MailInbox
-from tests.stacks.program import LOGIN_FAILURE_DEADLINE, Program
+from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, Program
 from tests.stacks.stack import Person, Stack
 
 ANSWER_SECONDS = 30.0
@@ -76,6 +76,7 @@ class Processes(Stack):
             "RABBITMQ_URL": self._broker.get(service, self._broker[""]),
             "ISSUER": self.issuer,
             "FLOOD_RATE": "0",  # all clients of a test are one address
+            "HASH_MAX_WAIT": HASH_MAX_WAIT,
             "SHUTDOWN_GRACE": SHUTDOWN_GRACE,
         }
         return Program(service, service, settings=common | settings, folder=self._folder, failpoints=True)

@@ -19,7 +19,7 @@ from deploy.standalone.up import DATABASE
 from tests.polling import eventually
 from tests.stacks.inboxes import FileInbox
 from tests.stacks.processes import ANSWER_SECONDS
-from tests.stacks.program import LOGIN_FAILURE_DEADLINE, READY_SECONDS, Program
+from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, READY_SECONDS, Program
 from tests.stacks.stack import Person, Stack
 
 
@@ -31,7 +31,12 @@ class Standalone(Stack):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.state = folder / "state"
-        settings = {"PORT": "0", "STATE_DIR": str(self.state), "LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE}
+        settings = {
+            "PORT": "0",
+            "STATE_DIR": str(self.state),
+            "LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE,
+            "HASH_MAX_WAIT": HASH_MAX_WAIT,
+        }
         self.program = Program("up", "up", settings=settings, folder=folder)
         self.inbox = FileInbox(self.state / "otp-logs.txt")
         demo = DEMO_ACCOUNTS[0]

@@ -18,12 +18,13 @@ from aio_pika.connection import make_url
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
+from aiormq.exceptions import ChannelAccessRefused
 
 from shared.broker.amqp.calls import answered
 from shared.broker.amqp.log_filter import hide_bodies
 from shared.broker.amqp.messages import Arrived, Outgoing
-from shared.broker.amqp.topology import declare, look_for
-from shared.broker.bus import BusUnavailable
+from shared.broker.amqp.topology import compare, declare, look_for
+from shared.broker.bus import BusUnavailable, TopologyMismatch
 
 ANSWER_SECONDS = 5.0
 DECLARE_SECONDS = 20.0  # forty quorum queues elect their leaders the first time
@@ -92,6 +93,17 @@ class Link:
             if not isinstance(error.__cause__, ChannelNotFoundEntity):
                 raise
             await self.declare()
+        else:
+            if queue is not None:
+                await self._compare(queue)
+
+    async def _compare(self, queue: str) -> None:
+        try:
+            await self._on_own_channel(partial(compare, queue=queue), ANSWER_SECONDS)
+        except TopologyMismatch as mismatch:
+            # Then its arguments are those of whoever declared it for us.
+            if not isinstance(mismatch.__cause__, ChannelAccessRefused):
+                raise
 
     async def _on_own_channel(self, work: Callable[[AbstractChannel], Awaitable[None]], within: float) -> None:
         async def on_own_channel() -> None:

@@ -110,7 +110,9 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
     consumer had first, is old.
     """
     attempt = number(message.headers.get(ATTEMPT)) or 1
-    is_copy = attempt > 1 or REASON in message.headers or REPLAYED in message.headers
+    # Whoever puts one into a queue otherwise than by publishing an event may have had it for a while.
+    is_event = message.exchange in EVENTS_EXCHANGES
+    is_copy = not is_event or attempt > 1 or REASON in message.headers or REPLAYED in message.headers
     return Delivery(
         routing_key=event_type(message),
         body=message.body,

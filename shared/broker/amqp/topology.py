@@ -127,6 +127,18 @@ async def declare(channel: AbstractChannel) -> None:
         ) from error
 
 
+async def compare(channel: AbstractChannel, queue: str) -> None:
+    """Raises TopologyMismatch where `queue` has other arguments; the broker tells that to whoever may declare it.
+
+    To others it refuses the question (ChannelAccessRefused). Either way `channel` is closed then.
+    """
+    described = next(each for each in queues() if each.name == queue)
+    try:
+        await channel.declare_queue(described.name, durable=True, arguments=described.arguments)
+    except ChannelPreconditionFailed as error:
+        raise TopologyMismatch(str(error)) from error
+
+
 async def look_for(channel: AbstractChannel, *, exchange: str, queue: str | None = None) -> None:
     """Raises the library's ChannelNotFoundEntity where one of the two is missing; `channel` is closed then."""
     await channel.get_exchange(exchange, ensure=True)

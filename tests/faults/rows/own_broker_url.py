@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.servers.own_broker import OwnBroker
-from tests.servers.rabbitmq import delete_topology
+from tests.servers.rabbitmq import declare_topology, delete_topology
 
 
 @pytest.fixture
 async def amqp_url(broker: OwnBroker) -> AsyncIterator[str]:
-    """The next test finds nothing declared."""
+    """Nothing is left for the next test but what is declared anew."""
+    await declare_topology(broker.url)
     yield broker.url
     await delete_topology(broker.url)

@@ -90,3 +90,4 @@ async def test_an_event_of_the_next_major_version_is_kept_for_who_understands_it
     assert letter.attempts == 1
     await promises.several(1)
     await promises.kept()
+    await queue.unbind(events_exchange(publisher(next_major)), next_major)
