@@ -37,7 +37,6 @@ _LEAD = 900
 KeysDir = Annotated[Path, typer.Option("--dir", envvar="JWT_KEYS_DIR", help="Folder of PEM files")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
 EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
-Url = Annotated[str | None, typer.Option("--url", help="AMQP URL of the broker; OPERATOR_RABBITMQ_URL, when left out")]
 
 
 def main() -> None:
@@ -180,11 +179,11 @@ def republish(
 
 
 @dead_letters_app.command("list")
-def list_dead_letters(url: Url = None, queue: Queue = None) -> None:
+def list_dead_letters(queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""
     from shared.broker.amqp import dead_letters
 
-    of_operator = broker_url("OPERATOR_RABBITMQ_URL", url)
+    of_operator = broker_url("OPERATOR_RABBITMQ_URL")
 
     async def show() -> None:
         letters = await dead_letters.list(of_operator, queue)
@@ -199,11 +198,11 @@ def list_dead_letters(url: Url = None, queue: Queue = None) -> None:
 
 
 @dead_letters_app.command()
-def replay(url: Url = None, queue: Queue = None, event_id: EventId = None) -> None:
+def replay(queue: Queue = None, event_id: EventId = None) -> None:
     """Put letters back into their work queue."""
     from shared.broker.amqp import dead_letters
 
-    of_operator = broker_url("OPERATOR_RABBITMQ_URL", url)
+    of_operator = broker_url("OPERATOR_RABBITMQ_URL")
 
     async def put_back() -> None:
         typer.echo(f"{await dead_letters.replay(of_operator, queue, event_id=event_id)} replayed")
@@ -213,7 +212,6 @@ def replay(url: Url = None, queue: Queue = None, event_id: EventId = None) -> No
 
 @dead_letters_app.command()
 def purge(
-    url: Url = None,
     queue: Queue = None,
     event_id: EventId = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
@@ -221,7 +219,7 @@ def purge(
     """Remove letters for good."""
     from shared.broker.amqp import dead_letters
 
-    of_operator = broker_url("OPERATOR_RABBITMQ_URL", url)
+    of_operator = broker_url("OPERATOR_RABBITMQ_URL")
     if not yes:
         typer.confirm("Remove these dead letters for good?", abort=True)
 

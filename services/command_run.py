@@ -70,11 +70,11 @@ def database_url(variable: str) -> str:
     return _permitted(variable, required(variable), to_database)
 
 
-def broker_url(variable: str, given: str | None = None) -> str:
-    """As `database_url`, but for one that was given with `--url`."""
+def broker_url(variable: str) -> str:
+    """As `database_url`."""
     from shared.connections import to_broker
 
-    return _permitted("--url" if given else variable, given or required(variable), to_broker)
+    return _permitted(variable, required(variable), to_broker)
 
 
 def _permitted(variable: str, url: str, parse: Any) -> str:

@@ -39,9 +39,9 @@ def network_of(address: str) -> str:
     return str(ipaddress.IPv6Network((known, 64), strict=False)) if ":" in known else known
 
 
-def told_apart(address: str, is_proxy: Callable[[str], bool]) -> str | None:
-    """`network_of` it; None where all clients would be one: no address, or a proxy's that did not say who asked."""
-    return network_of(address) if address not in ("", "-") and not is_proxy(address) else None
+def told_apart(address: str) -> str | None:
+    """`network_of` it; None of the "" of those of whom nobody can say where they are: all of them would be one."""
+    return network_of(address) if address not in ("", "-") else None
 
 
 def proxy_test(trusted_proxies: str) -> Callable[[str], bool]:
@@ -76,7 +76,10 @@ class Clients:
         self._believes_none = not trusted_proxies.strip()
 
     def of(self, scope: Scope) -> tuple[str, int] | None:
-        """The client as a scope has it, in our notation; None of a peer without an address. Raises `NotAnAddress`."""
+        """The client as a scope has it, in our notation; None where nobody can say. Raises `NotAnAddress`.
+
+        A client may have an address among those of the proxies: an office may share their network.
+        """
         if scope.get("client") is None:
             return None
         host, port = scope["client"]
@@ -84,7 +87,9 @@ class Clients:
         if self._believes_none or not (self._believes_all or self._is_proxy(host)):
             return host, port
         named = self._named(scope)
-        return (host, port) if named is None else (named, 0)
+        if named is not None:
+            return named, 0
+        return (host, port) if self._believes_all else None
 
     def _named(self, scope: Scope) -> str | None:
         """None where nobody is named."""

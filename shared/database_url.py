@@ -40,7 +40,8 @@ def to_database(url: str) -> Connection:
     if authorities:
         trusted(authorities)
     several = parsed.query.get("host", ())
-    hosts = [*([parsed.host] if parsed.host else []), *([several] if isinstance(several, str) else several)]
+    values = [*([parsed.host] if parsed.host else []), *([several] if isinstance(several, str) else several)]
+    hosts = [host for value in values for host in value.split(",")]  # as the dialect reads them
     # Where the URL names none, the driver would take one from the environment.
     named = tuple(_without_port(host) for host in hosts) or ("a host that is not named",)
     return Connection(named, mode == "verify-full", "?sslmode=verify-full")

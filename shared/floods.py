@@ -1,8 +1,7 @@
 """A limit against floods from one address, where something can be guessed or an account be made.
 
 It is that of our gateway, for those who have another one. Kept in the memory of the process: n replicas let n times as
-much through. An address of TRUSTED_PROXIES is not limited: such a proxy did not say who asked, and all its clients
-would be one.
+much through. A trusted proxy that does not say who asks is not limited: all its clients would be one.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.client_address import network_of, proxy_test
+from shared.client_address import told_apart
 from shared.problems import Problem, TooManyRequests
 from shared.settings import HttpSettings
 
@@ -53,16 +52,15 @@ class Buckets:
 class Floods:
     """What is limited, and how; a rate of 0 is no limit."""
 
-    def __init__(self, paths: frozenset[str], buckets: Buckets | None, is_proxy: Callable[[str], bool]) -> None:
+    def __init__(self, paths: frozenset[str], buckets: Buckets | None) -> None:
         # As the framework compiles them: what a route answers is limited, however its path is written.
         self._patterns = [compile_path(path)[0] for path in paths]
         self._buckets = buckets
-        self._is_proxy = is_proxy
 
     @classmethod
     def of(cls, settings: HttpSettings, paths: frozenset[str]) -> Self:
         buckets = Buckets(settings.flood_rate, settings.flood_burst) if settings.flood_rate else None
-        return cls(paths, buckets, proxy_test(settings.trusted_proxies))
+        return cls(paths, buckets)
 
     def limits(self, path: str) -> bool:
         return any(pattern.match(path) for pattern in self._patterns)
@@ -71,8 +69,8 @@ class Floods:
         """Seconds, or 0 when the request may pass."""
         if self._buckets is None or scope["type"] != "http" or not self.limits(scope["path"]):
             return 0.0
-        address = scope["client"][0] if scope.get("client") else "-"
-        return 0.0 if self._is_proxy(address) else self._buckets.wait(network_of(address))
+        client = told_apart(scope["client"][0] if scope.get("client") else "")
+        return 0.0 if client is None else self._buckets.wait(client)
 
 
 class RefusesFloods:

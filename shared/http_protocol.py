@@ -132,9 +132,14 @@ class BoundedHttp(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _require_clear_end(self) -> None:
-        """RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and we know no other than `chunked`."""
+        """RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and we know no other than `chunked`.
+
+        Section 3.2: a request names one host. With two of them each hop may mean another.
+        """
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
+            raise _NotClear
+        if version == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
             raise _NotClear
         for name, value in self.headers:
             if name == b"transfer-encoding" and (version == "1.0" or value.strip().lower() != b"chunked"):

@@ -127,7 +127,7 @@ class _Observed:
             seconds = time.perf_counter() - began
             status = status or _CLIENT_GONE
             # The template and not the path: paths are unbounded, and a query may hold what it should not.
-            route = getattr(scope.get("route"), "path", "-")
+            route = getattr(scope.get("route"), "path_format", "-")
             self._end(scope["method"], route, status).tell(seconds)
             client_address.reset(address)
             correlation_id.reset(token)

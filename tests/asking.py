@@ -23,7 +23,7 @@ def small_app(
     trusted_proxies: str = "",
 ) -> Service:
     """An application without routes, with all that ours have around them."""
-    nobody = Floods(frozenset(), None, lambda _address: False)
+    nobody = Floods(frozenset(), None)
     return Service(
         "test",
         "test",

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.servers.databases import Databases, copied, server_version, template_database
+from tests.servers.databases import Databases, copied, forget_durability, server_version, template_database
 from tests.servers.mail import MailSink
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.rabbitmq import RabbitMQ, running_rabbitmq, vhost_with_topology
@@ -35,6 +35,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 async def postgres(pytestconfig: pytest.Config) -> AsyncIterator[Postgres]:
     with running_postgres() as server:
         pytestconfig.stash[USED]["Postgres"] = f"{server.kind}, version {await server_version(server)}"
+        await forget_durability(server)
         yield server
 
 

@@ -7,7 +7,7 @@ rows in this order, or two of them would wait for each other: so each part reads
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -41,7 +41,7 @@ from services.auth.identities import Identity, identity_in, of_name
 from services.auth.parts import Part
 from services.auth.settings import AuthSettings
 from services.auth.tables import address_failures, login_failures, name_failures, outbox
-from shared.client_address import proxy_test, told_apart
+from shared.client_address import told_apart
 from shared.names import canonical
 from shared.outbox import insertion
 from shared.prepared import Prepared
@@ -91,7 +91,6 @@ class Taken:
 class Places:
     def __init__(self, settings: AuthSettings, addresses: Addresses) -> None:
         self._addresses = addresses
-        self._is_proxy: Callable[[str], bool] = proxy_test(settings.trusted_proxies)
         self._free = settings.throttle_free
         self._first_wait = settings.throttle_first_wait
         self._longest_wait = settings.throttle_longest_wait
@@ -105,7 +104,7 @@ class Places:
         return Whose(
             name_hash=name_hash(username),
             address=hashed.hex(),
-            network=hashed if told_apart(address, self._is_proxy) else None,
+            network=hashed if told_apart(address) else None,
         )
 
     async def take(self, connection: AsyncConnection, username: str, address: str) -> Taken:

@@ -29,6 +29,8 @@ from shared.problems import ItemNotFound, TooManyRequests
 from shared.shallow_json import ShallowJsonRoute
 
 _PREFIX = "/api/v1/users"
+# In the one form that a gateway's limits know, and so that no other path is taken for an id: `/users/me` for one.
+BY_ID = "/{user_id:uuid}"
 router = APIRouter(prefix=_PREFIX, tags=["users"], route_class=ShallowJsonRoute)
 by_id = APIRouter(prefix=_PREFIX, tags=["users"], route_class=ShallowJsonRoute)
 
@@ -43,12 +45,12 @@ _CHANGE_REFUSED = refused(
 _DELETION_REFUSED = refused(NotPermitted, LoginTooOld, ItemNotFound, VersionDiffers, LastAdministrator)
 
 
-@by_id.get("/{user_id}", summary="An account", responses=refused(NotPermitted, ItemNotFound))
+@by_id.get(BY_ID, summary="An account", responses=refused(NotPermitted, ItemNotFound))
 async def read(users: Parts, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await reading.one(users, known, user_id), response)
 
 
-@by_id.patch("/{user_id}", summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
+@by_id.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
 async def patch(
     users: Parts, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
     if_match: IfMatch = None,
@@ -56,7 +58,7 @@ async def patch(
     return shown(await _changed(users, known, user_id, given, if_match), response)
 
 
-@by_id.delete("/{user_id}", summary="Delete an account", responses=_DELETION_REFUSED)
+@by_id.delete(BY_ID, summary="Delete an account", responses=_DELETION_REFUSED)
 async def delete(users: Parts, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None) -> MessageOut:
     return await _deleted(users, known, user_id, if_match)
 

@@ -62,7 +62,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         sealer=sealer,
         keys=keys,
         known=KnownAccounts(database),
-        hash_shares=HashShares(settings.trusted_proxies),
+        hash_shares=HashShares(),
     )
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)

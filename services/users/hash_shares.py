@@ -9,19 +9,18 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from shared.client_address import proxy_test, told_apart
+from shared.client_address import told_apart
 from shared.correlation import client_address
 from shared.problems import TooManyRequests
 
 
 class HashShares:
-    def __init__(self, trusted_proxies: str) -> None:
-        self._is_proxy = proxy_test(trusted_proxies)
+    def __init__(self) -> None:
         self._changing: set[UUID] = set()
 
     def holders(self, account: UUID | None = None) -> list[Hashable]:
         """The address that this request comes from, where it is one client's, and the account, if it is somebody's."""
-        return [holder for holder in (told_apart(client_address.get(), self._is_proxy), account) if holder is not None]
+        return [holder for holder in (told_apart(client_address.get()), account) if holder is not None]
 
     @asynccontextmanager
     async def one_change(self, account: UUID) -> AsyncIterator[None]:

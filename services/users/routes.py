@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator
 
 from services.users import audit, reading
-from services.users.account_routes import shown
+from services.users.account_routes import BY_ID, shown
 from services.users.accounts import NewAccount, valid_email
 from services.users.callers import Caller, KnownCaller, Parts, Users
 from services.users.presence import prove
@@ -34,7 +34,7 @@ from shared.shallow_json import ShallowJsonRoute
 
 PREFIX = "/api/v1/users"
 # Where a stranger can make an account, or somebody can learn which names are taken.
-FLOODED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}/{{user_id}}"})
+FLOODED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
 _LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
 _LOGS_IN: Answers = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 

@@ -27,6 +27,7 @@ def test_no_order_of_faults_does_on_many_walks() -> None:
     holds(FaultyEventPath, walks=3000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", KNOWN_BAD, ids=lambda variant: variant.name)
 def test_the_same_walks_find_the_mistake_in(variant: KnownBad) -> None:
     with variant.switched_on():

@@ -45,6 +45,7 @@ from tests.servers.databases import Databases
 __all__ = ("accounts", "sql")
 
 LIMITED = sorted(FLOODED | USERS_FLOODED)
+SOMEBODY = "01890a5d-ac96-774b-bcce-b302099a8050"
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody@127.0.0.1:1/none")
 
 
@@ -88,6 +89,7 @@ async def application(databases: Databases, keys: Keys, path: str) -> AsyncItera
 @pytest.mark.parametrize("path", LIMITED)
 async def test_a_flood_is_refused_and_told_when_to_come_again(databases: Databases, keys: Keys, path: str) -> None:
     async with application(databases, keys, path) as app, client(app, "192.0.2.1") as one, client(app) as other:
+        path = path.replace("{user_id:uuid}", SOMEBODY)
         *taken, refused = [await one.post(path) for _ in range(3)]
         elsewhere = await other.post(path)
 

@@ -55,9 +55,9 @@ def operations() -> Iterator[Operation]:
         document = service.openapi()
         for context in iter_route_contexts(service.routes):
             for method in context.methods or ():
-                told: dict[str, Any] = document["paths"][context.path][method.lower()]
+                told: dict[str, Any] = document["paths"][context.path_format][method.lower()]
                 parameters = (each["name"] for each in told.get("parameters", ()) if each["in"] == "query")
-                yield Operation(name, method, str(context.path), tuple(parameters))
+                yield Operation(name, method, str(context.path_format), tuple(parameters))
 
 
 SERVICES = {"auth": auth_service(), "users": users_service()}

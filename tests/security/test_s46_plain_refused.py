@@ -54,6 +54,8 @@ PLAIN = [
             "/login2fa?host=db:5432",
             "/login2fa?host=127.0.0.1&host=db",
             "/login2fa?host=/run/postgresql&host=db:5432",
+            "/login2fa?host=/run/postgresql,db&port=5432,5432",
+            "/login2fa?host=127.0.0.1,db",
             "/login2fa",  # wherever the environment says
         )
     ),

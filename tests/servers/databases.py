@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from deploy.postgres.roles import NAMES, create_roles
 from services.migrate import migrate
 from tests.polling import eventually
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import NOT_DURABLE, Postgres
 
 # Roles belong to the whole server: two test runs on a given one must agree on them.
 PASSWORDS = {role: f"{role}-of-the-tests" for role in NAMES}
@@ -73,6 +73,15 @@ async def server_version(postgres: Postgres) -> str:
     return await eventually(ask, timeout=60.0)
 
 
+async def forget_durability(postgres: Postgres) -> None:
+    """What would survive a power failure is not for tests to wait for. (A server that was given stays as it is.)"""
+    if not postgres.given:
+        async with connected(postgres.admin_url) as admin:
+            for name, value in NOT_DURABLE.items():
+                await admin.execute(f"ALTER SYSTEM SET {name} = {value}")
+            await admin.execute("SELECT pg_reload_conf()")
+
+
 @asynccontextmanager
 async def template_database(postgres: Postgres) -> AsyncIterator[str]:
     """Make the roles and the migrated template; yield the template's name."""
@@ -115,7 +124,9 @@ async def copied(postgres: Postgres, template: str) -> AsyncIterator[Databases]:
 async def _database(postgres: Postgres, name: str, template: str = "template0") -> AsyncIterator[Databases]:
     url = make_url(postgres.admin_url).set(database=name).render_as_string(hide_password=False)
     async with connected(postgres.admin_url) as admin:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Up to version 14 it copies files anyway; since then it would write each page into the log.
+        strategy = "STRATEGY file_copy" if admin.get_server_version() >= (15,) else ""
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
     try:
         # A copy has the template's schemas, but neither its CONNECT rights nor its search_path.
         async with connected(url) as owner:

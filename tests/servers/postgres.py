@@ -25,7 +25,6 @@ from tests.servers.leash import Leash
 
 IMAGE = images()["POSTGRES_IMAGE"]
 
-# What would survive a power failure is not for tests to wait for.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 

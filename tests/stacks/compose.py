@@ -19,6 +19,7 @@ from tests.stacks.stack import Person, Stack
 
 POSTGRES_PORT = Path(__file__).with_name("postgres_port.yaml")
 POSTGRES = 5432
+START_SECONDS = 900.0  # 30 s on a quiet machine
 MAILHOG = 8025
 
 
@@ -61,8 +62,14 @@ class Containers(Stack):
 @contextmanager
 def containers(folder: Path) -> Iterator[Containers]:
     """Started with the images that are there; removed at the end, volumes and all."""
-    environment = {"LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE, "HASH_MAX_WAIT": HASH_MAX_WAIT}
-    with Login2FA(extra_compose_files=[POSTGRES_PORT], environment=environment) as system:
+    environment = {
+        "LOGIN_FAILURE_DEADLINE": LOGIN_FAILURE_DEADLINE,
+        "HASH_MAX_WAIT": HASH_MAX_WAIT,
+        # All clients of a test are one address.
+        "FLOOD_RATE": "0",
+        "THROTTLE_ADDRESS_PER_HOUR": "1000000",
+    }
+    with Login2FA(extra_compose_files=[POSTGRES_PORT], environment=environment, deadline=START_SECONDS) as system:
         log = folder / "containers.log"
         with _logs_led_into(log, system):
             yield Containers(system, log)

@@ -157,7 +157,7 @@ async def test_a_request_that_is_asked_straight_is_told_of_in_the_log_and_counte
 
 
 async def test_what_is_limited_is_the_frameworks_whose_limit_it_is(asked: Asked) -> None:
-    floods = Floods(frozenset({PATH}), Buckets(rate=0.001, burst=1), lambda _address: False)
+    floods = Floods(frozenset({PATH}), Buckets(rate=0.001, burst=1))
     async with client_of(app_with(asked, floods)) as client:
         first = await client.get(PATH, headers=bearing("somebody"))
         second = await client.get(PATH, headers=bearing("somebody"))
