@@ -7,7 +7,8 @@
 4. The first attempt gives the recipient's side a few seconds, and fewer when half of the deliveries are under way;
    later attempts have all the time that a delivery may take.
 
-At least one is under way for everybody, however few there may be at a time.
+A domain is here one that can be registered: its sub-domains belong to one party, which may have any number of them. At
+least one is under way for everybody, however few there may be at a time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ WAITING_SECONDS = 1.0
 
 # So many messages are taken from the queue for each delivery under way: what waits is at hand when a turn is free.
 SEATS_EACH = 4
+
+# Labels of a registered domain; letters of a country's label, and of one like `co` or `com` below it.
+_REGISTERED = 2
+_COUNTRY = 2
+_SHORT = 3
 
 
 class PutOff(Exception):
@@ -87,7 +93,7 @@ class ByDomain:
 
     @asynccontextmanager
     async def turn(self, address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:
-        domain = _domain(address)
+        domain = _registered_domain(address)
         await self._begin(domain)
         turn = Turn(self._patience() if first_attempt else None)
         try:
@@ -159,5 +165,8 @@ class ByDomain:
                 begun.set_result(None)
 
 
-def _domain(address: str) -> str:
-    return address.rpartition("@")[2].casefold().rstrip(".")
+def _registered_domain(address: str) -> str:
+    """`example.com`, and `example.co.uk`: below a country a short label is taken for one that registers names."""
+    labels = address.rpartition("@")[2].casefold().rstrip(".").split(".")
+    below_a_country = len(labels) > _REGISTERED and len(labels[-1]) == _COUNTRY and len(labels[-2]) <= _SHORT
+    return ".".join(labels[-_REGISTERED - below_a_country :])

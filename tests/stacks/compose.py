@@ -67,7 +67,7 @@ def containers(folder: Path) -> Iterator[Containers]:
         "HASH_MAX_WAIT": HASH_MAX_WAIT,
         # All clients of a test are one address.
         "FLOOD_RATE": "0",
-        "THROTTLE_ADDRESS_PER_HOUR": "1000000",
+        "THROTTLE_ADDRESS_PER_HOUR": "10000",
     }
     with Login2FA(extra_compose_files=[POSTGRES_PORT], environment=environment, deadline=START_SECONDS) as system:
         log = folder / "containers.log"

@@ -42,6 +42,23 @@ async def test_a_quarter_goes_to_one_domain_however_it_is_written(domains: Domai
     assert await begun(of, under_way, "ann@example.org") == 1
 
 
+@pytest.mark.parametrize(
+    ("party", "another"),
+    [("{}.evil.org", "ann@other.org"), ("{}.a.evil.co.uk", "ann@other.co.uk"), ("{}.evil.com.br", "ann@other.com.br")],
+)
+async def test_its_sub_domains_have_no_more_together_quick_or_not(
+    domains: Domains, under_way: AsyncExitStack, party: str, another: str
+) -> None:
+    of = ByDomain(16, domains)
+    addresses = [f"ann@{party.format(number)}" for number in range(20)]
+    for address in addresses[:10]:
+        async with of.turn(address, first_attempt=True) as turn:
+            turn.begin()
+
+    assert await begun(of, under_way, *addresses) == 4
+    assert await begun(of, under_way, another) == 1
+
+
 async def test_slow_domains_have_half_and_those_who_have_not_shown_to_be_quick_three_quarters(
     domains: Domains, under_way: AsyncExitStack
 ) -> None:

@@ -54,8 +54,8 @@ async def test_codes_are_tried_again_until_the_mail_server_is_well(
 
 async def test_those_whom_the_mail_server_keeps_waiting_starve_nobody_else(path: CodesPath, promises: Promises) -> None:
     path.notifier_settings |= {"notifier_concurrency": PLACES, "smtp_timeout": SMTP_TIMEOUT / 2}
-    path.mails.refuse(SILENCE, recipient="@silent.example.org")
-    stuck = [f"person{number}@silent.example.org" for number in range(PLACES)]
+    path.mails.refuse(SILENCE, recipient="@silent.example.net")
+    stuck = [f"person{number}@silent.example.net" for number in range(PLACES)]
     for email in stuck:
         await path.log_in(email=email)
     others = await promises.several(5)
@@ -74,8 +74,8 @@ async def test_those_whom_the_mail_server_keeps_waiting_starve_nobody_else(path:
 @pytest.mark.parametrize("domains", [1, MANY])
 async def test_sixty_recipients_who_hang_delay_nobody_else(path: CodesPath, domains: int) -> None:
     """With the settings of production; the same for whoever has that many domains."""
-    path.mails.refuse(SILENCE, recipient="@.evil.example.org")
-    hanging = [f"person{number}@{number % domains}.evil.example.org" for number in range(MANY)]
+    path.mails.refuse(SILENCE, recipient="@.evil.example.net")
+    hanging = [f"person{number}@{number % domains}.evil.example.net" for number in range(MANY)]
     for email in hanging:
         assert (await path.log_in(email=email)).status_code == 200
 

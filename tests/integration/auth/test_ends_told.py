@@ -47,25 +47,25 @@ async def told(sql: asyncpg.Connection) -> list[SessionEnded]:
     return [SessionEnded.model_validate_json(row["body"]) for row in await sql.fetch(TOLD, SessionEnded.type)]
 
 
-async def log_out(auth: AuthApp, mine: Pair, _other: Pair) -> httpx.Response:
+async def log_out(auth: AuthApp, _sql: asyncpg.Connection, mine: Pair, _other: Pair) -> httpx.Response:
     return await auth.http.post(f"{AUTH}/logout", headers=bearer(mine.access))
 
 
-async def log_out_everywhere(auth: AuthApp, mine: Pair, _other: Pair) -> httpx.Response:
+async def log_out_everywhere(auth: AuthApp, _sql: asyncpg.Connection, mine: Pair, _other: Pair) -> httpx.Response:
     return await auth.http.post(f"{AUTH}/logout?all=true", headers=bearer(mine.access))
 
 
-async def delete_the_other(auth: AuthApp, mine: Pair, other: Pair) -> httpx.Response:
+async def delete_the_other(auth: AuthApp, _sql: asyncpg.Connection, mine: Pair, other: Pair) -> httpx.Response:
     return await auth.http.delete(f"{AUTH}/sessions/{session_of(other)}", headers=bearer(mine.access))
 
 
-async def reuse_a_refresh_token(auth: AuthApp, mine: Pair, _other: Pair) -> httpx.Response:
-    for _ in range(2):
-        pair(await auth.refresh(mine.refresh))
+async def reuse_a_refresh_token(auth: AuthApp, sql: asyncpg.Connection, mine: Pair, _other: Pair) -> httpx.Response:
+    pair(await auth.refresh(mine.refresh))
+    await sql.execute("UPDATE refresh_tokens SET used_at = used_at - interval '1 hour'")
     return await auth.refresh(mine.refresh)
 
 
-Act = Callable[[AuthApp, Pair, Pair], Awaitable[httpx.Response]]
+Act = Callable[[AuthApp, asyncpg.Connection, Pair, Pair], Awaitable[httpx.Response]]
 ENDS: dict[Act, set[str]] = {
     log_out: {"mine"},
     log_out_everywhere: {"mine", "other"},
@@ -80,7 +80,7 @@ async def test_each_act_tells_of_the_sessions_that_it_ends_until_their_last_acce
 ) -> None:
     tokens = {"mine": await steps.log_in(account), "other": await steps.log_in(account)}
 
-    assert (await act(auth_app, tokens["mine"], tokens["other"])).status_code in {204, 401}
+    assert (await act(auth_app, sql, tokens["mine"], tokens["other"])).status_code in {204, 401}
 
     (event,) = await told(sql)
     assert event.account_id == account.account_id
@@ -92,7 +92,7 @@ async def test_it_is_told_in_the_transaction_that_ends_them(
     account: AccountChanged, auth_app: AuthApp, steps: Steps, sql: asyncpg.Connection
 ) -> None:
     mine = await steps.log_in(account)
-    await log_out(auth_app, mine, mine)
+    await log_out(auth_app, sql, mine, mine)
 
     (row,) = await sql.fetch(TOLD, SessionEnded.type)
     assert row["writer"] == await sql.fetchval("SELECT xmin::text FROM sessions WHERE id = $1", session_of(mine))
@@ -103,14 +103,14 @@ async def test_what_has_ended_is_not_told_again_and_what_does_not_end_is_not_tol
 ) -> None:
     mine, other = await steps.log_in(account), await steps.log_in(account)
     strangers = await steps.log_in(await accounts.new())
-    await reuse_a_refresh_token(auth_app, other, other)
+    await reuse_a_refresh_token(auth_app, sql, other, other)
     before = await told(sql)
 
     answers = [
         await auth_app.refresh(other.refresh),
-        await log_out(auth_app, other, other),
-        await delete_the_other(auth_app, mine, other),
-        await delete_the_other(auth_app, mine, strangers),
+        await log_out(auth_app, sql, other, other),
+        await delete_the_other(auth_app, sql, mine, other),
+        await delete_the_other(auth_app, sql, mine, strangers),
         await auth_app.http.delete(f"{AUTH}/sessions/{uuid4()}", headers=bearer(mine.access)),
     ]
 
@@ -125,7 +125,7 @@ async def test_thousands_of_sessions_are_told_in_events_of_a_size_that_every_rea
     await sql.execute(THOUSANDS, account.account_id, 1200)
     living = {row["id"] for row in await sql.fetch("SELECT id FROM sessions")}
 
-    assert (await log_out_everywhere(auth_app, mine, mine)).status_code == 204
+    assert (await log_out_everywhere(auth_app, sql, mine, mine)).status_code == 204
 
     events = await told(sql)
     assert [len(event.session_ids) for event in events] == [500, 500, 201]

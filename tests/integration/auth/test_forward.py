@@ -125,6 +125,7 @@ async def test_envoy_is_told_too_that_somebody_is_no_administrator(
     refused(await ask(auth_app, tokens, "/admin/envoy/x"), 403, "not_enough_permissions")
 
     await accounts.change(account, is_admin=True)
+    await accounts.in_step()
 
     assert (await ask(auth_app, tokens, "/admin/envoy/x")).status_code == 200
 
