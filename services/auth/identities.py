@@ -83,7 +83,7 @@ async def apply(connection: AsyncConnection, event: AccountChanged, password_has
     """Upsert, if this is newer than ours: repeats and late arrivals change nothing.
 
     A database of users that was restored from an older backup may have forgotten whom it had locked out. We have not:
-    a deletion is final, and who was not active stays so until users says otherwise after the restore.
+    a deletion is final, and who was not active stays so until users has deactivated and activated the account again.
     """
     values = {
         "id": event.account_id,
@@ -102,10 +102,11 @@ async def apply(connection: AsyncConnection, event: AccountChanged, password_has
     }
     upsert = insert(identities).values(values)
     new, old = upsert.excluded, identities.c
-    locked_out = and_(~old.is_active, old.incarnation < new.incarnation)
+    forgotten = and_(~old.is_active, old.incarnation < new.incarnation)
+    locked_out = and_(new.is_active, or_(old.locked_out, forgotten))
     upsert = upsert.on_conflict_do_update(
         index_elements=["id"],
-        set_=values | {"is_active": and_(new.is_active, ~locked_out)},
+        set_=values | {"is_active": and_(new.is_active, ~locked_out), "locked_out": locked_out},
         where=and_(tuple_(old.incarnation, old.version) < tuple_(new.incarnation, new.version), ~old.deleted),
     )
     await connection.execute(upsert)

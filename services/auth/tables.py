@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     func,
     text,
 )
@@ -63,6 +64,8 @@ identities = Table(
     Column("is_2fa", Boolean, nullable=False),
     Column("is_admin", Boolean, nullable=False),
     Column("is_active", Boolean, nullable=False),
+    # Was not active when users was restored from a backup, which has forgotten it.
+    Column("locked_out", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False),
     Column("kept_session", Uuid),
     _moment("applied_at", default=True),

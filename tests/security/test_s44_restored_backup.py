@@ -116,6 +116,8 @@ async def test_who_was_locked_out_after_the_backup_stays_so_and_who_registered_a
     assert statuses == [200, 400, 400, 400]
     assert await auth_app.verify_token(tokens.access) == 401
     assert (await auth_app.refresh(tokens.refresh)).status_code == 401
+    await change(users_app, deactivated, name="Somebody Else")  # says nothing of that
+    assert (await auth_app.log_in(deactivated.username)).status_code == 400
     # Users can still say so: it is now a decision of after the restore.
     await change(users_app, deactivated, is_active=False)
     await change(users_app, deactivated, is_active=True)

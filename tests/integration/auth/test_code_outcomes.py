@@ -101,7 +101,8 @@ async def test_a_crowd_of_reports_costs_one_statement_and_not_one_each(
     with statements_of(database) as statements:
         await asyncio.gather(*(handler(delivery(event)) for event in crowd))
 
-    assert statements == ["UPDATE auth.challenges"]
+    # Relay and back-pressure look into tables of their own meanwhile.
+    assert [each for each in statements if "challenges" in each] == ["UPDATE auth.challenges"]
 
 
 @pytest.mark.parametrize("order", [("deferred", "given_up"), ("given_up", "deferred"), ("expired", "deferred")])

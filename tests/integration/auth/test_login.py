@@ -134,7 +134,7 @@ async def test_an_account_that_moved_does_not_excuse_a_wrong_password(
     auth_app: AuthApp, accounts: Accounts, watched: Watched
 ) -> None:
     account = await accounts.new()
-    watched.meanwhile = lambda: accounts.change(account, name="David")
+    watched.meanwhile = lambda: accounts.change(account)
 
     answer = await auth_app.log_in(account.username, OTHER_PASSWORD)
 
@@ -156,7 +156,7 @@ async def test_no_database_connection_is_held_while_a_login_hashes_or_waits(
     auth_app: AuthApp, accounts: Accounts, watched: Watched
 ) -> None:
     account = await accounts.new()
-    watched.meanwhile = lambda: accounts.change(account, name="David")
+    watched.meanwhile = lambda: accounts.change(account)
 
     await auth_app.log_in(account.username, OTHER_PASSWORD)
 

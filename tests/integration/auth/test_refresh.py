@@ -74,7 +74,7 @@ async def test_a_repeat_gives_the_same_pair_whatever_the_key_signs_with(
 async def test_a_repeat_gives_the_same_pair_though_a_new_key_signs_by_now(
     clock: DatabaseClock, databases: Databases, keys: Keys, bus: MemoryBus, accounts: Accounts, tmp_path: Path
 ) -> None:
-    generate(tmp_path)
+    generate(tmp_path, signs_from=await clock.now())
     async with running_auth(auth_settings(databases, replace(keys, folder=tmp_path)), bus) as auth:
         first = pair(await auth.log_in((await accounts.new()).username))
         second = pair(await auth.refresh(first.refresh))

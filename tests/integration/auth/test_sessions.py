@@ -118,7 +118,7 @@ async def test_a_change_of_the_name_ends_no_session(
 ) -> None:
     tokens = await steps.log_in(account)
 
-    await accounts.change(account, name="David")
+    await accounts.change(account)  # auth hears of a new version, and no more
 
     assert await lives(auth_app, tokens)
 

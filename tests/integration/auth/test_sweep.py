@@ -15,8 +15,9 @@ from tests.polling import eventually
 from tests.servers.databases import Databases
 
 CHALLENGES = """
-INSERT INTO auth.challenges (id, account_id, email_key_hash, epoch, code_mac, expires_at)
-SELECT gen_random_uuid(), gen_random_uuid(), '', 0, '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+INSERT INTO auth.challenges (id, account_id, code_event_id, email_key_hash, epoch, code_mac, expires_at)
+SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), '', 0, '', now() + make_interval(mins => $1)
+FROM generate_series(1, $2)
 """
 SESSIONS = """
 WITH session AS (
@@ -44,6 +45,26 @@ FAMILIAR = """
 INSERT INTO auth.familiar_addresses (account_id, address_hash, last_at)
 SELECT gen_random_uuid(), '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
 """
+NOTIFIERS = """
+INSERT INTO auth.notifiers (instance_id, number, heard_at)
+SELECT gen_random_uuid(), 1, now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+NOTICES = """
+INSERT INTO auth.notices (email_key_hash, words, told_at, last_at)
+SELECT uuid_send(gen_random_uuid()), '{}', '{}', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+# Each with the minutes, from now, of what has expired a minute ago. The hourly cap counts the challenges of the last
+# hour; a used refresh token must be found out while it lives; an old heartbeat could be sent again.
+GONE = (
+    (CHALLENGES, -61),
+    (SESSIONS, -1),
+    (FAILURES, -1441),
+    (NAMES, -61),
+    (ADDRESSES, -61),
+    (FAMILIAR, -1441),
+    (NOTIFIERS, -2881),
+    (NOTICES, -1441),
+)
 TABLES = (
     "challenges",
     "sessions",
@@ -52,6 +73,8 @@ TABLES = (
     "name_failures",
     "address_failures",
     "familiar_addresses",
+    "notifiers",
+    "notices",
 )
 
 
@@ -68,9 +91,7 @@ async def sweeping(databases: Databases) -> AsyncIterator[asyncio.Task[None]]:
 async def test_only_what_has_expired_is_removed_however_much_it_is(
     databases: Databases, sql: asyncpg.Connection
 ) -> None:
-    # The hourly cap counts the challenges of the last hour; a used refresh token must be found out while it lives.
-    ages = ((CHALLENGES, -61), (SESSIONS, -1), (FAILURES, -1441), (NAMES, -61), (ADDRESSES, -61), (FAMILIAR, -1441))
-    for statement, gone in ages:
+    for statement, gone in GONE:
         stays = gone + 2
         await sql.execute(statement, gone, 2300)  # several batches
         await sql.execute(statement, stays, 7)

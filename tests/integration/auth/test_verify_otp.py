@@ -72,7 +72,7 @@ async def test_a_harmless_change_leaves_a_pending_challenge_alive(
     account = await accounts.new(is_2fa=True)
     login = await steps.begin(account)
 
-    await accounts.change(account, name="David")
+    await accounts.change(account)  # of the name, say: of which auth hears nothing
 
     pair(await auth_app.verify_otp(login.temporary, login.code))
 

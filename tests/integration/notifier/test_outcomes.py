@@ -94,8 +94,8 @@ async def test_a_server_that_accepts_and_says_nothing_is_left_in_time_and_tried_
 async def test_the_timeout_is_for_the_whole_delivery_and_not_for_each_reply(
     keys: Keys, requested: Requested, mail_sink: MailSink
 ) -> None:
-    mail_sink.be_slow(0.3)  # six replies, each well within the limit, and together well beyond it
-    async with running_notifier(keys, smtp_port=mail_sink.port, smtp_timeout=1.0) as notifier:
+    mail_sink.be_slow(0.7)  # six replies, each well within the limit, and together well beyond it
+    async with running_notifier(keys, smtp_port=mail_sink.port, smtp_timeout=2.5) as notifier:
         assert isinstance(await notifier(delivery(requested())), Retry)
 
     assert mail_sink.heard[0].startswith("EHLO")
