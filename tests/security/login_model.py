@@ -50,7 +50,8 @@ class Account:
         return self.wrong_in_a_row >= WRONG_IN_A_ROW
 
     def has_had_its_codes(self, now: int) -> bool:
-        return sum(each.resends + 1 for each in self.challenges if each.began > now - HOUR) >= CODES_PER_HOUR
+        """A challenge counts with all its codes until the latest is an hour old."""
+        return sum(each.resends + 1 for each in self.challenges if each.sent > now - HOUR) >= CODES_PER_HOUR
 
     def log_in(self, now: int, *, right: bool) -> str:
         if not right:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from uuid import UUID
 
 import httpx
@@ -69,6 +70,7 @@ class Fields:
         self._users = users.http
         self._headers = headers
         self._temporary = {"Authorization": f"Bearer {temporary}"}
+        self._one_change = asyncio.Lock()  # of one account's password at a time: another one is 429 meanwhile
 
     async def send(self, fields: str, text: str) -> httpx.Response:
         where, *names = fields.split()
@@ -88,7 +90,8 @@ class Fields:
         client, headers = (self._users, self._headers) if path.startswith(USERS) else (self._auth, self._temporary)
         # ASCII JSON: half a surrogate pair has no other spelling.
         content = json.dumps(body | dict.fromkeys(names, text))
-        return await client.request(method, path, content=content, headers=headers | JSON)
+        async with self._one_change if where == "change-password" else nullcontext():
+            return await client.request(method, path, content=content, headers=headers | JSON)
 
 
 @pytest.fixture

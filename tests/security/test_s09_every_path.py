@@ -58,6 +58,16 @@ def _calls(dependant: Dependant) -> Iterator[object]:
         yield from _calls(inner)
 
 
+def asks_for_a_name(app: FastAPI) -> set[str]:
+    """Where the answer tells whether a name or an address is taken."""
+    return {
+        str(route.path)
+        for route in iter_route_contexts(app.routes)
+        for body in route.dependant.body_params
+        if {"email", "username"} <= getattr(body.field_info.annotation, "model_fields", {}).keys()
+    }
+
+
 def guessable(app: FastAPI) -> set[str]:
     """What can be asked for without being logged in, and is no mere reading."""
     return {
@@ -69,7 +79,8 @@ def guessable(app: FastAPI) -> set[str]:
 
 def test_every_path_where_something_can_be_guessed_is_limited(keys: Keys) -> None:
     assert guessable(auth_service.build(auth_settings(NOWHERE, keys))) == FLOODED
-    assert guessable(users_service.build(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"))) == USERS_FLOODED
+    users = users_service.build(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"))
+    assert guessable(users) | asks_for_a_name(users) == USERS_FLOODED
 
 
 @asynccontextmanager

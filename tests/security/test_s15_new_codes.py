@@ -143,18 +143,21 @@ async def test_an_account_gets_no_more_codes_in_an_hour_than_the_cap_by_logins_a
         account, other = await accounts.new(is_2fa=True), await accounts.new(is_2fa=True)
         first = await steps.begin(account)
         await clock.forward(60)
-        await steps.begin(account)
         assert (await auth.resend_otp(first.temporary)).status_code == 202
+        await clock.forward(COOLDOWN)
+        await steps.begin(account)
         last = await steps.begin(account)
         await clock.forward(COOLDOWN)
 
         login, resend = await auth.log_in(account.username), await auth.resend_otp(last.temporary)
         await steps.begin(other)  # the cap is an account's own
 
-        # The first challenge, of two codes, is the next to fall out of the hour.
-        assert refusal(login) == refusal(resend) == (429, "too_many_requests", str(3600 - 60 - COOLDOWN))
+        # The first challenge is the next to fall out of the hour, with both its codes: an hour after the second one.
+        assert refusal(login) == refusal(resend) == (429, "too_many_requests", str(3600 - 2 * COOLDOWN))
         assert login.json()["error"] == "temporarily_unavailable"
-        await clock.forward(3600 - 60 - COOLDOWN)
+        await clock.forward(3600 - 2 * COOLDOWN - 1)
+        assert (await auth.log_in(account.username)).status_code == 429
+        await clock.forward(1)
         await steps.begin(account)
         await steps.begin(account)
         assert (await auth.log_in(account.username)).status_code == 429

@@ -176,7 +176,7 @@ async def test_no_part_of_the_pair_is_stored(
     first: Pair, replicas: tuple[AuthApp, AuthApp], sql: asyncpg.Connection
 ) -> None:
     second = pair(await replicas[0].refresh(first.refresh))
-    rows = "SELECT string_agg(each::text, '') FROM {} AS each"
+    rows = "SELECT coalesce(string_agg(each::text, ''), '') FROM {} AS each"
     stored = "".join([await sql.fetchval(rows.format(table)) for table in ("refresh_tokens", "sessions", "outbox")])
 
     assert pair(await replicas[1].refresh(first.refresh)) == second

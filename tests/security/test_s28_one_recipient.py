@@ -20,8 +20,18 @@ from services.users.accounts import valid_email
 from services.users.problems import EmailNotValid
 from shared.broker.memory import MemoryBus
 from tests.builders import full_width, registration
-from tests.composed import USERS, AuthApp, Keys, UsersApp, bearer, notifier_settings
+from tests.composed import (
+    USERS,
+    AuthApp,
+    Keys,
+    UsersApp,
+    bearer,
+    notifier_settings,
+    running_users,
+    users_settings,
+)
 from tests.security.somebody import password_accepted, register
+from tests.servers.databases import Databases
 from tests.servers.mail import CODE, MailSink, Received
 
 VICTIM = "victim@example.net"
@@ -65,6 +75,14 @@ UNUSUAL_NAMES = [
     *("%0d%0a000000", ".", "RSET", "{{ code }}", "{% raw %}", "000000", "--===============", '"' * 100),
     *("\U00020000" * 100, "\u00e9" * 100),
 ]
+
+
+@pytest.fixture
+async def users_app(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> AsyncIterator[UsersApp]:
+    # Each address that somebody changes to is a guess of which are taken.
+    settings = users_settings(databases, keys, jwks_url, name_guesses=10_000)
+    async with running_users(settings, keys, bus) as app:
+        yield app
 
 
 @pytest.fixture

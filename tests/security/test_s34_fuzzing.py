@@ -36,7 +36,9 @@ OPERATIONS = [
     _may_refuse("GET /api/v1/users/", "400"),  # a cursor that is none of ours
     # Nothing to change; the same of names; If-Match: RFC 9110 section 13.1.1.
     _may_refuse("PATCH /api/v1/users/", "400", "412", "422"),
+    _may_refuse("PATCH /api/v1/users/{user_id}", "400", "412", "422"),
     _may_refuse("DELETE /api/v1/users/", "412"),
+    _may_refuse("DELETE /api/v1/users/{user_id}", "412"),
     # A gateway asks with the method of the request that it is about: any is answered like GET (docs/decisions/0006).
     {"include-path-regex": "^/api/v1/auth/forward", "checks": {"unsupported_method": {"enabled": False}}},
 ]

@@ -168,21 +168,21 @@ async def test_a_word_that_is_late_or_repeated_or_ahead_of_its_time_makes_nothin
 
 
 async def test_of_several_replicas_one_tells_and_none_while_the_last_word_waits(
-    users_app: UsersApp, bus: HeldBus, databases: Databases, sql: asyncpg.Connection
+    databases: Databases, sql: asyncpg.Connection
 ) -> None:
-    bus.held.add(InStep.type)
-    waiting = "SELECT count(*) FROM users.outbox WHERE type = $1"
+    """No relay takes the word away here."""
+    await sql.execute("UPDATE users.in_step SET told_at = told_at - interval '1 hour'")
     database = Database(databases.users_url)
 
-    async def a_turn() -> bool:
+    async def a_turn(every: timedelta) -> bool:
         async with database.transaction() as connection:
-            if claimed := await in_step._claim_turn(connection, timedelta(0)):
+            if claimed := await in_step._claim_turn(connection, every):
                 await in_step.tell(connection)
             return claimed
 
-    await asyncio.gather(*(a_turn() for _ in range(8)))
-    for _ in range(3):
-        await a_turn()
+    at_once = await asyncio.gather(*(a_turn(timedelta(minutes=1)) for _ in range(8)))
+    later = [await a_turn(timedelta(0)) for _ in range(3)]
 
-    assert await sql.fetchval(waiting, InStep.type) == 1
+    assert (sum(at_once), later) == (1, [False] * 3)
+    assert await sql.fetchval("SELECT count(*) FROM users.outbox WHERE type = $1", InStep.type) == 1
     await database.close()
