@@ -9,16 +9,18 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from shared.events import OtpRequested
+from shared.names import email_key_hash
 from shared.sealing import Sealer
 from tests.bench.people import MANY, account_id
 from tests.bench.system import System
 from tests.servers.databases import connected
 
 _LIFETIME = timedelta(hours=2)  # none may expire while it is measured
+_DOMAINS = 100  # a notifier gives one of them a quarter of its deliveries
 
 
 async def backlog(system: System, count: int) -> None:
-    """To the addresses mail0@bench.example and so on. Committed at once, so that no relay sees a part of it."""
+    """To an address each. Committed at once, so that no relay sees a part of it."""
     sealer = Sealer([system.sealing_key])
     async with connected(system.databases.admin_url) as connection, connection.transaction():
         now: datetime = await connection.fetchval("SELECT now()")
@@ -36,8 +38,7 @@ def _asked(number: int, now: datetime, sealer: Sealer) -> OtpRequested:
     asked = OtpRequested(
         challenge_id=uuid7(),
         account_id=account_id(MANY + number % MANY),
-        email=f"mail{number}@bench.example",
-        name="Ann",
+        email=f"mail{number}@bench{number % _DOMAINS}.example",
         sealed_code="",
         requested_at=now,
         expires_at=now + _LIFETIME,
@@ -50,8 +51,11 @@ async def _keep(connection: asyncpg.Connection, asked: list[OtpRequested]) -> No
     await connection.copy_records_to_table(
         "challenges",
         schema_name="auth",
-        columns=("id", "account_id", "epoch", "code_mac", "expires_at", "code_event_id"),
-        records=[(each.challenge_id, each.account_id, 0, b"", each.expires_at, each.event_id) for each in asked],
+        columns=("id", "account_id", "email_key_hash", "epoch", "code_mac", "expires_at", "code_event_id"),
+        records=[
+            (each.challenge_id, each.account_id, email_key_hash(each.email), 0, b"", each.expires_at, each.event_id)
+            for each in asked
+        ],
     )
     await connection.copy_records_to_table(
         "outbox",

@@ -21,7 +21,8 @@ from deploy.standalone.postgres import EmbeddedPostgres
 from services.auth import keys
 from tests import edge_keys
 from tests.bench.people import Issuer
-from tests.servers.databases import Databases, copied, template_database
+from tests.polling import eventually
+from tests.servers.databases import Databases, connected, copied, template_database
 from tests.servers.leash import Leash
 from tests.servers.ports import free_ports
 from tests.servers.postgres import Postgres
@@ -153,6 +154,18 @@ class System:
         for program in self.programs.values():
             program.kill()
         self.programs.clear()
+
+    async def until_it_delivers(self) -> None:
+        """Until auth has heard of a notifier that delivers codes: before, it may promise none."""
+        heard = "SELECT max(delivering_at) > now() - interval '5 seconds' FROM auth.notifiers"
+        metrics = f"http://127.0.0.1:{self.management['auth']}/metrics"
+        async with connected(self.databases.admin_url) as database, httpx.AsyncClient(trust_env=False) as client:
+
+            async def no_pressure() -> bool:
+                return "\nlogin2fa_otp_pressure 0.0\n" in (await client.get(metrics)).text
+
+            await eventually(lambda: database.fetchval(heard))
+            await eventually(no_pressure)
 
     def pids(self, *names: str) -> tuple[int, ...]:
         return tuple(self.programs[name].pid for name in names)

@@ -10,6 +10,7 @@ from login2fa_testing import Inbox, Login2FA, MailHogInbox
 from tests.compose.containers import OURS, THEIRS
 from tests.e2e_required import require_containers
 from tests.servers.ports import free_ports
+from tests.stacks.program import HASH_MAX_WAIT
 
 SCALE = {"auth": 2, "users": 2, "notifier": 3}
 
@@ -28,6 +29,9 @@ def environment() -> dict[str, str]:
         "OTP_CODES_PER_HOUR": "1000",
         # A server that takes long to come back on a slow machine is not to be answered by refusals here.
         "OTP_PRESSURE_ON": "200",
+        "NOTIFIER_SILENCE": "200",
+        # Of this wait for a hash one address has a quarter, and here all clients are one.
+        "HASH_MAX_WAIT": HASH_MAX_WAIT,
     }
 
 

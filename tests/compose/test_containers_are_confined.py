@@ -7,6 +7,8 @@ import json
 import httpx
 import pytest
 
+from deploy.rabbitmq.definitions import known_hashes
+from deploy.secret_files import DEFINITIONS
 from login2fa_testing import Login2FA
 from tests.compose.containers import IMAGES, OURS, every_container, replicas
 from tests.servers.docker_cli import docker
@@ -86,12 +88,13 @@ def test_no_secret_is_seen_by_those_who_look_at_containers_images_and_logs(syste
 
 
 def secrets_of(system: Login2FA) -> list[tuple[str, str]]:
-    """Each with the name of its file: a key, a line of one, or the password in a URL."""
-    text = run_in(
-        system, "auth", 'cd /run/secrets && for file in $(find . -type f); do sed "s|^|$file |" $file; echo; done'
-    )
+    """Each with the name of its file: a key, a line of one, the password in a URL, or the hash of one."""
+    look = f"find . -type f ! -name {DEFINITIONS}"
+    text = run_in(system, "auth", f'cd /run/secrets && for file in $({look}); do sed "s|^|$file |" $file; echo; done')
     lines = [line.split(" ", 1) for line in text.splitlines() if " " in line]
-    found = []
+    hashes = known_hashes(run_in(system, "auth", f"cat /run/secrets/{DEFINITIONS}"))
+    assert hashes
+    found = [(f"{DEFINITIONS} of {user}", secret) for user, secret in hashes.items()]
     for name, line in lines:
         secret = line.split("://", 1)[-1].split("@", 1)[0].rpartition(":")[2]
         if not secret.startswith("-----"):

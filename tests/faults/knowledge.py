@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.events import AuthAudited, UsersAudited
+from shared.events import AuthAudited, InStep, UsersAudited
 from tests.polling import eventually
 from tests.servers.databases import connected
 from tests.stacks.stack import Person, Stack
@@ -11,11 +11,11 @@ SECONDS = 30.0  # a broker that comes back is noticed after a pause that grows
 
 
 async def waiting_events(stack: Stack, service: str) -> int:
-    """Rows in the outbox of `auth` or `users` that somebody waits for: the audit trail is not counted."""
+    """Rows in the outbox of `auth` or `users` that somebody waits for: no audit trail, and not what is told often."""
     url = stack.auth_database_url if service == "auth" else stack.users_database_url
     async with connected(url) as database:
         query = f"SELECT count(*) FROM {service}.outbox WHERE type <> ALL ($1)"
-        return int(await database.fetchval(query, [AuthAudited.type, UsersAudited.type]))
+        return int(await database.fetchval(query, [AuthAudited.type, UsersAudited.type, InStep.type]))
 
 
 async def until_told(stack: Stack, service: str) -> None:

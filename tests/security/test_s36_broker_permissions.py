@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import aio_pika
 import pytest
+from pamqp.common import FieldArray
 
 from deploy.rabbitmq.grants import OPERATOR, USERS_OF_BROKER
 from shared.broker.amqp import topology
@@ -114,7 +115,7 @@ async def test_a_second_routing_key_in_a_header_reaches_no_queue_of_another(
     urls: dict[str, str], process: str, header: str
 ) -> None:
     """Up to RabbitMQ 4.0.3 the permission by routing key is not asked for these."""
-    foreign = [name for name in (*EVENTS, *QUEUES) if not name.startswith(f"{process}.")]
+    foreign: FieldArray = [name for name in (*EVENTS, *QUEUES) if not name.startswith(f"{process}.")]
     await drained(urls["admin"], QUEUES)
     async with logged_in(urls[process]) as credentials:
         for exchange, routing_key in sorted(may_publish(process)):

@@ -163,6 +163,8 @@ async def emptied(url: str) -> bool:
             await topology.declare(channel)
             for queue in topology.queues():
                 await eventually(partial(not_consumed, queue.name))
+            # Retry queues come after the work queue that they let their messages go to: so the last one first.
+            for queue in reversed(topology.queues()):
                 await (await channel.get_queue(queue.name, ensure=False)).purge()
         except (TopologyMismatch, AssertionError):
             return False

@@ -66,11 +66,11 @@ def test_only_the_latest_clients_are_remembered(buckets: Buckets, monkeypatch: p
 # --- around an application
 
 
-def limited(**settings: str) -> FastAPI:
+def limited(trusted_proxies: str = "") -> FastAPI:
     app = small_app(
         token_endpoints=frozenset({"/token"}),
         floods=Floods(frozenset({"/token", "/register"}), Buckets(0.1, 2)),
-        **settings,
+        trusted_proxies=trusted_proxies,
     )
     for path in ("/token", "/register", "/other"):
 

@@ -28,6 +28,7 @@ async def latency(bench: Bench) -> list[Result]:
     await bench.give_passwords()
     await forget(bench.system)
     await bench.system.start("auth", "notifier")
+    await bench.system.until_it_delivers()
     dsn, amqp_url = asyncpg_dsn(bench.system.databases.admin_url), bench.system.amqp_url
     places = (dsn, amqp_url, "bench.chain", str(bench.sink.ready["port"]))
     async with Worker("tests.bench.limits.chain", *places) as chain:

@@ -34,8 +34,9 @@ _EVENT = """INSERT INTO {table} (event_id, type, body, correlation_id)
     SELECT gen_random_uuid(), 'auth.otp_requested.v1', repeat('x', 580), 'bench'
     FROM generate_series(1, $1::bigint)"""
 _CHALLENGE = """INSERT INTO auth.challenges
-        (id, account_id, email_key_hash, epoch, code_mac, created_at, sent_at, expires_at)
-    SELECT gen_random_uuid(), gen_random_uuid(), uuid_send(gen_random_uuid()), 0, '', long_ago, long_ago, long_ago
+        (id, account_id, email_key_hash, epoch, code_mac, code_event_id, created_at, sent_at, expires_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), uuid_send(gen_random_uuid()), 0, '', gen_random_uuid(), long_ago,
+        long_ago, long_ago
     FROM generate_series(1, $1::bigint), (SELECT now() - interval '2 hours') AS past (long_ago)"""
 _SESSION = """WITH new AS (
         INSERT INTO auth.sessions (id, account_id, epoch, amr, auth_time, expires_at)

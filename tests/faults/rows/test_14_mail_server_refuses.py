@@ -10,12 +10,13 @@ import time
 
 import pytest
 
+from services.notifier import heartbeat
 from shared.broker.amqp import dead_letters
 from shared.broker.bus import DeadLetter
 from shared.broker.topology import OTP_DELIVERY
 from tests.faults.rows.mail_server import RECOVERED_WITHIN, paused
 from tests.faults.rows.promises import SHOWN_WITHIN, Promises
-from tests.integration.codes_path import CodesPath
+from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.integration.notifier.conftest import Counted, counted
 from tests.polling import eventually
 from tests.servers.mail import Stage
@@ -37,10 +38,17 @@ PAUSE = 3.0  # instead of 30 s
     ],
 )
 async def test_a_mail_that_is_refused_for_now_is_tried_again(
-    path: CodesPath, promises: Promises, counted: Counted, reply: str, stage: Stage
+    path: CodesPath,
+    promises: Promises,
+    counted: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: str,
+    stage: Stage,
 ) -> None:
-    path.mails.refuse(reply, at=stage, times=1)
+    monkeypatch.setattr(heartbeat, "PROBED_EVERY", PATIENCE)  # a probe would take the refusal that is for the mail
     await path.start_notifier()
+    await eventually(lambda: "QUIT" in path.mails.heard)  # the first one is over
+    path.mails.refuse(reply, at=stage, times=1)
 
     await promises.several(1)
 

@@ -38,6 +38,7 @@ async def test_a_mail_that_may_have_been_taken_is_sent_again_and_is_the_same(
     path: CodesPath, promises: Promises, way: TcpProxy, counted: Counted, fault: str
 ) -> None:
     happens, mails_each = FAULTS[fault]
+    path.notifier_settings["notifier_concurrency"] = 4 * PEOPLE  # of which one domain has a quarter
     happens(path, way)
     made = await promises.several(PEOPLE)
 

@@ -35,6 +35,8 @@ LIFE = float(AuthSettings.model_fields["otp_lifetime"].default)
 CODE = "519273"
 AT_A_TIME = 200
 CAUGHT_UP_SECONDS = 3600.0
+DOMAINS = 50  # of the recipients: one domain has a quarter of the deliveries
+COMES_AGAIN = {"retry", "put_off"}
 DELIVERIES = re.compile(r'^login2fa_deliveries_total\{outcome="(\w+)"\} (\S+)$', re.MULTILINE)
 
 # Whether a code lives is asked right before its mail is sent, which may take so long.
@@ -97,15 +99,15 @@ async def test_of_a_backlog_of_five_minutes_what_lives_is_mailed_and_what_has_ex
     assert dead
 
     await until_taken(amqp_url)
-    seconds = time.monotonic() - began
 
     async def all_counted() -> dict[str, float]:
-        ends = await notifier.counted()
+        counted = await notifier.counted()
+        ends = {word: count for word, count in counted.items() if word not in COMES_AGAIN}
         assert sum(ends.values()) >= events
         return ends
 
-    ends = await eventually(all_counted)
-    ended_at = datetime.now(UTC)
+    ends = await eventually(all_counted, CAUGHT_UP_SECONDS)
+    seconds, ended_at = time.monotonic() - began, datetime.now(UTC)
 
     dropping = min(arrived.values(), default=datetime.now(UTC)) - begun_at
     print(
@@ -151,6 +153,12 @@ def backlog(keys: Keys, events: int) -> Iterator[list[OtpRequested]]:
     moments = [since + timedelta(seconds=AWAY * number / events) for number in range(events)]
     for first in range(0, events, AT_A_TIME):
         yield [
-            otp_requested(keys.otp_sealer, code=CODE, requested_at=moment, expires_at=moment + timedelta(seconds=LIFE))
-            for moment in moments[first : first + AT_A_TIME]
+            otp_requested(
+                keys.otp_sealer,
+                code=CODE,
+                email=f"ann@example{number % DOMAINS}.org",
+                requested_at=moment,
+                expires_at=moment + timedelta(seconds=LIFE),
+            )
+            for number, moment in enumerate(moments[first : first + AT_A_TIME])
         ]

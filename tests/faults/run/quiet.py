@@ -37,7 +37,8 @@ async def _left(system: World) -> list[str]:
 
 
 async def _dead_letters(system: World) -> list[str]:
-    return [f"I1: {count} dead letters in {name}" for name, count in (await _queues(system)).items() if count]
+    found = {name: count for name, count in (await _queues(system)).items() if name.endswith(".dead")}
+    return [f"I1: {count} dead letters in {name}" for name, count in found.items() if count]
 
 
 async def _queues(system: World) -> dict[str, int]:

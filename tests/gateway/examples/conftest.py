@@ -61,7 +61,7 @@ async def auth(auth_databases: Databases, keys: Keys, auth_bus: MemoryBus) -> As
         yield auth
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # as auth, which is to be told of all the administrators that it knows
 def accounts(auth: AuthApp, auth_bus: MemoryBus, keys: Keys) -> Accounts:
     return Accounts(auth_bus, keys.account_sealer)
 

@@ -64,6 +64,7 @@ async def test_a_newer_version_replaces_every_field(accounts: Accounts, sql: asy
         "is_2fa": True,
         "is_admin": True,
         "is_active": False,
+        "locked_out": False,
         "session_epoch": 7,
         "kept_session": kept,
     }
