@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -15,7 +14,7 @@ from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.fakes import HeldBus
 from tests.integration.auth.back_pressure_world import SILENCE, World, auth_app, bus, world
 from tests.polling import eventually
-from tests.servers.databases import Databases
+from tests.servers.databases import Databases, connected
 
 __all__ = ("auth_app", "bus", "world")
 
@@ -41,14 +40,15 @@ async def test_replicas_agree_and_one_of_them_logs_each_change(world: World, oth
     assert said == [("error", "two-factor logins are refused"), ("info", "two-factor logins are let in again")]
 
 
-async def test_a_verdict_that_can_not_be_had_stays_as_it_was(world: World, sql: asyncpg.Connection) -> None:
+async def test_a_verdict_that_can_not_be_had_stays_as_it_was(world: World, databases: Databases) -> None:
     await world.beat()
     await world.passes(SILENCE)
     assert await world.is_on()
 
-    await sql.execute("ALTER TABLE auth.back_pressure RENAME TO elsewhere")
-    assert await world.is_on()
-    await sql.execute("ALTER TABLE auth.elsewhere RENAME TO back_pressure")
+    async with connected(databases.migrator_url) as owner:
+        await owner.execute("ALTER TABLE auth.back_pressure RENAME TO elsewhere")
+        assert await world.is_on()
+        await owner.execute("ALTER TABLE auth.elsewhere RENAME TO back_pressure")
     assert await world.is_on()
 
 
