@@ -41,7 +41,8 @@ IN_FRONT = {
         {
             admin off
         }
-        http://{$BIND}:{$PORT} {
+        http://:{$PORT} {
+            bind {$BIND}
             reverse_proxy {$AUTH_HOST}:{$AUTH_PORT}
         }
     """,
