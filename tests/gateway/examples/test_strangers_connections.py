@@ -21,6 +21,7 @@ from tests.raw_http import SMUGGLED, UPGRADES, Watched, connected, request, watc
 from tests.servers.ports import free_ports
 
 VICTIMS = 12
+NOTHING_SECONDS = 5.0
 
 IN_FRONT = {
     "nginx": """
@@ -98,14 +99,21 @@ async def port(request: pytest.FixtureRequest, behind: Watched, tmp_path: Path) 
 
 
 async def attack(port: int, upgrade: list[str], framing: str) -> bytes:
-    """What comes back to a request with an upgrade whose body, in a packet of its own, is a request too."""
+    """What comes back to a request with an upgrade whose body, in a packet of its own, is a request too.
+
+    Nothing, where the gateway waits for more of it: Envoy does so for some upgrades.
+    """
     body = SMUGGLED if framing.startswith("Content-Length") else b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
     head = request(f"POST {AUTH}/refresh-token", [*upgrade, framing, "Content-Type: application/json"])
     async with connected(port) as connection:
         await connection.send(head)
         await asyncio.sleep(0)
         await connection.send(body)
-        answer = await connection.answer()
+        try:
+            async with asyncio.timeout(NOTHING_SECONDS):
+                answer = await connection.answer()
+        except TimeoutError:
+            return b""
         return b"%d %b" % (answer.status, answer.body)
 
 
@@ -132,6 +140,7 @@ async def test_who_logs_in_beside_an_attacker_gets_their_own_tokens(
             assert claims["sub"] == str(victim.account_id)
 
     over.set()
-    answers = [answer for each in await asyncio.gather(*attackers) for answer in each]
+    answers = [answer for each in await asyncio.gather(*attackers) for answer in each if answer]
+    assert answers
     assert [answer for answer in answers if not answer.startswith(b"4") or b"access_token" in answer] == []
     assert set(behind.seen) == {f"{AUTH}/token", f"{AUTH}/refresh-token"}
