@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
         # A server that takes long to come back on a slow machine is not to be answered by refusals here.
         "OTP_PRESSURE_ON": "200",
         "NOTIFIER_SILENCE": "200",
-        # Of this wait for a hash one address has a quarter, and here all clients are one.
+        # One address has a quarter of this wait for a hash, and here all clients are one.
         "HASH_MAX_WAIT": HASH_MAX_WAIT,
     }
 

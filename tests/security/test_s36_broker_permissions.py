@@ -70,7 +70,7 @@ async def credentials(urls: dict[str, str], user: str) -> AsyncIterator[Credenti
 
 
 async def drained(url: str, queues: Iterable[str]) -> list[tuple[str, str]]:
-    """What was in the queues, each message as its queue and its body."""
+    """Take all messages from the queues; each is given as its queue and its body."""
     taken = []
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
         for name in queues:

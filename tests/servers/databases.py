@@ -74,7 +74,7 @@ async def server_version(postgres: Postgres) -> str:
 
 
 async def forget_durability(postgres: Postgres) -> None:
-    """What would survive a power failure is not for tests to wait for. (A server that was given stays as it is.)"""
+    """Tests do not wait for what would survive a power failure. (A server that was given stays as it is.)"""
     if not postgres.given:
         async with connected(postgres.admin_url) as admin:
             for name, value in NOT_DURABLE.items():

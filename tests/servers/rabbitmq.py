@@ -155,7 +155,7 @@ async def emptied(url: str) -> bool:
     """Whether the topology is as it should be again, with no consumer and no message."""
 
     async def not_consumed(name: str) -> bool:
-        # What a consumer has not settled comes back when it goes.
+        # A message that a consumer has not settled comes back when the consumer goes.
         return not (await channel.declare_queue(name, passive=True)).declaration_result.consumer_count
 
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:

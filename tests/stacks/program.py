@@ -25,7 +25,7 @@ END_SECONDS = 90.0
 # that a stall of this machine's disk is not taken for a refusal. Only logins that fail pay for it.
 LOGIN_FAILURE_DEADLINE = "2"
 
-# Of this wait for a hash one address has a quarter: here all clients are one address, and the machine may be busy.
+# One address has a quarter of this wait for a hash. Here all clients are one address, and the machine may be busy.
 HASH_MAX_WAIT = "60"
 
 # A program gets its settings from its environment: somebody's own must not reach it.

@@ -130,7 +130,7 @@ async def declare(channel: AbstractChannel) -> None:
 async def compare(channel: AbstractChannel, queue: str) -> None:
     """Raises TopologyMismatch where `queue` has other arguments; the broker tells that to whoever may declare it.
 
-    To others it refuses the question (ChannelAccessRefused). Either way `channel` is closed then.
+    It refuses the question of everybody else (ChannelAccessRefused). After either error `channel` is closed.
     """
     described = next(each for each in queues() if each.name == queue)
     try:

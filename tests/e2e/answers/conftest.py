@@ -1,6 +1,6 @@
-"""What one service answers by itself: the same wherever it runs, so it is asked of one deployment, that of `make up`.
+"""One service's own answers are the same wherever it runs, so they are asked of one deployment, that of `make up`.
 
-What a gateway makes of requests before a service has them is `tests/gateway`'s.
+`tests/gateway` owns what a gateway makes of requests before a service has them.
 """
 
 from __future__ import annotations

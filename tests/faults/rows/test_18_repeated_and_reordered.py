@@ -110,7 +110,7 @@ async def say(bus: AmqpBus, messages: Iterable[Message], log_lines: LogLines) ->
 
 
 def _count(log_lines: LogLines, event: str) -> int:
-    """What was put off comes again."""
+    """A delivery that was put off comes again."""
     return sum(line["event"] == event and line.get("outcome") != "put_off" for line in log_lines())
 
 

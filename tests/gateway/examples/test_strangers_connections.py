@@ -99,9 +99,9 @@ async def port(request: pytest.FixtureRequest, behind: Watched, tmp_path: Path) 
 
 
 async def attack(port: int, upgrade: list[str], framing: str) -> bytes:
-    """What comes back to a request with an upgrade whose body, in a packet of its own, is a request too.
+    """The answer to a request with an upgrade whose body, in a packet of its own, is a request too.
 
-    Nothing, where the gateway waits for more of it: Envoy does so for some upgrades.
+    It is empty where none came in NOTHING_SECONDS: Envoy leaves some upgrades without one.
     """
     body = SMUGGLED if framing.startswith("Content-Length") else b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
     head = request(f"POST {AUTH}/refresh-token", [*upgrade, framing, "Content-Type: application/json"])
