@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from cryptography.fernet import Fernet
@@ -49,6 +50,8 @@ PUBLIC = {
     ("POST", "/api/v1/users/registration"),
     ("GET", "/.well-known/jwks.json"),
 }
+# A value for each parameter in a path.
+IDS = {"user_id": uuid4(), "session_id": uuid4()}
 # What reads a token, and refuses the request without a good one.
 GUARDS = {living_session, challenge_of, caller}
 
@@ -86,7 +89,7 @@ def apps(keys: Keys) -> dict[str, FastAPI]:
 def routes(app: FastAPI) -> Iterator[tuple[str, str, Dependant]]:
     for route in iter_route_contexts(app.routes):
         for method in sorted(route.methods or ()):
-            yield method, str(route.path), route.dependant
+            yield method, str(route.path_format), route.dependant
 
 
 def depends_on(dependant: Dependant) -> set[object]:
@@ -108,7 +111,7 @@ async def test_every_guarded_route_answers_401_without_a_token(apps: dict[str, F
         async with client_of(app) as client:
             for method, path, _ in routes(app):
                 if (method, path) not in PUBLIC:
-                    answer = await client.request(method, path)
+                    answer = await client.request(method, path.format(**IDS))
                     assert (answer.status_code, answer.json()["detail"]) == (401, "Token not valid"), path
 
 
