@@ -138,7 +138,7 @@ async def test_a_database_that_another_version_made(up: Up, tmp_path: Path) -> N
     try:
         await prepare(postgres, passwords)
         async with connected(postgres.superuser_url("login2fa")) as admin:
-            await admin.execute("CREATE TABLE auth.alembic_version AS SELECT '0005' AS version_num")
+            await admin.execute("SET ROLE migrator; CREATE TABLE auth.alembic_version AS SELECT '0005' AS version_num")
     finally:
         postgres.stop()
 

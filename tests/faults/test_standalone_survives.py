@@ -44,6 +44,7 @@ async def test_a_code_that_could_not_be_written_arrives_after_a_kill_9(own_stand
     await stack.start()
     person = await register(stack, is_2fa=True)
     file = stack.state / "otp-logs.txt"
+    file.unlink()
     file.mkdir()  # root may write anything but a folder
     token = await temporary_token(stack, person)
     stack.program.kill()
@@ -60,6 +61,7 @@ async def test_a_code_that_could_not_be_written_arrives_when_it_can_be(own_stand
     await stack.start()
     person = await register(stack, is_2fa=True)
     file = stack.state / "otp-logs.txt"
+    file.unlink()
     file.mkdir()
     token = await temporary_token(stack, person)
     file.rmdir()

@@ -62,6 +62,9 @@ class Callers:
                 return {"otp": (await eventually(lambda: self._inbox.codes[self._email]))[-1]}
         return None
 
+    async def account_id(self) -> str:
+        return str((await registered(self._users.parts)).id)
+
     async def _is_good(self, token: str, *, admin: bool) -> bool:
         if await self._auth.verify_token(token) != 200:
             return False

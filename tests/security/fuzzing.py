@@ -65,6 +65,9 @@ class Knowledge(Protocol):
     def body(self, operation: str) -> dict[str, Any] | None:
         """A body that succeeds, for some."""
 
+    def account_id(self) -> str:
+        """The id of an account that is nobody's who asks."""
+
 
 def fuzz(url: str, knowledge: Knowledge, settings: dict[str, Any]) -> Found:
     """Blocks until every phase is over: examples, coverage, fuzzing and sequences of requests."""
@@ -94,15 +97,18 @@ def _log_in(schema: BaseSchema, knowledge: Knowledge) -> None:
 
 @contextmanager
 def _helped(knowledge: Knowledge) -> Iterator[None]:
-    """Every third valid request of an operation that needs it gets such a body: what lies behind is to be seen too."""
+    """Every third valid request gets the id and the body that it needs: what lies behind is to be seen too."""
     turns = count()
 
     def before_call(_context: HookContext, case: Case[Any], _arguments: dict[str, Any]) -> None:
         is_valid = case.meta is not None and case.meta.generation.mode.is_positive
-        if not is_valid or not isinstance(case.body, dict) or next(turns) % 3:
+        by_id = "user_id" in case.path_parameters
+        if not is_valid or not (by_id or isinstance(case.body, dict)) or next(turns) % 3:
             return
-        body = knowledge.body(case.operation.label)
-        if body is not None:
+        if by_id:
+            case.path_parameters["user_id"] = knowledge.account_id()
+            case.headers.pop("if-match", None)
+        if isinstance(case.body, dict) and (body := knowledge.body(case.operation.label)) is not None:
             case.body = body
             case.query.clear()  # another account than one's own
             case.headers.pop("if-match", None)

@@ -140,11 +140,11 @@ async def test_the_big_list_of_naughty_strings_through_every_field_is_no_500(fie
             if status not in {200, 201, 400, 401, 403, 422}:
                 wrong.append((field, text, status))
 
-    every: Iterator[tuple[str, str]] = (
-        (field, text) for number, text in enumerate(naughty) for field in TOGETHER[number % step :: step]
-    )
-    await asyncio.gather(*(send_all(every) for _ in range(AT_A_TIME)))
+    every = [(field, text) for number, text in enumerate(naughty) for field in TOGETHER[number % step :: step]]
+    todo = iter(every)
+    await asyncio.gather(*(send_all(todo) for _ in range(AT_A_TIME)))
 
     assert wrong == []
-    assert sum(statuses.values()) == 515 * len(TOGETHER) // step
+    assert len(naughty) == 515
+    assert sum(statuses.values()) == len(every)
     assert min(statuses[status] for status in (200, 201, 400, 422)) > 100 // step  # it met each of the doors

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import pytest
 from argon2 import PasswordHasher
@@ -13,11 +13,13 @@ from argon2 import PasswordHasher
 from deploy.standalone.front import Front
 from shared.broker.memory import MemoryBus
 from shared.process import listen, serving
-from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth
+from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth, running_users, users_settings
 from tests.inbox import Inbox
 from tests.security.callers import Callers
 from tests.security.fuzzing import Found, fuzz
 from tests.servers.databases import Databases
+
+T = TypeVar("T")
 
 
 def _may_refuse(name: str, *statuses: str) -> dict[str, Any]:
@@ -54,6 +56,13 @@ async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIte
 
 
 @pytest.fixture
+async def users_app(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> AsyncIterator[UsersApp]:
+    # Auth lets administrators pass only while it is told who they are.
+    async with running_users(users_settings(databases, keys, jwks_url, in_step_every=1), keys, bus) as app:
+        yield app
+
+
+@pytest.fixture
 async def url(
     auth_app: AuthApp, users_app: UsersApp, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[str]:
@@ -74,10 +83,16 @@ class FromAThread:
         self._loop = loop
 
     def token(self, operation: str) -> str:
-        return asyncio.run_coroutine_threadsafe(self._callers.token(operation), self._loop).result(timeout=30)
+        return self._asked(self._callers.token(operation))
 
     def body(self, operation: str) -> dict[str, Any] | None:
-        return asyncio.run_coroutine_threadsafe(self._callers.body(operation), self._loop).result(timeout=30)
+        return self._asked(self._callers.body(operation))
+
+    def account_id(self) -> str:
+        return self._asked(self._callers.account_id())
+
+    def _asked(self, question: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(question, self._loop).result(timeout=30)
 
 
 async def fuzzed(url: str, callers: Callers, examples: int, seed: int) -> Found:

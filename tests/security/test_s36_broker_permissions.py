@@ -114,19 +114,21 @@ async def test_nobody_declares_binds_or_deletes_anything_not_even_what_is_its_ow
 async def test_a_second_routing_key_in_a_header_reaches_no_queue_of_another(
     urls: dict[str, str], process: str, header: str
 ) -> None:
-    """Up to RabbitMQ 4.0.3 the permission by routing key is not asked for these."""
+    """Up to RabbitMQ 4.0.3 the permission by routing key is not asked for these; later ones refuse the message."""
     foreign: FieldArray = [name for name in (*EVENTS, *QUEUES) if not name.startswith(f"{process}.")]
     await drained(urls["admin"], QUEUES)
+    taken = set()
     async with logged_in(urls[process]) as credentials:
         for exchange, routing_key in sorted(may_publish(process)):
-            assert await credentials.may(publish(exchange, routing_key, {header: foreign}, body=routing_key.encode()))
+            if await credentials.may(publish(exchange, routing_key, {header: foreign}, body=routing_key.encode())):
+                taken.add(routing_key)
 
     # Each event once, where it belongs; what were in a retry queue would come to its work queue as one more.
     rightly = [
         (each.queue, key)
         for each in SUBSCRIPTIONS
         for key in each.routing_keys
-        if key.startswith(f"{process}.") and each.consumer != process
+        if key in taken and each.consumer != process
     ]
     others = [queue for queue in QUEUES if not queue.startswith(f"{process}.")]
     assert sorted(await drained(urls["admin"], others)) == sorted(rightly)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ PLAIN = [
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in os.environ:
+        monkeypatch.delenv(name)
     for name, value in ENCRYPTED.items():
         monkeypatch.setenv(name, value)
     return monkeypatch

@@ -166,7 +166,7 @@ class MailSink:
         self,
         recipient: str,
         count: int = 1,
-        timeout: float = 10.0,  # noqa: ASYNC109 - a poll can say what it last saw
+        timeout: float = 30.0,  # noqa: ASYNC109 - a poll can say what it last saw
     ) -> list[Received]:
         """Return the mails to `recipient` once there are `count` or more, oldest first."""
 
@@ -181,7 +181,7 @@ class MailSink:
         self,
         recipient: str,
         number: int = 1,
-        timeout: float = 10.0,  # noqa: ASYNC109 - the same
+        timeout: float = 30.0,  # noqa: ASYNC109 - the same
     ) -> str:
         """Wait for the code to `recipient` with this number (1 is the first)."""
 

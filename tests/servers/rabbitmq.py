@@ -160,6 +160,9 @@ async def emptied(url: str) -> bool:
 
     async with await aio_pika.connect(url) as connection, connection.channel() as channel:
         try:
+            # Their bindings to a test's own queues go with them.
+            for exchange in topology.exchanges():
+                await channel.exchange_delete(exchange)
             await topology.declare(channel)
             for queue in topology.queues():
                 await eventually(partial(not_consumed, queue.name))

@@ -116,7 +116,6 @@ async def test_any_number_of_codes_that_do_not_arrive_turns_nothing_on(world: Wo
 
 
 async def test_the_first_notifier_has_the_time_to_come(world: World) -> None:
-    await world.is_on()
     await world.passes(SILENCE - 1)
     assert (await world.somebody_logs_in()).status_code == 200
 
@@ -128,7 +127,6 @@ async def test_the_first_notifier_has_the_time_to_come(world: World) -> None:
 async def test_a_silence_in_which_nobody_listened_is_none(world: World) -> None:
     """All replicas were away, or the database was: a notifier may have spoken all the time."""
     await world.beat()
-    await world.is_on()
     await world.clock.forward(3600)
     assert not await world.is_on()
 
