@@ -18,7 +18,7 @@ from services.auth.login import authenticate
 from shared.broker.memory import MemoryBus
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
-from tests.composed import AUTH, AuthApp, Keys, auth_settings, client, running_auth
+from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.integration.auth.conftest import accounts
 from tests.security.timing import SIGNIFICANT, p_value, p_values, told_apart
 from tests.servers.databases import Databases
@@ -54,8 +54,7 @@ class Failing:
         """An inactive account is asked with its right password: with a wrong one it would be that."""
         names = self._names[kind]
         password = PASSWORD if kind == INACTIVE else OTHER_PASSWORD
-        async with client(self._auth.app, f"203.0.113.{number % 250}") as http:
-            return await http.post(f"{AUTH}/token", data={"username": names[number % len(names)], "password": password})
+        return await self._auth.log_in(names[number % len(names)], password, f"203.0.113.{number % 250}")
 
     async def sample(self, size: int, seed: int) -> Samples:
         """Seconds of `size` logins of each kind, in random order, several at once: what disturbs, disturbs all."""

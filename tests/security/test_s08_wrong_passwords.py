@@ -17,7 +17,7 @@ from shared.broker.memory import MemoryBus
 from shared.events import AccountChanged
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
-from tests.composed import AUTH, AuthApp, Keys, auth_settings, client, running_auth
+from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.database_clock import DatabaseClock
 from tests.integration.auth.conftest import accounts, clock, sql
 from tests.security.compared import Compared
@@ -43,8 +43,7 @@ async def few(databases: Databases, keys: Keys, bus: MemoryBus, clock: DatabaseC
 
 
 async def ask(auth: AuthApp, username: str, password: str = OTHER_PASSWORD, address: str = HOME) -> httpx.Response:
-    async with client(auth.app, address) as http:
-        return await http.post(f"{AUTH}/token", data={"username": username, "password": password})
+    return await auth.log_in(username, password, address)
 
 
 async def outcome(*arguments: Any) -> tuple[int, str | None]:

@@ -21,7 +21,6 @@ from shared.passwords import Passwords
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD, registration
 from tests.composed import (
-    AUTH,
     USERS,
     AuthApp,
     Keys,
@@ -88,11 +87,6 @@ async def users(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str)
         yield app
 
 
-async def log_in(auth: AuthApp, username: str, password: str, address: str) -> httpx.Response:
-    async with client(auth.app, address) as http:
-        return await http.post(f"{AUTH}/token", data={"username": username, "password": password})
-
-
 async def registered(users: UsersApp, address: str) -> httpx.Response:
     async with client(users.app, address) as http:
         return await http.post(f"{USERS}/registration", json=registration())
@@ -117,12 +111,12 @@ async def test_logins_of_one_address_with_any_names_take_its_share_and_others_lo
 ) -> None:
     account, queue = await accounts.new(), HeldUp(auth.parts.passwords, monkeypatch)
     with queue.held_up():
-        flood = [asyncio.create_task(log_in(auth, another_name(), PASSWORD, FLOODER)) for _ in range(SHARE)]
+        flood = [asyncio.create_task(auth.log_in(another_name(), PASSWORD, FLOODER)) for _ in range(SHARE)]
         await queue.waiting(SHARE)
 
-        is_refused(await log_in(auth, another_name(), PASSWORD, FLOODER))
-        is_refused(await log_in(auth, account.username, PASSWORD, FLOODER))
-        other = asyncio.create_task(log_in(auth, account.username, PASSWORD, SOMEBODY))
+        is_refused(await auth.log_in(another_name(), PASSWORD, FLOODER))
+        is_refused(await auth.log_in(account.username, PASSWORD, FLOODER))
+        other = asyncio.create_task(auth.log_in(account.username, PASSWORD, SOMEBODY))
         await queue.waiting(SHARE + 1)
 
     assert (await other).status_code == 200
@@ -136,11 +130,11 @@ async def test_logins_with_one_name_from_many_addresses_take_its_share_and_other
     account, queue = await accounts.new(), HeldUp(auth.parts.passwords, monkeypatch)
     for name in ((await accounts.new()).username, another_name()):
         with queue.held_up():
-            flood = [asyncio.create_task(log_in(auth, name, "x", f"203.0.113.{number}")) for number in range(2, 4)]
+            flood = [asyncio.create_task(auth.log_in(name, "x", f"203.0.113.{number}")) for number in range(2, 4)]
             await queue.waiting(SHARE)
 
-            is_refused(await log_in(auth, name, "x", FLOODER))
-            other = asyncio.create_task(log_in(auth, account.username, PASSWORD, FLOODER))
+            is_refused(await auth.log_in(name, "x", FLOODER))
+            other = asyncio.create_task(auth.log_in(account.username, PASSWORD, FLOODER))
             await queue.waiting(SHARE + 1)
 
         assert (await other).status_code == 200
@@ -152,10 +146,10 @@ async def test_clients_of_a_trusted_proxy_that_names_none_are_not_taken_for_one(
 ) -> None:
     queue = HeldUp(auth.parts.passwords, monkeypatch)
     with queue.held_up():
-        asked = [asyncio.create_task(log_in(auth, another_name(), PASSWORD, PROXY)) for _ in range(ROOM)]
+        asked = [asyncio.create_task(auth.log_in(another_name(), PASSWORD, PROXY)) for _ in range(ROOM)]
         await queue.waiting(ROOM)
 
-        is_refused(await log_in(auth, another_name(), PASSWORD, SOMEBODY))  # the queue itself is full
+        is_refused(await auth.log_in(another_name(), PASSWORD, SOMEBODY))  # the queue itself is full
 
     assert {(await each).status_code for each in asked} == {400}
 

@@ -255,8 +255,11 @@ async def test_of_codes_to_one_mailbox_at_once_from_two_accounts_no_more_are_sen
     for name in (names * CAP)[: CAP - 1]:
         await password_accepted(auth_app, name)
     async with connected(databases.admin_url) as admin, admin.transaction():
+        await eventually(lambda: _all_reported(admin))  # which would wait as well
         await admin.execute("LOCK TABLE auth.challenges IN SHARE MODE")  # who has counted waits here
-        last = [asyncio.create_task(auth_app.log_in(name)) for name in names]
+        last = [
+            asyncio.create_task(auth_app.log_in(name, address=f"192.0.2.{number}")) for number, name in enumerate(names)
+        ]
 
         async def both_wait() -> bool:
             return bool(await admin.fetchval(WAITING) >= len(last))
@@ -267,6 +270,10 @@ async def test_of_codes_to_one_mailbox_at_once_from_two_accounts_no_more_are_sen
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 429: 1}
     assert len([mail for mail in mails.mails_to(VICTIM) if mail.has_code]) == CAP
+
+
+async def _all_reported(admin: asyncpg.Connection) -> bool:
+    return not await admin.fetchval("SELECT count(*) FROM auth.challenges WHERE code_outcome IS NULL")
 
 
 async def test_of_changes_at_once_one_is_told(owner: Person, mails: MailSink, time: Time) -> None:

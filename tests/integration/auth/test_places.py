@@ -9,8 +9,7 @@ import asyncpg
 import pytest
 
 from tests.auth_steps import Accounts
-from tests.builders import PASSWORD
-from tests.composed import AUTH, AuthApp, client
+from tests.composed import AuthApp
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected
 
@@ -22,8 +21,7 @@ SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() AND
 
 
 async def log_in(auth: AuthApp, username: str, address: str = HOME) -> int:
-    async with client(auth.app, address) as http:
-        return (await http.post(f"{AUTH}/token", data={"username": username, "password": PASSWORD})).status_code
+    return (await auth.log_in(username, address=address)).status_code
 
 
 async def nothing_is_left(sql: asyncpg.Connection) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from shared.broker.memory import MemoryBus
 from tests.auth_steps import Accounts, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, full_width
-from tests.composed import AUTH, AuthApp, Keys, auth_settings, client, running_auth
+from tests.composed import AUTH, AuthApp, Keys, auth_settings, running_auth
 from tests.database_clock import DatabaseClock
 from tests.servers.databases import Databases
 
@@ -96,9 +96,7 @@ async def test_another_name_and_another_address_are_not_made_to_wait(auth: AuthA
     await spend_the_free_ones(auth, account.username)
 
     pair(await auth.log_in(other.username))
-    async with client(auth.app, "192.0.2.7") as elsewhere:
-        form = {"username": account.username, "password": PASSWORD}
-        pair(await elsewhere.post(f"{AUTH}/token", data=form))
+    pair(await auth.log_in(account.username, address="192.0.2.7"))
 
 
 async def test_a_forged_x_forwarded_for_does_not_end_the_wait(auth: AuthApp, accounts: Accounts) -> None:
