@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
@@ -131,8 +131,7 @@ class AuthApp:
 
     @property
     def parts(self) -> Auth:
-        parts: Auth = self.app.state.auth
-        return parts
+        return cast("Auth", self.app.state.auth)
 
     async def log_in(self, username: str, password: str = PASSWORD, address: str = "127.0.0.1") -> httpx.Response:
         async with client(self.app, address) as http:
@@ -162,8 +161,7 @@ class UsersApp:
 
     @property
     def parts(self) -> Users:
-        parts: Users = self.app.state.users
-        return parts
+        return cast("Users", self.app.state.users)
 
     def as_(
         self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None

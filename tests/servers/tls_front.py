@@ -50,11 +50,15 @@ class TlsFront:
         target = self.target
         opening = asyncio.open_unix_connection(target) if isinstance(target, Path) else asyncio.open_connection(*target)
         theirs, to_them = await opening
+        ways = {
+            asyncio.create_task(_copy(reader, to_them, self.heard)),
+            asyncio.create_task(_copy(theirs, writer)),
+        }
         try:
-            back = asyncio.create_task(_copy(theirs, writer))
-            await _copy(reader, to_them, self.heard)
-            back.cancel()
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for way in ways:
+                way.cancel()
             to_them.close()
 
 

@@ -1,0 +1,120 @@
+"""All three services on one bus, a mail server, and people who cause mails to one mailbox."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from services.notifier import app as notifier
+from services.notifier.notice_email import TEXTS
+from shared.broker.memory import MemoryBus
+from shared.events import NoticeWord
+from tests.builders import registered
+from tests.composed import USERS, AuthApp, Keys, UsersApp, auth_settings, notifier_settings, running_auth
+from tests.polling import eventually
+from tests.servers.databases import Databases, connected
+from tests.servers.mail import MailSink
+
+CAP, A_DAY, KEPT = 6, 10, 3  # codes an hour; notices a day; of these auth's two, and a deletion's
+TEN_MINUTES = timedelta(minutes=10)
+VICTIM = "victim@example.net"
+
+_EARLIER = "UPDATE {}.notices SET told_at = ARRAY(SELECT at - $1::interval FROM unnest(told_at) AS at)"
+_UNSENT = "SELECT (SELECT count(*) FROM auth.outbox) + (SELECT count(*) FROM users.outbox)"
+_WORDS = {text[0]: word for word, text in TEXTS.items()}
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[MemoryBus]:
+    """All three services are on it."""
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
+    settings = auth_settings(databases, keys, otp_codes_per_hour=CAP, throttle_free=1, throttle_first_wait=0)
+    async with running_auth(settings, bus) as app:
+        yield app
+
+
+@pytest.fixture
+async def mails(
+    bus: MemoryBus, keys: Keys, auth_app: AuthApp, users_app: UsersApp, mail_sink: MailSink
+) -> AsyncIterator[MailSink]:
+    async with notifier.running(notifier_settings(keys, smtp_port=mail_sink.port), bus):
+        yield mail_sink
+
+
+class Time:
+    """Everything is sent, and then so much time passes."""
+
+    def __init__(self, admin: asyncpg.Connection) -> None:
+        self._admin = admin
+
+    async def all_sent(self) -> None:
+        async def empty() -> bool:
+            return not await self._admin.fetchval(_UNSENT)
+
+        await eventually(empty)
+
+    async def passes(self, time: timedelta) -> None:
+        await self.all_sent()
+        for schema in ("auth", "users"):
+            await self._admin.execute(_EARLIER.format(schema), time)
+
+
+@pytest.fixture
+async def time(databases: Databases) -> AsyncIterator[Time]:
+    async with connected(databases.admin_url) as admin:
+        yield Time(admin)
+
+
+class Person:
+    """Of one session, which is kept whatever it changes."""
+
+    def __init__(self, users: UsersApp, account: UUID) -> None:
+        self._users, self._account = users, account
+        self._session, self.epoch = uuid4(), 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self._users.as_(self._account, session=self._session, epoch=self.epoch)
+
+    async def patch(self, **fields: Any) -> None:
+        await self._done("PATCH", f"{USERS}/", fields)
+
+    async def change_password(self, password: str) -> None:
+        await self._done("POST", f"{USERS}/change-password", {"password": password, "confirm_password": password})
+
+    async def _done(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """A database that has no time at the moment says so, and is asked again."""
+
+        async def answered() -> bool:
+            answer = await self._users.http.request(method, path, headers=self.headers, json=body)
+            assert answer.status_code == 200, answer.text
+            return True
+
+        await eventually(answered)
+
+
+@pytest.fixture
+async def owner(users_app: UsersApp, mails: MailSink) -> Person:
+    return Person(users_app, (await registered(users_app.parts, email=VICTIM)).id)
+
+
+async def toggle(person: Person, times: int = 1) -> None:
+    for _ in range(times):
+        await person.patch(is_2fa=True)
+        await person.patch(is_2fa=False)
+
+
+def told(mails: MailSink, address: str = VICTIM) -> Counter[NoticeWord]:
+    return Counter(_WORDS[str(mail.message["Subject"])] for mail in mails.mails_to(address) if not mail.has_code)

@@ -1,0 +1,157 @@
+"""S38: a mailbox gets its share of notices and no more, whoever causes them; and no mail holds a stranger's words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.builders import OTHER_PASSWORD, PASSWORD, full_width, registered, registration
+from tests.composed import USERS, AuthApp, UsersApp
+from tests.security.mailbox import (
+    A_DAY,
+    KEPT,
+    TEN_MINUTES,
+    VICTIM,
+    Person,
+    Time,
+    auth_app,
+    bus,
+    mails,
+    owner,
+    time,
+    toggle,
+    told,
+)
+from tests.security.somebody import password_accepted, register
+from tests.servers.mail import MailSink
+
+__all__ = ("auth_app", "bus", "mails", "owner", "time")
+
+
+async def test_two_factors_turned_on_and_off_again_and_again_are_one_mail_of_each_in_ten_minutes(
+    owner: Person, mails: MailSink, time: Time
+) -> None:
+    await toggle(owner, 10)
+    await time.all_sent()
+    assert told(mails) == {"two_factor_on": 1, "two_factor_off": 1}
+
+    await time.passes(TEN_MINUTES - timedelta(seconds=30))
+    await toggle(owner)
+    await time.passes(timedelta(seconds=30))
+    assert told(mails) == {"two_factor_on": 1, "two_factor_off": 1}
+
+    await owner.patch(is_2fa=True)
+    await time.all_sent()
+    assert told(mails) == {"two_factor_on": 2, "two_factor_off": 1}
+
+
+async def test_passwords_changed_again_and_again_are_one_mail_in_ten_minutes(
+    owner: Person, mails: MailSink, time: Time
+) -> None:
+    for number in range(10):
+        await owner.change_password((PASSWORD, OTHER_PASSWORD)[number % 2])
+    await time.all_sent()
+
+    assert told(mails) == {"password_changed": 1}
+
+
+async def test_whoever_causes_all_the_notices_of_a_day_silences_none_that_takes_the_account_from_its_owner(
+    owner: Person, mails: MailSink, time: Time
+) -> None:
+    await owner.change_password(OTHER_PASSWORD)  # the owner's own, in the morning
+    for _ in range(5):
+        await toggle(owner)
+        await time.passes(TEN_MINUTES)
+    before = told(mails)
+
+    await owner.change_password(PASSWORD)
+    await owner.patch(email="thief@example.org")
+    await time.all_sent()
+
+    assert told(mails) - before == {"password_changed": 1, "email_changed": 1}
+    assert told(mails).total() <= A_DAY
+
+
+async def test_a_day_has_ten_notices_of_all_words_and_services_and_the_next_day_ten_more(
+    owner: Person, mails: MailSink, time: Time, auth_app: AuthApp, users_app: UsersApp
+) -> None:
+    username = (await register(users_app, email="other@example.net"))["username"]
+    await password_accepted(auth_app, username)
+
+    async def a_round(number: int) -> None:
+        await toggle(owner)
+        await owner.change_password((OTHER_PASSWORD, PASSWORD)[number % 2])
+        await owner.patch(email="elsewhere@example.org")
+        await owner.patch(email=VICTIM)
+
+    for number in range(4):
+        await a_round(number)
+        await time.passes(TEN_MINUTES)
+    assert told(mails).total() == A_DAY - KEPT
+    for _ in range(3):
+        assert (await auth_app.log_in(username, "wrong")).status_code in {400, 429}
+        await auth_app.parts.throttle._notices.close()
+        await time.passes(TEN_MINUTES)
+    assert told(mails, "other@example.net") == {"wrong_passwords": 1}
+
+    await time.passes(timedelta(days=1))
+    await a_round(0)
+    await time.all_sent()
+    assert told(mails).total() == A_DAY - KEPT + 4
+
+
+async def test_an_address_handed_round_accounts_is_told_no_more_than_one_accounts_address(
+    mails: MailSink, time: Time, users_app: UsersApp
+) -> None:
+    for _ in range(4):
+        person = Person(users_app, (await registered(users_app.parts, email=VICTIM)).id)
+        await toggle(person)
+        await person.patch(email=f"{uuid4().hex}@example.org")
+        await time.all_sent()
+
+    assert told(mails) == {"two_factor_on": 1, "two_factor_off": 1, "email_changed": 1}
+
+
+async def test_of_changes_at_once_one_is_told(owner: Person, mails: MailSink, time: Time) -> None:
+    changes: list[Callable[[], Awaitable[None]]] = [lambda: owner.patch(is_2fa=True)]
+    await asyncio.gather(*(change() for change in changes * 6))
+    await time.all_sent()
+
+    assert told(mails) == {"two_factor_on": 1}
+
+
+LINKS = ["http://evil.example", "www.evil.example", "confirm at evil@example.org", "a\nb", "WWW.Evil", "ftp://x"]
+
+
+@pytest.mark.parametrize("field", ["name", "lastname"])
+async def test_a_name_with_a_link_or_an_address_is_refused_in_any_width_and_case(
+    users_app: UsersApp, owner: Person, field: str
+) -> None:
+    small = [text.replace("@", "\ufe6b").replace(":", "\ufe55") for text in LINKS[:3]]
+    for text in (*LINKS, *(full_width(text) for text in ("WWW.evil", "ftp://x", "a@b")), *small[::2], "www\u3002evil"):
+        for answer in (
+            await users_app.http.post(f"{USERS}/registration", json=registration(**{field: text})),
+            await users_app.http.patch(f"{USERS}/", headers=owner.headers, json={field: text}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), ascii(text)
+
+
+async def test_no_mail_holds_what_the_person_is_called(
+    mails: MailSink, time: Time, auth_app: AuthApp, users_app: UsersApp
+) -> None:
+    """A stranger who registers with somebody's address writes nothing into the mails that go there."""
+    names = {"name": "YourAccountWasHacked", "lastname": "CallUsNow", "username": "GetYourMoneyBack"}
+    account = await register(users_app, email=VICTIM, is_2fa=True, **names)
+    await password_accepted(auth_app, account["username"])
+    person = Person(users_app, UUID(account["id"]))
+    await toggle(person)
+    await person.change_password(OTHER_PASSWORD)
+    await time.all_sent()
+
+    sent = [mail.message.as_string() + mail.text for mail in mails.mails_to(VICTIM)]
+    assert len(sent) == 3  # a code, two factors off, the password
+    assert not [mail for mail in sent for name in names.values() if name.casefold() in mail.casefold()]
