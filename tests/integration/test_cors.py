@@ -120,5 +120,5 @@ async def test_without_the_setting_nobody_is_let_in(browser: httpx.AsyncClient) 
     ],
 )
 def test_what_no_browser_sends_as_its_origin_and_what_anybody_could_change_is_refused(keys: Keys, origin: str) -> None:
-    with pytest.raises(SettingsInvalid, match="^CORS_ORIGINS: "):
+    with pytest.raises(SettingsInvalid, match=r"^CORS_ORIGINS: "):
         auth_settings(NOWHERE, keys, cors_origins=f"{ORIGINS[0]}, {origin}")
