@@ -1,0 +1,77 @@
+"""What is kept of a mail server's words: one short line, readable, and neither an address nor a code."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notifier.server_words import ADDRESS, MOST, NUMBER, quoted
+from tests.builders import full_width
+
+KEPT = [
+    "5.1.1 No such mailbox",
+    "4.7.1 Greylisted, see http://postgrey.example/help for 300 seconds",
+    "5.7.1 Client host [192.0.2.55] blocked using zen.example.org",
+    "4.2.1 Sch\u00f6ne Gr\u00fc\u00dfe",
+]
+WITHOUT_ADDRESS = {
+    "5.1.1 <ann@example.org>: Recipient address rejected": f"5.1.1 {ADDRESS} Recipient address rejected",
+    "see http://spf.example/why?id=ann%40example.org;ip=1": f"see {ADDRESS}",
+    "bounce to srs0=ann=40example.org now": f"bounce to {ADDRESS} now",
+    "no ann @ example.org here": f"no {ADDRESS} here",
+    "no ann@ example.org here": f"no {ADDRESS} here",
+    "no ann @example.org here": f"no {ADDRESS} here",
+    "no ann(at)example.org here": f"no {ADDRESS} here",
+    f"no {full_width('ann@example.org')} here": f"no {ADDRESS} here",
+    "no Ann... here, and no user=ann,": f"no {ADDRESS} here, and no {ADDRESS}",
+    "cannot relay annually": "cannot relay annually",
+}
+WITHOUT_CODE = [
+    "519273",
+    "519 273",
+    "519-273",
+    "5 1 9 2 7 3",
+    "x519273y",
+    "1519273",
+    "519\r\n273",
+    full_width("519273"),
+]
+
+
+@pytest.mark.parametrize("said", KEPT)
+def test_an_honest_reply_is_kept_as_it_is(said: str) -> None:
+    assert quoted(said, recipient="bob@example.org") == said
+
+
+@pytest.mark.parametrize("said", WITHOUT_ADDRESS)
+def test_an_address_in_any_spelling_is_left_out_and_the_rest_stays(said: str) -> None:
+    assert quoted(said, recipient="ann@example.org") == WITHOUT_ADDRESS[said]
+
+
+@pytest.mark.parametrize("code", WITHOUT_CODE)
+def test_six_digits_are_left_out_however_they_are_written(code: str) -> None:
+    assert quoted(f"5.6.0 {code} is spam") in (f"5.6.0 {NUMBER} is spam", f"5.6.0 x{NUMBER}y is spam")
+
+
+@given(st.text(max_size=3000))
+def test_it_is_one_line_of_printable_characters_whatever_was_said(said: str) -> None:
+    line = quoted(said)
+
+    assert len(line) <= MOST
+    assert line.isprintable()
+
+
+@given(before=st.integers(0, 1100), words=st.booleans())
+def test_what_is_cut_leaves_no_part_of_an_address_and_no_part_of_a_code(before: int, words: bool) -> None:
+    filling = ("a " * before)[:before] if words else "a" * before
+
+    line = quoted(f"{filling} victim@example.net 519273", recipient="bob@example.org")
+
+    assert "vict" not in line
+    assert "519" not in line
+
+
+def test_a_reply_without_end_is_read_in_no_time() -> None:
+    assert len(quoted("@" * 10**7)) <= MOST
+    assert len(quoted("1 " * 10**7)) <= MOST
