@@ -16,12 +16,15 @@ NUMBER = "(number)"
 
 _AT = re.compile(r"@|%40|=40|&#64;|[(\[]at[)\]]", re.IGNORECASE)
 _SIX_DIGITS = re.compile(r"\d(?:[ -]?\d){5,}")
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")  # RFC 3463
 
 
 def quoted(said: str, *, recipient: str = "") -> str:
     """`said` as one line. The local part of `recipient` counts as an address, also by itself."""
     words = _without_addresses(_words(said), recipient.rpartition("@")[0].casefold())
-    line = _SIX_DIGITS.sub(NUMBER, " ".join(words)).replace('"', "'")
+    # By itself: its last digit is no part of a number that follows.
+    status = [words.pop(0)] if words and _STATUS.fullmatch(words[0]) else []
+    line = " ".join([*status, _SIX_DIGITS.sub(NUMBER, " ".join(words))]).replace('"', "'")
     return line if len(line) <= MOST else f"{line[: MOST - 3]}..."
 
 
