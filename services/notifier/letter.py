@@ -1,4 +1,4 @@
-"""What every mail of ours has: one recipient, headers that name the event and the site, a text part, an HTML part.
+"""The form of every mail of ours: one recipient, headers that name the event and the site, a text part, an HTML part.
 
 It is ASCII on the wire. Both parts are in 7 bits as they are, so that an inbox that decodes nothing shows the code.
 Only a site whose name is not ASCII makes the text part quoted-printable, which leaves the code as it is.
@@ -55,7 +55,7 @@ _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
 class Letter:
-    """Of the templates `<name>.txt.j2` and `<name>.html.j2`, which get the name of the site as `site`."""
+    """Made of the templates `<name>.txt.j2` and `<name>.html.j2`, which get the name of the site as `site`."""
 
     def __init__(self, name: str, *, sender: str, site: str) -> None:
         self._sender = sender

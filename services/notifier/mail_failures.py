@@ -39,7 +39,7 @@ _OF_CLIENT = re.compile(
     re.IGNORECASE,
 )
 _READ = 1000  # characters of a reply
-_LONGEST_NAME = 60
+_LONGEST_NAME = 50
 
 _SENDER = "Look at MAIL_FROM, and at SPF and DKIM of its domain"
 _CLIENT = "It does not send mail for us: look at SMTP_USERNAME and SMTP_HOST"
@@ -61,7 +61,7 @@ def explain(error: BaseException, dialogue: Dialogue, settings: NotifierSettings
     if isinstance(error, aiosmtplib.SMTPConnectError) and error.__cause__ is not None:
         cause = error.__cause__
     if isinstance(cause, aiosmtplib.SMTPResponseException):
-        happened = _answered(cause, dialogue.recipient)
+        happened = _answered(cause, dialogue.recipient, settings)
     else:
         happened = _broken_off(cause, settings)
     return f"{dialogue.stage}: {happened}. {_ADVICE[dialogue.stage](cause, settings)}"
@@ -72,9 +72,10 @@ def is_about_us(said: str) -> bool:
     return any(kind.search(said[:_READ]) for kind in (_OF_HELO, _OF_SENDER, _OF_CLIENT))
 
 
-def _answered(reply: aiosmtplib.SMTPResponseException, recipient: str) -> str:
+def _answered(reply: aiosmtplib.SMTPResponseException, recipient: str, settings: NotifierSettings) -> str:
     code = f"{reply.code} " if reply.code > 0 else ""  # without one it is no reply of SMTP
-    return f'the mail server says "{code}{quoted(reply.message, recipient=recipient)}"'
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+    return f'the mail server says "{code}{quoted(reply.message, recipient=recipient, password=password)}"'
 
 
 def _broken_off(error: BaseException, settings: NotifierSettings) -> str:

@@ -1,12 +1,14 @@
-"""What is kept of a mail server's words: one short line, readable, and neither an address nor a code."""
+"""A mail server's words as they are kept: one short line, readable, and neither an address, a code nor a password."""
 
 from __future__ import annotations
+
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.server_words import ADDRESS, MOST, NUMBER, quoted
+from services.notifier.server_words import ADDRESS, HIDDEN, MOST, NUMBER, quoted
 from tests.builders import full_width
 
 KEPT = [
@@ -52,6 +54,17 @@ def test_an_address_in_any_spelling_is_left_out_and_the_rest_stays(said: str) ->
 @pytest.mark.parametrize("code", WITHOUT_CODE)
 def test_six_digits_are_left_out_however_they_are_written(code: str) -> None:
     assert quoted(f"5.6.0 {code} is spam") in (f"5.6.0 {NUMBER} is spam", f"5.6.0 x{NUMBER}y is spam")
+
+
+def test_a_login_that_is_repeated_is_left_out_in_clear_and_as_it_was_sent() -> None:
+    plain = b64encode(b"\0login2fa\0secret").decode()
+
+    for said in (f"{plain}", '"secret"', b64encode(b"secret").decode()):
+        line = quoted(f"5.5.2 what is AUTH {said} to me", password="secret")
+        assert line.replace("'", "") == f"5.5.2 what is AUTH {HIDDEN} to me"
+    assert quoted("5.7.8 Authentifizierungsfehler", password="secret") == "5.7.8 Authentifizierungsfehler"
+    page = "see https://support.example/mail/answer/help?p=BadCredentials"
+    assert quoted(page, password="secret") == page
 
 
 @given(st.text(max_size=3000))

@@ -181,7 +181,7 @@ async def test_refused_credentials_pause_all_deliveries_without_touching_the_ser
 
     assert [type(outcome) for outcome in outcomes] == [Retry] * 5
     assert "535" in str(outcomes[0])
-    assert all("paused" in str(outcome) for outcome in outcomes[1:])
+    assert all("paused after AUTH" in str(outcome) for outcome in outcomes[1:])
     assert "an-old-password" not in str(outcomes)
     assert (counted("retry"), counted("given_up")) == (5, 0)
 
