@@ -26,7 +26,7 @@ def main() -> None:
 def _asked(host: str, port: int) -> str:
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is looked up, not bound
     with socket.create_connection((reachable, port), ANSWER_SECONDS) as connection:
-        connection.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        connection.sendall(b"GET /readyz?verbose HTTP/1.0\r\n\r\n")
         return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
 
 

@@ -198,6 +198,13 @@ def _run(work: Callable[[Administration], Awaitable[None]]) -> None:
 
     async def offline() -> None:
         async with offline_parts(settings) as (database, passwords, sealer):
-            await work(Administration(database, passwords, sealer, min_length=settings.password_min_length))
+            administration = Administration(
+                database,
+                passwords,
+                sealer,
+                min_length=settings.password_min_length,
+                reserved_domains=settings.mail_reserved_domains,
+            )
+            await work(administration)
 
     run(offline())

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 import uvicorn
@@ -25,6 +26,7 @@ from shared.http_protocol import BoundedHttp
 log = structlog.get_logger()
 
 Check = Callable[[], Awaitable[bool]]
+Reason = Callable[[], str]
 
 KEEP_ALIVE_SECONDS = 75
 
@@ -35,10 +37,14 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A composed service: what it serves (a worker serves nothing), and what readiness asks."""
+    """A composed service: what it serves (a worker serves nothing), and what readiness asks.
+
+    `reasons`, by the name of a check, say in a sentence for the operator why it does not hold.
+    """
 
     app: ASGIApp | None
     checks: Mapping[str, Check] = field(default_factory=dict)
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
 
 
 class _Server(uvicorn.Server):
@@ -88,18 +94,20 @@ async def serving(app: ASGIApp, bound: socket.socket, *, grace: float) -> AsyncI
         await task
 
 
-def management(checks: Mapping[str, Check]) -> ASGIApp:
+def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = MappingProxyType({})) -> ASGIApp:
     """`/livez`: the process answers. `/readyz`: each named check holds, or 503 names those that do not. `/metrics`.
 
     `/readyz?exclude=NAME`, repeatable, leaves a check out of the verdict, as the Kubernetes API server's own does.
-    A name that no check has excludes nothing, and the answer's `warning` says so.
+    A name that no check has excludes nothing, and the answer's `warning` says so. `?verbose` asks the excluded ones,
+    too, and has the known reasons of those that do not hold.
     """
 
     async def livez(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(request: Request) -> Response:
-        body, ready = await _readiness(checks, request.query_params.getlist("exclude"))
+        asked = request.query_params
+        body, ready = await _readiness(checks, reasons, asked.getlist("exclude"), verbose="verbose" in asked)
         return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
 
     async def metrics(_request: Request) -> Response:
@@ -108,16 +116,20 @@ def management(checks: Mapping[str, Check]) -> ASGIApp:
     return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
-async def _readiness(checks: Mapping[str, Check], exclude: Sequence[str]) -> tuple[dict[str, object], bool]:
+async def _readiness(
+    checks: Mapping[str, Check], reasons: Mapping[str, Reason], exclude: Sequence[str], *, verbose: bool
+) -> tuple[dict[str, object], bool]:
     # Not asked at all: one that hangs would use up the time that the probe has for the others.
-    asked = {name: check for name, check in checks.items() if name not in exclude}
+    asked = {name: check for name, check in checks.items() if verbose or name not in exclude}
     results = dict(zip(asked, await asyncio.gather(*(_holds(check) for check in asked.values())), strict=True))
-    ready = all(results.values())
+    ready = all(holds for name, holds in results.items() if name not in exclude)
     body: dict[str, object] = {"status": "ready" if ready else "not ready", "checks": results}
     if excluded := [name for name in checks if name in exclude]:
         body["excluded"] = excluded
     if unknown := sorted(set(exclude) - set(checks)):
         body["warning"] = f"no such check: {', '.join(unknown)}"
+    if verbose:
+        body["reasons"] = {name: reasons[name]() for name, holds in results.items() if name in reasons and not holds}
     return body, ready
 
 
@@ -167,7 +179,9 @@ class Sockets:
 async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIterator[None]:
     """Serve inside the block; at its end finish the requests under way, within `grace` seconds."""
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(serving(management(running.checks), sockets.management, grace=1))
+        await stack.enter_async_context(
+            serving(management(running.checks, running.reasons), sockets.management, grace=1)
+        )
         if running.app is not None and sockets.public is not None:
             await stack.enter_async_context(serving(running.app, sockets.public, grace=grace))
         _keep_what_is_here()

@@ -228,10 +228,10 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
         requested_at=now, expires_at=now + timedelta(minutes=4),
     )  # fmt: skip
     for subject in ("Your login code", "{{ code }}", "{code} %(code)s $code"):
-        composed = OtpEmail(sender="login@test.com", subject=subject).compose(delivery)
+        composed = OtpEmail(sender="login@test.com", subject=subject, site="Acme").compose(delivery)
         mail = email.message_from_bytes(composed, policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
-        assert mail["Subject"] == subject
+        assert mail["Subject"] == f"[Acme] {subject}"
         for part in mail.walk():
             assert code not in str(part.items())
         assert all(code in part.get_content() for part in mail.iter_parts())
@@ -239,7 +239,7 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
 
 def test_the_code_stands_in_its_own_templates_alone_and_no_template_has_headers() -> None:
     templates = sorted((PROJECT / "services" / "notifier" / "templates").iterdir())
-    assert {path.name.partition(".")[0] for path in templates} == {"otp_requested", "notice"}
+    assert {path.name.partition(".")[0] for path in templates} == {"otp_requested", "notice", "head"}
     for path in templates:
         assert _text(path).count("{{ code }}") == (1 if path.name.startswith("otp_requested") else 0)
         assert not re.search(r"^subject:|<title>[^<]*\{", _text(path), re.IGNORECASE | re.MULTILINE)

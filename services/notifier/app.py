@@ -29,8 +29,11 @@ from shared.sealing import Sealer
 # Each has a connection to the mail server, of which most allow us so many: codes come first. A domain has one of these.
 _NOTICES_AT_A_TIME = 4
 
+# The check's name; with the file channel it says whether the file can be written.
+MAIL_SERVER = "mail-server"
 
-def _channel(settings: NotifierSettings) -> Channel:
+
+def channel_of(settings: NotifierSettings) -> Channel:
     if settings.notifier_channel == "file" and settings.otp_log_file is not None:
         return FileChannel(settings.otp_log_file)
     return SmtpChannel(settings)
@@ -48,25 +51,33 @@ def _turns(settings: NotifierSettings) -> tuple[Turns, Turns]:
 @asynccontextmanager
 async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `TopologyMismatch`."""
-    channel = _channel(settings)
+    channel = channel_of(settings)
     database_time = DatabaseTime()
     signed = SignedBus(bus, EdgeKeys.of(settings))
     reports = Reports(signed, database_time.now)
     post = Post(channel)
     heart = Heart(signed, channel.reach, database_time.now)
     turns, turns_of_notices = _turns(settings)
-    kind = Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time, heart)
+    reserved = settings.mail_reserved_domains
+    kind = Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time, heart, reserved_domains=reserved)
     codes = Deliver(kind, post, database_time, turns)
     consumption = await signed.consume(OTP_DELIVERY.queue, codes, concurrency=turns.seats)
-    notices = Deliver(Notices(), post, database_time, turns_of_notices)
+    notices = Deliver(Notices(reserved_domains=reserved), post, database_time, turns_of_notices)
     of_notices = await signed.consume(NOTICES.queue, notices, concurrency=turns_of_notices.seats)
 
     async def consumer_live() -> bool:
         return consumption.live and of_notices.live
 
+    async def mail_server_reached() -> bool:
+        return channel.reach.good
+
     try:
         async with signs_of_life(heart, post, channel.reach, lambda: consumption.live):
-            yield Running(app=None, checks={"notifier-consumer": consumer_live})
+            yield Running(
+                app=None,
+                checks={"notifier-consumer": consumer_live, MAIL_SERVER: mail_server_reached},
+                reasons={MAIL_SERVER: lambda: channel.reach.reason},
+            )
     finally:
         grace = settings.shutdown_grace
         await asyncio.gather(consumption.stop(grace), of_notices.stop(grace))

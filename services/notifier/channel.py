@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from services.notifier.reach import Reach
 from services.notifier.turns import Turn
@@ -23,6 +23,10 @@ class Delivery:
     expires_at: datetime
 
 
+# No event asks for the test: an operator does (services.notifier.trial).
+Said = NoticeWord | Literal["mail_test"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """One notice to one person."""
@@ -30,21 +34,24 @@ class Notice:
     event_id: str
     correlation_id: str
     email: str
-    notice: NoticeWord
+    notice: Said
     occurred_at: datetime
     expires_at: datetime
 
 
 class DeliveryFailed(Exception):
-    """The text is a reason for the log and the dead-letter listing; it never holds the code or what a server echoed."""
+    """The text is a reason for the log and the dead-letter listing. It never holds an address or the code.
+
+    What a server has said is in it as `server_words` leaves it.
+    """
 
 
 class TryLater(DeliveryFailed):
-    """Refused connection, time-out, 4xx, full disk: the next attempt may succeed."""
+    """Refused connection, name or sender, time-out, 4xx, full disk: the next attempt may succeed."""
 
 
 class WillNotDeliver(DeliveryFailed):
-    """5xx, no valid recipient: no attempt with this message can succeed."""
+    """5xx to the recipient or the mail: no attempt with this message can succeed."""
 
 
 class CredentialsRefused(DeliveryFailed):

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Histogram
 
 from services.notifier.channel import Delivery
 from services.notifier.database_time import DatabaseTime
-from services.notifier.deliver import End, one_address
+from services.notifier.deliver import End, recipient
 from services.notifier.heartbeat import Heart
 from services.notifier.report import Reports
 from shared.broker import bus
@@ -20,11 +20,14 @@ class Codes:
     name = "otp"
     ends = Counter("login2fa_deliveries_total", "Ends and retries of deliveries.", ["outcome"])
 
-    def __init__(self, sealer: Sealer, reports: Reports, database_time: DatabaseTime, heart: Heart) -> None:
+    def __init__(
+        self, sealer: Sealer, reports: Reports, database_time: DatabaseTime, heart: Heart, *, reserved_domains: bool
+    ) -> None:
         self._sealer = sealer
         self._reports = reports
         self._database_time = database_time
         self._heart = heart
+        self._reserved = reserved_domains
 
     def read(self, message: bus.Delivery) -> OtpRequested:
         return OtpRequested.from_message(message)
@@ -35,7 +38,7 @@ class Codes:
         return Delivery(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
-            email=one_address(event.email, event.type),
+            email=recipient(event.email, event.type, reserved=self._reserved),
             code=self._sealer.open(event.sealed_code, event.code_context),
             requested_at=event.requested_at,
             expires_at=event.expires_at,

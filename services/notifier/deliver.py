@@ -1,8 +1,8 @@
 """From an event that asks for a mail to one of the ends that a delivery has, decided in one table.
 
 delivered            the channel took it                                        -> done, and only then acknowledged
-retry later          refused connection, time-out, 4xx, our credentials refused -> again with growing delays
-given up             5xx, malformed, undecryptable                              -> dead letter, and an error in the log
+retry later          refused connection, name, sender or credentials, 4xx       -> again with growing delays
+given up             5xx to recipient or mail, malformed, undecryptable         -> dead letter, and an error in the log
 expired              it is of no use to anybody any more                        -> dropped and counted
 
 Before any of these it may be put off, where too many are under way to its domain (services.notifier.turns): it comes
@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from prometheus_client import Counter
 
 from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryLater, WillNotDeliver
@@ -32,6 +32,7 @@ from shared.broker import bus
 from shared.broker.bus import Done, GiveUp, Outcome, Retry
 from shared.broker.topology import put_off_delay, retry_delay
 from shared.events import Event, MalformedEvent
+from shared.mail_address import RESERVED, AddressInvalid, one_address
 from shared.sealing import Unsealable
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 # everything else that is done with an event before its mail.
 _PLAIN_ADDRESS = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}")
 _SHORT = 64  # characters: then no part of it is too long either
-_RESERVED = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
+_NOT_PLAIN = tuple(f".{name}" for name in (*SPECIAL_USE_DOMAIN_NAMES, *RESERVED))
 
 _LEVELS = {"given_up": "error", "expired": "warning", "retry": "warning", "put_off": "debug"}
 
@@ -133,18 +134,17 @@ class Deliver(Generic[E]):
         say(what, outcome=word, reason=end.reason, event_id=message.event_id, attempt=message.attempt)
 
 
-def one_address(given: str, event_type: str) -> str:
-    """Raises `MalformedEvent`: a comma or a line break would make two recipients, or two lines in a file, of one."""
-    if len(given) <= _SHORT and _PLAIN_ADDRESS.fullmatch(given) and not given.endswith(_RESERVED):
+def recipient(given: str, event_type: str, *, reserved: bool) -> str:
+    """Raises `MalformedEvent`: a comma or a line break would make two recipients, or two lines in a file, of one.
+
+    `reserved`: one at a reserved domain is taken.
+    """
+    if len(given) <= _SHORT and _PLAIN_ADDRESS.fullmatch(given) and not given.endswith(_NOT_PLAIN):
         return given
     try:
-        checked = validate_email(given, allow_smtputf8=False, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError:
+        return one_address(given, reserved=reserved)
+    except AddressInvalid:
         raise MalformedEvent(f"malformed {event_type}: email") from None
-    address = checked.ascii_email or checked.normalized
-    if "=?" in address:  # RFC 2047: the header would hold what it decodes to
-        raise MalformedEvent(f"malformed {event_type}: email")
-    return address
 
 
 def _given_up(error: Exception) -> End:

@@ -41,8 +41,9 @@ class FileChannel:
         try:
             await asyncio.to_thread(work)
         except OSError as error:
-            self.reach.note(good=False)
-            raise TryLater(f"cannot write {path.name}: {error.strerror}") from None
+            reason = f"cannot write {path.name}: {error.strerror}"
+            self.reach.note(good=False, reason=reason)
+            raise TryLater(reason) from None
         self.reach.note(good=True)
 
     async def close(self) -> None:

@@ -1,4 +1,8 @@
-"""What every mail of ours has: one recipient, headers that name the event, a 7-bit text part, then an HTML part."""
+"""The form of every mail of ours: one recipient, headers that name the event and the site, a text part, an HTML part.
+
+It is ASCII on the wire. Both parts are in 7 bits as they are, so that an inbox that decodes nothing shows the code.
+Only a site whose name is not ASCII makes the text part quoted-printable, which leaves the code as it is.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,15 @@ import functools
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from email.header import Header
 from email.utils import format_datetime
 from pathlib import Path
+from quopri import encodestring
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from services.notifier.channel import Delivery, Notice
+from services.notifier.settings import sender_domain
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,7 +38,7 @@ Content-Type: multipart/alternative; boundary="{boundary}"
 
 --{boundary}
 Content-Type: text/plain; charset="utf-8"
-Content-Transfer-Encoding: 7bit
+Content-Transfer-Encoding: {encoding}
 
 {text}
 
@@ -48,11 +55,12 @@ _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
 class Letter:
-    """Of the templates `<name>.txt.j2` and `<name>.html.j2`."""
+    """Made of the templates `<name>.txt.j2` and `<name>.html.j2`, which get the name of the site as `site`."""
 
-    def __init__(self, name: str, *, sender: str) -> None:
+    def __init__(self, name: str, *, sender: str, site: str) -> None:
         self._sender = sender
-        self._domain = sender.rpartition("@")[2]
+        self._domain = sender_domain(sender)
+        self._site = site
         self._text = _template(f"{name}.txt.j2", autoescape=False)
         self._html = _template(f"{name}.html.j2", autoescape=True)
 
@@ -60,19 +68,35 @@ class Letter:
         self, delivery: Delivery | Notice, *, subject: str, date: datetime, values: Mapping[str, object]
     ) -> bytes:
         """The same message for the same event, however often: same `Message-ID`, same date."""
+        text, encoding = _in_ascii(self._text.render(values, site=self._site))
         mail = _MAIL.format(
             sender=_in_a_header(self._sender),
             recipient=_in_a_header(delivery.email),
-            subject=_in_a_header(subject),
+            subject=_subject(self._site, subject),
             date=format_datetime(date),
             event_id=_in_a_header(delivery.event_id),
             domain=_in_a_header(self._domain),
             correlation_id=_in_a_header(delivery.correlation_id),
             boundary=f"=_{_in_a_header(delivery.event_id)}",  # it stands in none of the texts
-            text=self._text.render(values),
-            html=self._html.render(values),
+            encoding=encoding,
+            text=text,
+            html=self._html.render(values, site=self._site).encode("ascii", "xmlcharrefreplace").decode(),
         )
         return mail.replace("\n", "\r\n").encode("ascii")
+
+
+def _in_ascii(text: str) -> tuple[str, str]:
+    """With the encoding that makes it so."""
+    if text.isascii():
+        return text, "7bit"
+    return encodestring(text.encode()).decode("ascii"), "quoted-printable"
+
+
+@functools.cache
+def _subject(site: str, subject: str) -> str:
+    """Folded where it has to be encoded (RFC 2047). Both come from settings and from our own words."""
+    whole = f"[{site}] {subject}"
+    return _in_a_header(whole) if whole.isascii() else Header(whole, "utf-8").encode()
 
 
 @functools.cache

@@ -12,11 +12,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 import aiosmtplib
 
+from services.notifier.mail_failures import Dialogue, explain
 from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.turns import Turn
@@ -38,29 +40,32 @@ class MailServer:
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._replacements: set[asyncio.Task[None]] = set()
 
-    async def send(self, compose: Callable[[], bytes], recipient: str, turn: Turn) -> None:
+    async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> None:
         """Returns once the server has taken it; whoever loses patience cancels. Raises what aiosmtplib raises.
 
-        The mail is composed while the server answers the first command, which does not need it.
+        `dialogue` names the recipient, and knows afterwards how far it came. The mail is composed while the server
+        answers the first command, which does not need it.
         """
         composing = asyncio.create_task(_result_of(compose))
-        connection = await self._with_a_mail_begun()
+        connection = await self._with_a_mail_begun(dialogue)
         try:
             mail = await composing
             turn.begin()
+            dialogue.stage = "RCPT"
             # Not beyond this: a mail that is left while the server decides about it may be sent twice.
             async with asyncio.timeout(turn.patience):
                 # Given apart from the header: a comma in `To` would make two recipients of one.
-                await connection.smtp.rcpt(recipient)
+                await connection.smtp.rcpt(dialogue.recipient)
+            dialogue.stage = "DATA"
             await connection.smtp.data(mail)
         except BaseException as error:
             self._drop(connection, error)
             raise
         self._keep(connection)
 
-    async def probe(self) -> None:
+    async def probe(self, dialogue: Dialogue) -> None:
         """Make a connection and leave it. Raises what aiosmtplib raises."""
-        self._say_goodbye(await self._connected())
+        self._say_goodbye(await self._connected(dialogue))
 
     async def close(self) -> None:
         if self._replacements:
@@ -72,14 +77,14 @@ class MailServer:
         if self._goodbyes:
             await asyncio.wait(self._goodbyes)
 
-    async def _with_a_mail_begun(self) -> _Connection:
+    async def _with_a_mail_begun(self, dialogue: Dialogue) -> _Connection:
         if self._replacements and not self._kept:
             await asyncio.wait(self._replacements, timeout=REPLACING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         while self._kept:
             kept = self._kept.pop()
             kept.stay()
             try:
-                await self._begin(kept)
+                await self._begin(kept, dialogue)
             except aiosmtplib.SMTPServerDisconnected:
                 continue
             except aiosmtplib.SMTPSenderRefused as refused:
@@ -87,24 +92,24 @@ class MailServer:
                     raise
             else:
                 return kept
-        fresh = await self._connected()
-        await self._begin(fresh)
+        fresh = await self._connected(dialogue)
+        await self._begin(fresh, dialogue)
         return fresh
 
-    async def _connected(self) -> _Connection:
+    async def _connected(self, dialogue: Dialogue) -> _Connection:
         """Greeted, and logged in where that is demanded: what the server says so far is about us, and not a mail."""
         fresh = _Connection(self._settings)
         try:
-            await fresh.smtp.connect()
-            await fresh.greet()
-        except BaseException:
+            await fresh.open(dialogue)
+        except BaseException as error:
             fresh.smtp.close()
-            self.reach.note(good=False)
+            self.reach.note(good=False, reason=explain(error, dialogue, self._settings))
             raise
         self.reach.note(good=True)
         return fresh
 
-    async def _begin(self, connection: _Connection) -> None:
+    async def _begin(self, connection: _Connection, dialogue: Dialogue) -> None:
+        dialogue.stage = "MAIL"
         try:
             await connection.smtp.mail(self._settings.mail_from)
         except BaseException as error:
@@ -129,7 +134,7 @@ class MailServer:
     async def _replace(self) -> None:
         """Of what goes wrong the next mail will hear: it makes itself one."""
         with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-            self._await_a_mail(await self._connected())
+            self._await_a_mail(await self._connected(Dialogue()))
 
     def _drop(self, connection: _Connection, error: BaseException) -> None:
         if isinstance(error, aiosmtplib.SMTPResponseException):
@@ -161,25 +166,57 @@ class _Connection:
     """`leaving` is when it will have been without a mail for too long."""
 
     def __init__(self, settings: NotifierSettings) -> None:
+        self._settings = settings
         self.smtp = aiosmtplib.SMTP(
             hostname=settings.smtp_host,
             port=settings.smtp_port,
-            username=settings.smtp_username,
-            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            local_hostname=settings.helo_name or None,
             use_tls=settings.smtp_security == "tls",
-            start_tls=settings.smtp_security == "starttls",
+            start_tls=False,  # by `open`, which knows of each step
             timeout=settings.smtp_timeout,
         )
         self.mails = 0
         self.leaving: asyncio.TimerHandle | None = None
 
-    async def greet(self) -> None:
+    async def open(self, dialogue: Dialogue) -> None:
+        """As far as TLS and the login, where they are demanded. Raises what aiosmtplib raises."""
+        dialogue.stage = "connect"
+        try:
+            await self.smtp.connect()
+        except aiosmtplib.SMTPConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                dialogue.stage = "TLS"
+            raise
+        await self._greet(dialogue)
+        if self._settings.smtp_security == "starttls":
+            await self._start_tls(dialogue)
+        if self._settings.smtp_username is not None:
+            await self._log_in(dialogue, self._settings.smtp_username)
+
+    async def _greet(self, dialogue: Dialogue) -> None:
         if not self.smtp.is_ehlo_or_helo_needed:
-            return  # it was needed for TLS, or for the login
+            return
+        dialogue.stage = "EHLO"
         try:
             await self.smtp.ehlo()
         except aiosmtplib.SMTPHeloError:
+            if not self.smtp.is_connected:
+                raise
             await self.smtp.helo()
+
+    async def _start_tls(self, dialogue: Dialogue) -> None:
+        dialogue.stage = "TLS"
+        if not self.smtp.supports_extension("starttls"):
+            raise aiosmtplib.SMTPNotSupported("the mail server offers no STARTTLS")
+        await self.smtp.starttls()
+        await self._greet(dialogue)
+
+    async def _log_in(self, dialogue: Dialogue, username: str) -> None:
+        dialogue.stage = "AUTH"
+        if not self.smtp.supported_auth_methods:
+            raise aiosmtplib.SMTPNotSupported("the mail server offers no login, or none that is known here")
+        password = self._settings.smtp_password
+        await self.smtp.login(username, password.get_secret_value() if password else "")
 
     def stay(self) -> None:
         if self.leaving is not None:

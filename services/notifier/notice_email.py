@@ -58,13 +58,19 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
 }
 
+_TEST = (
+    "Test of the mails",
+    "this is a test: mails of this service get as far as you.",
+    "There is nothing to do.",
+)
+
 
 class NoticeEmail:
-    def __init__(self, *, sender: str) -> None:
-        self._letter = Letter("notice", sender=sender)
+    def __init__(self, *, sender: str, site: str) -> None:
+        self._letter = Letter("notice", sender=sender, site=site)
 
     def compose(self, notice: Notice) -> bytes:
-        subject, happened, advice = TEXTS[notice.notice]
+        subject, happened, advice = _TEST if notice.notice == "mail_test" else TEXTS[notice.notice]
         values = {
             "happened": happened,
             "advice": advice,

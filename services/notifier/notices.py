@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 from services.notifier.channel import Notice
-from services.notifier.deliver import End, one_address
+from services.notifier.deliver import End, recipient
 from shared.broker import bus
 from shared.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 
@@ -13,6 +13,9 @@ from shared.events import AuthNoticeRequested, NoticeRequested, UsersNoticeReque
 class Notices:
     name = "notice"
     ends = Counter("login2fa_notices_total", "Ends and retries of notices.", ["outcome"])
+
+    def __init__(self, *, reserved_domains: bool) -> None:
+        self._reserved = reserved_domains
 
     def read(self, message: bus.Delivery) -> NoticeRequested:
         kind = AuthNoticeRequested if message.routing_key == AuthNoticeRequested.type else UsersNoticeRequested
@@ -22,7 +25,7 @@ class Notices:
         return Notice(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
-            email=one_address(event.email, event.type),
+            email=recipient(event.email, event.type, reserved=self._reserved),
             notice=event.notice,
             occurred_at=event.occurred_at,
             expires_at=event.expires_at,

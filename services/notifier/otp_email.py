@@ -7,9 +7,9 @@ from services.notifier.letter import Letter
 
 
 class OtpEmail:
-    def __init__(self, *, sender: str, subject: str) -> None:
+    def __init__(self, *, sender: str, subject: str, site: str) -> None:
         self._subject = subject
-        self._letter = Letter("otp_requested", sender=sender)
+        self._letter = Letter("otp_requested", sender=sender, site=site)
 
     def compose(self, delivery: Delivery) -> bytes:
         minutes = max(1, round((delivery.expires_at - delivery.requested_at).total_seconds() / 60))

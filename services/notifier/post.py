@@ -25,6 +25,7 @@ class Post:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._paused_until = 0.0
+        self._refused = ""
 
     async def send(self, delivery: Delivery | Notice, turn: Turn) -> None:
         """Raises `DeliveryFailed`."""
@@ -42,7 +43,7 @@ class Post:
     @contextmanager
     def _unless_paused(self) -> Iterator[None]:
         if time.monotonic() < self._paused_until:
-            raise TryLater("paused: the mail server refuses our credentials")
+            raise TryLater(f"paused after {self._refused}")
         try:
             yield
         except CredentialsRefused as error:
@@ -52,4 +53,5 @@ class Post:
     def _pause(self, reason: str) -> None:
         log.error("mail server refuses our credentials: deliveries pause", reason=reason, seconds=_PAUSE)
         PAUSED.set(1)
+        self._refused = reason
         self._paused_until = time.monotonic() + _PAUSE

@@ -19,10 +19,11 @@ REACHED = Gauge("login2fa_mail_server_reached", "1 while the mail server takes c
 
 
 class Reach:
-    """`turned` is set when it changes; whoever waits for that clears it."""
+    """`turned` is set when it changes; whoever waits for that clears it. `reason` says why it is not good."""
 
     def __init__(self) -> None:
         self.good = False
+        self.reason = "no connection has been made yet"
         self.turned = asyncio.Event()
         self._noted_at = -math.inf
 
@@ -31,11 +32,14 @@ class Reach:
         """Seconds since it was last seen."""
         return time.monotonic() - self._noted_at
 
-    def note(self, *, good: bool) -> None:
+    def note(self, *, good: bool, reason: str = "") -> None:
+        if good and not self.good:
+            log.info("mail gets through to its server")
+        elif not good and (self.good or math.isinf(self._noted_at)):  # the first time, too
+            log.error("mail does not get through to its server", reason=reason)
         if good != self.good:
-            say, what = (log.info, "gets through") if good else (log.error, "does not get through")
-            say(f"mail {what} to its server")
             self.turned.set()
         self.good = good
+        self.reason = reason
         self._noted_at = time.monotonic()
         REACHED.set(good)

@@ -1,13 +1,41 @@
 from __future__ import annotations
 
+import re
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from shared.connections import Connection
 from shared.hosts import is_container_name, is_loopback
+from shared.mail_address import RESERVED_DOMAINS
+from shared.names import refuse_invisible
 from shared.settings import DEMO, MacKeys, ProcessSettings, SealingKeys
+
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
+_ADDRESS_LITERAL = re.compile(
+    r"\[(\d{1,3}(\.\d{1,3}){3}|IPv6:[0-9a-f:.]+)\]", re.IGNORECASE | re.ASCII
+)  # RFC 5321 4.1.3
+_LONGEST_NAME = 255
+
+
+def sender_domain(mail_from: str) -> str:
+    """`example.com` of `Acme <login@example.com>`."""
+    return parseaddr(mail_from)[1].rpartition("@")[2]
+
+
+def _helo(name: str) -> str:
+    if len(name) > _LONGEST_NAME or not (_HOST_NAME.fullmatch(name) or _ADDRESS_LITERAL.fullmatch(name)):
+        raise ValueError("must be a host's name like login.example.com, or an address like [192.0.2.1]")
+    return name
+
+
+def _site_name(name: str) -> str:
+    refuse_invisible(name)
+    if name != name.strip():
+        raise ValueError("must not begin or end with a blank")
+    return name
 
 
 class NotifierSettings(ProcessSettings):
@@ -40,9 +68,25 @@ class NotifierSettings(ProcessSettings):
     smtp_username: str | None = Field(None, description="Without it no login is made")
     smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
     smtp_timeout: float = Field(15.0, gt=0, description="Seconds that one delivery may take in all")
+    smtp_helo_name: Annotated[str, AfterValidator(_helo)] | None = Field(
+        None, description="The name that the mail server is greeted with (EHLO); by default the domain of `MAIL_FROM`"
+    )
     mail_from: str = Field("login@localhost.localdomain", description="Sender address")
+    mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
+    site_name: Annotated[str, AfterValidator(_site_name)] = Field(
+        "Login2FA",
+        min_length=1,
+        max_length=60,
+        description="Your site as mails name it, in the subject and in the text",
+    )
     demo: bool = Field(False, description=DEMO)
-    mail_subject: str = Field("Your login code", pattern=r"^[ -~]{1,70}$", description="ASCII; never holds the code")
+    mail_subject: str = Field(
+        "Your login code", pattern=r"^[ -~]{1,70}$", description="Subject of a code's mail, after `[SITE_NAME]`; ASCII"
+    )
+
+    @property
+    def helo_name(self) -> str:
+        return self.smtp_helo_name or sender_domain(self.mail_from)
 
     def connections(self) -> dict[str, Connection]:
         if self.notifier_channel == "file":

@@ -10,20 +10,15 @@ from functools import partial
 import aiosmtplib
 
 from services.notifier.channel import CredentialsRefused, Delivery, DeliveryFailed, Notice, TryLater, WillNotDeliver
+from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us
 from services.notifier.mail_server import MailServer
 from services.notifier.notice_email import NoticeEmail
 from services.notifier.otp_email import OtpEmail
 from services.notifier.settings import NotifierSettings
 from services.notifier.turns import Turn
 
-# Replies that speak of us and not of the message (RFC 4954 section 6), before a recipient is named. In reply to one
-# they are as good as any stranger's word: they may not stop the mails of all others.
-_OUR_CREDENTIALS = {530, 534, 535, 538}
-_PERMANENT = 500
-
-# Other 5xx, to our connection or to EHLO, come before the server knows of a message: they can't be the message's fault.
-_OF_MESSAGE = (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
-_OF_RECIPIENT = (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
+# A 5xx to anything before these is about us: the server does not know of a message yet. One to the sender is, too.
+_OF_MESSAGE = (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
 
 
 class SmtpChannel:
@@ -31,19 +26,21 @@ class SmtpChannel:
         self._settings = settings
         self._server = MailServer(settings)
         self.reach = self._server.reach
-        self._otp_email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject)
-        self._notice_email = NoticeEmail(sender=settings.mail_from)
+        self._otp_email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject, site=settings.site_name)
+        self._notice_email = NoticeEmail(sender=settings.mail_from, site=settings.site_name)
 
     async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
-        with _failures_sorted():
+        dialogue = Dialogue(delivery.email)
+        with self._failures_sorted(dialogue):
             # aiosmtplib's own time-out is per reply: a slow server would hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.send(partial(self._compose, delivery), delivery.email, turn)
+                await self._server.send(partial(self._compose, delivery), dialogue, turn)
 
     async def probe(self) -> None:
-        with _failures_sorted():
+        dialogue = Dialogue()
+        with self._failures_sorted(dialogue):
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.probe()
+                await self._server.probe(dialogue)
 
     async def close(self) -> None:
         await self._server.close()
@@ -53,21 +50,22 @@ class SmtpChannel:
             return self._notice_email.compose(delivery)
         return self._otp_email.compose(delivery)
 
-
-@contextmanager
-def _failures_sorted() -> Iterator[None]:
-    try:
-        yield
-    except aiosmtplib.SMTPResponseException as error:
-        raise _sorted(error) from None
-    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-        raise TryLater(type(error).__name__) from None
+    @contextmanager
+    def _failures_sorted(self, dialogue: Dialogue) -> Iterator[None]:
+        try:
+            yield
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise _sort(error)(explain(error, dialogue, self._settings)) from None
 
 
-def _sorted(error: aiosmtplib.SMTPResponseException) -> DeliveryFailed:
-    what = "recipient refused" if isinstance(error, aiosmtplib.SMTPRecipientRefused) else type(error).__name__
-    reason = f"{what} ({error.code})"
-    if error.code in _OUR_CREDENTIALS:
-        return TryLater(reason) if isinstance(error, _OF_RECIPIENT) else CredentialsRefused(reason)
-    is_permanent = isinstance(error, _OF_MESSAGE) and error.code >= _PERMANENT
-    return WillNotDeliver(reason) if is_permanent else TryLater(reason)
+def _sort(error: Exception) -> type[DeliveryFailed]:
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
+        return TryLater
+    of_message = isinstance(error, _OF_MESSAGE)
+    if error.code in CREDENTIALS:
+        # In reply to a recipient they are as good as any stranger's word: they may not stop the mails of all others.
+        return TryLater if of_message else CredentialsRefused
+    if not of_message or error.code < PERMANENT:
+        return TryLater
+    # If it is untrue that it is about us, one mail is tried again until it is of no use any more, and no other waits.
+    return TryLater if is_about_us(error.message) else WillNotDeliver

@@ -84,7 +84,7 @@ async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatc
         await limit_names(users, known, changes)
         async with writing(users, known, target, rule=rule, if_match=if_match) as write:
             if "email" in changes:
-                changes["email"] = valid_email(changes["email"])
+                changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)
             return await write.change(changes)
 
 

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +23,7 @@ from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
 from shared.events import AccountChanged, hash_context
+from shared.mail_address import AddressInvalid, one_address
 from shared.names import canonical
 from shared.outbox import add
 from shared.sealing import Sealer
@@ -159,26 +159,12 @@ async def tell_tombstones(connection: AsyncConnection) -> int:
     return len(rows)
 
 
-def valid_email(address: str) -> str:
-    """The normalised address; raises `EmailNotValid`. No look-up in the network, no quoted local part, one address.
-
-    An international domain is kept in its ASCII form, and a local part must be ASCII: few mail servers take others
-    (RFC 6531), and who registered with one would never get a code.
-    """
+def valid_email(address: str, *, reserved: bool = True) -> str:
+    """The normalised address; raises `EmailNotValid`. `reserved`: one at a reserved domain is taken."""
     try:
-        checked = validate_email(
-            unicodedata.normalize("NFKC", address),
-            allow_smtputf8=False,
-            strict=True,  # RFC 5321 section 4.5.3.1.1: 64 octets before the @
-            check_deliverability=False,
-            globally_deliverable=False,
-        )
-    except EmailNotValidError:
+        return one_address(unicodedata.normalize("NFKC", address), reserved=reserved, strict=True)
+    except AddressInvalid:
         raise EmailNotValid from None
-    valid = checked.ascii_email or checked.normalized
-    if "=?" in valid:  # RFC 2047: mail programs decode it, to an address that nobody has checked
-        raise EmailNotValid
-    return valid
 
 
 def _with_keys(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Administration:
     passwords: Passwords
     sealer: Sealer
     min_length: int = 8
+    reserved_domains: bool = True
 
     async def create(
         self,
@@ -50,7 +51,7 @@ class Administration:
         username: str | None = None,
     ) -> None:
         """Raises what a registration is refused for, as a `Problem`. The username is the address unless given."""
-        email = valid_email(email)
+        email = valid_email(email, reserved=self.reserved_domains)
         given = {"email": email, "username": username or email, "name": name, "lastname": lastname}
         valid = _as_registered(password=password, is_2fa=is_2fa, **given)
         hashed = await self._hashed(password, **valid.model_dump(include=set(given)))
@@ -89,7 +90,7 @@ class Administration:
 
     async def set_email(self, email: str, **named: Any) -> Row[Any]:
         """Raises `ItemNotFound`, `EmailNotValid`, `UserAlreadyExists`."""
-        return await self.change({"email": valid_email(email)}, **named)
+        return await self.change({"email": valid_email(email, reserved=self.reserved_domains)}, **named)
 
     async def remove(self, *, force: bool = False, **named: Any) -> Row[Any]:
         """Raises `ItemNotFound`, `LastAdministrator`."""

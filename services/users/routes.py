@@ -55,7 +55,7 @@ Filter = Annotated[str | None, Query(max_length=254, json_schema_extra=NO_CONTRO
     responses=_LOGS_IN | refused(UserAlreadyExists, UsernameNotOwn, EmailNotValid, PasswordTooWeak, TooManyRequests),
 )
 async def registration(users: Parts, given: RegistrationIn, response: Response) -> AccountOut:
-    email = valid_email(given.email)
+    email = valid_email(given.email, reserved=users.settings.mail_reserved_domains)
     refuse_foreign(given.username, email=email)  # before the hash, which is dear
     names = own_names(email=email, username=given.username, name=given.name, lastname=given.lastname)
     refuse_weak(given.password, own_names=names, min_length=users.settings.password_min_length)

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from shared.connections import Connection, of, to_http
 from shared.database_url import to_database
 from shared.hosts import is_loopback
+from shared.mail_address import RESERVED_DOMAINS
 from shared.settings import DEMO, HttpSettings, MacKeys, SealingKeys
 
 
@@ -43,6 +44,7 @@ class UsersSettings(HttpSettings):
         10, ge=1, description="Names or addresses that one account may try to take in an hour; not of administrators"
     )
     password_min_length: int = Field(8, ge=8, description="Characters")
+    mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
     demo: bool = Field(False, description=DEMO)
 
     def connections(self) -> dict[str, Connection]:

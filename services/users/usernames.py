@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
-
 from services.users.problems import UsernameNotOwn
+from shared.mail_address import AddressInvalid, one_address
 from shared.names import canonical
 
 
@@ -43,7 +42,6 @@ def followed(changes: Mapping[str, Any], *, username: str, email: str) -> dict[s
 def _in_ascii(address: str) -> str:
     """With an international domain as an account's address has it; as it is, if it is no address."""
     try:
-        checked = validate_email(address, allow_smtputf8=False, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError:
+        return one_address(address, reserved=True)
+    except AddressInvalid:
         return address
-    return checked.ascii_email or checked.normalized

@@ -51,8 +51,7 @@ class CodesPath:
         settings = notifier_settings(self.keys, **{"smtp_port": self.mails.port} | self.notifier_settings)
         running = await self.notifier.enter_async_context(notifier.running(settings, bus))
         self.notifier_checks = running.checks
-        for check in running.checks.values():
-            await eventually(check, PATIENCE)
+        await eventually(running.checks["notifier-consumer"], PATIENCE)
         return bus
 
     async def stop_notifier(self) -> None:

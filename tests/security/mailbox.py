@@ -27,7 +27,7 @@ VICTIM = "victim@example.net"
 
 _EARLIER = "UPDATE {}.notices SET told_at = ARRAY(SELECT at - $1::interval FROM unnest(told_at) AS at)"
 _UNSENT = "SELECT (SELECT count(*) FROM auth.outbox) + (SELECT count(*) FROM users.outbox)"
-_WORDS = {text[0]: word for word, text in TEXTS.items()}
+_WORDS = {f"[Login2FA] {text[0]}": word for word, text in TEXTS.items()}
 
 
 @pytest.fixture

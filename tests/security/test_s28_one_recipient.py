@@ -180,7 +180,7 @@ def composed(**fields: str) -> bytes:
     values = {"event_id": str(uuid4()), "correlation_id": "request-1", "email": "ann@example.org"}
     expires = now + timedelta(minutes=4)
     order = Delivery(**{**values, **fields}, code="519273", requested_at=now, expires_at=expires)
-    return OtpEmail(sender="login@example.com", subject="Your login code").compose(order)
+    return OtpEmail(sender="login@example.com", subject="Your login code", site="Acme").compose(order)
 
 
 @given(correlation_id=st.text(max_size=255) | st.sampled_from(BREAKS_A_LINE))

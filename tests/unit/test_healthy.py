@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 def management(status: int) -> Iterator[int]:
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/readyz" else 404)
+            self.send_response(status if self.path == "/readyz?verbose" else 404)
             self.end_headers()
             self.wfile.write(b'{"checks":{"auth-relay":false}}')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shared.process import Check, management
+from shared.process import Check, Reason, management
 from tests.asking import client_of
 
 
@@ -21,8 +21,10 @@ async def breaks() -> bool:
     raise RuntimeError("the check itself is broken")
 
 
-async def readiness(checks: Mapping[str, Check], query: str = "") -> tuple[int, dict[str, Any]]:
-    async with client_of(management(checks)) as client:
+async def readiness(
+    checks: Mapping[str, Check], query: str = "", *, reasons: Mapping[str, Reason] | None = None
+) -> tuple[int, dict[str, Any]]:
+    async with client_of(management(checks, reasons or {})) as client:
         answer = await client.get(f"/readyz{query}")
     assert answer.headers["cache-control"] == "no-store"
     return answer.status_code, answer.json()
@@ -70,6 +72,21 @@ async def test_a_name_that_no_check_has_excludes_nothing_and_the_answer_says_so(
     assert status == 503
     assert body["warning"] == "no such check: b, c"
     assert "excluded" not in body
+
+
+async def test_verbose_shows_what_an_excluded_check_says_and_why_and_it_still_does_not_count() -> None:
+    checks, reasons = {"a": holds, "b": does_not_hold}, {"a": lambda: "never said", "b": lambda: "it rains"}
+
+    status, body = await readiness(checks, "?exclude=b&verbose", reasons=reasons)
+
+    assert status == 200
+    assert body == {
+        "status": "ready",
+        "checks": {"a": True, "b": False},
+        "excluded": ["b"],
+        "reasons": {"b": "it rains"},
+    }
+    assert "reasons" not in (await readiness(checks, "", reasons=reasons))[1]
 
 
 async def test_a_process_is_alive_whatever_its_checks_say() -> None:

@@ -104,6 +104,14 @@ def test_every_bad_variable_is_named_at_once(environment: pytest.MonkeyPatch) ->
         ("notifier", "SMTP_SECURITY", CANARY),
         ("notifier", "MAIL_SUBJECT", f"{CANARY}\n"),
         ("notifier", "SMTP_TIMEOUT", "0"),
+        ("notifier", "SMTP_HELO_NAME", f"{CANARY} RCPT TO:<x>"),
+        ("notifier", "SMTP_HELO_NAME", f"{CANARY}_"),
+        ("notifier", "SMTP_HELO_NAME", f"[{CANARY}]"),
+        ("notifier", "SMTP_HELO_NAME", f"{CANARY}\u00e9.example"),
+        ("notifier", "SITE_NAME", f"{CANARY}\nBcc: x"),
+        ("notifier", "SITE_NAME", f"{CANARY}\u202e"),
+        ("notifier", "SITE_NAME", CANARY * 10),
+        ("notifier", "MAIL_RESERVED_DOMAINS", CANARY),
     ],
 )
 def test_a_value_that_does_not_do_is_named_and_not_shown(

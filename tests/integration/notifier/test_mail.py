@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
+from html import unescape
 
 import pytest
 from aiosmtplib.email import extract_recipients
@@ -53,7 +54,7 @@ async def test_the_headers_name_the_event_and_the_request_and_never_the_code(
     assert headers["X-Correlation-Id"] == "request-1"
     assert headers["Message-ID"] == f"<{event.event_id}@login2fa.example>"
     assert headers["Auto-Submitted"] == "auto-generated"
-    assert headers["Subject"] == "Your login code"
+    assert headers["Subject"] == "[Login2FA] Your login code"
     assert (headers["From"], headers["To"]) == ("login@login2fa.example", event.email)
     assert (mail.sender, mail.recipients) == ("login@login2fa.example", [event.email])
     assert not [name for name, value in headers.items() if "519273" in value]
@@ -111,10 +112,41 @@ async def test_the_greeting_names_nobody(
 
 
 async def test_the_subject_is_the_operators(keys: Keys, requested: Requested, mail_sink: MailSink) -> None:
-    async with running_notifier(keys, smtp_port=mail_sink.port, mail_subject="Acme: your code") as notifier:
+    settings = {"site_name": "Acme", "mail_subject": "Code for your login"}
+    async with running_notifier(keys, smtp_port=mail_sink.port, **settings) as notifier:
         mail = await mailed(notifier, requested, mail_sink)
 
-    assert mail.message["Subject"] == "Acme: your code"
+    assert mail.message["Subject"] == "[Acme] Code for your login"
+
+
+@pytest.mark.parametrize("site", ["Acme", "Müller & Söhne", "株式会社アクメ"])
+async def test_subject_and_both_parts_name_the_site_and_the_code_is_read_undecoded(
+    keys: Keys, requested: Requested, mail_sink: MailSink, site: str
+) -> None:
+    async with running_notifier(keys, smtp_port=mail_sink.port, site_name=site) as notifier:
+        mail = await mailed(notifier, requested, mail_sink, code="519273")
+
+    text, html = mail.message.iter_parts()
+    assert mail.message["Subject"] == f"[{site}] Your login code"
+    assert f"your login code for {site} is:" in mail.text
+    assert f"your login code for {site} is:" in unescape(html.get_content())
+    assert CODE.findall(str(text.get_payload(decode=False))) == ["519273"]
+    assert [part.defects for part in mail.message.walk()] == [[], [], []]
+
+
+async def test_the_html_says_the_charset_of_its_header_and_that_it_can_be_dark(
+    notifier: Handler, requested: Requested, mail_sink: MailSink
+) -> None:
+    mail = await mailed(notifier, requested, mail_sink)
+
+    html = mail.message.get_body(("html",))
+    assert html is not None
+    assert html.get_content_charset() == "utf-8"
+    assert '<meta charset="utf-8">' in html.get_content()
+    assert '<meta name="color-scheme" content="light dark">' in html.get_content()
+    # A colour of the letters has one of the ground beside it: a program that darkens only the ground hides no letter.
+    for style in re.findall(r"[^-]color: (?!scheme)[^}\"]+", html.get_content()):
+        assert "background-color" in style
 
 
 async def test_a_mail_to_an_international_domain_goes_to_its_ascii_form(

@@ -19,6 +19,13 @@ LogLines = Callable[[], list[dict[str, Any]]]
 CODE = "519273"
 
 
+def said(lines: list[dict[str, Any]]) -> str:
+    """All that they hold but ids and moments, which may hold any six digits."""
+    return str(
+        [{name: value for name, value in line.items() if name not in ("event_id", "timestamp")} for line in lines]
+    )
+
+
 @pytest.mark.parametrize(
     ("reply", "stage", "word"),
     [
@@ -26,7 +33,9 @@ CODE = "519273"
         (f"450 4.2.1 Greylisted: {CODE}", "DATA", "retry"),
         (f"550 5.7.1 Spam: {CODE}", "DATA", "given_up"),
         (f"550 5.1.1 {CODE}", "RCPT", "given_up"),
+        (f"550 5.1.1 {CODE[:3]} {CODE[3:]}", "RCPT", "given_up"),
         (f"530 5.7.0 {CODE}", "MAIL", "retry"),
+        (f"504 5.5.2 {CODE}: Helo command rejected", "RCPT", "retry"),
         (HANG_UP, "DATA", "retry"),
     ],
 )
@@ -47,8 +56,8 @@ async def test_no_log_line_and_no_reason_holds_the_code_whatever_becomes_of_it(
 
     lines = log_lines()
     assert CODE not in repr(outcome)
-    assert CODE not in str(lines)
-    assert event.sealed_code not in str(lines)
+    assert CODE not in said(lines)
+    assert event.sealed_code not in said(lines)
     [end] = [line for line in lines if line["event"] == "otp delivery"]
     assert (end["outcome"], end["event_id"], end["attempt"]) == (word, str(event.event_id), 1)
 
@@ -70,7 +79,7 @@ async def test_a_failure_that_nobody_foresaw_does_not_tell_the_code_either(
     [letter] = bus.dead_letters
     await bus.close()
     assert letter.reason == "handler failed: RuntimeError"
-    assert CODE not in str(log_lines())
+    assert CODE not in said(log_lines())
     assert [line for line in log_lines() if line["event"] == "handler failed"]
 
 
@@ -83,7 +92,7 @@ async def test_the_file_channel_logs_no_code(
         assert CODE not in repr(outcome)
 
     assert (tmp_path / "otp-logs.txt").read_text().endswith(f"/{CODE}\n")
-    assert CODE not in str(log_lines())
+    assert CODE not in said(log_lines())
     assert [line["outcome"] for line in log_lines() if line["event"] == "otp delivery"] == ["delivered", "retry"]
 
 

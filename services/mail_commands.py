@@ -1,0 +1,39 @@
+"""`login2fa mail ...`: what an operator asks of the way to the mail server. It reads the notifier's settings."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Annotated
+
+import typer
+
+from services.command_run import fail, load_settings, run
+
+
+def add_to(app: typer.Typer) -> None:
+    # A group, though it has one command: without a callback Typer would make that command the group itself.
+    mail = typer.Typer(no_args_is_help=True, help="The way to the mail server.")
+    mail.command("test")(send_test)
+    app.add_typer(mail, name="mail")
+
+
+def send_test(address: Annotated[str, typer.Argument(help="Who gets the mail")]) -> None:
+    """Send one mail as the notifier does, and say what the mail server answered, at which stage, and where to look."""
+    from services.notifier.channel import DeliveryFailed
+    from services.notifier.settings import NotifierSettings
+    from services.notifier.trial import send_test as send
+    from shared import logs
+    from shared.mail_address import AddressInvalid
+
+    settings = load_settings(NotifierSettings)
+    logs.configure("mail test", "error", StringIO())  # it would say the same as this command
+
+    async def sent() -> None:
+        try:
+            typer.echo(await send(settings, address))
+        except AddressInvalid as error:
+            fail(f"ADDRESS: {error}")
+        except DeliveryFailed as error:
+            fail(f"Not sent. {error}")
+
+    run(sent())

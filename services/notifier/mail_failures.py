@@ -1,0 +1,153 @@
+"""Says what went wrong between us and the mail server: at which stage, in the server's own words, where to look.
+
+A sentence holds no address of a person and no code, for it goes into logs, dead letters and the answer of `/readyz`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from socket import gaierror
+from typing import Literal
+
+import aiosmtplib
+
+from services.notifier.server_words import quoted
+from services.notifier.settings import NotifierSettings
+
+Stage = Literal["connect", "TLS", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
+Advice = Callable[[BaseException, NotifierSettings], str]
+
+# Replies about our login (RFC 4954 section 6).
+CREDENTIALS = {530, 534, 535, 538}
+PERMANENT = 500
+
+# Many servers judge HELO, the sender and the client only when they answer RCPT, or the end of DATA. The sentences are
+# those of Postfix, Exim, Sendmail and Exchange, the numbers those of RFC 3463, 7372 and 7505.
+_OF_HELO = re.compile(r"\b(?:helo|ehlo)\b", re.IGNORECASE)
+_OF_SENDER = re.compile(
+    r"^5\.(?:1\.[78]|7\.2[0-7])\b|sender (?:address )?(?:rejected|denied|not allowed)", re.IGNORECASE
+)
+_OF_CLIENT = re.compile(
+    r"client host rejected|not authenticated|authentication (?:is )?required|unable to relay"
+    r"|relay(?:ing)?\b.{0,30}\b(?:denied|not permitted|prohibited)",
+    re.IGNORECASE,
+)
+_READ = 1000  # characters of a reply
+_LONGEST_NAME = 50
+
+_SENDER = "Look at MAIL_FROM, and at SPF and DKIM of its domain"
+_CLIENT = "It does not send mail for us: look at SMTP_USERNAME and SMTP_HOST"
+_PASSES = "It may pass; if it lasts, look into the log of the mail server"
+_ALL = "It is about one {of}; if it happens to all, look at MAIL_FROM and SMTP_USERNAME"
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """How far the conversation about one mail, or about none, has come."""
+
+    recipient: str = ""
+    stage: Stage = "connect"
+
+
+def explain(error: BaseException, dialogue: Dialogue, settings: NotifierSettings) -> str:
+    """`error` is aiosmtplib's or the operating system's. A time-out from outside comes as a cancellation."""
+    cause = error
+    if isinstance(error, aiosmtplib.SMTPConnectError) and error.__cause__ is not None:
+        cause = error.__cause__
+    if isinstance(cause, aiosmtplib.SMTPResponseException):
+        happened = _answered(cause, dialogue.recipient, settings)
+    else:
+        happened = _broken_off(cause, settings)
+    return f"{dialogue.stage}: {happened}. {_ADVICE[dialogue.stage](cause, settings)}"
+
+
+def is_about_us(said: str) -> bool:
+    """Whether a reply to RCPT or DATA speaks of our name, our sender or our host: then the mail is not to blame."""
+    return any(kind.search(said[:_READ]) for kind in (_OF_HELO, _OF_SENDER, _OF_CLIENT))
+
+
+def _answered(reply: aiosmtplib.SMTPResponseException, recipient: str, settings: NotifierSettings) -> str:
+    code = f"{reply.code} " if reply.code > 0 else ""  # without one it is no reply of SMTP
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+    return f'the mail server says "{code}{quoted(reply.message, recipient=recipient, password=password)}"'
+
+
+def _broken_off(error: BaseException, settings: NotifierSettings) -> str:
+    match error:
+        case TimeoutError() | asyncio.CancelledError():
+            happened = "no answer in time"
+        case aiosmtplib.SMTPServerDisconnected():
+            happened = "the mail server closed the connection"
+        case aiosmtplib.SMTPException():
+            happened = quoted(error.message)
+        case ssl.SSLCertVerificationError():
+            happened = f"the certificate is not accepted ({quoted(error.verify_message)})"
+        case ssl.SSLError():
+            happened = f"TLS did not begin ({(error.reason or 'no reason given').replace('_', ' ').lower()})"
+        case gaierror():
+            happened = f"{settings.smtp_host} has no address ({error.strerror})"
+        case OSError() if error.errno in errno.errorcode:
+            happened = f"{settings.smtp_host}:{settings.smtp_port} is out of reach ({os.strerror(error.errno or 0)})"
+        case _:
+            happened = quoted(str(error)) or type(error).__name__
+    return happened
+
+
+def _to_connect(cause: BaseException, settings: NotifierSettings) -> str:
+    if isinstance(cause, gaierror):
+        return "Look at SMTP_HOST"
+    if isinstance(cause, aiosmtplib.SMTPResponseException) or settings.smtp_security == "tls":
+        return "Look at SMTP_HOST and SMTP_PORT"
+    return "Look at SMTP_HOST and SMTP_PORT; a port that begins with TLS, like 465, needs SMTP_SECURITY=tls"
+
+
+def _to_begin_tls(cause: BaseException, settings: NotifierSettings) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "SMTP_HOST must be a name in it; the file of an authority of your own is SSL_CERT_FILE"
+    if settings.smtp_security == "tls":
+        return "Look at SMTP_PORT: one that begins in plain, like 587, needs SMTP_SECURITY=starttls"
+    return "Look at SMTP_SECURITY and SMTP_PORT: starttls is usual at 587, tls at 465"
+
+
+def _to_be_known(_cause: BaseException, settings: NotifierSettings) -> str:
+    return f"Look at SMTP_HELO_NAME: the name given was {settings.helo_name[:_LONGEST_NAME]}"
+
+
+def _to_log_in(_cause: BaseException, _settings: NotifierSettings) -> str:
+    return "Look at SMTP_USERNAME and SMTP_PASSWORD"
+
+
+def _to_send(general: str) -> Advice:
+    """`general` is for a refusal for good that says nothing of its cause."""
+
+    def advice(cause: BaseException, settings: NotifierSettings) -> str:
+        if not isinstance(cause, aiosmtplib.SMTPResponseException):
+            return _PASSES
+        if cause.code in CREDENTIALS:
+            return _to_log_in(cause, settings)
+        said = cause.message[:_READ]
+        if _OF_HELO.search(said):
+            return _to_be_known(cause, settings)
+        for kind, known in ((_OF_SENDER, _SENDER), (_OF_CLIENT, _CLIENT)):
+            if kind.search(said):
+                return known
+        return general if cause.code >= PERMANENT else _PASSES
+
+    return advice
+
+
+_ADVICE: dict[Stage, Advice] = {
+    "connect": _to_connect,
+    "TLS": _to_begin_tls,
+    "EHLO": _to_be_known,
+    "AUTH": _to_log_in,
+    "MAIL": _to_send(_SENDER),
+    "RCPT": _to_send(_ALL.format(of="recipient")),
+    "DATA": _to_send(_ALL.format(of="mail")),
+}

@@ -1,0 +1,65 @@
+"""A mail server's words, fit for a log and a dead letter: one short line without addresses, codes and passwords.
+
+A server may put anything into a reply: the recipient, what it was sent, control characters, a megabyte.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from base64 import b64encode
+
+MOST = 120  # characters: with the advice that follows, a dead letter's reason holds them
+_READ = 1000
+
+ADDRESS = "(address)"
+NUMBER = "(number)"
+HIDDEN = "(hidden)"
+
+_AT = re.compile(r"@|%40|=40|&#64;|[(\[]at[)\]]", re.IGNORECASE)
+_SIX_DIGITS = re.compile(r"\d(?:[ -]?\d){5,}")
+_LONG = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")  # a login, as AUTH encodes it
+_STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")  # RFC 3463
+
+
+def quoted(said: str, *, recipient: str = "", password: str = "") -> str:
+    """`said` as one line. The local part of `recipient` counts as an address, also by itself."""
+    words = [_without_secrets(word, password) for word in _words(said)]
+    words = _without_addresses(words, recipient.rpartition("@")[0].casefold())
+    # By itself: its last digit is no part of a number that follows.
+    status = [words.pop(0)] if words and _STATUS.fullmatch(words[0]) else []
+    line = " ".join([*status, _SIX_DIGITS.sub(NUMBER, " ".join(words))]).replace('"', "'")
+    return line if len(line) <= MOST else f"{line[: MOST - 3]}..."
+
+
+def _words(said: str) -> list[str]:
+    # NFKC: digits and the at sign have wide forms.
+    read = unicodedata.normalize("NFKC", said[:_READ])
+    words = "".join(character if character.isprintable() else " " for character in read).split()
+    return words[:-1] if len(said) > _READ else words  # the last one may be half an address
+
+
+def _without_secrets(word: str, password: str) -> str:
+    """Some servers repeat the command that they did not understand, AUTH with all that follows it."""
+    for form in (password, b64encode(password.encode()).decode()) if password else ():
+        word = word.replace(form, HIDDEN)
+    return word if "://" in word else _LONG.sub(_unless_a_word, word)
+
+
+def _unless_a_word(found: re.Match[str]) -> str:
+    return found[0] if found[0].isalpha() and found[0][1:].islower() else HIDDEN
+
+
+def _without_addresses(words: list[str], local_part: str) -> list[str]:
+    alone = re.compile(rf"(?<![^\W_]){re.escape(local_part)}(?![^\W_])") if local_part else None
+    kept: list[str] = []
+    joined = False  # the word before ends with an at sign
+    for word in words:
+        found = _AT.search(word)
+        if found and found.start() == 0 and kept and kept[-1] != ADDRESS:
+            kept.pop()
+        hidden = found or joined or (alone and alone.search(word.casefold()))
+        if not (hidden and kept and kept[-1] == ADDRESS):
+            kept.append(ADDRESS if hidden else word)
+        joined = bool(found and found.end() == len(word))
+    return kept
