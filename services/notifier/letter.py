@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from services.notifier.channel import Delivery, Notice
+from services.notifier.mailbox import Mailbox
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -50,9 +51,8 @@ _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 class Letter:
     """Of the templates `<name>.txt.j2` and `<name>.html.j2`."""
 
-    def __init__(self, name: str, *, sender: str) -> None:
+    def __init__(self, name: str, *, sender: Mailbox) -> None:
         self._sender = sender
-        self._domain = sender.rpartition("@")[2]
         self._text = _template(f"{name}.txt.j2", autoescape=False)
         self._html = _template(f"{name}.html.j2", autoescape=True)
 
@@ -61,12 +61,12 @@ class Letter:
     ) -> bytes:
         """The same message for the same event, however often: same `Message-ID`, same date."""
         mail = _MAIL.format(
-            sender=_in_a_header(self._sender),
+            sender=_in_a_header(self._sender.header),
             recipient=_in_a_header(delivery.email),
             subject=_in_a_header(subject),
             date=format_datetime(date),
             event_id=_in_a_header(delivery.event_id),
-            domain=_in_a_header(self._domain),
+            domain=_in_a_header(self._sender.domain),
             correlation_id=_in_a_header(delivery.correlation_id),
             boundary=f"=_{_in_a_header(delivery.event_id)}",  # it stands in none of the texts
             text=self._text.render(values),

@@ -106,7 +106,7 @@ class MailServer:
 
     async def _begin(self, connection: _Connection) -> None:
         try:
-            await connection.smtp.mail(self._settings.mail_from)
+            await connection.smtp.mail(self._settings.mail_from.address)
         except BaseException as error:
             self._drop(connection, error)
             raise

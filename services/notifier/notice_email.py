@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.notifier.channel import Notice
 from services.notifier.letter import Letter
+from services.notifier.mailbox import Mailbox
 from shared.events import NoticeWord
 
 _CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
@@ -60,7 +61,7 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
 
 
 class NoticeEmail:
-    def __init__(self, *, sender: str) -> None:
+    def __init__(self, *, sender: Mailbox) -> None:
         self._letter = Letter("notice", sender=sender)
 
     def compose(self, notice: Notice) -> bytes:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
+from services.notifier.mailbox import Mailbox
 from shared.connections import Connection
 from shared.hosts import is_container_name, is_loopback
 from shared.settings import DEMO, MacKeys, ProcessSettings, SealingKeys
+
+
+def _mailbox(value: object) -> object:
+    return Mailbox.parse(value) if isinstance(value, str) else value
 
 
 class NotifierSettings(ProcessSettings):
@@ -40,7 +45,10 @@ class NotifierSettings(ProcessSettings):
     smtp_username: str | None = Field(None, description="Without it no login is made")
     smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
     smtp_timeout: float = Field(15.0, gt=0, description="Seconds that one delivery may take in all")
-    mail_from: str = Field("login@localhost.localdomain", description="Sender address")
+    mail_from: Annotated[Mailbox, BeforeValidator(_mailbox)] = Field(
+        Mailbox("login@localhost.localdomain"),
+        description="Sender, `login@example.com` or `Acme <login@example.com>`; a name with a comma is quoted",
+    )
     demo: bool = Field(False, description=DEMO)
     mail_subject: str = Field("Your login code", pattern=r"^[ -~]{1,70}$", description="ASCII; never holds the code")
 
