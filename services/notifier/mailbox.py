@@ -12,7 +12,7 @@ from email_validator import EmailNotValidError, validate_email
 
 # A name and an address in angle brackets; the brackets of a quoted name are the name's.
 _NAMED = re.compile(r"(?P<name>\"(?:[^\"\\]|\\.)*\"|[^\"<>]*?)\s*<(?P<address>[^<>]*)>")
-# What RFC 5322 allows in a name between quotation marks alone. Dots it allows as old practice.
+# RFC 5322 allows these in a name between quotation marks alone; dots it allows as old practice.
 _NEEDS_QUOTES = re.compile(r"[()<>,:;@\[\]\\\"]")
 _LONGEST_NAME = 64
 # The library refuses domains that are not of the internet, such as `.local`; beneath this one it takes them.

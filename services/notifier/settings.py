@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from services.notifier.mailbox import Mailbox
 from shared.connections import Connection
 from shared.hosts import is_container_name, is_loopback
-from shared.settings import DEMO, MacKeys, ProcessSettings, SealingKeys
+from shared.setting_types import Host, MacKeys, SealingKeys
+from shared.settings import DEMO, ProcessSettings
+
+_SUBJECT = re.compile(r"[ -~]{1,70}")
 
 
 def _mailbox(value: object) -> object:
     return Mailbox.parse(value) if isinstance(value, str) else value
+
+
+def _subject(value: str) -> str:
+    if not _SUBJECT.fullmatch(value):
+        raise ValueError("must be ASCII, at most 70 characters on one line")
+    return value
 
 
 class NotifierSettings(ProcessSettings):
@@ -37,20 +47,22 @@ class NotifierSettings(ProcessSettings):
     otp_log_file: Path | None = Field(
         None, description="With channel `file`: gets a line `email/otp` per delivery; notices go to `<file>.notices`"
     )
-    smtp_host: str = Field("127.0.0.1", description="Mail server")
+    smtp_host: Host = Field("127.0.0.1", description="Mail server, by its name or address alone")
     smtp_port: int = Field(25, ge=1, le=65535, description="Its port; usually 465 for `tls`, 587 for `starttls`")
     smtp_security: Literal["none", "starttls", "tls"] = Field(
         "starttls", description="Demanded, never merely tried; `none` is for MailHog"
     )
-    smtp_username: str | None = Field(None, description="Without it no login is made")
+    smtp_username: str | None = Field(None, description="Goes with SMTP_PASSWORD; without them no login is made")
     smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
-    smtp_timeout: float = Field(15.0, gt=0, description="Seconds that one delivery may take in all")
+    smtp_timeout: float = Field(15.0, gt=0, le=600, description="Seconds that one delivery may take in all")
     mail_from: Annotated[Mailbox, BeforeValidator(_mailbox)] = Field(
         Mailbox("login@localhost.localdomain"),
         description="Sender, `login@example.com` or `Acme <login@example.com>`; a name with a comma is quoted",
     )
     demo: bool = Field(False, description=DEMO)
-    mail_subject: str = Field("Your login code", pattern=r"^[ -~]{1,70}$", description="ASCII; never holds the code")
+    mail_subject: Annotated[str, AfterValidator(_subject)] = Field(
+        "Your login code", description="ASCII; never holds the code"
+    )
 
     def connections(self) -> dict[str, Connection]:
         if self.notifier_channel == "file":
@@ -77,4 +89,8 @@ class NotifierSettings(ProcessSettings):
             raise ValueError("OTP_LOG_FILE is needed with NOTIFIER_CHANNEL=file")
         if self.smtp_username is not None and self.smtp_security == "none":
             raise ValueError("SMTP_USERNAME needs SMTP_SECURITY=starttls or tls: credentials are not sent in clear")
+        if self.smtp_username is not None and self.smtp_password is None:
+            raise ValueError("SMTP_PASSWORD is needed with SMTP_USERNAME; without a login leave out both")
+        if self.smtp_password is not None and self.smtp_username is None:
+            raise ValueError("SMTP_USERNAME is needed with SMTP_PASSWORD; without a login leave out both")
         return self
