@@ -19,11 +19,8 @@ from shared.setting_types import Audience, BrokerUrl, Host, HostNames, Issuer, L
 
 S = TypeVar("S", bound=BaseSettings)
 
-DEMO = "There are demo accounts, whose passwords everybody knows; refused where others could log in, or get their mail"
-
 # pydantic's own errors, by type, in the words of whoever writes a variable.
 _SENTENCES = {
-    "missing": "is not set, nor is {variable}_FILE",
     "too_short": "must hold at least one",
     "bool_parsing": "must be true or false",
     "int_parsing": "must be a whole number",
@@ -108,6 +105,16 @@ class ConnectionSettings(BaseSettings):
         return self
 
 
+class DemoSettings(ConnectionSettings):
+    """For the two services, and the command that makes the accounts."""
+
+    demo: bool = Field(
+        False,
+        description="There are demo accounts, whose passwords everybody knows; refused where others could log in, "
+        "or get their mail",
+    )
+
+
 class ProcessSettings(ConnectionSettings):
     """What every process has."""
 
@@ -165,14 +172,22 @@ def load(settings: type[S], **overrides: Any) -> S:
         raise SettingsInvalid(str(error)) from None
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False)
-        raise SettingsInvalid("; ".join(_sentence(problem) for problem in problems)) from None
+        missing = [str(problem["loc"][0]).upper() for problem in problems if problem["type"] == "missing"]
+        others = [_sentence(problem) for problem in problems if problem["type"] != "missing"]
+        raise SettingsInvalid("; ".join([*_not_set(missing), *others])) from None
+
+
+def _not_set(variables: list[str]) -> list[str]:
+    if len(variables) < 2:  # noqa: PLR2004 - one alone
+        return [f"{variable} is not set, nor is {variable}_FILE" for variable in variables]
+    return [f"{', '.join(variables[:-1])} and {variables[-1]} are not set, nor is the file of one, <NAME>_FILE"]
 
 
 def _sentence(problem: ErrorDetails) -> str:
     variable = ".".join(map(str, problem["loc"])).upper()
     if said := _SENTENCES.get(problem["type"]):
         context = {name: str(value).replace("'", "") for name, value in problem.get("ctx", {}).items()}
-        return f"{variable}: {said.format(variable=variable, **context)}"
+        return f"{variable}: {said.format(**context)}"
     message = problem["msg"].removeprefix("Value error, ")
     # Without a variable: what several have to do with each other, and then the message names them.
     return f"{variable}: {message}" if variable else message

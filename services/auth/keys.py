@@ -87,6 +87,8 @@ class KeyRing:
         return sorted((path.name, path.stat().st_mtime_ns) for path in self._folder.glob("*.pem"))
 
     def _load(self) -> None:
+        if not os.access(self._folder, os.R_OK | os.X_OK):
+            raise KeysInvalid(f"{self._folder} is no folder that can be read; make it with: login2fa keys generate")
         seen = self._listing()
         if not seen:
             raise KeysInvalid(f"{self._folder} holds no .pem file; make one with: login2fa keys generate")

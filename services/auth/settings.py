@@ -8,16 +8,23 @@ from pydantic import Field, model_validator
 from shared.connections import Connection
 from shared.database_url import to_database
 from shared.setting_types import DatabaseUrl, MacKeys, Peppers, SealingKeys
-from shared.settings import HttpSettings
+from shared.settings import ConnectionSettings, HttpSettings
 
 _TEN_YEARS = 3653 * 86400
 
 
-class AuthSettings(HttpSettings):
+class KeySettings(ConnectionSettings):
+    """The signing keys, and for how long they must verify: for auth, and for the commands that deal with them."""
+
+    jwt_keys_dir: Path = Field(description="Folder of PEM private keys; make one with `login2fa keys generate`")
+    access_token_lifetime: int = Field(3600, ge=60, le=_TEN_YEARS, description="Seconds")
+    refresh_token_lifetime: int = Field(30 * 86400, ge=3600, le=_TEN_YEARS, description="Seconds, anew at each use")
+
+
+class AuthSettings(HttpSettings, KeySettings):
     """The auth service."""
 
     auth_database_url: DatabaseUrl = Field(description="`postgresql://auth:password@host/database`, role `auth`")
-    jwt_keys_dir: Path = Field(description="Folder of PEM private keys; make one with `login2fa keys generate`")
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated; the first encrypts. Shared with the notifier"
     )
@@ -40,8 +47,6 @@ class AuthSettings(HttpSettings):
         description="Server keys of the HMACs under which codes and addresses are stored, comma-separated, each of at "
         "least 32 bytes; the first makes new ones"
     )
-    access_token_lifetime: int = Field(3600, ge=60, le=_TEN_YEARS, description="Seconds")
-    refresh_token_lifetime: int = Field(30 * 86400, ge=3600, le=_TEN_YEARS, description="Seconds, anew at each use")
     refresh_grace: int = Field(
         10,
         ge=0,

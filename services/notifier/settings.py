@@ -10,7 +10,7 @@ from services.notifier.mailbox import Mailbox
 from shared.connections import Connection
 from shared.hosts import is_container_name, is_loopback
 from shared.setting_types import Host, MacKeys, SealingKeys
-from shared.settings import DEMO, ProcessSettings
+from shared.settings import DemoSettings, ProcessSettings
 
 _SUBJECT = re.compile(r"[ -~]{1,70}")
 
@@ -25,7 +25,7 @@ def _subject(value: str) -> str:
     return value
 
 
-class NotifierSettings(ProcessSettings):
+class NotifierSettings(ProcessSettings, DemoSettings):
     """The notifier."""
 
     otp_sealing_keys: SealingKeys = Field(
@@ -59,7 +59,6 @@ class NotifierSettings(ProcessSettings):
         Mailbox("login@localhost.localdomain"),
         description="Sender, `login@example.com` or `Acme <login@example.com>`; a name with a comma is quoted",
     )
-    demo: bool = Field(False, description=DEMO)
     mail_subject: Annotated[str, AfterValidator(_subject)] = Field(
         "Your login code", description="ASCII; never holds the code"
     )

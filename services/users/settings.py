@@ -9,10 +9,10 @@ from shared.connections import Connection, to_http
 from shared.database_url import to_database
 from shared.hosts import is_loopback
 from shared.setting_types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys
-from shared.settings import DEMO, HttpSettings
+from shared.settings import DemoSettings, HttpSettings
 
 
-class UsersSettings(HttpSettings):
+class UsersSettings(HttpSettings, DemoSettings):
     """The users service."""
 
     users_database_url: DatabaseUrl = Field(description="`postgresql://users:password@host/database`, role `users`")
@@ -45,7 +45,6 @@ class UsersSettings(HttpSettings):
         description="Names or addresses that one account may try to take in an hour; not of administrators",
     )
     password_min_length: int = Field(8, ge=8, le=128, description="Characters")
-    demo: bool = Field(False, description=DEMO)
 
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {
