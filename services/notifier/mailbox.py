@@ -67,7 +67,9 @@ def _in_ascii(address: str) -> str:
     try:
         checked = validate_email(f"{local}{at}{domain}{_BENEATH}", allow_smtputf8=False, check_deliverability=False)
     except EmailNotValidError:
+        checked = None
+    if checked is None or "=?" in local:  # RFC 2047: mail programs would decode it
         raise ValueError(
             "must be one address in ASCII, such as login@example.com, or a name with one: Acme <login@example.com>"
-        ) from None
+        )
     return f"{checked.local_part}@{(checked.ascii_domain or '').removesuffix(_BENEATH)}"
