@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import typer
 import uvloop
 
-from shared.environment import VariableInvalid, value_of
+from shared.environment import VariableInvalid, not_set, value_of
 
 
 def fail(sentence: str) -> NoReturn:
@@ -61,7 +61,7 @@ def required(variable: str) -> str:
     except VariableInvalid as error:
         fail(f"Settings not valid. {error}")
     if value is None:
-        fail(f"Settings not valid. {variable} is not set, nor is {variable}_FILE")
+        fail(f"Settings not valid. {'; '.join(not_set([variable]))}")
     return value
 
 

@@ -62,27 +62,29 @@ def to_broker(url: str) -> Connection:
         raise ValueError("must name one broker, not a list: for a cluster, a name or a load balancer that leads to all")
     try:
         parsed = URL(url)  # what the client itself reads it with: one text is not read in two ways
+        host = parsed.host
     except ValueError:
         raise ValueError(f"is no URL like amqps://user:password@host:5671/; {ESCAPED}") from None
-    if not parsed.host or not is_host(parsed.host):
+    if not host or not is_host(host):
         raise ValueError(f"names no host, as amqps://user:password@host/ does; {ESCAPED}")
     if parsed.fragment:
         raise ValueError(f"has a part behind #; {ESCAPED}")
     refuse_unknown(parsed.query, _BROKER_PARAMETERS)
     if authorities := parsed.query.get("cafile"):
         trusted(authorities)
-    return Connection((parsed.host,), parsed.scheme == "amqps", "amqps://")
+    return Connection((host,), parsed.scheme == "amqps", "amqps://")
 
 
 def to_http(url: str) -> Connection:
     """Raises ValueError."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not is_host(parsed.host) or (parsed.port or 0) > HIGHEST_PORT:
+        host = parsed.host
+    except (httpx.InvalidURL, ValueError):
+        parsed, host = httpx.URL(""), ""
+    if parsed.scheme not in ("http", "https") or not is_host(host) or (parsed.port or 0) > HIGHEST_PORT:
         raise ValueError("must be a URL like https://host/path")
-    return Connection((parsed.host,), parsed.scheme == "https", "https://")
+    return Connection((host,), parsed.scheme == "https", "https://")
 
 
 def to_issuer(url: str) -> Connection:

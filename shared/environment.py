@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # Line breaks are among them: a URL would be read without it, and a header would become two.
@@ -26,6 +27,16 @@ def value_of(variable: str) -> str | None:
     if any(unicodedata.category(character) in _CONTROL for character in text):
         raise VariableInvalid(f"{variable}: must be one line of UTF-8 text, without control characters")
     return text or None
+
+
+def not_set(variables: Sequence[str]) -> Iterator[str]:
+    """Sentences that name them."""
+    bare = [variable for variable in variables if not os.environ.get(f"{variable}_FILE")]
+    yield from (f"{each} is not set: the file of {each}_FILE is empty" for each in variables if each not in bare)
+    if len(bare) == 1:
+        yield f"{bare[0]} is not set, nor is {bare[0]}_FILE"
+    elif bare:
+        yield f"{', '.join(bare[:-1])} and {bare[-1]} are not set, nor is the file of one, <NAME>_FILE"
 
 
 def _read(variable: str, path: str) -> str:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.connections import Connection, of, to_broker, to_issuer, trusted
-from shared.environment import VariableInvalid, value_of
+from shared.environment import VariableInvalid, not_set, value_of
 from shared.setting_types import Audience, BrokerUrl, Host, HostNames, Issuer, Lowercase, Port, Proxies
 
 S = TypeVar("S", bound=BaseSettings)
@@ -174,13 +174,7 @@ def load(settings: type[S], **overrides: Any) -> S:
         problems = error.errors(include_input=False, include_url=False)
         missing = [str(problem["loc"][0]).upper() for problem in problems if problem["type"] == "missing"]
         others = [_sentence(problem) for problem in problems if problem["type"] != "missing"]
-        raise SettingsInvalid("; ".join([*_not_set(missing), *others])) from None
-
-
-def _not_set(variables: list[str]) -> list[str]:
-    if len(variables) < 2:  # noqa: PLR2004 - one alone
-        return [f"{variable} is not set, nor is {variable}_FILE" for variable in variables]
-    return [f"{', '.join(variables[:-1])} and {variables[-1]} are not set, nor is the file of one, <NAME>_FILE"]
+        raise SettingsInvalid("; ".join([*not_set(missing), *others])) from None
 
 
 def _sentence(problem: ErrorDetails) -> str:

@@ -89,7 +89,10 @@ class KeyRing:
     def _load(self) -> None:
         if not os.access(self._folder, os.R_OK | os.X_OK):
             raise KeysInvalid(f"{self._folder} is no folder that can be read; make it with: login2fa keys generate")
-        seen = self._listing()
+        try:
+            seen = self._listing()
+        except OSError as error:
+            raise KeysInvalid(f"{error.filename} can not be read: {error.strerror}") from None
         if not seen:
             raise KeysInvalid(f"{self._folder} holds no .pem file; make one with: login2fa keys generate")
         keys = [_read(self._folder / name) for name, _ in seen]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from services.cli import app
 from services.configuration import SETTINGS
+from services.notifier.mailbox import Mailbox
+from shared.client_address import proxy_test
+from shared.connections import to_broker, to_http, to_issuer
+from shared.database_url import to_database
 from shared.settings import load
 from tests.good_settings import CANARY, KEY, environment, refusal
 
@@ -101,7 +107,7 @@ AT_ODDS = [
 ]  # fmt: skip
 
 
-def given(environment: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
+def put(environment: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         environment.setenv(name, value)
 
@@ -130,11 +136,32 @@ def test_settings_that_contradict_each_other_are_named_together(
     environment: pytest.MonkeyPatch, service: str, bad: Mapping[str, str], said: str, good: Mapping[str, str]
 ) -> None:
     with environment.context() as changed:
-        given(changed, bad)
+        put(changed, bad)
         assert refusal(service).startswith(said)
 
-    given(environment, good)
+    put(environment, good)
     load(SETTINGS[service])
+
+
+BEGINNINGS = st.sampled_from(
+    ["", "amqp://", "amqps://a:b@", "https://", "http://h", "postgresql://a:b@", "a@", "A <a@"]
+)
+PIECES = st.sampled_from(
+    [*":/@?#[]%,;=&.-*<>", "://", "xn--a", "::1", "h", "80808", "%40", "sslmode=", "host=", "port="]
+)
+TEXTS = st.builds("{}{}".format, BEGINNINGS, st.lists(PIECES | st.text(max_size=3), max_size=10).map("".join))
+
+
+@pytest.mark.parametrize("parse", [to_broker, to_database, to_http, to_issuer, proxy_test, Mailbox.parse])
+@given(text=TEXTS)
+def test_whatever_is_written_there_is_a_sentence_of_ours_or_none(parse: Callable[[str], object], text: str) -> None:
+    """Libraries raise errors of their own about addresses, some of which repeat what was written."""
+    raised: list[type[ValueError]] = []
+    try:
+        parse(text)
+    except ValueError as error:
+        raised.append(type(error))
+    assert set(raised) <= {ValueError}
 
 
 # --- files

@@ -86,7 +86,16 @@ def test_one_that_is_missing_is_named_with_its_file(environment: pytest.MonkeyPa
     assert "OTP_PEPPERS_FILE: cannot read /nonexistent: No such file or directory" in refused("auth")
 
 
-@pytest.mark.parametrize("folder", ["missing", "empty", "file", "no key"])
+def test_a_file_that_is_empty_is_named(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\ufeff\n", encoding="utf-8")
+    environment.delenv("OTP_PEPPERS")
+    environment.setenv("OTP_PEPPERS_FILE", str(tmp_path / "empty"))
+    environment.delenv("AUTH_DATABASE_URL")
+    said = refused("auth")
+    assert "OTP_PEPPERS is not set: the file of OTP_PEPPERS_FILE is empty; AUTH_DATABASE_URL is not set, nor" in said
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty", "file", "no key", "gone"])
 def test_the_folder_of_keys_is_looked_into_as_the_start_does(
     environment: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
@@ -94,6 +103,8 @@ def test_the_folder_of_keys_is_looked_into_as_the_start_does(
     (tmp_path / "file").write_text("")
     (tmp_path / "no key").mkdir()
     (tmp_path / "no key" / "a.pem").write_text("none")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "a.pem").symlink_to(tmp_path / "nowhere")
     environment.setenv("JWT_KEYS_DIR", str(tmp_path / folder))
     assert f"JWT_KEYS_DIR: {tmp_path / folder}" in refused("auth")
     shown("users")
