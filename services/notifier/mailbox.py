@@ -15,6 +15,7 @@ _NAMED = re.compile(r"(?P<name>\"(?:[^\"\\]|\\.)*\"|[^\"<>]*?)\s*<(?P<address>[^
 # RFC 5322 allows these in a name between quotation marks alone; dots it allows as old practice.
 _NEEDS_QUOTES = re.compile(r"[()<>,:;@\[\]\\\"]")
 _LONGEST_NAME = 64
+_LONGEST_WORD = 75  # of an encoded one: RFC 2047 section 2
 # The library refuses domains that are not of the internet, such as `.local`; beneath this one it takes them.
 _BENEATH = ".example.com"
 
@@ -42,7 +43,7 @@ class Mailbox:
         """The value of From, in ASCII and on one line."""
         if self.name.isascii():
             return formataddr((self.name, self.address))
-        return f"{Header(self.name, 'utf-8').encode(linesep='')} <{self.address}>"
+        return f"{Header(self.name, 'utf-8', maxlinelen=_LONGEST_WORD).encode(linesep='')} <{self.address}>"
 
     def __str__(self) -> str:
         """As it is written in the environment."""

@@ -7,7 +7,7 @@ import email.policy
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.notifier.channel import Delivery
@@ -47,6 +47,7 @@ NAMES = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=64
 
 
 @given(name=NAMES)
+@example(name="株式会社" * 16)
 def test_a_mail_is_from_one_mailbox_whatever_its_name_holds(name: str) -> None:
     now = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
     delivery = Delivery(
@@ -55,9 +56,8 @@ def test_a_mail_is_from_one_mailbox_whatever_its_name_holds(name: str) -> None:
     )  # fmt: skip
     sender = Mailbox("login@example.com", name)
 
-    mail = email.message_from_bytes(
-        OtpEmail(sender=sender, subject="Your login code").compose(delivery), policy=email.policy.default
-    )
+    composed = OtpEmail(sender=sender, subject="Your login code").compose(delivery)
+    mail = email.message_from_bytes(composed, policy=email.policy.default)
 
     (sent_by,) = mail["From"].addresses
     assert sent_by.addr_spec == "login@example.com"
@@ -65,3 +65,4 @@ def test_a_mail_is_from_one_mailbox_whatever_its_name_holds(name: str) -> None:
     assert "".join(sent_by.display_name.split()) == "".join(name.split())
     assert not mail["From"].defects
     assert mail["Message-ID"] == "<e@example.com>"
+    assert all(len(word) <= 75 for word in sender.header.split() if word.startswith("=?"))  # RFC 2047 section 2
