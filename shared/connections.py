@@ -72,6 +72,9 @@ def to_broker(url: str) -> Connection:
     refuse_unknown(parsed.query, _BROKER_PARAMETERS)
     if authorities := parsed.query.get("cafile"):
         trusted(authorities)
+    for own in ("certfile", "keyfile"):
+        if (file := parsed.query.get(own)) and not os.access(file, os.R_OK):
+            raise ValueError(f"{own} must be a file that can be read")
     return Connection((host,), parsed.scheme == "amqps", "amqps://")
 
 

@@ -222,6 +222,29 @@ def test_migrate_of_a_service_without_a_database_is_refused() -> None:
     assert run("migrate", "notifier").exit_code == 2
 
 
+# --- what only commands read
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "bad", "said"),
+    [
+        (["migrate"], "MIGRATOR_DATABASE_URL", f"mysql://m:{CANARY}@db/x", "must begin with postgresql://"),
+        (["roles"], "ADMIN_DATABASE_URL", f"postgresql://a:{CANARY}@db", "must name a user and a database"),
+        (["auth", "unlock", "--username", "ann"], "AUTH_DATABASE_URL", "db/x", "must begin with postgresql://"),
+        (["dead-letters", "list"], "OPERATOR_RABBITMQ_URL", f"http://o:{CANARY}@mq", "must begin with amqp://"),
+        (["dead-letters", "purge"], "OPERATOR_RABBITMQ_URL", f"amqp://o:{CANARY}@mq,two", "must name one broker"),
+        (["topology"], "ADMIN_RABBITMQ_URL", f"amqp://a:{CANARY}@mq:80808", "is no URL like amqps://"),
+    ],
+)
+def test_a_command_refuses_what_a_process_would_from_a_file_too(
+    tmp_path: Path, command: list[str], variable: str, bad: str, said: str
+) -> None:
+    (tmp_path / "secret").write_text(f"\ufeff{bad}\r\n", encoding="utf-8")
+    for given in ({variable: bad}, {f"{variable}_FILE": str(tmp_path / "secret")}):
+        assert_refused(run(*command, **given), f"Settings not valid. {variable}: {said}")
+    assert_refused(run(*command), f"{variable} is not set, nor is {variable}_FILE")
+
+
 # --- help
 
 
