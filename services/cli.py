@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,12 +12,14 @@ from services import deployment_commands, mail_commands, users_commands
 from services.command_run import broker_url, database_url, fail, load_settings
 from services.command_run import run as run_to_end
 
+if TYPE_CHECKING:
+    from services.auth.settings import KeySettings
+
 app = typer.Typer(
     name="login2fa",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Login with two factors.",
 )
 auth_app = typer.Typer(help="Run the auth service; or, with a command, let somebody in again.")
 keys_app = typer.Typer(no_args_is_help=True, help="Signing keys, sealing keys, MAC keys.")
@@ -34,13 +36,30 @@ app.add_typer(config_app, name="config")
 # more until the users service asks again, two until a cluster has brought the file into its pods; and some to spare.
 _LEAD = 900
 
-KeysDir = Annotated[Path, typer.Option("--dir", envvar="JWT_KEYS_DIR", help="Folder of PEM files")]
+KeysDir = Annotated[Path | None, typer.Option("--dir", help="Folder of PEM files; JWT_KEYS_DIR, when left out")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
 EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
 
 
 def main() -> None:
     app()
+
+
+def _tell_version(wanted: bool) -> None:
+    from shared.api_docs import installed_version
+
+    if wanted:
+        typer.echo(f"login2fa {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version, and end")
+    ] = False,
+) -> None:
+    """Login with two factors."""
 
 
 @auth_app.callback(invoke_without_command=True)
@@ -88,7 +107,7 @@ def notifier() -> None:
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(envvar="PORT", help="0 takes a free one")] = 8201,
+    port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="0 takes a free one")] = 8201,
     state_dir: Annotated[Path, typer.Option(envvar="STATE_DIR", help="Everything is kept here")] = Path(".local"),
     demo: Annotated[bool, typer.Option(envvar="DEMO", help="Create the demo accounts")] = True,
 ) -> None:
@@ -106,10 +125,11 @@ mail_commands.add_to(app)
 
 
 @keys_app.command()
-def generate(folder: KeysDir) -> None:
+def generate(folder: KeysDir = None) -> None:
     """Make the first signing key (ES256); it signs at once."""
     from services.auth.keys import generate as make
 
+    folder = _key_settings(folder).jwt_keys_dir
     if any(folder.glob("*.pem")):
         fail(f"{folder} holds a key already; to replace it: login2fa keys rotate")
     try:
@@ -120,7 +140,7 @@ def generate(folder: KeysDir) -> None:
 
 @keys_app.command()
 def rotate(
-    folder: KeysDir,
+    folder: KeysDir = None,
     lead: Annotated[
         int, typer.Option(min=0, help="Seconds for which the new key is published before it signs")
     ] = _LEAD,
@@ -128,14 +148,18 @@ def rotate(
         int | None,
         typer.Option(min=0, help="Days for which a superseded key verifies; else a day longer than any token lives"),
     ] = None,
-    access: Annotated[int, typer.Option(envvar="ACCESS_TOKEN_LIFETIME", help="As auth has it")] = 3600,
-    refresh: Annotated[int, typer.Option(envvar="REFRESH_TOKEN_LIFETIME", help="As auth has it")] = 30 * 86400,
 ) -> None:
-    """Add the next signing key, and remove those superseded long ago. Running services notice by themselves."""
+    """Add the next signing key, and remove those superseded long ago. Running services notice by themselves.
+
+    How long that is, ACCESS_TOKEN_LIFETIME and REFRESH_TOKEN_LIFETIME say, as auth has them.
+    """
     from services.auth.key_rotation import kept_for
     from services.auth.key_rotation import rotate as turn
 
-    kept = timedelta(days=keep) if keep is not None else kept_for(access, refresh)
+    settings = _key_settings(folder)
+    folder = settings.jwt_keys_dir
+    lifetimes = settings.access_token_lifetime, settings.refresh_token_lifetime
+    kept = timedelta(days=keep) if keep is not None else kept_for(*lifetimes)
     try:
         rotation = turn(folder, lead=lead, keep=kept)
     except OSError as error:
@@ -146,9 +170,16 @@ def rotate(
         typer.echo(f"removed: {path}")
 
 
+def _key_settings(folder: Path | None) -> KeySettings:
+    from services.auth.settings import KeySettings
+
+    settings: KeySettings = load_settings(KeySettings, jwt_keys_dir=folder)
+    return settings
+
+
 @keys_app.command()
 def sealing() -> None:
-    """Print a new key for OTP_SEALING_KEYS, ACCOUNT_SEALING_KEYS, or an edge: USERS_TO_AUTH_KEYS and its like."""
+    """Print a new key for OTP_SEALING_KEYS, ACCOUNT_SEALING_KEYS, OTP_PEPPERS, or an edge: USERS_TO_AUTH_KEYS, ..."""
     from cryptography.fernet import Fernet
 
     typer.echo(Fernet.generate_key().decode())
@@ -232,17 +263,24 @@ def purge(
 
 @config_app.command()
 def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argument()]) -> None:
-    """Say whether SERVICE would start with this environment, and with what; secrets are masked."""
-    from services.configuration import SETTINGS
+    """Say whether SERVICE would start with this environment, and with what; of a secret, that it is set."""
+    from services.auth.keys import KeyRing, KeysInvalid
+    from services.auth.settings import KeySettings
+    from services.configuration import SETTINGS, as_lines
 
     settings = load_settings(SETTINGS[service])
-    for name, value in settings:
-        typer.echo(f"{name.upper()}={value}")
+    try:
+        if isinstance(settings, KeySettings):
+            KeyRing(settings.jwt_keys_dir)
+    except KeysInvalid as error:
+        fail(f"Settings not valid. JWT_KEYS_DIR: {error}")
+    for line in as_lines(settings):
+        typer.echo(line)
 
 
 @config_app.command()
 def table() -> None:
-    """Print the configuration table of the README."""
-    from services.configuration import table as rows
+    """Print the tables of docs/configuration.md."""
+    from services.configuration import tables
 
-    typer.echo(rows())
+    typer.echo(tables())

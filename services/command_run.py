@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 import uvloop
+
+from shared.environment import VariableInvalid, not_set, value_of
 
 
 def fail(sentence: str) -> NoReturn:
@@ -32,8 +32,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work)
-    except (CannotListen, KeysInvalid) as error:
+    except CannotListen as error:
         fail(str(error))
+    except KeysInvalid as error:
+        fail(f"JWT_KEYS_DIR: {error}")
     except BusError as error:
         fail(f"Broker: {error}")
     except (DBAPIError, ConnectionError, TimeoutError, gaierror, SSLError) as error:
@@ -42,24 +44,24 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         fail(problem.detail)
 
 
-def load_settings(kind: Any) -> Any:
+def load_settings(kind: Any, **given: Any) -> Any:
+    """Those that are `given` stood on the command line, and win."""
     from shared.settings import SettingsInvalid, load
 
     try:
-        return load(kind)
+        return load(kind, **{name: value for name, value in given.items() if value is not None})
     except SettingsInvalid as error:
         fail(f"Settings not valid. {error}")
 
 
 def required(variable: str) -> str:
-    """The value of an environment variable, or of the file that `<variable>_FILE` names."""
-    file = os.environ.get(f"{variable}_FILE")
+    """As the settings of a process have it."""
     try:
-        value = Path(file).read_text().strip() if file else os.environ.get(variable)
-    except (OSError, UnicodeDecodeError):
-        fail(f"{variable}_FILE: cannot read {file}")
-    if not value:
-        fail(f"{variable} is not set")
+        value = value_of(variable)
+    except VariableInvalid as error:
+        fail(f"Settings not valid. {error}")
+    if value is None:
+        fail(f"Settings not valid. {'; '.join(not_set([variable]))}")
     return value
 
 

@@ -1,14 +1,17 @@
-"""The settings of all services, as a table for the README."""
+"""The settings of all services: as they are for `login2fa config check`, and as tables for docs/configuration.md."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from services.auth.settings import AuthSettings
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
-from shared.settings import ProcessSettings
+from shared.settings import HttpSettings, ProcessSettings
 
 SETTINGS: dict[str, type[ProcessSettings]] = {
     "auth": AuthSettings,
@@ -16,24 +19,70 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
     "notifier": NotifierSettings,
 }
 
+# A setting belongs to the first group that has a beginning of its name, in this order; "" begins every name.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Broker, databases, TLS": ("rabbitmq_", "auth_database_", "users_database_", "database_", "require_", "tls_"),
+    "Keys that processes share": (
+        "otp_sealing_", "account_sealing_", "users_to_", "auth_to_", "notifier_to_", "otp_peppers",
+    ),
+    "Tokens and sessions": (
+        "issuer", "audience", "jwt_", "auth_jwks_", "access_", "refresh_", "session_", "recent_login",
+    ),
+    "Passwords": ("password_", "current_password_", "argon2_", "hash_"),
+    "Wrong passwords": ("throttle_", "familiar_", "login_failure_"),
+    "Codes": (
+        "otp_lifetime", "otp_attempts", "otp_res", "otp_codes_", "otp_wrong_", "otp_pressure_", "notifier_silence",
+    ),
+    "Mail": ("site_", "mail_", "smtp_", "notifier_", "otp_log_"),
+    "Accounts": ("name_guesses", "demo", "in_step_", "admin_"),
+    "HTTP": tuple(name for name in HttpSettings.model_fields if name not in ProcessSettings.model_fields),
+    "The process": ("",),
+}  # fmt: skip
 
-def table() -> str:
-    """Markdown; one row per variable, with the services that read it."""
+
+def as_lines(settings: ProcessSettings) -> Iterator[str]:
+    """`NAME=value`, as it could stand in the environment; of a secret, whether it is set."""
+    for name, value in settings:
+        yield f"{name.upper()}={_shown(value)}"
+
+
+def tables() -> str:
+    """Markdown: a heading and a table for each group, a row for each variable, with the services that read it."""
     fields: dict[str, FieldInfo] = {}
     readers: dict[str, list[str]] = {}
     for service, settings in SETTINGS.items():
         for name, field in settings.model_fields.items():
             fields.setdefault(name, field)
             readers.setdefault(name, []).append(service)
-    rows = ["| variable | default | read by | meaning |", "| --- | --- | --- | --- |"]
-    for name, field in fields.items():
-        rows.append(f"| `{name.upper()}` | {_default(field)} | {', '.join(readers[name])} | {field.description}. |")
-    return "\n".join(rows)
+    rows: dict[str, list[str]] = {group: [] for group in GROUPS}
+    for name in sorted(fields, key=_place):
+        meaning = f"{', '.join(readers[name])} | {fields[name].description}."
+        rows[_group(name)].append(f"| `{name.upper()}` | {_default(fields[name])} | {meaning} |")
+    return "\n\n".join("\n".join([f"## {group}", "", _HEAD, *members]) for group, members in rows.items())
+
+
+def _group(name: str) -> str:
+    return next(group for group, beginnings in GROUPS.items() if name.startswith(beginnings))
+
+
+def _place(name: str) -> int:
+    return next(place for place, beginning in enumerate(GROUPS[_group(name)]) if name.startswith(beginning))
+
+
+_HEAD = "| variable | default | read by | meaning |\n| --- | --- | --- | --- |"
 
 
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "**required**"
-    if isinstance(field.default, bool):
-        return f"`{str(field.default).lower()}`"  # as it is written in the environment
-    return "none" if field.default in (None, "", []) else f"`{field.default}`"
+    return "none" if field.default in (None, "", []) else f"`{_shown(field.default)}`"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return "set" if value and isinstance(value[0], SecretStr) else ",".join(map(str, value))
+    if isinstance(value, SecretStr):
+        return "set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.command_run import broker_url, database_url, fail, load_settings, required, run
+from services.command_run import broker_url, database_url, fail, load_settings, run
 
 
 def secrets(
@@ -79,7 +79,7 @@ def roles() -> None:
             typer.echo(warning)
 
     admin = database_url("ADMIN_DATABASE_URL")
-    urls = {role: required(f"{role.upper()}_DATABASE_URL") for role in NAMES}
+    urls = {role: database_url(f"{role.upper()}_DATABASE_URL") for role in NAMES}
     try:
         run(ensure())
     except RolesRefused as error:
@@ -104,14 +104,13 @@ def migrate(
         typer.echo(f"{each}: up to date")
 
 
-def demo_accounts(
-    demo: Annotated[bool, typer.Option(envvar="DEMO", help="Without it none are made, nor tolerated")] = False,
-) -> None:
+def demo_accounts() -> None:
     """With DEMO=1 make the demo accounts, whose passwords everybody knows; without it no administrator has one."""
     from deploy.demo_accounts import DEMO_ACCOUNTS, DemoAccountsLeft, create_demo_accounts, refuse_demo_accounts
     from services.users.settings import UsersSettings
+    from shared.settings import DemoSettings
 
-    if not demo:
+    if not load_settings(DemoSettings).demo:
         try:
             run(refuse_demo_accounts(database_url("USERS_DATABASE_URL")))
         except DemoAccountsLeft as left:

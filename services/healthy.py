@@ -14,8 +14,10 @@ ANSWER_SECONDS = 4.0
 
 def main() -> None:
     try:
-        answer = _asked(os.environ.get("MANAGEMENT_HOST", "127.0.0.1"), int(os.environ.get("MANAGEMENT_PORT", "9000")))
-    except (OSError, ValueError) as error:
+        # An empty variable is none, as it is to the process.
+        port = int(os.environ.get("MANAGEMENT_PORT") or "9000")
+        answer = _asked(os.environ.get("MANAGEMENT_HOST") or "127.0.0.1", port)
+    except (OSError, OverflowError, ValueError) as error:
         sys.exit(f"The management port does not answer: {error}")
     status, _, body = answer.partition("\r\n\r\n")
     sys.stdout.write(body)

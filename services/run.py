@@ -21,9 +21,11 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
     logs.configure(service, settings.log_level)
     http = settings if isinstance(settings, HttpSettings) else None
     sockets = Sockets(
-        public=listen(http.host, http.port, hint="Choose another with PORT.") if http else None,
+        public=listen(http.host, http.port, hint="Choose others with HOST and PORT.") if http else None,
         management=listen(
-            settings.management_host, settings.management_port, hint="Choose another with MANAGEMENT_PORT."
+            settings.management_host,
+            settings.management_port,
+            hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
         ),
     )
     bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")

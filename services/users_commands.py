@@ -45,15 +45,11 @@ def create_admin(
     stdin: Stdin = False,
 ) -> None:
     """Create an administrator; asks for the password."""
+    _refuse_if_nobody_can_be_asked(stdin=stdin)
+    named: dict[str, Any] = {"email": email, "username": username, "name": name, "lastname": lastname}
+    _run(lambda administration: administration.refuse_new(**named))
     password = _password(stdin=stdin)
-
-    async def create(administration: Administration) -> None:
-        await administration.create(
-            email=email, username=username, password=password, name=name, lastname=lastname, is_2fa=two_factor,
-            is_admin=True,
-        )  # fmt: skip
-
-    _run(create)
+    _run(lambda administration: administration.create(password=password, is_2fa=two_factor, is_admin=True, **named))
     typer.echo(f"{email} is an administrator")
 
 
@@ -109,7 +105,10 @@ def set_active(
 
 def set_password(username: Username = None, email: Email = None, id_: Id = None, stdin: Stdin = False) -> None:
     """Set somebody's password; asks for it. All sessions end, and the owner is told by mail."""
-    named, password = _named(username, email, id_), _password(stdin=stdin)
+    named = _named(username, email, id_)
+    _refuse_if_nobody_can_be_asked(stdin=stdin)
+    _run(lambda administration: administration.find(**named))
+    password = _password(stdin=stdin)
 
     async def set_it(administration: Administration) -> None:
         row = await administration.set_password(password, **named)
@@ -144,6 +143,7 @@ def delete(
     """Delete an account for good. The owner is told by mail."""
     named = _named(username, email, id_)
     if not yes:
+        _run(lambda administration: administration.find(**named))
         typer.confirm("Delete this account for good?", abort=True)
 
     async def remove(administration: Administration) -> None:
@@ -176,11 +176,15 @@ def _named(username: str | None, email: str | None, id_: UUID | None) -> dict[st
     return named
 
 
+def _refuse_if_nobody_can_be_asked(*, stdin: bool) -> None:
+    if not stdin and not sys.stdin.isatty():
+        fail("There is no terminal to ask for the password at: give it on standard input, with --stdin")
+
+
 def _password(*, stdin: bool) -> str:
+    """Outside of an event loop, which would keep Ctrl-C from the prompt."""
     if stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    if not sys.stdin.isatty():
-        fail("There is no terminal to ask for the password at: give it on standard input, with --stdin")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
@@ -189,7 +193,7 @@ def _kind(row: Any) -> str:
     return ", ".join(words if row.is_active else [*words, "locked"])
 
 
-def _run(work: Callable[[Administration], Awaitable[None]]) -> None:
+def _run(work: Callable[[Administration], Awaitable[object]]) -> None:
     from services.users.administration import Administration
     from services.users.app import offline_parts
     from services.users.settings import UsersSettings

@@ -45,9 +45,12 @@ def told_apart(address: str) -> str | None:
 
 
 def proxy_test(trusted_proxies: str) -> Callable[[str], bool]:
-    """Whether an address is one of TRUSTED_PROXIES; of `*`, which is everybody, none is. Raises ValueError."""
+    """Whether an address is one of TRUSTED_PROXIES; of `*`, which is everybody, none is.
+
+    Raises ValueError, with a sentence that says what to write.
+    """
     named = [] if trusted_proxies.strip() == "*" else map(str.strip, trusted_proxies.split(","))
-    networks = [_network(each) for each in named if each]
+    networks = [_network(each, place) for place, each in enumerate(named, 1) if each]
 
     @lru_cache(maxsize=4096)
     def is_proxy(address: str) -> bool:
@@ -57,8 +60,23 @@ def proxy_test(trusted_proxies: str) -> Callable[[str], bool]:
     return is_proxy
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    network = ipaddress.ip_network(text)
+def _network(text: str, place: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if text == "*":
+        raise ValueError("* believes everybody, and so stands alone")
+    if ";" in text or len(text.split()) > 1:
+        raise ValueError("addresses and networks are separated by commas: 127.0.0.1,10.0.0.0/8")
+    try:
+        within = ipaddress.ip_interface(
+            text.replace("%", " ")
+        )  # a zone is left out of the addresses it is held against
+    except ValueError:
+        raise ValueError(
+            f"number {place} of the list is no IP address and no network, such as 127.0.0.1 or 10.0.0.0/8;"
+            " names are not looked up"
+        ) from None
+    if within.ip != within.network.network_address:
+        raise ValueError(f"{within} is an address and a network at once: write {within.network}, or {within.ip} alone")
+    network = within.network
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     return network if mapped is None else ipaddress.IPv4Network((mapped, max(0, network.prefixlen - 96)))
 

@@ -7,6 +7,7 @@ whoever answers is no protection from whoever listens, and counts as plain.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -15,9 +16,15 @@ from typing import TypeVar
 import httpx
 from yarl import URL
 
-from shared.hosts import is_loopback
+from shared.hosts import is_host, is_loopback
 
 T = TypeVar("T")
+
+HIGHEST_PORT = 65535
+ESCAPED = "in the password write %40 for @, %2F for /, %23 for # and so on"
+
+# A comma behind the last @; before it one may stand in a password, unless another URL follows.
+_LIST = re.compile(r",[^@]*$|,\s*amqps?://")
 
 # What aio-pika makes of others, such as `no_verify_ssl`, is not wanted here.
 _BROKER_PARAMETERS = {"cafile", "certfile", "keyfile"}
@@ -49,27 +56,56 @@ def trusted(authorities: str | None = None) -> ssl.SSLContext:
 
 def to_broker(url: str) -> Connection:
     """Raises ValueError."""
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ValueError("must begin with amqp:// or amqps://")
+    if _LIST.search(url.partition("?")[0]):
+        raise ValueError("must name one broker, not a list: for a cluster, a name or a load balancer that leads to all")
     try:
         parsed = URL(url)  # what the client itself reads it with: one text is not read in two ways
+        host = parsed.host
     except ValueError:
-        raise ValueError("is no URL like amqps://user:password@host/") from None
-    if parsed.scheme not in ("amqp", "amqps"):
-        raise ValueError("must begin with amqp:// or amqps://")
+        raise ValueError(f"is no URL like amqps://user:password@host:5671/; {ESCAPED}") from None
+    if not host or not is_host(host):
+        raise ValueError(f"names no host, as amqps://user:password@host/ does; {ESCAPED}")
+    if parsed.fragment:
+        raise ValueError(f"has a part behind #; {ESCAPED}")
     refuse_unknown(parsed.query, _BROKER_PARAMETERS)
     if authorities := parsed.query.get("cafile"):
         trusted(authorities)
-    return Connection((parsed.host or "localhost",), parsed.scheme == "amqps", "amqps://")
+    for own in ("certfile", "keyfile"):
+        if (file := parsed.query.get(own)) and not os.access(file, os.R_OK):
+            raise ValueError(f"{own} must be a file that can be read")
+    return Connection((host,), parsed.scheme == "amqps", "amqps://")
 
 
 def to_http(url: str) -> Connection:
     """Raises ValueError."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError("is no URL like https://host/path")
-    return Connection((parsed.host,), parsed.scheme == "https", "https://")
+        host = parsed.host
+    except (httpx.InvalidURL, ValueError):
+        parsed, host = httpx.URL(""), ""
+    if parsed.scheme not in ("http", "https") or not is_host(host) or (parsed.port or 0) > HIGHEST_PORT:
+        raise ValueError("must be a URL like https://host/path")
+    return Connection((host,), parsed.scheme == "https", "https://")
+
+
+def to_issuer(url: str) -> Connection:
+    """Where clients find us: as RFC 8414 section 2 and RFC 9207 want an issuer. Raises ValueError.
+
+    They compare it as it is written. A path is allowed; `http` too, for tries on one machine.
+    """
+    try:
+        connection = to_http(url)
+    except ValueError:
+        raise ValueError("must be the public URL with its scheme, such as https://login.example.com") from None
+    if "?" in url or "#" in url:
+        raise ValueError("must end before ? and #: an issuer has no query and no fragment (RFC 8414)")
+    if "@" in url:
+        raise ValueError("must name neither user nor password: everybody reads it")
+    if not url.isascii():
+        raise ValueError("must be ASCII: write the name of an international domain in its form xn--...")
+    return connection
 
 
 def of(variable: str, parse: Callable[[str], T], address: str) -> T:

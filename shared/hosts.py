@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
+# Neither a name nor an address has one of these; a colon only an IPv6 address.
+_NOT_IN_A_HOST = re.compile(r"[\s/\\@,;?#*%\[\]\"'<>(){}|$&=]")
 _CONTAINER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 
@@ -17,6 +19,17 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def is_host(text: str) -> bool:
+    """A name or an address alone: no scheme, no port, no list."""
+    if ":" not in text and not text.rpartition(".")[2].isdecimal():
+        return bool(text) and not _NOT_IN_A_HOST.search(text)
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_container_name(host: str) -> bool:

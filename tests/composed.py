@@ -261,7 +261,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
         folder=folder,
         otp_sealing=Fernet.generate_key().decode(),
         account_sealing=Fernet.generate_key().decode(),
-        pepper="a pepper of the tests",
+        pepper="a pepper of the tests that is long enough",
     )
 
 

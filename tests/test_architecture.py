@@ -28,6 +28,7 @@ from services.auth import app as auth
 from services.auth.keys import generate
 from services.auth.routes import challenge_of, living_session
 from services.notifier.channel import Delivery
+from services.notifier.mailbox import Mailbox
 from services.notifier.otp_email import OtpEmail
 from services.users import app as users
 from services.users.callers import caller
@@ -228,7 +229,7 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
         requested_at=now, expires_at=now + timedelta(minutes=4),
     )  # fmt: skip
     for subject in ("Your login code", "{{ code }}", "{code} %(code)s $code"):
-        composed = OtpEmail(sender="login@test.com", subject=subject, site="Acme").compose(delivery)
+        composed = OtpEmail(sender=Mailbox("login@test.com"), subject=subject, site="Acme").compose(delivery)
         mail = email.message_from_bytes(composed, policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
         assert mail["Subject"] == f"[Acme] {subject}"

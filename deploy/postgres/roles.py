@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.database_url import engine_arguments
+from shared.connections import of
+from shared.database_url import engine_arguments, parsed
 
 ROLES = Path(__file__).parent / "roles.sql"
 # Two that run, and the one that owns what they use.
@@ -74,18 +74,18 @@ async def create_roles(admin: asyncpg.Connection, passwords: Mapping[str, str]) 
 
 def _password(url: str, role: str, admin: URL) -> str:
     variable = f"{role.upper()}_DATABASE_URL"
-    parsed = _parsed(url, variable)
-    if parsed.username != role:
+    known = _parsed(url, variable)
+    if known.username != role:
         raise RolesRefused(f"{variable} must log in as the role {role}: that is the one made here.")
-    if not parsed.password:
+    if not known.password:
         raise RolesRefused(f"{variable} holds no password: the role's password comes from there.")
-    if parsed.database != admin.database:
+    if known.database != admin.database:
         raise RolesRefused(f"{variable} and ADMIN_DATABASE_URL must name the same database.")
-    return str(parsed.password)
+    return str(known.password)
 
 
 def _parsed(url: str, variable: str) -> URL:
     try:
-        return make_url(url).set(drivername="postgresql+asyncpg")
-    except (ArgumentError, ValueError):
-        raise RolesRefused(f"{variable} is no URL like postgresql+asyncpg://user:password@host/database.") from None
+        return of(variable, parsed, url)
+    except ValueError as error:
+        raise RolesRefused(f"{error}.") from None

@@ -87,7 +87,12 @@ class KeyRing:
         return sorted((path.name, path.stat().st_mtime_ns) for path in self._folder.glob("*.pem"))
 
     def _load(self) -> None:
-        seen = self._listing()
+        if not os.access(self._folder, os.R_OK | os.X_OK):
+            raise KeysInvalid(f"{self._folder} is no folder that can be read; make it with: login2fa keys generate")
+        try:
+            seen = self._listing()
+        except OSError as error:
+            raise KeysInvalid(f"{error.filename} can not be read: {error.strerror}") from None
         if not seen:
             raise KeysInvalid(f"{self._folder} holds no .pem file; make one with: login2fa keys generate")
         keys = [_read(self._folder / name) for name, _ in seen]

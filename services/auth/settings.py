@@ -3,18 +3,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from shared.connections import Connection, of
+from shared.connections import Connection
 from shared.database_url import to_database
-from shared.settings import HttpSettings, MacKeys, SealingKeys, SecretList
+from shared.setting_types import DatabaseUrl, MacKeys, Peppers, SealingKeys
+from shared.settings import ConnectionSettings, HttpSettings
+
+_TEN_YEARS = 3653 * 86400
 
 
-class AuthSettings(HttpSettings):
+class KeySettings(ConnectionSettings):
+    """The signing keys, and for how long they must verify: for auth, and for the commands that deal with them."""
+
+    jwt_keys_dir: Path = Field(description="Folder of PEM private keys; make one with `login2fa keys generate`")
+    access_token_lifetime: int = Field(3600, ge=60, le=_TEN_YEARS, description="Seconds")
+    refresh_token_lifetime: int = Field(30 * 86400, ge=3600, le=_TEN_YEARS, description="Seconds, anew at each use")
+
+
+class AuthSettings(HttpSettings, KeySettings):
     """The auth service."""
 
-    auth_database_url: SecretStr = Field(description="`postgresql+asyncpg://auth:password@host/database`, role `auth`")
-    jwt_keys_dir: Path = Field(description="Folder of PEM private keys; make one with `login2fa keys generate`")
+    auth_database_url: DatabaseUrl = Field(description="`postgresql://auth:password@host/database`, role `auth`")
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated; the first encrypts. Shared with the notifier"
     )
@@ -33,29 +43,34 @@ class AuthSettings(HttpSettings):
     notifier_to_auth_keys: MacKeys = Field(
         description="MAC keys of events from the notifier to auth, comma-separated; the first signs, any verifies"
     )
-    otp_peppers: SecretList = Field(
-        description="Server keys of the HMACs under which codes and addresses are stored, comma-separated; "
-        "the first makes new ones"
+    otp_peppers: Peppers = Field(
+        description="Server keys of the HMACs under which codes and addresses are stored, comma-separated, each of at "
+        "least 32 bytes; the first makes new ones"
     )
-    access_token_lifetime: int = Field(3600, ge=60, description="Seconds")
-    refresh_token_lifetime: int = Field(30 * 86400, ge=3600, description="Seconds, anew at each use")
     refresh_grace: int = Field(
         10,
         ge=0,
+        le=300,
         description="Seconds from its first use in which a refresh token gives the same pair again",
     )
     session_max_lifetime: int = Field(
         90 * 86400,
         ge=3600,
+        le=_TEN_YEARS,
         description="Seconds after its login at which a session ends, whatever refreshes it",
     )
-    otp_lifetime: int = Field(240, ge=30, description="Seconds that a challenge lives")
-    otp_attempts: int = Field(5, ge=1, description="Codes that may be tried on one challenge")
-    otp_resends: int = Field(3, ge=0, description="Times that a new code can be had for one challenge")
-    otp_resend_cooldown: int = Field(30, ge=0, description="Seconds between two codes of one challenge")
-    otp_codes_per_hour: int = Field(20, ge=1, description="Codes sent to one account, and to one mailbox, in an hour")
+    otp_lifetime: int = Field(240, ge=30, le=3600, description="Seconds that a challenge lives")
+    otp_attempts: int = Field(5, ge=1, le=100, description="Codes that may be tried on one challenge")
+    otp_resends: int = Field(3, ge=0, le=100, description="Times that a new code can be had for one challenge")
+    otp_resend_cooldown: int = Field(30, ge=0, le=3600, description="Seconds between two codes of one challenge")
+    otp_codes_per_hour: int = Field(
+        20, ge=1, le=10_000, description="Codes sent to one account, and to one mailbox, in an hour"
+    )
     otp_wrong_in_a_row: int = Field(
-        100, ge=1, description="Wrong codes of one account, after which it gets none until `login2fa auth unlock`"
+        100,
+        ge=1,
+        le=10_000,
+        description="Wrong codes of one account, after which it gets none until `login2fa auth unlock`",
     )
     otp_pressure_on: float = Field(
         60.0,
@@ -78,9 +93,13 @@ class AuthSettings(HttpSettings):
         le=5,
         description="Seconds after its start at which a failing login looks again, and answers",
     )
-    throttle_free: int = Field(10, ge=1, description="Wrong passwords in a row, by name and address, without a wait")
-    throttle_first_wait: float = Field(1.0, ge=0, description="Seconds of the first wait; each failure doubles it")
-    throttle_longest_wait: float = Field(300.0, ge=0, description="Seconds of the longest wait")
+    throttle_free: int = Field(
+        10, ge=1, le=10_000, description="Wrong passwords in a row, by name and address, without a wait"
+    )
+    throttle_first_wait: float = Field(
+        1.0, ge=0, le=86400, description="Seconds of the first wait; each failure doubles it"
+    )
+    throttle_longest_wait: float = Field(300.0, ge=0, le=86400, description="Seconds of the longest wait")
     throttle_name_per_hour: int = Field(
         100,
         ge=1,
@@ -94,15 +113,18 @@ class AuthSettings(HttpSettings):
         description="Wrong passwords from one address (IPv6: /64); then only names that have logged in from it may try",
     )
     familiar_address_lifetime: int = Field(
-        90 * 86400, ge=0, description="Seconds for which such an address is remembered, as an HMAC"
+        90 * 86400, ge=0, le=_TEN_YEARS, description="Seconds for which such an address is remembered, as an HMAC"
     )
 
     def connections(self) -> dict[str, Connection]:
-        database = of("AUTH_DATABASE_URL", to_database, self.auth_database_url.get_secret_value())
-        return super().connections() | {"AUTH_DATABASE_URL": database}
+        return super().connections() | {"AUTH_DATABASE_URL": to_database(self.auth_database_url.get_secret_value())}
 
     @model_validator(mode="after")
     def _lifetimes(self) -> Self:
         if self.session_max_lifetime < self.refresh_token_lifetime:
             raise ValueError("SESSION_MAX_LIFETIME must not be less than REFRESH_TOKEN_LIFETIME")
+        if self.otp_resends and self.otp_resend_cooldown >= self.otp_lifetime:
+            raise ValueError("OTP_RESEND_COOLDOWN must be less than OTP_LIFETIME, or OTP_RESENDS be 0")
+        if self.throttle_longest_wait < self.throttle_first_wait:
+            raise ValueError("THROTTLE_LONGEST_WAIT must not be less than THROTTLE_FIRST_WAIT")
         return self

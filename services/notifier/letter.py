@@ -18,7 +18,7 @@ from quopri import encodestring
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from services.notifier.channel import Delivery, Notice
-from services.notifier.settings import sender_domain
+from services.notifier.mailbox import Mailbox
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -57,9 +57,8 @@ _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 class Letter:
     """Made of the templates `<name>.txt.j2` and `<name>.html.j2`, which get the name of the site as `site`."""
 
-    def __init__(self, name: str, *, sender: str, site: str) -> None:
+    def __init__(self, name: str, *, sender: Mailbox, site: str) -> None:
         self._sender = sender
-        self._domain = sender_domain(sender)
         self._site = site
         self._text = _template(f"{name}.txt.j2", autoescape=False)
         self._html = _template(f"{name}.html.j2", autoescape=True)
@@ -70,12 +69,12 @@ class Letter:
         """The same message for the same event, however often: same `Message-ID`, same date."""
         text, encoding = _in_ascii(self._text.render(values, site=self._site))
         mail = _MAIL.format(
-            sender=_in_a_header(self._sender),
+            sender=_in_a_header(self._sender.header),
             recipient=_in_a_header(delivery.email),
             subject=_subject(self._site, subject),
             date=format_datetime(date),
             event_id=_in_a_header(delivery.event_id),
-            domain=_in_a_header(self._domain),
+            domain=_in_a_header(self._sender.domain),
             correlation_id=_in_a_header(delivery.correlation_id),
             boundary=f"=_{_in_a_header(delivery.event_id)}",  # it stands in none of the texts
             encoding=encoding,

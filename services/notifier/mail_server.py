@@ -111,7 +111,7 @@ class MailServer:
     async def _begin(self, connection: _Connection, dialogue: Dialogue) -> None:
         dialogue.stage = "MAIL"
         try:
-            await connection.smtp.mail(self._settings.mail_from)
+            await connection.smtp.mail(self._settings.mail_from.address)
         except BaseException as error:
             self._drop(connection, error)
             raise

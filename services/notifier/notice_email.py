@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.notifier.channel import Notice
 from services.notifier.letter import Letter
+from services.notifier.mailbox import Mailbox
 from shared.events import NoticeWord
 
 _CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
@@ -66,7 +67,7 @@ _TEST = (
 
 
 class NoticeEmail:
-    def __init__(self, *, sender: str, site: str) -> None:
+    def __init__(self, *, sender: Mailbox, site: str) -> None:
         self._letter = Letter("notice", sender=sender, site=site)
 
     def compose(self, notice: Notice) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from services.notifier.channel import Delivery
 from services.notifier.letter import Letter
+from services.notifier.mailbox import Mailbox
 
 
 class OtpEmail:
-    def __init__(self, *, sender: str, subject: str, site: str) -> None:
+    def __init__(self, *, sender: Mailbox, subject: str, site: str) -> None:
         self._subject = subject
         self._letter = Letter("otp_requested", sender=sender, site=site)
 

@@ -1,28 +1,26 @@
 from __future__ import annotations
 
 import re
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from services.notifier.mailbox import Mailbox
 from shared.connections import Connection
 from shared.hosts import is_container_name, is_loopback
 from shared.mail_address import RESERVED_DOMAINS
 from shared.names import refuse_invisible
-from shared.settings import DEMO, MacKeys, ProcessSettings, SealingKeys
+from shared.setting_types import Host, MacKeys, SealingKeys
+from shared.settings import DemoSettings, ProcessSettings
+
+_SUBJECT = re.compile(r"[ -~]{1,70}")
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _ADDRESS_LITERAL = re.compile(
     r"\[(\d{1,3}(\.\d{1,3}){3}|IPv6:[0-9a-f:.]+)\]", re.IGNORECASE | re.ASCII
 )  # RFC 5321 4.1.3
 _LONGEST_NAME = 255
-
-
-def sender_domain(mail_from: str) -> str:
-    """`example.com` of `Acme <login@example.com>`."""
-    return parseaddr(mail_from)[1].rpartition("@")[2]
 
 
 def _helo(name: str) -> str:
@@ -38,7 +36,17 @@ def _site_name(name: str) -> str:
     return name
 
 
-class NotifierSettings(ProcessSettings):
+def _mailbox(value: object) -> object:
+    return Mailbox.parse(value) if isinstance(value, str) else value
+
+
+def _subject(value: str) -> str:
+    if not _SUBJECT.fullmatch(value):
+        raise ValueError("must be ASCII, at most 70 characters on one line")
+    return value
+
+
+class NotifierSettings(ProcessSettings, DemoSettings):
     """The notifier."""
 
     otp_sealing_keys: SealingKeys = Field(
@@ -60,18 +68,21 @@ class NotifierSettings(ProcessSettings):
     otp_log_file: Path | None = Field(
         None, description="With channel `file`: gets a line `email/otp` per delivery; notices go to `<file>.notices`"
     )
-    smtp_host: str = Field("127.0.0.1", description="Mail server")
+    smtp_host: Host = Field("127.0.0.1", description="Mail server, by its name or address alone")
     smtp_port: int = Field(25, ge=1, le=65535, description="Its port; usually 465 for `tls`, 587 for `starttls`")
     smtp_security: Literal["none", "starttls", "tls"] = Field(
         "starttls", description="Demanded, never merely tried; `none` is for MailHog"
     )
-    smtp_username: str | None = Field(None, description="Without it no login is made")
+    smtp_username: str | None = Field(None, description="Goes with SMTP_PASSWORD; without them no login is made")
     smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
-    smtp_timeout: float = Field(15.0, gt=0, description="Seconds that one delivery may take in all")
+    smtp_timeout: float = Field(15.0, gt=0, le=600, description="Seconds that one delivery may take in all")
     smtp_helo_name: Annotated[str, AfterValidator(_helo)] | None = Field(
         None, description="The name that the mail server is greeted with (EHLO); by default the domain of `MAIL_FROM`"
     )
-    mail_from: str = Field("login@localhost.localdomain", description="Sender address")
+    mail_from: Annotated[Mailbox, BeforeValidator(_mailbox)] = Field(
+        Mailbox("login@localhost.localdomain"),
+        description="Sender, `login@example.com` or `Acme <login@example.com>`; a name with a comma is quoted",
+    )
     mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
     site_name: Annotated[str, AfterValidator(_site_name)] = Field(
         "Login2FA",
@@ -79,14 +90,13 @@ class NotifierSettings(ProcessSettings):
         max_length=60,
         description="Your site as mails name it, in the subject and in the text",
     )
-    demo: bool = Field(False, description=DEMO)
-    mail_subject: str = Field(
-        "Your login code", pattern=r"^[ -~]{1,70}$", description="Subject of a code's mail, after `[SITE_NAME]`; ASCII"
+    mail_subject: Annotated[str, AfterValidator(_subject)] = Field(
+        "Your login code", description="Subject of a code's mail, after `[SITE_NAME]`; ASCII"
     )
 
     @property
     def helo_name(self) -> str:
-        return self.smtp_helo_name or sender_domain(self.mail_from)
+        return self.smtp_helo_name or self.mail_from.domain
 
     def connections(self) -> dict[str, Connection]:
         if self.notifier_channel == "file":
@@ -113,4 +123,8 @@ class NotifierSettings(ProcessSettings):
             raise ValueError("OTP_LOG_FILE is needed with NOTIFIER_CHANNEL=file")
         if self.smtp_username is not None and self.smtp_security == "none":
             raise ValueError("SMTP_USERNAME needs SMTP_SECURITY=starttls or tls: credentials are not sent in clear")
+        if self.smtp_username is not None and self.smtp_password is None:
+            raise ValueError("SMTP_PASSWORD is needed with SMTP_USERNAME; without a login leave out both")
+        if self.smtp_password is not None and self.smtp_username is None:
+            raise ValueError("SMTP_USERNAME is needed with SMTP_PASSWORD; without a login leave out both")
         return self

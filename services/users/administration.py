@@ -13,8 +13,9 @@ from sqlalchemy import Row
 
 from services.users import accounts, in_step, incarnation
 from services.users.accounts import NewAccount, valid_email
-from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator
+from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator, UserAlreadyExists
 from services.users.schemas import PasswordIn, RegistrationIn
+from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import own_names, refuse_weak
 from services.users.writes import Write, operating, register
 from shared.database import Database
@@ -51,12 +52,34 @@ class Administration:
         username: str | None = None,
     ) -> None:
         """Raises what a registration is refused for, as a `Problem`. The username is the address unless given."""
-        email = valid_email(email, reserved=self.reserved_domains)
-        given = {"email": email, "username": username or email, "name": name, "lastname": lastname}
-        valid = _as_registered(password=password, is_2fa=is_2fa, **given)
-        hashed = await self._hashed(password, **valid.model_dump(include=set(given)))
+        valid = _as_registered(
+            reserved=self.reserved_domains,
+            password=password,
+            is_2fa=is_2fa,
+            email=email,
+            username=username,
+            name=name,
+            lastname=lastname,
+        )
+        hashed = await self._hashed(password, **valid.model_dump(include={"email", "username", "name", "lastname"}))
         new = NewAccount(**valid.model_dump(exclude={"password"}), password_hash=hashed, is_admin=is_admin)
         await register(self.database, self.sealer, new, by_operator=True)
+
+    async def refuse_new(self, *, email: str, username: str | None, name: str, lastname: str) -> None:
+        """Raise what `create` would be refused for, whatever its password."""
+        new = _as_registered(
+            reserved=self.reserved_domains,
+            password="",
+            is_2fa=False,
+            email=email,
+            username=username,
+            name=name,
+            lastname=lastname,
+        )
+        refuse_foreign(new.username, email=new.email)
+        same_name = await self.page(limit=1, username_key=canonical(new.username))
+        if same_name or await self.page(limit=1, email_key=canonical(new.email)):
+            raise UserAlreadyExists
 
     async def page(self, *, after: UUID | None = None, limit: int, **filters: Any) -> Sequence[Row[Any]]:
         async with self.database.transaction() as connection:
@@ -112,10 +135,11 @@ class Administration:
             raise ForceNeeded from None
 
 
-def _as_registered(**fields: object) -> RegistrationIn:
-    """Raises `AccountNotValid`."""
+def _as_registered(*, reserved: bool, email: str, username: str | None, **fields: object) -> RegistrationIn:
+    """Raises `AccountNotValid`, `EmailNotValid`."""
+    email = valid_email(email, reserved=reserved)
     try:
-        return RegistrationIn.model_validate(fields)
+        return RegistrationIn.model_validate({"email": email, "username": username or email, **fields})
     except ValidationError as error:
         raise _first(error) from None
 

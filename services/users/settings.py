@@ -3,21 +3,20 @@ from __future__ import annotations
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from shared.connections import Connection, of, to_http
+from shared.connections import Connection, to_http
 from shared.database_url import to_database
 from shared.hosts import is_loopback
 from shared.mail_address import RESERVED_DOMAINS
-from shared.settings import DEMO, HttpSettings, MacKeys, SealingKeys
+from shared.setting_types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys
+from shared.settings import DemoSettings, HttpSettings
 
 
-class UsersSettings(HttpSettings):
+class UsersSettings(HttpSettings, DemoSettings):
     """The users service."""
 
-    users_database_url: SecretStr = Field(
-        description="`postgresql+asyncpg://users:password@host/database`, role `users`"
-    )
+    users_database_url: DatabaseUrl = Field(description="`postgresql://users:password@host/database`, role `users`")
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated; the first encrypts. Shared with auth"
     )
@@ -30,7 +29,7 @@ class UsersSettings(HttpSettings):
     users_to_notifier_keys: MacKeys = Field(
         description="MAC keys of events from users to the notifier, comma-separated; the first signs, any verifies"
     )
-    auth_jwks_url: str = Field(
+    auth_jwks_url: HttpUrl = Field(
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"
     )
     in_step_every: float = Field(
@@ -38,19 +37,21 @@ class UsersSettings(HttpSettings):
     )
     recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
     current_password_guesses: int = Field(
-        10, ge=1, description="Wrong current passwords in a row; then a fresh login, or an hour's wait"
+        10, ge=1, le=10_000, description="Wrong current passwords in a row; then a fresh login, or an hour's wait"
     )
     name_guesses: int = Field(
-        10, ge=1, description="Names or addresses that one account may try to take in an hour; not of administrators"
+        10,
+        ge=1,
+        le=10_000,
+        description="Names or addresses that one account may try to take in an hour; not of administrators",
     )
-    password_min_length: int = Field(8, ge=8, description="Characters")
+    password_min_length: int = Field(8, ge=8, le=128, description="Characters")
     mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
-    demo: bool = Field(False, description=DEMO)
 
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {
-            "USERS_DATABASE_URL": of("USERS_DATABASE_URL", to_database, self.users_database_url.get_secret_value()),
-            "AUTH_JWKS_URL": of("AUTH_JWKS_URL", to_http, self.auth_jwks_url),
+            "USERS_DATABASE_URL": to_database(self.users_database_url.get_secret_value()),
+            "AUTH_JWKS_URL": to_http(self.auth_jwks_url),
         }
 
     @model_validator(mode="after")

@@ -117,7 +117,7 @@ def test_a_missing_address_is_named_and_changes_nothing(untouched: EmbeddedPostg
     given = addresses(untouched)
     del given[variable]
 
-    assert roles(given) == f"{variable} is not set\n"
+    assert roles(given) == f"Settings not valid. {variable} is not set, nor is {variable}_FILE\n"
     assert made(untouched) == "0"
 
 

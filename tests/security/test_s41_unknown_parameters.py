@@ -122,7 +122,7 @@ async def test_an_empty_query_is_none(clients: dict[str, httpx.AsyncClient], que
 
 
 async def test_below_envoy_path_and_query_are_the_client_s_own(clients: dict[str, httpx.AsyncClient]) -> None:
-    for path in ("/envoy?id=1", "/envoy/a/b?id=1&id=2", "/envoy/%0a?x", "/admin/envoy/x?user_id=1"):
+    for path in ("/envoy?id=1", "/envoy/a/b?id=1&id=2", "/admin/envoy/x?user_id=1"):
         problem(await clients["auth"].get(FORWARD + path), 403, "internal_error")  # for want of its parts
 
 

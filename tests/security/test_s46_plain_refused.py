@@ -25,7 +25,7 @@ ENCRYPTED = {
     "SMTP_HOST": "mail.example.com",
     "SMTP_SECURITY": "starttls",
     "JWT_KEYS_DIR": "/nowhere",
-    "OTP_PEPPERS": "pepper",
+    "OTP_PEPPERS": "0123456789abcdef" * 2,
     "OTP_SEALING_KEYS": Fernet.generate_key().decode(),
     "ACCOUNT_SEALING_KEYS": Fernet.generate_key().decode(),
     **{f"{edge.upper()}_KEYS": key for edge, key in edge_keys.KEYS.items()},
@@ -63,6 +63,7 @@ PLAIN = [
     ("USERS_DATABASE_URL", f"postgresql+asyncpg://users:{CANARY}@db/login2fa"),
     ("AUTH_JWKS_URL", "http://auth:8000/.well-known/jwks.json"),
     ("AUTH_JWKS_URL", "http://127.0.0.1@login.example.com/.well-known/jwks.json"),
+    ("ISSUER", "http://login.example.com"),
     ("SMTP_SECURITY", "none"),
 ]
 
@@ -165,7 +166,7 @@ def test_a_command_refuses_like_a_process(environment: pytest.MonkeyPatch, comma
         ("AUTH_DATABASE_URL", "postgresql+asyncpg://a:b@db/x?sslrootcert=/ca.pem", "sslrootcert goes with"),
         ("AUTH_DATABASE_URL", "postgresql+asyncpg://a:b@db/x?sslmode=require&sslrootcert=/ca.pem", "goes with"),
         ("AUTH_DATABASE_URL", "postgresql+asyncpg://a:b@db/x?sslmode=verify-full&sslrootcert=/no.pem", "/no.pem"),
-        ("AUTH_JWKS_URL", "file:///keys.json", "is no URL like https://"),
+        ("AUTH_JWKS_URL", "file:///keys.json", "must be a URL like https://"),
         ("SSL_CERT_FILE", "/nonexistent.pem", "no certificate can be read from /nonexistent.pem"),
     ],
 )

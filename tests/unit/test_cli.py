@@ -17,22 +17,12 @@ from typer.testing import CliRunner, Result
 from services.auth import keys
 from services.auth.keys import generate
 from services.auth.routes import JWKS_MAX_AGE
-from services.auth.settings import AuthSettings
 from services.cli import app
+from shared.api_docs import installed_version
 from shared.jwks import RemoteKeys
-from tests import edge_keys
 from tests.servers.ports import free_ports
 
 CANARY = "canary-0123456789"
-AUTH = {
-    "RABBITMQ_URL": f"amqp://user:{CANARY}@broker/",
-    "AUTH_DATABASE_URL": f"postgresql+asyncpg://auth:{CANARY}@host/database",
-    "JWT_KEYS_DIR": "/keys",
-    "OTP_SEALING_KEYS": Fernet.generate_key().decode(),
-    "ACCOUNT_SEALING_KEYS": Fernet.generate_key().decode(),
-    **edge_keys.environment_of("auth"),
-    "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -139,13 +129,17 @@ def test_keys_rotate_keeps_a_key_for_as_long_as_the_longest_token_lives_and_a_da
     assert not old.exists()
 
 
-def test_keys_rotate_takes_for_granted_what_auth_has_by_default(tmp_path: Path) -> None:
-    given = defaults("keys", "rotate")
-    fields = AuthSettings.model_fields
+@pytest.mark.parametrize("command", ["generate", "rotate"])
+def test_commands_for_keys_read_the_settings_of_auth_from_files_too(tmp_path: Path, command: str) -> None:
+    (tmp_path / "folder").write_text(f"{tmp_path / 'keys'}\n")
 
-    assert given["access"] == fields["access_token_lifetime"].default
-    assert given["refresh"] == fields["refresh_token_lifetime"].default
-    assert given["refresh"] > fields["otp_lifetime"].default
+    assert run("keys", command, JWT_KEYS_DIR_FILE=str(tmp_path / "folder")).exit_code == 0
+
+    assert len(list((tmp_path / "keys").glob("*.pem"))) == 1
+    assert_refused(run("keys", command), "JWT_KEYS_DIR is not set, nor is JWT_KEYS_DIR_FILE")
+    assert_refused(
+        run("keys", command, "--dir", tmp_path, ACCESS_TOKEN_LIFETIME="1h"), "ACCESS_TOKEN_LIFETIME: must be"
+    )
 
 
 def test_keys_rotate_publishes_a_key_for_longer_than_all_who_keep_keys_keep_them() -> None:
@@ -161,47 +155,10 @@ def test_keys_rotate_where_nothing_can_be_written_is_a_sentence(tmp_path: Path) 
     assert_refused(run("keys", "rotate", "--dir", tmp_path / "file"), str(tmp_path / "file"))
 
 
-def test_keys_sealing_prints_a_key_that_the_settings_accept() -> None:
-    result = run("keys", "sealing")
-    key = result.output.strip()
+def test_keys_sealing_prints_a_key_that_seals_and_never_the_same() -> None:
+    key = run("keys", "sealing").output.strip()
     assert Fernet(key)
-    assert run("config", "check", "auth", **AUTH | {"OTP_SEALING_KEYS": key}).exit_code == 0
     assert run("keys", "sealing").output.strip() != key
-
-
-# --- config
-
-
-def test_config_check_shows_every_setting_and_no_secret() -> None:
-    result = run("config", "check", "auth", **AUTH)
-    assert result.exit_code == 0
-    assert "OTP_LIFETIME=240" in result.output
-    assert "JWT_KEYS_DIR=/keys" in result.output
-    for secret in (CANARY, AUTH["OTP_SEALING_KEYS"], AUTH["ACCOUNT_SEALING_KEYS"], AUTH["USERS_TO_AUTH_KEYS"]):
-        assert secret not in result.output
-    for name in AUTH:
-        assert f"{name}=" in result.output
-
-
-@pytest.mark.parametrize("service", ["auth", "users", "notifier"])
-def test_config_check_names_what_is_missing(service: str) -> None:
-    assert_refused(run("config", "check", service), "Settings not valid", "RABBITMQ_URL")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("OTP_SEALING_KEYS", CANARY), ("PORT", CANARY), ("OTP_PEPPERS_FILE", "/nonexistent")]
-)
-def test_config_check_names_what_is_bad_and_not_its_value(name: str, value: str) -> None:
-    assert_refused(run("config", "check", "auth", **AUTH | {name: value}), name)
-
-
-def test_a_service_with_bad_settings_does_not_start() -> None:
-    for service in ("auth", "users", "notifier"):
-        assert_refused(run(service), "Settings not valid", "RABBITMQ_URL")
-
-
-def test_config_table_prints_a_row_for_each_variable() -> None:
-    assert "| `OTP_LIFETIME` | `240` | auth |" in run("config", "table").output
 
 
 # --- secrets
@@ -265,7 +222,40 @@ def test_migrate_of_a_service_without_a_database_is_refused() -> None:
     assert run("migrate", "notifier").exit_code == 2
 
 
+# --- what only commands read
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "bad", "said"),
+    [
+        (["migrate"], "MIGRATOR_DATABASE_URL", f"mysql://m:{CANARY}@db/x", "must begin with postgresql://"),
+        (["roles"], "ADMIN_DATABASE_URL", f"postgresql://a:{CANARY}@db", "must name a user and a database"),
+        (["auth", "unlock", "--username", "ann"], "AUTH_DATABASE_URL", "db/x", "must begin with postgresql://"),
+        (["dead-letters", "list"], "OPERATOR_RABBITMQ_URL", f"http://o:{CANARY}@mq", "must begin with amqp://"),
+        (["dead-letters", "purge"], "OPERATOR_RABBITMQ_URL", f"amqp://o:{CANARY}@mq,two", "must name one broker"),
+        (["topology"], "ADMIN_RABBITMQ_URL", f"amqp://a:{CANARY}@mq:80808", "is no URL like amqps://"),
+    ],
+)
+def test_a_command_refuses_what_a_process_would_from_a_file_too(
+    tmp_path: Path, command: list[str], variable: str, bad: str, said: str
+) -> None:
+    (tmp_path / "secret").write_text(f"\ufeff{bad}\r\n", encoding="utf-8")
+    for given in ({variable: bad}, {f"{variable}_FILE": str(tmp_path / "secret")}):
+        assert_refused(run(*command, **given), f"Settings not valid. {variable}: {said}")
+    assert_refused(run(*command), f"{variable} is not set, nor is {variable}_FILE")
+
+
 # --- help
+
+
+def test_the_version_is_the_one_that_the_documentation_has() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.output) == (0, f"login2fa {installed_version()}\n")
+
+
+@pytest.mark.parametrize("port", ["80808", "-1", "http"])
+def test_up_refuses_a_port_that_is_none(port: str) -> None:
+    assert_refused(run("up", PORT=port), "PORT")
 
 
 def test_every_command_tells_what_it_is_for() -> None:

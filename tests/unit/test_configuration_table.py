@@ -1,36 +1,51 @@
-"""The README's table of settings is the one that the settings themselves print: services.configuration."""
+"""docs/configuration.md holds the tables that the settings themselves print: services.configuration."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from services.configuration import SETTINGS, table
+from services.configuration import GROUPS, SETTINGS, tables
 
-README = Path(__file__).parents[2] / "README.md"
-MARKED = re.compile(r"<!-- configuration -->\n(.*?)\n<!-- /configuration -->", re.DOTALL)
+PROJECT = Path(__file__).parents[2]
+DOCUMENT = PROJECT / "docs" / "configuration.md"
+MARKED = re.compile(r"<!-- configuration: [^\n]* -->\n(.*?)\n<!-- /configuration -->", re.DOTALL)
+# Read by commands alone, which ask for them by name.
+ASKED = re.compile(r"(?:database_url|broker_url|required)\(\"([A-Z_]+)\"\)")
 
 
-def test_the_readme_holds_the_table_as_the_settings_are_now() -> None:
-    tables = MARKED.findall(README.read_text())
-    assert tables, "README.md has no table between <!-- configuration --> and <!-- /configuration -->"
-    assert [each.strip() for each in tables] == [table()], "put in the output of: login2fa config table"
+def rows() -> Iterator[list[str]]:
+    for line in tables().splitlines():
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_the_document_holds_the_tables_as_the_settings_are_now() -> None:
+    marked = MARKED.findall(DOCUMENT.read_text())
+    assert [each.strip() for each in marked] == [tables()], "put in the output of: login2fa config table"
 
 
 def test_every_variable_of_every_service_has_one_row_that_says_who_reads_it() -> None:
-    rows = {cells[0].strip("`"): cells for cells in map(_cells, table().splitlines()[2:])}
-    assert len(rows) == len(table().splitlines()) - 2
+    readers = {name.strip("`"): services for name, _, services, _ in rows()}
+    assert len(readers) == len(list(rows()))
     for service, settings in SETTINGS.items():
         for name in settings.model_fields:
-            assert service in rows[name.upper()][2].split(", ")
+            assert service in readers[name.upper()].split(", ")
+
+
+def test_every_group_has_a_few_rows_and_none_is_long() -> None:
+    sections = tables().split("## ")[1:]
+    assert [section.partition("\n")[0] for section in sections] == list(GROUPS)
+    for section in sections:
+        assert 2 <= section.count("\n| `") <= 16, section
 
 
 def test_every_row_has_a_meaning_and_a_default_and_nothing_that_breaks_the_table() -> None:
-    for row in table().splitlines()[2:]:
-        name, default, _, meaning = _cells(row)
+    for name, default, _, meaning in rows():
         assert re.fullmatch(r"`[A-Z0-9_]+`", name)
-        assert re.fullmatch(r"\*\*required\*\*|none|`[^`]+`", default), row
-        assert re.fullmatch(r"[^.].+[^.]\.", meaning), row
+        assert re.fullmatch(r"\*\*required\*\*|none|`[^`]+`", default), name
+        assert re.fullmatch(r"[^.].+[^.]\.", meaning), name
         assert "None" not in meaning
 
 
@@ -41,9 +56,19 @@ def test_what_is_required_is_told_to_be() -> None:
         for name, field in settings.model_fields.items()
         if field.is_required()
     }
-    told = {cells[0].strip("`") for cells in map(_cells, table().splitlines()) if cells[1] == "**required**"}
-    assert told == required
+    assert {name.strip("`") for name, default, _, _ in rows() if default == "**required**"} == required
 
 
-def _cells(row: str) -> list[str]:
-    return [cell.strip() for cell in row.strip("|").split(" | ")]
+def test_what_only_commands_read_is_in_the_document_too() -> None:
+    sources = (PROJECT / "services").glob("*.py")
+    asked = {name for path in sources for name in ASKED.findall(path.read_text())}
+    assert {"ADMIN_DATABASE_URL", "OPERATOR_RABBITMQ_URL"} <= asked
+    assert [name for name in sorted(asked) if f"`{name}`" not in DOCUMENT.read_text()] == []
+
+
+def test_every_variable_that_the_readme_sets_there_is() -> None:
+    known = {name.strip("`") for name, *_ in rows()}
+    section = (PROJECT / "README.md").read_text().partition("### Configuration")[2].partition("\n## ")[0]
+    named = re.findall(r"^([A-Z_]+)=| ([A-Z_]+)=", section.partition("```sh")[2].partition("```")[0], re.MULTILINE)
+    assert named
+    assert {(one or other).removesuffix("_FILE") for one, other in named} <= known

@@ -67,6 +67,15 @@ def test_one_that_does_not_answer_is_not_healthy_and_that_is_a_sentence() -> Non
         assert done.stderr.count("\n") == 1
 
 
+def test_a_variable_that_is_empty_is_none_as_it_is_to_the_process() -> None:
+    assert "invalid literal" not in asked("", "").stderr
+
+
+def test_a_port_that_is_none_is_a_sentence() -> None:
+    done = asked(10**30)
+    assert (done.returncode, "does not answer" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
 def test_it_costs_next_to_nothing() -> None:
     """It runs every three seconds in every container: of our packages it must load none."""
     script = "import sys; import services.healthy; print([name for name in sys.modules if name in sys.argv[1:]])"

@@ -38,6 +38,8 @@ from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.polling import eventually
 from tests.servers.databases import Databases
 
+NEXT_PEPPER = "the next one" * 3
+
 
 @pytest.fixture
 def keys(keys: Keys, tmp_path: Path) -> Keys:
@@ -107,7 +109,7 @@ async def test_the_pepper_changes_in_three_steps_and_each_replica_verifies_the_c
 ) -> None:
     await path.start_notifier()
     replica = path.auth
-    for peppers in (f"{keys.pepper},the next one", f"the next one,{keys.pepper}", "the next one"):
+    for peppers in (f"{keys.pepper},{NEXT_PEPPER}", f"{NEXT_PEPPER},{keys.pepper}", NEXT_PEPPER):
         following = await replicas.start(replace(keys, pepper=peppers))
         for asked_at, verified_at in ((replica, following), (following, replica)):
             temporary, code = await login_begun_at(path, crowd, asked_at)

@@ -17,6 +17,8 @@ from tests.fakes import HeldBus
 from tests.inbox import Inbox
 from tests.servers.databases import Databases
 
+OLD_PEPPER, NEW_PEPPER = "old" * 11, "new" * 11
+
 
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
@@ -49,25 +51,25 @@ async def test_no_table_and_no_outbox_row_holds_a_code_in_clear(
 async def test_a_code_made_under_the_old_pepper_is_good_while_the_old_pepper_is_listed(
     databases: Databases, keys: Keys, bus: MemoryBus, inbox: Inbox, accounts: Accounts
 ) -> None:
-    async with running_auth(auth_settings(databases, keys, otp_peppers="old"), bus) as before:
+    async with running_auth(auth_settings(databases, keys, otp_peppers=OLD_PEPPER), bus) as before:
         account = await accounts.new(is_2fa=True)
         login = await Steps(before, inbox).begin(account)
 
-    async with running_auth(auth_settings(databases, keys, otp_peppers="new,old"), bus) as during:
+    async with running_auth(auth_settings(databases, keys, otp_peppers=f"{NEW_PEPPER},{OLD_PEPPER}"), bus) as during:
         pair(await during.verify_otp(login.temporary, login.code))
         later = await Steps(during, inbox).begin(account)
 
-    async with running_auth(auth_settings(databases, keys, otp_peppers="new"), bus) as after:
+    async with running_auth(auth_settings(databases, keys, otp_peppers=NEW_PEPPER), bus) as after:
         pair(await after.verify_otp(later.temporary, later.code))
 
 
 async def test_a_code_made_under_a_pepper_that_is_no_longer_listed_is_refused(
     databases: Databases, keys: Keys, bus: MemoryBus, inbox: Inbox, accounts: Accounts
 ) -> None:
-    async with running_auth(auth_settings(databases, keys, otp_peppers="old"), bus) as before:
+    async with running_auth(auth_settings(databases, keys, otp_peppers=OLD_PEPPER), bus) as before:
         login = await Steps(before, inbox).begin(await accounts.new(is_2fa=True))
 
-    async with running_auth(auth_settings(databases, keys, otp_peppers="new"), bus) as after:
+    async with running_auth(auth_settings(databases, keys, otp_peppers=NEW_PEPPER), bus) as after:
         assert (await after.verify_otp(login.temporary, login.code)).status_code == 400
 
 

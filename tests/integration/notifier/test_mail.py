@@ -60,6 +60,18 @@ async def test_the_headers_name_the_event_and_the_request_and_never_the_code(
     assert not [name for name, value in headers.items() if "519273" in value]
 
 
+async def test_the_envelope_has_the_sender_s_address_alone_and_from_has_its_name_too(
+    keys: Keys, requested: Requested, mail_sink: MailSink
+) -> None:
+    sender = '"Acme, Inc." <login@bücher.example>'
+    async with running_notifier(keys, smtp_port=mail_sink.port, mail_from=sender) as notifier:
+        mail = await mailed(notifier, requested, mail_sink)
+
+    assert mail.sender == "login@xn--bcher-kva.example"
+    assert str(mail.message["From"]) == '"Acme, Inc." <login@xn--bcher-kva.example>'
+    assert str(mail.message["Message-ID"]).endswith("@xn--bcher-kva.example>")
+
+
 async def test_a_mail_is_well_formed_to_who_reads_it_strictly(
     notifier: Handler, requested: Requested, mail_sink: MailSink
 ) -> None:

@@ -1,0 +1,45 @@
+"""An environment in which every service starts, and what one says that does not."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import get_args
+
+import pytest
+
+from services.configuration import SETTINGS
+from shared.broker.edges import Edge
+from shared.settings import SettingsInvalid, load
+
+CANARY = "canary-0123456789"
+KEY, *KEYS = (base64.urlsafe_b64encode(bytes(range(first, first + 32))).decode() for first in range(7))
+EDGES = [f"{edge.upper()}_KEYS" for edge in get_args(Edge)]
+
+GOOD = {
+    "RABBITMQ_URL": f"amqp://user:{CANARY}@broker/",
+    "AUTH_DATABASE_URL": f"postgresql+asyncpg://auth:{CANARY}@host/database",
+    "USERS_DATABASE_URL": f"postgresql+asyncpg://users:{CANARY}@host/database",
+    "JWT_KEYS_DIR": "/keys",
+    "OTP_SEALING_KEYS": KEY,
+    **dict(zip(["ACCOUNT_SEALING_KEYS", *EDGES], KEYS, strict=True)),
+    "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Of every service, good and complete; nothing else."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def refusal(service: str) -> str:
+    with pytest.raises(SettingsInvalid) as refused:
+        load(SETTINGS[service])
+    sentence = str(refused.value)
+    assert CANARY not in sentence
+    return sentence
