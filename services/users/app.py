@@ -13,17 +13,19 @@ from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
-from services.users.tables import outbox
+from services.users.tables import metadata, outbox
 from shared.broker.bus import Bus
 from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
 from shared.broker.topology import ENDED_SESSIONS
+from shared.broker.when_ready import WhenReady
 from shared.database import Database
 from shared.floods import Floods
 from shared.jwks import RemoteKeys
 from shared.passwords import Passwords
 from shared.process import Running
 from shared.relay import Relay
+from shared.schema import Schema
 from shared.sealing import Sealer
 from shared.sweep import sweep_forever
 from shared.web import Service
@@ -67,7 +69,10 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)
     handler = ended_sessions.session_ended_handler(database)
-    consumption = await signed.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
+    schema = Schema(database, metadata)
+    consumption = await WhenReady.begin(
+        signed, schema.is_ready, ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME
+    )
     relay.start()
     keys.start()
     expired = ended_sessions.EXPIRED + guesses.EXPIRED + BUDGET.expired
@@ -84,7 +89,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         return keys.known
 
     checks = {
-        "users-database": database.reachable,
+        "users-database": schema.is_ready,
         "users-relay": relay_alive,
         "users-consumer": consumer_live,
         "users-keys": keys_known,

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.standalone.postgres import EmbeddedPostgres
@@ -185,11 +186,9 @@ async def test_while_postgres_restarts_it_is_not_now_and_afterwards_the_same_poo
     await asyncio.to_thread(own_postgres.stop)
     for _ in range(2):  # the pooled connection, then a new one
         assert unavailable(await refusal(database))
-    assert not await database.reachable()
 
     await asyncio.to_thread(own_postgres.start)
     assert await ask(database) == 42
-    assert await database.reachable()
 
 
 # --- a server that refuses
@@ -220,18 +219,35 @@ async def test_a_statement_that_takes_too_long_is_not_now(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement", ["SELECT 1/0", "SELECT * FROM nowhere", "SELEKT", "SELECT * FROM users.accounts", "SELECT 'x'::int"]
+    "statement", ["SELECT * FROM nowhere", "SELECT nothing FROM outbox", "SELECT * FROM users.accounts"]
 )
+async def test_a_schema_that_is_not_as_this_version_needs_it_is_not_now(make: Make, statement: str) -> None:
+    database = make()
+    assert unavailable(await refusal(database, statement))
+    assert await ask(database) == 42
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"database": "nowhere"},
+        {"password": "not it"},
+        {"username": "nobody"},
+        {"host": "nowhere.invalid"},
+        {"host": "/nowhere"},
+        {"host": "a" * 64},  # no name of a host is so long: an error of its own
+    ],
+)
+async def test_whatever_prevents_a_connection_is_not_now(databases: Databases, make: Make, changes: Any) -> None:
+    url = make_url(databases.auth_url).set(**changes, **{"query": {}} if "host" in changes else {})
+    assert unavailable(await refusal(make(url.render_as_string(hide_password=False))))
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "SELEKT", "SELECT 'x'::int"])
 async def test_a_mistake_of_ours_is_no_excuse_to_come_again(make: Make, statement: str) -> None:
     database = make()
     assert not unavailable(await refusal(database, statement))
     assert await ask(database) == 42
-
-
-async def test_reachable_tells_the_truth_and_raises_what_is_no_outage(databases: Databases, make: Make) -> None:
-    assert await make().reachable()
-    await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
-    assert not await make().reachable()
 
 
 # --- what a client and a log see of it
