@@ -19,6 +19,7 @@ from services.auth.living import LivingSessions
 from services.auth.notices import Notices
 from services.auth.notifiers import heartbeat_handler
 from services.auth.otp import Challenges
+from services.auth.read_model_watch import ReadModelWatch
 from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
@@ -76,6 +77,18 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     addresses = Addresses(settings)
     notices = Notices(database)
     app = build(settings)
+    signed = SignedBus(bus, EdgeKeys.of(settings))
+    relay = Relay("auth", database, outbox, signed)
+    schema = Schema(database, metadata)
+    begin = partial(WhenReady.begin, signed, schema.is_ready)
+    handler = account_changed_handler(database, account_sealer)
+    consumption, reports, in_step_words, heartbeats = await asyncio.gather(
+        begin(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME),
+        begin(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME),
+        begin(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1),
+        begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
+    )
+    read_model = ReadModelWatch(lambda: consumption.live, patience=settings.login_failure_deadline)
     app.state.auth = Auth(
         settings=settings,
         database=database,
@@ -91,23 +104,13 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         back_pressure=back_pressure,
         addresses=addresses,
         throttle=Throttle(settings, database, addresses, notices),
-    )
-    signed = SignedBus(bus, EdgeKeys.of(settings))
-    relay = Relay("auth", database, outbox, signed)
-    schema = Schema(database, metadata)
-    begin = partial(WhenReady.begin, signed, schema.is_ready)
-    handler = account_changed_handler(database, account_sealer)
-    consumption, reports, in_step_words, heartbeats = await asyncio.gather(
-        begin(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME),
-        begin(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME),
-        begin(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1),
-        begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
+        read_model=read_model,
     )
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")
     watch = asyncio.create_task(back_pressure.judge_forever(), name="auth back-pressure")
-
+    look = asyncio.create_task(read_model.look_forever(), name="auth read model")
     age = asyncio.create_task(in_step.watch_forever(database), name="auth in step")
 
     async def relay_alive() -> bool:
@@ -122,6 +125,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     finally:
         sweep.cancel()
         watch.cancel()
+        look.cancel()
         age.cancel()
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event, make_url, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.standalone.postgres import EmbeddedPostgres
@@ -216,31 +215,6 @@ async def test_a_statement_that_takes_too_long_is_not_now(make: Make) -> None:
     database = make(command_timeout=0.1)
     assert unavailable(await refusal(database, "SELECT pg_sleep(30)"))
     assert await ask(database) == 42
-
-
-@pytest.mark.parametrize(
-    "statement", ["SELECT * FROM nowhere", "SELECT nothing FROM outbox", "SELECT * FROM users.accounts"]
-)
-async def test_a_schema_that_is_not_as_this_version_needs_it_is_not_now(make: Make, statement: str) -> None:
-    database = make()
-    assert unavailable(await refusal(database, statement))
-    assert await ask(database) == 42
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"database": "nowhere"},
-        {"password": "not it"},
-        {"username": "nobody"},
-        {"host": "nowhere.invalid"},
-        {"host": "/nowhere"},
-        {"host": "a" * 64},  # no name of a host is so long: an error of its own
-    ],
-)
-async def test_whatever_prevents_a_connection_is_not_now(databases: Databases, make: Make, changes: Any) -> None:
-    url = make_url(databases.auth_url).set(**changes, **{"query": {}} if "host" in changes else {})
-    assert unavailable(await refusal(make(url.render_as_string(hide_password=False))))
 
 
 @pytest.mark.parametrize("statement", ["SELECT 1/0", "SELEKT", "SELECT 'x'::int"])
