@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.users import account_routes, ended_sessions, guesses, in_step, me
+from services.users import account_routes, ended_sessions, guesses, in_step, me, registration_keys
 from services.users.callers import Users
 from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
@@ -75,7 +75,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     )
     relay.start()
     keys.start()
-    expired = ended_sessions.EXPIRED + guesses.EXPIRED + BUDGET.expired
+    expired = ended_sessions.EXPIRED + guesses.EXPIRED + registration_keys.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
     telling = asyncio.create_task(in_step.tell_forever(database, settings.in_step_every), name="users in step")
 
