@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from cryptography.fernet import Fernet
 
 from services.auth import keys
 from tests import edge_keys
+from tests.polling import eventually
 from tests.servers.databases import Databases
 from tests.servers.mail import MailSink
 from tests.servers.ports import free_ports
@@ -22,6 +24,7 @@ from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, Program
 from tests.stacks.stack import Person, Stack
 
 ANSWER_SECONDS = 30.0
+START_SECONDS = 90.0  # of a process, on a busy machine
 SHUTDOWN_GRACE = "4"
 
 
@@ -82,8 +85,11 @@ class Processes(Stack):
         return Program(service, service, settings=common | settings, folder=self._folder, failpoints=True)
 
     @asynccontextmanager
-    async def replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
-        """Another process of the same service, with these settings besides, ready; requests do not go to it."""
+    async def replica(self, of: Program, *, ready: bool = True, **settings: str) -> AsyncIterator[Program]:
+        """Another process of the same service, with these settings besides, and as `ready` as they let it be.
+
+        Requests do not go to it.
+        """
         port, management_port = free_ports(2)
         name = f"{of.name}-{management_port}"
         self._management[name] = management_port
@@ -92,7 +98,10 @@ class Processes(Stack):
         self._replicas.append(program)
         program.start()
         try:
-            await self.until_ready(program)
+            if ready:
+                await self.until_ready(program)
+            else:
+                await eventually(partial(self._says_not_ready, program), START_SECONDS)
             yield program
         finally:
             program.kill()
@@ -116,6 +125,9 @@ class Processes(Stack):
     async def is_ready(self, service: str, *exclude: str) -> bool:
         """Whether `service` is ready, the checks of these names left out."""
         return (await self._readyz(service, exclude)).status_code == 200
+
+    async def _says_not_ready(self, program: Program) -> bool:
+        return not await self.is_ready(program.name)
 
     async def _readyz(self, service: str, exclude: tuple[str, ...]) -> httpx.Response:
         url = f"http://127.0.0.1:{self._management[service]}/readyz"
