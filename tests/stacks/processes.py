@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -85,11 +84,25 @@ class Processes(Stack):
         return Program(service, service, settings=common | settings, folder=self._folder, failpoints=True)
 
     @asynccontextmanager
-    async def replica(self, of: Program, *, ready: bool = True, **settings: str) -> AsyncIterator[Program]:
-        """Another process of the same service, with these settings besides, and as `ready` as they let it be.
+    async def replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
+        """Another process of the same service, with these settings besides, ready; requests do not go to it."""
+        async with self._another(of, settings) as program:
+            await self.until_ready(program)
+            yield program
 
-        Requests do not go to it.
-        """
+    @asynccontextmanager
+    async def unready_replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
+        """As `replica`, for one that runs and is not ready."""
+
+        async def says_so() -> bool:
+            return not await self.is_ready(program.name)
+
+        async with self._another(of, settings) as program:
+            await eventually(says_so, START_SECONDS)
+            yield program
+
+    @asynccontextmanager
+    async def _another(self, of: Program, settings: dict[str, str]) -> AsyncIterator[Program]:
         port, management_port = free_ports(2)
         name = f"{of.name}-{management_port}"
         self._management[name] = management_port
@@ -98,10 +111,6 @@ class Processes(Stack):
         self._replicas.append(program)
         program.start()
         try:
-            if ready:
-                await self.until_ready(program)
-            else:
-                await eventually(partial(self._says_not_ready, program), START_SECONDS)
             yield program
         finally:
             program.kill()
@@ -125,9 +134,6 @@ class Processes(Stack):
     async def is_ready(self, service: str, *exclude: str) -> bool:
         """Whether `service` is ready, the checks of these names left out."""
         return (await self._readyz(service, exclude)).status_code == 200
-
-    async def _says_not_ready(self, program: Program) -> bool:
-        return not await self.is_ready(program.name)
 
     async def _readyz(self, service: str, exclude: tuple[str, ...]) -> httpx.Response:
         url = f"http://127.0.0.1:{self._management[service]}/readyz"

@@ -100,7 +100,7 @@ async def misconfigured(stack: Processes, urls: dict[str, str]) -> AsyncIterator
     async with AsyncExitStack() as parts:
         programs = [
             await parts.enter_async_context(
-                stack.replica(getattr(stack, service), ready=False, **{f"{service.upper()}_DATABASE_URL": url})
+                stack.unready_replica(getattr(stack, service), **{f"{service.upper()}_DATABASE_URL": url})
             )
             for service, url in urls.items()
         ]
@@ -153,9 +153,7 @@ async def test_events_of_the_time_in_which_the_tables_are_away_are_put_off_and_a
     letters, sizes = await given_up(stack), stack.log_sizes()
     async with AsyncExitStack() as parts:
         async with tables_away(stack):
-            late = [
-                await parts.enter_async_context(stack.replica(each, ready=False)) for each in (stack.auth, stack.users)
-            ]
+            late = [await parts.enter_async_context(stack.unready_replica(each)) for each in (stack.auth, stack.users)]
             people = [await register(stack) for _ in range(5)]
             await until_told(stack, "users")
             for service in SERVICES:
