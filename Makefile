@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+# It has pipefail.
+SHELL = /bin/bash
 
 PORT ?= 8201
 STATE_DIR ?= .local
@@ -21,7 +23,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=1
-	@exec $(RUN) -m services up
+	@echo "Starting Login2FA ..."; exec $(RUN) -m services up
 
 demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a client does, and stop
 	@exec $(RUN) -m deploy.standalone.demo
@@ -41,7 +43,6 @@ else
 	$(RUN) -m pytest $(FAULTS)
 endif
 
-test-services test-containers: SHELL = /bin/bash # for pipefail
 test-services: $(VENV)/.dev
 	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(CONTAINERS:%=--ignore=%) --ignore=$(FAULTS) 2>&1 \
 		| sed -u 's/^/services:   /'
@@ -111,27 +112,31 @@ clean: ## Remove the environment and the caches; the state in STATE_DIR stays
 
 # A stamp per set of packages; dev holds all of standalone. (An environment that uv has made comes without pip.)
 INSTALL = $(RUN) -m pip --version >/dev/null 2>&1 || $(RUN) -m ensurepip >/dev/null; \
-	echo "Installing packages into $(VENV) ..."; $(RUN) -m pip install -q --require-hashes -r
+	echo "Installing packages into $(VENV) ..."; set -o pipefail; $(PIP) $(1) | awk '$(PROGRESS)'
+PIP = $(RUN) -m pip install --progress-bar off --require-hashes -r
+PROGRESS = /^(Collecting|Requirement already)/ { printf "\r  %d fetched", ++n; fflush() } \
+	/^Installing collected/ { printf "\r  %d fetched; now they are unpacked ...", n; fflush() } END { print "" }
 
 $(VENV)/.standalone: requirements/standalone.txt | $(VENV)/bin/python
-	@test $(VENV)/.dev -nt $< || { $(INSTALL) $<; }
+	@test $(VENV)/.dev -nt $< || { $(call INSTALL,$<); }
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
-	@$(INSTALL) $<
+	@$(call INSTALL,$<)
 	@touch $@
 
 $(VENV)/.audit: requirements/audit.txt $(VENV)/.dev
-	@$(INSTALL) $<
+	@$(call INSTALL,$<)
 	@touch $@
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
-	@$(INSTALL) $<
+	@$(call INSTALL,$<)
 	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Login2FA needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@echo "Making a Python environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "Cannot make a virtual environment: on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import product
 
 from sqlalchemy import select
 
@@ -50,21 +51,22 @@ class DemoAccountsLeft(Exception):
 
 
 async def refuse_demo_accounts(url: str) -> None:
-    """Raises `DemoAccountsLeft` where an administrator is still let in by a demo account's password.
+    """Raises `DemoAccountsLeft` where an administrator, whatever its name, is let in by a demo account's password.
 
-    Anybody can register a demo account's address, but nobody without rights makes himself its administrator: no
-    stranger stops a deployment in this way. `url` is that of the role users.
+    Nobody without rights makes himself an administrator: no stranger stops a deployment in this way. `url` is that of
+    the role users.
     """
     database, passwords = Database(url, pool_size=2), Passwords()
     try:
-        for account in DEMO_ACCOUNTS:
-            known = select(accounts.c.password_hash).where(accounts.c.email == account.email, accounts.c.is_admin)
-            async with database.statement() as connection:
-                stored = await connection.scalar(known)
-            if stored is not None and await passwords.verify(account.password, stored):
+        async with database.statement() as connection:
+            administrators = await connection.execute(
+                select(accounts.c.email, accounts.c.password_hash).where(accounts.c.is_admin)
+            )
+        for (email, stored), account in product(administrators.all(), DEMO_ACCOUNTS):
+            if await passwords.verify(account.password, stored):
                 raise DemoAccountsLeft(
-                    f"DEMO is off, but {account.email} is an administrator here with the password that everybody knows:"
-                    " this database was used with DEMO=1. Delete that account, or begin with an empty database."
+                    f"DEMO is off, but {email} is an administrator here with a password that everybody knows: this"
+                    " database was used with DEMO=1. Delete that account, or begin with an empty database."
                 )
     finally:
         passwords.close()

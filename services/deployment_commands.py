@@ -107,7 +107,7 @@ def migrate(
 def demo_accounts(
     demo: Annotated[bool, typer.Option(envvar="DEMO", help="Without it none are made, nor tolerated")] = False,
 ) -> None:
-    """With DEMO=1 make the demo accounts, whose passwords everybody knows; without it make sure that there are none."""
+    """With DEMO=1 make the demo accounts, whose passwords everybody knows; without it no administrator has one."""
     from deploy.demo_accounts import DEMO_ACCOUNTS, DemoAccountsLeft, create_demo_accounts, refuse_demo_accounts
     from services.users.settings import UsersSettings
 
@@ -116,7 +116,7 @@ def demo_accounts(
             run(refuse_demo_accounts(database_url("USERS_DATABASE_URL")))
         except DemoAccountsLeft as left:
             fail(str(left))
-        typer.echo("demo accounts: none, for DEMO is off")
+        typer.echo("demo accounts: DEMO is off, and no administrator has the password of one")
         return
     run(create_demo_accounts(load_settings(UsersSettings)))
     for account in DEMO_ACCOUNTS:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -17,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from shared.client_address import proxy_test
 from shared.connections import Connection, of, to_broker, trusted
-from shared.hosts import is_container_name
+from shared.hosts import is_container_name, is_loopback
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -48,7 +49,24 @@ def _host_names(names: list[str]) -> list[str]:
     return names
 
 
+def _origins(origins: list[str]) -> list[str]:
+    """Exactly as a browser sends them (RFC 6454 section 6.2): what differs in a letter would never match."""
+    for origin in origins:
+        try:
+            url = httpx.URL(origin)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if not url.host or "*" in origin or origin != f"{url.scheme}://{url.netloc.decode()}":
+            raise ValueError(f"{origin} is no origin like https://app.example.com: no path, no slash at its end, no *")
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
+            raise ValueError(
+                f"{origin} must be https, except on this machine: whoever listens could change its scripts"
+            )
+    return origins
+
+
 HostNames = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_host_names)]
+Origins = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
 SecretList = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split), Field(min_length=1)]
 SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
 MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
@@ -157,6 +175,10 @@ class HttpSettings(ProcessSettings):
     trusted_proxies: Annotated[str, AfterValidator(_proxies)] = Field(
         "",
         description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
+    )
+    cors_origins: Origins = Field(
+        [],
+        description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
     )
     flood_rate: float = Field(
         50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"

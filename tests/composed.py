@@ -134,8 +134,9 @@ class AuthApp:
         return cast("Auth", self.app.state.auth)
 
     async def log_in(self, username: str, password: str = PASSWORD, address: str = "127.0.0.1") -> httpx.Response:
-        async with client(self.app, address) as http:
-            return await http.post(f"{AUTH}/token", data={"username": username, "password": password})
+        form = {"username": username, "password": password}
+        async with client(self.app, address) as elsewhere:
+            return await elsewhere.post(f"{AUTH}/token", data=form, headers=self.http.headers)
 
     async def verify_otp(self, temporary: str, code: str) -> httpx.Response:
         return await self.http.post(f"{AUTH}/verify-otp", headers=bearer(temporary), json={"otp": code})

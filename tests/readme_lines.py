@@ -22,9 +22,15 @@ def marked(mark: str) -> str:
 
 def assert_register_log_in_and_log_out(lines: str) -> None:
     """Run them, and see each step in what they print."""
-    command = ["bash", "-euo", "pipefail", "-c", lines + ONCE_MORE]
+    printed = answered(lines + ONCE_MORE)
+    assert '"full_name":"Ann Lee"' in printed
+    assert '{"message":true}' in printed
+    assert printed.endswith("401"), "after the logout"
+
+
+def answered(lines: str) -> str:
+    """Run them; returns their standard output."""
+    command = ["bash", "-euo", "pipefail", "-c", lines]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    assert '"full_name":"Ann Lee"' in done.stdout
-    assert '{"message":true}' in done.stdout
-    assert done.stdout.endswith("401"), "after the logout"
+    return done.stdout

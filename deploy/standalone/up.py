@@ -100,6 +100,7 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
             async with _services(settings) as running, served(running, sockets, grace=5):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
                 await _until(stop, postgres)
+                print(f"\nStopping; the state stays in {state.folder}.", flush=True)
 
 
 @asynccontextmanager

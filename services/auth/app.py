@@ -32,6 +32,7 @@ from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
 from shared.broker.topology import ACCOUNT_READ_MODEL, HEARTBEATS, IN_STEP, OTP_OUTCOMES
 from shared.broker.when_ready import WhenReady
+from shared.cors import for_browsers
 from shared.database import Database
 from shared.floods import Floods
 from shared.passwords import Passwords
@@ -59,6 +60,7 @@ def build(settings: AuthSettings) -> Service:
         cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
     app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too
+    app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
     app.serve(verify_token.router, forward.router, refresh.router, router)
     app.include_router(session_routes.router)
     app.include_router(well_known)

@@ -28,10 +28,31 @@ WAITING_SECONDS = 1.0
 # So many messages are taken from the queue for each delivery under way: what waits is at hand when a turn is free.
 SEATS_EACH = 4
 
-# Labels of a registered domain; letters of a country's label, and of one like `co` or `com` below it.
+# Labels of a registered domain; letters of a country's label, and the labels below one that register names.
 _REGISTERED = 2
 _COUNTRY = 2
-_SHORT = 3
+_REGISTRIES = frozenset(
+    (
+        "ac",
+        "co",
+        "com",
+        "edu",
+        "go",
+        "gob",
+        "gouv",
+        "gov",
+        "ltd",
+        "me",
+        "mil",
+        "ne",
+        "net",
+        "nom",
+        "or",
+        "org",
+        "plc",
+        "sch",
+    )
+)
 
 
 class PutOff(Exception):
@@ -166,7 +187,7 @@ class ByDomain:
 
 
 def _registered_domain(address: str) -> str:
-    """`example.com`, and `example.co.uk`: below a country a short label is taken for one that registers names."""
+    """`example.com`, and `example.co.uk`. Below a registry that is not known here all are one party: never too many."""
     labels = address.rpartition("@")[2].casefold().rstrip(".").split(".")
-    below_a_country = len(labels) > _REGISTERED and len(labels[-1]) == _COUNTRY and len(labels[-2]) <= _SHORT
+    below_a_country = len(labels) > _REGISTERED and len(labels[-1]) == _COUNTRY and labels[-2] in _REGISTRIES
     return ".".join(labels[-_REGISTERED - below_a_country :])

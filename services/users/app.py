@@ -19,6 +19,7 @@ from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
 from shared.broker.topology import ENDED_SESSIONS
 from shared.broker.when_ready import WhenReady
+from shared.cors import for_browsers
 from shared.database import Database
 from shared.floods import Floods
 from shared.jwks import RemoteKeys
@@ -44,6 +45,7 @@ def build(settings: UsersSettings) -> Service:
         floods=Floods.of(settings, FLOODED),
         trusted_proxies=settings.trusted_proxies,
     )
+    app.edge = for_browsers(app.edge, settings.cors_origins)
     app.serve(me.router, router, account_routes.router)
     app.include_router(account_routes.by_id)
     return app

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.users.callers import Caller, Users
 from services.users.guesses import PASSWORDS
 from services.users.problems import CurrentPasswordWrong
+from shared.bearer import TokenNotValid
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,18 @@ class Presence:
 
 
 async def prove(users: Users, known: Caller, current_password: str | None) -> Presence:
-    """A password that is given must be right. Raises `CurrentPasswordWrong`, `TooManyGuesses`."""
+    """A password that is given must be right. Raises `CurrentPasswordWrong`, `TooManyGuesses`, `TokenNotValid`."""
     if current_password is None:
         presence = Presence(None)
         presence.still_holds(known)
         return presence
     own = known.account
     await PASSWORDS.count(users.database, own.id, limit=users.settings.current_password_guesses)
-    if not await users.passwords.verify(current_password, own.password_hash, users.hash_shares.holders(own.id)):
+    right = await users.passwords.verify(current_password, own.password_hash, users.hash_shares.holders(own.id))
+    # It waited for its turn to hash: a thief who was logged out meanwhile is not told whether the guess was right.
+    if await users.known.behind(known.token) is None:
+        raise TokenNotValid
+    if not right:
         raise CurrentPasswordWrong
     await PASSWORDS.forgive(users.database, own.id)
     return Presence(own.password_hash)

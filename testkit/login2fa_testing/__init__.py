@@ -11,7 +11,7 @@ from login2fa_testing.mailhog import MailHogInbox
 from login2fa_testing.mailpit import MailpitInbox
 from login2fa_testing.otp_file import FileInbox
 from login2fa_testing.people import Person, Tokens
-from login2fa_testing.running import RunningLogin2FA, login2fa_of_environment
+from login2fa_testing.running import NotLogin2FA, RunningLogin2FA, login2fa_of_environment
 from login2fa_testing.stack import Login2FA
 from login2fa_testing.system import LoginSystem
 
@@ -26,6 +26,7 @@ __all__ = [
     "MailHogInbox",
     "MailpitInbox",
     "NoCode",
+    "NotLogin2FA",
     "Person",
     "RunningLogin2FA",
     "Tokens",

@@ -24,7 +24,7 @@ class InboxHttp:
 
     @property
     def place(self) -> str:
-        return f"{self._kind} at {_without_password(self._url())}"
+        return f"{self._kind} at {without_password(self._url())}"
 
     def get(self, path: str, **query: str | int) -> Any:  # Any: what JSON holds
         answer = self._ask("GET", path, params=query)
@@ -60,5 +60,5 @@ def on_this_machine(url: str) -> bool:
     return httpx.URL(url).host in _LOOPBACK
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     return str(httpx.URL(url).copy_with(userinfo=b""))

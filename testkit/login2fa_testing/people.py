@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody with an account; by default a new one each time. The username is the address, unless given."""
+    """Somebody with an account; by default a new one each time.
+
+    `email`, `username` (the address, unless given), `password`, `name` and `lastname` are as they are registered;
+    `is_2fa` is whether a login asks for a code, `is_admin` whether the account has an administrator's rights. `id` is
+    the account's UUID, once it is registered: `sub` of its tokens, and `X-Auth-Subject`.
+    """
 
     email: str = field(default_factory=lambda: f"ann.{secrets.token_hex(6)}@example.org")
     username: str = ""
@@ -26,7 +31,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """The access token is good for an hour; the refresh token for 30 days, and for one use."""
+    """`access` is good for an hour; `refresh` for 30 days, and for one use. Both are JWTs, as text."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)

@@ -16,6 +16,7 @@ from tests.servers.ports import free_ports
 from tests.servers.upstream import Upstream, upstream
 
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway"
+ORIGINS = ("https://app.example.com", "https://other.example.com")
 TEMPLATES = sorted((GATEWAY / "templates").glob("*.template"))
 
 
@@ -45,6 +46,7 @@ def running_gateway(
             "AUTH_UPSTREAM": f"auth.test:{auth.port}",
             "USERS_UPSTREAM": f"users.test:{users.port}",
             "GATEWAY_RESOLVER": names.address,
+            "CORS_ORIGINS": ", ".join(ORIGINS),
         }
         places = {"listen 8080": f"listen {port}", "listen 8081": f"listen {livez}"}
         _configure(folder, static, variables, {**places, **(changes or {})})

@@ -11,7 +11,7 @@ import pytest
 from shared.problems import TooManyRequests, Unavailable
 from tests.asking import client_of, problem, small_app
 from tests.gateway.conftest import Start
-from tests.gateway.gateway import Gateway, raw
+from tests.gateway.gateway import ORIGINS, Gateway, raw
 from tests.servers.upstream import Answer, Seen
 
 MALFORMED = {
@@ -112,3 +112,33 @@ def test_a_fault_of_the_gateway_is_a_problem_document_too(start: Start) -> None:
     document = problem(gateway.http.get("/api/v1/auth/token"), 500, "internal_error")
     assert document["error"] == "server_error"
     assert document["detail"] == document["error_description"] == "Something went wrong on our side"
+
+
+@pytest.mark.parametrize(
+    ("origin", "reader"),
+    [
+        *((origin, origin) for origin in ORIGINS),
+        ("https://evil.example.com", None),
+        ("https://app.example.com.evil.example", None),
+        ("https://app.example.co", None),
+        ("http://app.example.com", None),
+        ("null", None),
+        ("", None),
+    ],
+)
+def test_it_is_for_scripts_of_the_origins_that_were_named(gateway: Gateway, origin: str, reader: str | None) -> None:
+    headers = gateway.http.get("/nowhere", headers={"Origin": origin}).headers
+
+    assert headers.get("access-control-allow-origin") == reader
+    assert headers.get("access-control-expose-headers") == (reader and "Retry-After, X-Request-ID")
+    assert headers.get("vary") == (reader and "Origin")
+
+
+def test_an_answer_of_a_service_says_itself_who_may_read_it(gateway: Gateway) -> None:
+    gateway.auth.answers = lambda _seen: Answer(headers={"Access-Control-Allow-Origin": ORIGINS[0]})
+    asked = {"Origin": ORIGINS[0], "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
+
+    answer = gateway.http.options("/api/v1/auth/token", headers=asked)
+
+    assert answer.headers.get_list("access-control-allow-origin") == [ORIGINS[0]]
+    assert {name: gateway.auth.last().header(name) for name in asked} == {name: [told] for name, told in asked.items()}

@@ -28,6 +28,7 @@ from tests.security.waiting import (
     admin_taken,
     bus,
     deleted,
+    logged_out,
     new_scene,
     password_changed_in_this_session,
     scene,
@@ -137,6 +138,27 @@ async def test_a_password_that_was_changed_meanwhile_is_the_current_one_no_more(
     answer, wrote = await waited(scene, change_password_with_the_current_one, password_changed_in_this_session)
 
     assert (answer.status_code, answer.json()["code"], wrote) == (403, "current_password_wrong", False)
+
+
+@pytest.mark.parametrize("guess", [PASSWORD, OTHER_PASSWORD])
+async def test_a_guess_of_the_current_password_whose_session_ended_meanwhile_is_not_judged(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, guess: str
+) -> None:
+    """It waits for its turn to be hashed; the owner, who logs the thief out, does not tell him what he has found."""
+    users = scene.app.parts
+    verify = users.passwords.verify
+
+    async def after_a_logout(*arguments: Any) -> bool:
+        async with users.database.transaction() as connection:
+            await logged_out(connection, users, scene.admin, scene.session)
+        return await verify(*arguments)
+
+    monkeypatch.setattr(users.passwords, "verify", after_a_logout)
+    body = NEW_PASSWORD | {"current_password": guess}
+    answer = await scene.app.http.post(f"{USERS}/change-password", headers=scene.headers, json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
+    assert await scene.sql.fetchval("SELECT guesses FROM users.password_guesses") == 1
 
 
 async def test_a_login_that_grew_old_while_its_request_waited_is_old(

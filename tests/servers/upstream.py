@@ -75,7 +75,7 @@ def upstream(host: str = "127.0.0.1", port: int = 0) -> Iterator[Upstream]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _take  # noqa: N815 - http.server looks for these
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _take  # noqa: N815 - http.server looks for these
 
         def log_message(self, *_args: object) -> None:
             """Tests look at what was seen."""

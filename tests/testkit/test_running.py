@@ -15,6 +15,7 @@ from login2fa_testing import (
     FileInbox,
     Login2FA,
     LoginSystem,
+    NotLogin2FA,
     Person,
     RunningLogin2FA,
     Tokens,
@@ -146,6 +147,28 @@ def test_with_an_address_in_the_environment_nothing_is_started(
     with login2fa_of_environment() as system:
         assert not isinstance(system, Login2FA)
         assert system.logged_in(is_2fa=True).get("/users/me").is_success
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("http://127.0.0.1:1", "Nothing answers at http://127.0.0.1:1 (ConnectError): set LOGIN2FA_URL to"),
+        ("127.0.0.1:8201", "Nothing answers at 127.0.0.1:8201 (UnsupportedProtocol): set LOGIN2FA_URL to"),
+        ("http://me:secret@127.0.0.1:1", "Nothing answers at http://127.0.0.1:1 (ConnectError): set LOGIN2FA_URL to"),
+        ("http://127.0.0.1:port", "Nothing answers at LOGIN2FA_URL, which is no URL (InvalidURL): set LOGIN2FA_URL to"),
+        ("{url}/api/v1", "What answers at {url}/api/v1 is no Login2FA, for it has no public keys: set LOGIN2FA_URL to"),
+        ("{url}/docs", "What answers at {url}/docs is no Login2FA, for it has no public keys: set LOGIN2FA_URL to"),
+    ],
+)
+def test_a_wrong_address_in_the_environment_is_told_in_one_sentence_that_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, url: str, wrong: str, said: str
+) -> None:
+    monkeypatch.setenv("LOGIN2FA_URL", wrong.format(url=url))
+
+    with pytest.raises(NotLogin2FA) as refused, login2fa_of_environment():
+        pass
+
+    assert str(refused.value).startswith(said.format(url=url))
 
 
 def test_without_an_address_in_the_environment_one_is_to_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,12 @@ async def test_a_quarter_goes_to_one_domain_however_it_is_written(domains: Domai
 
 @pytest.mark.parametrize(
     ("party", "another"),
-    [("{}.evil.org", "ann@other.org"), ("{}.a.evil.co.uk", "ann@other.co.uk"), ("{}.evil.com.br", "ann@other.com.br")],
+    [
+        ("{}.evil.org", "ann@other.org"),
+        ("{}.a.evil.co.uk", "ann@other.co.uk"),
+        ("{}.evil.com.br", "ann@other.com.br"),
+        ("{}.abc.io", "ann@other.io"),
+    ],
 )
 async def test_its_sub_domains_have_no_more_together_quick_or_not(
     domains: Domains, under_way: AsyncExitStack, party: str, another: str

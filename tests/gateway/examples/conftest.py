@@ -30,6 +30,7 @@ __all__ = ("keys",)
 
 ISSUER = "https://login.test"
 KEYS_FOR = "1s"
+ORIGIN = "https://app.example.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +82,9 @@ async def account(accounts: Accounts) -> AccountChanged:
 
 @asynccontextmanager
 async def site(
-    gateway: Gateway, auth: AuthApp, folder: Path, edited: Callable[[str], str] = as_it_is
+    gateway: Gateway, auth: AuthApp, folder: Path, edited: Callable[[str], str] = as_it_is, behind: int = 0
 ) -> AsyncIterator[Site]:
-    """The example, `edited`, in front of an upstream of its own."""
+    """The example, `edited`, in front of an upstream of its own, or of the one at the port `behind`."""
     async with serving_on_a_line(auth) as line, echoing() as upstream, AsyncExitStack() as started:
         variables = {
             "BIND": "127.0.0.1",
@@ -91,9 +92,10 @@ async def site(
             "AUTH_HOST": "127.0.0.1",
             "AUTH_PORT": str(urlsplit(line.url("http://auth")).port),
             "UPSTREAM_HOST": "127.0.0.1",
-            "UPSTREAM_PORT": str(upstream.port),
+            "UPSTREAM_PORT": str(behind or upstream.port),
             "ISSUER": ISSUER,
             "KEYS_FOR": KEYS_FOR,
+            "ORIGIN": ORIGIN,
         }
         # In a thread: Envoy fetches the public keys before it listens, and auth serves them in this loop.
         url = await asyncio.to_thread(started.enter_context, gateway(edited, variables, folder))

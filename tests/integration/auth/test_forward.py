@@ -61,6 +61,15 @@ async def test_a_good_token_passes_and_its_account_session_and_rights_are_told(
     assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("character", ["%00", "%0a", "%7f", "%e2%80%a8"])
+async def test_a_path_with_a_control_character_does_not_pass_though_nobody_looks_at_it(
+    auth_app: AuthApp, tokens: Pair, character: str
+) -> None:
+    answer = await auth_app.http.get(f"{AUTH}/forward/envoy/orders{character}", headers=bearer(tokens.access))
+
+    refused(answer, 403, "bad_request")
+
+
 async def test_the_rights_are_those_of_this_moment_not_of_the_login(
     auth_app: AuthApp, accounts: Accounts, account: AccountChanged, tokens: Pair
 ) -> None:
@@ -109,7 +118,7 @@ async def test_every_method_is_answered_like_get(auth_app: AuthApp, tokens: Pair
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/", "/a/b?admin=true", "/x/%2e%2e/%2e%2e/%2e%2e/token", "/%0a%00%2f", "/envoy/", "/admin/envoy"]
+    "path", ["", "/", "/a/b?admin=true", "/x/%2e%2e/%2e%2e/%2e%2e/token", "/%2f%c3%a9", "/envoy/", "/admin/envoy"]
 )
 async def test_envoy_gets_its_200_for_any_method_and_path(auth_app: AuthApp, tokens: Pair, path: str) -> None:
     for method in METHODS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import jwt
 import pytest
@@ -12,6 +13,7 @@ from tests.composed import AuthApp, bearer
 from tests.gateway.examples.asking.conftest import FORGED
 from tests.gateway.examples.conftest import Site, site
 from tests.gateway.examples.gateways import Gateway, passing_the_token_on
+from tests.servers.upstream import upstream
 
 
 @pytest.mark.parametrize("spelling", ["{}", "lower", "UPPER", "twice", "_", "mixed"])
@@ -109,3 +111,30 @@ async def test_an_answer_of_the_upstream_passes_as_it_is(protected: Site, access
 
     assert (answer.status_code, answer.content) == (status, protected.upstream.body)
     assert "www-authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("gateway_name", ["nginx"], indirect=True)
+async def test_the_upstream_hears_of_the_client_from_nginx_alone(protected: Site, access: str) -> None:
+    forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https", "Forwarded": "for=192.0.2.1"}
+
+    await protected.http.get("/", headers=forged | {"Host": "app.test"} | bearer(access))
+
+    (seen,) = protected.upstream.seen
+    told = {name: seen.values(f"x-forwarded-{name}") for name in ("for", "host", "proto")}
+    assert told == {"for": ["127.0.0.1"], "host": ["app.test"], "proto": ["http"]}
+    assert seen.values("forwarded") == []
+
+
+@pytest.mark.parametrize("gateway_name", ["nginx"], indirect=True)
+@pytest.mark.parametrize(
+    ("asked", "passed_on"), [("websocket", ["websocket"]), ("WebSocket", ["websocket"]), ("h2c", [])]
+)
+async def test_of_all_upgrades_websocket_alone_reaches_the_upstream(
+    gateway: Gateway, auth: AuthApp, access: str, tmp_path: Path, asked: str, passed_on: list[str]
+) -> None:
+    """After another one requests would follow that auth was not asked about."""
+    with upstream() as behind:
+        async with site(gateway, auth, tmp_path, behind=behind.port) as there:
+            await there.http.get("/", headers={"Upgrade": asked, "Connection": "Upgrade"} | bearer(access))
+
+    assert behind.last().header("upgrade") == passed_on
