@@ -54,5 +54,7 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
     }
     if operation.get("security"):
         added[401] = "`token_missing`, `invalid_token`: Token not valid"
-    own.pop("422", None)
+    invalid = own.pop("422", None)
+    if invalid is not None and MEDIA_TYPE in invalid["content"]:  # a problem of the route's own, not the framework's
+        added[422] = f"{invalid['description']}; {added[422]}"
     return dict(sorted(({str(status): answer(status, text) for status, text in added.items()} | own).items()))

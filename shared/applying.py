@@ -1,4 +1,7 @@
-"""Events that change a service's own tables: each in one transaction, and again later while the database is away."""
+"""Events that change a service's own tables: each in one transaction.
+
+While the database is away, or not as this version needs it, they are put off: that counts as no attempt.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def _handling(event_type: type[E], carry_out: Callable[[E], Awaitable[None]]) ->
         except (SQLAlchemyError, OSError) as error:
             if not unavailable(error):
                 raise
-            return Retry("database unavailable")
+            return Retry("database unavailable", tried=False)  # no fault of the event, so no attempt of it
         return Done()
 
     return handle

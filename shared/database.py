@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any, Literal
 
 import asyncpg
-from sqlalchemy import Executable, Row, event, text
+from sqlalchemy import Executable, Row, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -35,9 +35,15 @@ _TRUSTED = 0.1
 
 # SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
 # deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
-# (failed-over) server; a transaction that stood still for too long; what only an operator's trigger raises.
+# (failed-over) server; a transaction that stood still for too long; what only an operator's trigger raises; a database
+# that does not exist, or whose tables, columns or rights are not those of this version: its migration is still to come.
 _READ_ONLY = "25006"
-_UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001")
+_NOT_MIGRATED = ("3D000", "3F000", "42P01", "42703", "42501")
+_UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001", *_NOT_MIGRATED)
+
+
+class CannotConnect(ConnectionError):
+    """No connection to Postgres could be made; the cause says why."""
 
 
 def unavailable(error: BaseException) -> bool:
@@ -180,11 +186,15 @@ class Database:
 
     @asynccontextmanager
     async def _taken(self, engine: AsyncEngine, purpose: _Purpose) -> AsyncIterator[AsyncConnection]:
-        """Raises `PoolExhausted` when none was to be had in time."""
+        """Raises `PoolExhausted` when none was to be had in time; `CannotConnect`."""
         async with self._turn(), AsyncExitStack() as stack:
             before = _TAKEN_FOR.set(purpose)
             try:
                 connection = await stack.enter_async_context(engine.connect())
+            except Exception as error:
+                if unavailable(error):
+                    raise
+                raise CannotConnect(type(error).__name__) from error  # whatever it is, no request or event is to blame
             finally:
                 _TAKEN_FOR.reset(before)
             yield connection
@@ -232,16 +242,6 @@ class Database:
                 await greenlet_spawn(made.invalidate)
                 raise
             await greenlet_spawn(made.close)
-
-    async def reachable(self) -> bool:
-        try:
-            async with asyncio.timeout(2):
-                await self.read(text("SELECT 1"))
-        except Exception as error:
-            if unavailable(error):
-                return False
-            raise
-        return True
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -27,15 +27,14 @@ CONSUMERS = {
     "notifier": {"notifier.otp", "notifier.notices"},
 }
 
-NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
 Compositions = dict[str, Callable[[Bus], AbstractAsyncContextManager[Running]]]
 
 
 @pytest.fixture
-def compositions(keys: Keys, tmp_path: Path) -> Compositions:
+def compositions(databases: Databases, keys: Keys, tmp_path: Path) -> Compositions:
     return {
-        "auth": lambda bus: auth.running(auth_settings(NOWHERE, keys), bus),
-        "users": lambda bus: users.running(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"), bus),
+        "auth": lambda bus: auth.running(auth_settings(databases, keys), bus),
+        "users": lambda bus: users.running(users_settings(databases, keys, "http://127.0.0.1:1/"), bus),
         "notifier": lambda bus: notifier.running(
             notifier_settings(keys, notifier_channel="file", otp_log_file=tmp_path / "codes.txt"), bus
         ),

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from services.auth import forward, in_step, refresh, session_routes, verify_token
 from services.auth.addresses import Addresses
@@ -18,23 +19,26 @@ from services.auth.living import LivingSessions
 from services.auth.notices import Notices
 from services.auth.notifiers import heartbeat_handler
 from services.auth.otp import Challenges
+from services.auth.read_model_watch import ReadModelWatch
 from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
 from services.auth.sessions import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.sweep import expired
-from services.auth.tables import outbox
+from services.auth.tables import metadata, outbox
 from services.auth.throttle import Throttle
 from services.auth.tokens import Tokens
 from shared.broker.bus import Bus
 from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
 from shared.broker.topology import ACCOUNT_READ_MODEL, HEARTBEATS, IN_STEP, OTP_OUTCOMES
+from shared.broker.when_ready import WhenReady
 from shared.cors import for_browsers
 from shared.database import Database
 from shared.floods import Floods
 from shared.passwords import Passwords
 from shared.process import Running
 from shared.relay import Relay
+from shared.schema import Schema
 from shared.sealing import Sealer
 from shared.sweep import sweep_forever
 from shared.web import Service
@@ -75,6 +79,18 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     addresses = Addresses(settings)
     notices = Notices(database)
     app = build(settings)
+    signed = SignedBus(bus, EdgeKeys.of(settings))
+    relay = Relay("auth", database, outbox, signed)
+    schema = Schema(database, metadata)
+    begin = partial(WhenReady.begin, signed, schema.is_ready)
+    handler = account_changed_handler(database, account_sealer)
+    consumption, reports, in_step_words, heartbeats = await asyncio.gather(
+        begin(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME),
+        begin(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME),
+        begin(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1),
+        begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
+    )
+    read_model = ReadModelWatch(lambda: consumption.live, patience=settings.login_failure_deadline)
     app.state.auth = Auth(
         settings=settings,
         database=database,
@@ -90,19 +106,13 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         back_pressure=back_pressure,
         addresses=addresses,
         throttle=Throttle(settings, database, addresses, notices),
+        read_model=read_model,
     )
-    signed = SignedBus(bus, EdgeKeys.of(settings))
-    relay = Relay("auth", database, outbox, signed)
-    handler = account_changed_handler(database, account_sealer)
-    consumption = await signed.consume(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME)
-    reports = await signed.consume(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME)
-    in_step_words = await signed.consume(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1)
-    heartbeats = await signed.consume(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")
     watch = asyncio.create_task(back_pressure.judge_forever(), name="auth back-pressure")
-
+    look = asyncio.create_task(read_model.look_forever(), name="auth read model")
     age = asyncio.create_task(in_step.watch_forever(database), name="auth in step")
 
     async def relay_alive() -> bool:
@@ -111,12 +121,13 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     async def consumer_live() -> bool:
         return consumption.live and reports.live and in_step_words.live and heartbeats.live
 
-    checks = {"auth-database": database.reachable, "auth-relay": relay_alive, "auth-consumer": consumer_live}
+    checks = {"auth-database": schema.is_ready, "auth-relay": relay_alive, "auth-consumer": consumer_live}
     try:
         yield Running(app=app, checks=checks)
     finally:
         sweep.cancel()
         watch.cancel()
+        look.cancel()
         age.cancel()
         # Side by side: the other half of the grace went to the requests under way.
         grace = settings.shutdown_grace / 2

@@ -12,12 +12,16 @@ from collections.abc import Collection, Hashable
 from uuid import UUID
 
 from services.auth.identities import Identity, find_by_username
+from services.auth.read_model_watch import ReadModelWatch
 from shared.database import Database
 from shared.passwords import Passwords
-from shared.problems import Problem
+from shared.problems import Problem, Unavailable
 
 # Seconds between two looks; each is one read by an index, where the hash before it took a hundred times as long.
 _LOOK_EVERY = 0.05
+
+# Seconds, for whom we may not know yet. Ten such answers are free (throttle).
+_COME_AGAIN = 3
 
 
 class IncorrectUsernameOrPassword(Problem):
@@ -31,6 +35,21 @@ class IncorrectUsernameOrPassword(Problem):
         self.account = account
 
 
+class PerhapsNotKnownYet(IncorrectUsernameOrPassword):
+    """While the read model is behind. Every name is answered alike, or the answer would tell which ones exist.
+
+    Counted like any wrong password: guesses would else be free for as long as the broker is away.
+    """
+
+    status = Unavailable.status
+    code = Unavailable.code
+    detail = Unavailable.detail
+
+    def __init__(self, account: UUID | None = None) -> None:
+        super().__init__(account)
+        self.headers["Retry-After"] = str(_COME_AGAIN)
+
+
 async def authenticate(
     database: Database,
     passwords: Passwords,
@@ -38,6 +57,7 @@ async def authenticate(
     password: str,
     identity: Identity | None,
     holders: Collection[Hashable],
+    read_model: ReadModelWatch,
     *,
     failure_deadline: float,
 ) -> Identity:
@@ -46,7 +66,7 @@ async def authenticate(
     Holds no database connection while it hashes or waits.
 
     Raises:
-        IncorrectUsernameOrPassword: at the deadline.
+        IncorrectUsernameOrPassword: at the deadline; `PerhapsNotKnownYet` while the read model is behind.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + failure_deadline
@@ -62,7 +82,8 @@ async def authenticate(
             if await _accepted(passwords, latest, password, holders):
                 return latest
         if left <= _LOOK_EVERY:  # that was the look at the deadline
-            raise IncorrectUsernameOrPassword(identity.id if identity is not None else None)
+            refusal = PerhapsNotKnownYet if read_model.behind else IncorrectUsernameOrPassword
+            raise refusal(identity.id if identity is not None else None)
 
 
 async def _look_up(database: Database, username: str) -> Identity | None:

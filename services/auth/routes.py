@@ -19,6 +19,7 @@ from services.auth.identities import Identity
 from services.auth.living import LivingSessions
 from services.auth.login import IncorrectUsernameOrPassword, authenticate
 from services.auth.otp import Challenges, OtpNotValid
+from services.auth.read_model_watch import ReadModelWatch
 from services.auth.schemas import (
     ChallengeOut,
     CodeOnItsWay,
@@ -75,6 +76,7 @@ class Auth:
     back_pressure: BackPressure
     addresses: Addresses
     throttle: Throttle
+    read_model: ReadModelWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,8 @@ async def token(
 ) -> TokenPairOut | OtpRequiredOut:
     """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail.
 
-    While codes can not be delivered before they expire, 503 instead of a promise.
+    While codes can not be delivered before they expire, 503 instead of a promise; while accounts that were registered a
+    moment ago can not be known, 503 instead of a refusal.
     """
     async with auth.throttle.attempt(given.username, address) as attempt:
         identity = await authenticate(
@@ -157,6 +160,7 @@ async def token(
             given.password,
             attempt.identity,
             attempt.whose.holders,
+            auth.read_model,
             failure_deadline=auth.settings.login_failure_deadline,
         )
         attempt.right = True

@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.users import account_routes, ended_sessions, guesses, in_step, me
+from services.users import account_routes, ended_sessions, guesses, in_step, me, registration_keys
 from services.users.callers import Users
 from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
-from services.users.tables import outbox
+from services.users.tables import metadata, outbox
 from shared.broker.bus import Bus
 from shared.broker.edges import EdgeKeys
 from shared.broker.signed import SignedBus
 from shared.broker.topology import ENDED_SESSIONS
+from shared.broker.when_ready import WhenReady
 from shared.cors import for_browsers
 from shared.database import Database
 from shared.floods import Floods
@@ -25,6 +26,7 @@ from shared.jwks import RemoteKeys
 from shared.passwords import Passwords
 from shared.process import Running
 from shared.relay import Relay
+from shared.schema import Schema
 from shared.sealing import Sealer
 from shared.sweep import sweep_forever
 from shared.web import Service
@@ -69,10 +71,13 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)
     handler = ended_sessions.session_ended_handler(database)
-    consumption = await signed.consume(ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME)
+    schema = Schema(database, metadata)
+    consumption = await WhenReady.begin(
+        signed, schema.is_ready, ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME
+    )
     relay.start()
     keys.start()
-    expired = ended_sessions.EXPIRED + guesses.EXPIRED + BUDGET.expired
+    expired = ended_sessions.EXPIRED + guesses.EXPIRED + registration_keys.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
     telling = asyncio.create_task(in_step.tell_forever(database, settings.in_step_every), name="users in step")
 
@@ -86,7 +91,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         return keys.known
 
     checks = {
-        "users-database": database.reachable,
+        "users-database": schema.is_ready,
         "users-relay": relay_alive,
         "users-consumer": consumer_live,
         "users-keys": keys_known,

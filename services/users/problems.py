@@ -11,6 +11,21 @@ class UserAlreadyExists(Problem):
     detail = "User already exists"
 
 
+class RegistrationUnderWay(Problem):
+    status = 409
+    code = "registration_under_way"
+    detail = "A registration with this Idempotency-Key is under way: ask again in a moment"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class IdempotencyKeyUsed(Problem):
+    status = 422
+    code = "idempotency_key_used"
+    detail = "This Idempotency-Key was used for another registration: use a new one"
+
+
 class UsernameNotOwn(Problem):
     status = 400
     code = "username_not_own"

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator
 
 from services.users import audit, reading
 from services.users.account_routes import BY_ID, shown
-from services.users.accounts import NewAccount, valid_email
 from services.users.callers import Caller, KnownCaller, Parts, Users
 from services.users.presence import prove
 from services.users.problems import (
     CurrentPasswordWrong,
     CursorNotValid,
     EmailNotValid,
+    IdempotencyKeyUsed,
     PasswordsDiffer,
     PasswordTooWeak,
+    RegistrationUnderWay,
     UserAlreadyExists,
     UsernameNotOwn,
 )
+from services.users.registering import register_once
 from services.users.schemas import AccountOut, MessageOut, PasswordIn, RegistrationIn
-from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import own_names, refuse_weak
-from services.users.writes import register, writing
+from services.users.writes import writing
 from shared.answers import Answers, leads_to, refused
 from shared.bearer import NotPermitted
 from shared.names import NO_CONTROL, canonical, refuse_control
@@ -47,27 +49,47 @@ router = APIRouter(prefix=PREFIX, tags=["users"], route_class=ShallowJsonRoute)
 
 Filter = Annotated[str | None, Query(max_length=254, json_schema_extra=NO_CONTROL), AfterValidator(_without_control)]
 
+# A string of RFC 8941 without escapes, or the same without its quotation marks.
+_KEY = r'^(?:"[ !#-\[\]-~]{1,255}"|[!#-\[\]-~]{1,255})$'
+
+
+def _bare(key: str | None) -> str | None:
+    if key is not None and not re.fullmatch(_KEY, key):
+        raise ValueError("Must be 1 to 255 visible characters of ASCII, as in a UUID, with or without quotation marks")
+    return key.strip('"') if key is not None else None
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="A new UUID for each registration: it can then be repeated for a day, and makes one account",
+        examples=['"8e03978e-40d5-43e8-bc93-6894a57f9324"'],
+        json_schema_extra={"pattern": _KEY},
+    ),
+    AfterValidator(_bare),
+]
+
 
 @router.post(
     "/registration",
     status_code=201,
     summary="Register",
-    responses=_LOGS_IN | refused(UserAlreadyExists, UsernameNotOwn, EmailNotValid, PasswordTooWeak, TooManyRequests),
+    responses=_LOGS_IN
+    | refused(
+        UserAlreadyExists,
+        UsernameNotOwn,
+        EmailNotValid,
+        PasswordTooWeak,
+        RegistrationUnderWay,
+        IdempotencyKeyUsed,
+        TooManyRequests,
+    ),
 )
-async def registration(users: Parts, given: RegistrationIn, response: Response) -> AccountOut:
-    email = valid_email(given.email, reserved=users.settings.mail_reserved_domains)
-    refuse_foreign(given.username, email=email)  # before the hash, which is dear
-    names = own_names(email=email, username=given.username, name=given.name, lastname=given.lastname)
-    refuse_weak(given.password, own_names=names, min_length=users.settings.password_min_length)
-    new = NewAccount(
-        email=email,
-        username=given.username,
-        name=given.name,
-        lastname=given.lastname,
-        password_hash=await users.passwords.hash(given.password, users.hash_shares.holders()),
-        is_2fa=given.is_2fa,
-    )
-    row = await register(users.database, users.sealer, new)
+async def registration(
+    users: Parts, given: RegistrationIn, response: Response, idempotency_key: IdempotencyKey = None
+) -> AccountOut:
+    row = await register_once(users, given, idempotency_key)
     response.headers["Location"] = f"{PREFIX}/{row.id}"
     return shown(row, response)
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -87,6 +88,16 @@ ended_sessions = Table(
     Column("id", Uuid, primary_key=True),
     Column("until", DateTime(timezone=True), nullable=False),
     Index("ix_ended_sessions_until", "until"),
+)
+
+# The keys that registrations came with, as digests.
+registration_keys = Table(
+    "registration_keys",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("ix_registration_keys_created_at", "created_at"),
 )
 
 

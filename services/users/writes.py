@@ -16,14 +16,14 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users import accounts, audit
+from services.users import accounts, audit, registration_keys
 from services.users.accounts import NewAccount
 from services.users.audit import OPERATOR, Author
 from services.users.callers import Caller, Users
 from services.users.ended_sessions import is_over
 from services.users.known_accounts import is_of_session
 from services.users.notices import tell_owner, tell_owner_of_deletion
-from services.users.problems import VersionDiffers
+from services.users.problems import RegistrationUnderWay, VersionDiffers
 from shared.bearer import TokenNotValid
 from shared.database import Database
 from shared.problems import ItemNotFound
@@ -103,12 +103,18 @@ async def operating(database: Database, sealer: Sealer, account: UUID, *, force:
         yield Write(connection=connection, sealer=sealer, row=row, author=OPERATOR, force=force)
 
 
-async def register(database: Database, sealer: Sealer, new: NewAccount, *, by_operator: bool = False) -> Row[Any]:
-    """Raises `UserAlreadyExists`."""
+async def register(
+    database: Database, sealer: Sealer, new: NewAccount, *, digest: bytes | None = None, by_operator: bool = False
+) -> Row[Any]:
+    """`digest`: of the key that the registration came with. Raises `UserAlreadyExists`, `RegistrationUnderWay`."""
     async with (
         audit.refusals(database, "registration", account=None, actor=None),
         database.transaction() as connection,
     ):
+        if digest is not None and await registration_keys.hold(connection, digest) is not None:
+            raise RegistrationUnderWay  # until a moment ago
         row = await accounts.create(connection, sealer, new)
+        if digest is not None:
+            await registration_keys.keep(connection, digest, row.id)
         await audit.record_creation(connection, row, by_operator=by_operator)
         return row

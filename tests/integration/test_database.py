@@ -185,11 +185,9 @@ async def test_while_postgres_restarts_it_is_not_now_and_afterwards_the_same_poo
     await asyncio.to_thread(own_postgres.stop)
     for _ in range(2):  # the pooled connection, then a new one
         assert unavailable(await refusal(database))
-    assert not await database.reachable()
 
     await asyncio.to_thread(own_postgres.start)
     assert await ask(database) == 42
-    assert await database.reachable()
 
 
 # --- a server that refuses
@@ -219,19 +217,11 @@ async def test_a_statement_that_takes_too_long_is_not_now(make: Make) -> None:
     assert await ask(database) == 42
 
 
-@pytest.mark.parametrize(
-    "statement", ["SELECT 1/0", "SELECT * FROM nowhere", "SELEKT", "SELECT * FROM users.accounts", "SELECT 'x'::int"]
-)
+@pytest.mark.parametrize("statement", ["SELECT 1/0", "SELEKT", "SELECT 'x'::int"])
 async def test_a_mistake_of_ours_is_no_excuse_to_come_again(make: Make, statement: str) -> None:
     database = make()
     assert not unavailable(await refusal(database, statement))
     assert await ask(database) == 42
-
-
-async def test_reachable_tells_the_truth_and_raises_what_is_no_outage(databases: Databases, make: Make) -> None:
-    assert await make().reachable()
-    await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
-    assert not await make().reachable()
 
 
 # --- what a client and a log see of it

@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 
 from services.auth import keys
 from tests import edge_keys
+from tests.polling import eventually
 from tests.servers.databases import Databases
 from tests.servers.mail import MailSink
 from tests.servers.ports import free_ports
@@ -22,6 +23,7 @@ from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, Program
 from tests.stacks.stack import Person, Stack
 
 ANSWER_SECONDS = 30.0
+START_SECONDS = 90.0  # of a process, on a busy machine
 SHUTDOWN_GRACE = "4"
 
 
@@ -84,6 +86,23 @@ class Processes(Stack):
     @asynccontextmanager
     async def replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
         """Another process of the same service, with these settings besides, ready; requests do not go to it."""
+        async with self._another(of, settings) as program:
+            await self.until_ready(program)
+            yield program
+
+    @asynccontextmanager
+    async def unready_replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
+        """As `replica`, for one that runs and is not ready."""
+
+        async def says_so() -> bool:
+            return not await self.is_ready(program.name)
+
+        async with self._another(of, settings) as program:
+            await eventually(says_so, START_SECONDS)
+            yield program
+
+    @asynccontextmanager
+    async def _another(self, of: Program, settings: dict[str, str]) -> AsyncIterator[Program]:
         port, management_port = free_ports(2)
         name = f"{of.name}-{management_port}"
         self._management[name] = management_port
@@ -92,7 +111,6 @@ class Processes(Stack):
         self._replicas.append(program)
         program.start()
         try:
-            await self.until_ready(program)
             yield program
         finally:
             program.kill()

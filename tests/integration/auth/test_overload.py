@@ -8,6 +8,7 @@ import threading
 
 import asyncpg
 import httpx
+import pytest
 
 from services.auth.identities import account_changed_handler
 from shared.broker.bus import Retry
@@ -84,12 +85,12 @@ async def test_a_database_that_takes_no_connection_is_answered_503_and_used_agai
         )
 
         answers = await ask_everything(auth_app, tokens.refresh, tokens.access)
-        reachable = await auth_app.parts.database.reachable()
+        ready = await auth_app.checks["auth-database"]()
         await admin.execute(f"ALTER DATABASE {databases.name} CONNECTION LIMIT -1")
 
     for answer in answers:
         assert_unavailable(answer)
-    assert not reachable
+    assert not ready
     assert await auth_app.verify_token(tokens.access) == 200
     pair(await auth_app.refresh(tokens.refresh))
 
@@ -111,7 +112,7 @@ async def test_a_database_that_is_not_there_is_answered_503(databases: Databases
     nowhere = f"postgresql+asyncpg://auth:x@127.0.0.1:{free_ports(1)[0]}/login2fa"
     async with running_auth(auth_settings(databases, keys, auth_database_url=nowhere), bus) as auth:
         assert_unavailable(await auth.log_in("anybody"))
-        assert not await auth.parts.database.reachable()
+        assert not await auth.checks["auth-database"]()
 
 
 async def test_a_read_only_database_is_answered_503(
@@ -128,15 +129,25 @@ async def test_a_read_only_database_is_answered_503(
     assert_unavailable(await auth_app.log_in(account.username))
 
 
-async def test_an_event_that_finds_no_database_is_tried_again_and_not_given_up(
-    databases: Databases, keys: Keys
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER DATABASE {database} CONNECTION LIMIT 0",
+        "ALTER TABLE auth.identities RENAME TO later",
+        "ALTER TABLE auth.identities RENAME COLUMN email TO later",
+        "REVOKE INSERT ON auth.identities FROM auth",
+        "DROP SCHEMA auth CASCADE",
+    ],
+)
+async def test_an_event_that_the_database_is_not_ready_for_is_put_off_and_that_is_no_attempt(
+    databases: Databases, keys: Keys, damage: str
 ) -> None:
     database = Database(databases.auth_url, pool_size=2)
     event = account_changed(keys.account_sealer)
     async with connected(databases.admin_url) as admin:
-        await admin.execute(f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
+        await admin.execute(damage.format(database=databases.name))
 
         outcome = await account_changed_handler(database, keys.account_sealer)(delivery(event))
 
         await database.close()
-    assert outcome == Retry("database unavailable")
+    assert outcome == Retry("database unavailable", tried=False)
