@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from shared.bearer import SchemeNotBearer, TokenMissing, TokenNotValid
 from shared.problems import MEDIA_TYPE, Problem
 
 Answers = dict[int | str, dict[str, Any]]
@@ -14,6 +15,9 @@ _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}
 }
 _WITH_RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+
+# What every guard refuses with, for want of a token that is good.
+NOT_AUTHENTICATED = (TokenMissing, SchemeNotBearer, TokenNotValid)
 
 # The key of an operation that lists the only statuses it ever answers with: nothing is added to its own.
 ONLY = "x-only-statuses"
@@ -53,6 +57,6 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
         503: "Not now: overloaded, or something is away",
     }
     if operation.get("security"):
-        added[401] = "`token_missing`, `invalid_token`: Token not valid"
+        added[401] = refused(*NOT_AUTHENTICATED)[401]["description"]
     own.pop("422", None)
     return dict(sorted(({str(status): answer(status, text) for status, text in added.items()} | own).items()))

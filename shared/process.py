@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 Check = Callable[[], Awaitable[bool]]
 
+# Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -39,6 +40,7 @@ class Running:
 
     app: ASGIApp | None
     checks: Mapping[str, Check] = field(default_factory=dict)
+    keep_alive: int = KEEP_ALIVE_SECONDS
 
 
 class _Server(uvicorn.Server):
@@ -62,8 +64,13 @@ def listen(host: str, port: int, *, hint: str) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, bound: socket.socket, *, grace: float) -> AsyncIterator[None]:
-    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds."""
+async def serving(
+    app: ASGIApp, bound: socket.socket, *, grace: float, keep_alive: int = KEEP_ALIVE_SECONDS
+) -> AsyncIterator[None]:
+    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds.
+
+    `keep_alive`: seconds for which a connection may be idle.
+    """
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
@@ -74,8 +81,7 @@ async def serving(app: ASGIApp, bound: socket.socket, *, grace: float) -> AsyncI
         proxy_headers=False,  # whom TRUSTED_PROXIES names is believed by shared.client_address
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
-        # Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=keep_alive,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([bound]), name="http server")
@@ -169,7 +175,9 @@ async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIt
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(serving(management(running.checks), sockets.management, grace=1))
         if running.app is not None and sockets.public is not None:
-            await stack.enter_async_context(serving(running.app, sockets.public, grace=grace))
+            await stack.enter_async_context(
+                serving(running.app, sockets.public, grace=grace, keep_alive=running.keep_alive)
+            )
         _keep_what_is_here()
         log.info("serving", management_port=sockets.management.getsockname()[1])
         yield

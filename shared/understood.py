@@ -41,7 +41,10 @@ class Understood:
         self._clients = Clients(trusted_proxies)
 
     def check(self, scope: Scope) -> None:
-        """Puts the client into `scope`. Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`."""
+        """Puts the client and the path of the route into `scope`: a slash more or less at its end is the same route.
+
+        Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`.
+        """
         try:
             scope["client"] = self._clients.of(scope)
         except NotAnAddress:
@@ -49,8 +52,23 @@ class Understood:
         # A route's pattern may end in `$`, which matches before a line break too.
         if not scope["path"].isprintable():
             raise PathNotValid
+        self._route_path(scope)
         if scope["query_string"]:
             self._check_query(scope)
+
+    def _route_path(self, scope: Scope) -> None:
+        path = scope["path"]
+        if path[-1:] != "/":
+            if f"{path}/" in self._ending_in_slash:
+                scope["path"] = f"{path}/"
+        # Not of two slashes: where a client lost the id in `/users/{id}/`, its own account is not meant.
+        elif path not in self._ending_in_slash and not path.endswith("//"):
+            scope["path"] = path[:-1] or "/"
+
+    @cached_property
+    def _ending_in_slash(self) -> frozenset[str]:
+        paths = (str(context.path) for context in iter_route_contexts(self._app.routes))
+        return frozenset(path for path in paths if path.endswith("/"))
 
     def _check_query(self, scope: Scope) -> None:
         declared = self._declared(scope["method"], scope["path"])
