@@ -16,6 +16,9 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_type": lambda _: "A string is wanted, in quotes",
     "string_too_short": lambda limits: f"At least {_characters(limits['min_length'])} wanted",
     "string_too_long": lambda limits: f"At most {_characters(limits['max_length'])} allowed",
+    # A length that is asked after another rule is called one of items.
+    "too_short": lambda limits: f"At least {_characters(limits['min_length'])} wanted",
+    "too_long": lambda limits: f"At most {_characters(limits['max_length'])} allowed",
     "bool_type": lambda _: "`true` or `false` is wanted, without quotes",
     "bool_parsing": lambda _: "`true` or `false` is wanted",
     "int_type": lambda _: "A whole number is wanted, without quotes",
