@@ -51,7 +51,7 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
     added = {
         400: "`bad_request`: The path, or the client's address as a proxy tells it, can not be understood",
         422: "`invalid_request`: `errors` names each field or parameter at fault; one that is not known is at fault",
-        413: "The request body is too large",
+        413: "The request body is too large. The connection closes",
         431: "The request headers are too large",
         500: "Our fault: the log has it, under the `X-Request-ID` of the answer",
         503: "Not now: overloaded, or something is away",

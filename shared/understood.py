@@ -52,23 +52,24 @@ class Understood:
         # A route's pattern may end in `$`, which matches before a line break too.
         if not scope["path"].isprintable():
             raise PathNotValid
-        self._route_path(scope)
+        if scope["path"] in self._lacking_slash:
+            scope["path"] += "/"
+        elif scope["path"][-1:] == "/":
+            self._remove_slash(scope)
         if scope["query_string"]:
             self._check_query(scope)
 
-    def _route_path(self, scope: Scope) -> None:
+    def _remove_slash(self, scope: Scope) -> None:
         path = scope["path"]
-        if path[-1:] != "/":
-            if f"{path}/" in self._ending_in_slash:
-                scope["path"] = f"{path}/"
         # Not of two slashes: where a client lost the id in `/users/{id}/`, its own account is not meant.
-        elif path not in self._ending_in_slash and not path.endswith("//"):
+        if not path.endswith("//") and path[:-1] not in self._lacking_slash:
             scope["path"] = path[:-1] or "/"
 
     @cached_property
-    def _ending_in_slash(self) -> frozenset[str]:
+    def _lacking_slash(self) -> frozenset[str]:
+        """Paths of routes that end in a slash, without it."""
         paths = (str(context.path) for context in iter_route_contexts(self._app.routes))
-        return frozenset(path for path in paths if path.endswith("/"))
+        return frozenset(path[:-1] for path in paths if path.endswith("/"))
 
     def _check_query(self, scope: Scope) -> None:
         declared = self._declared(scope["method"], scope["path"])

@@ -13,9 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
+from services.auth import app as auth
+from services.users import app as users
+from shared.broker.memory import MemoryBus
 from shared.process import Running, Sockets, listen, served
 from tests.asking import small_app
+from tests.composed import Keys, auth_settings, bus, jwks_url, keys, users_settings
 from tests.raw_http import Watched, connected, watched
+from tests.servers.databases import Databases
+
+__all__ = ("bus", "jwks_url", "keys")
 
 MIB = 1024 * 1024
 SIZES = [70_000, MIB, 3 * MIB]
@@ -88,3 +95,12 @@ async def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says() -> N
         await connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         async with asyncio.timeout(30):  # a default of 75 s is not waited for
             assert [each.status for each in await connection.answers()] == [404]
+
+
+async def test_that_setting_is_one_of_each_service(
+    databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str
+) -> None:
+    async with auth.running(auth_settings(databases, keys, keep_alive=7), bus) as service:
+        assert service.keep_alive == 7
+    async with users.running(users_settings(databases, keys, jwks_url, keep_alive=8), bus) as service:
+        assert service.keep_alive == 8

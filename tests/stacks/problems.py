@@ -15,13 +15,7 @@ SCHEME_NOT_BEARER = (
     "The header Authorization does not begin with Bearer: send `Authorization: Bearer <token>`",
 )
 TOKEN_NOT_VALID = (401, "invalid_token", "Token not valid")
-REFRESH_TOKEN_MISSING = (401, "token_missing", "There is no token: send the header `Authorization: Bearer <token>`")
-SCHEME_NOT_BEARER = (
-    401,
-    "scheme_not_bearer",
-    "The header Authorization does not begin with Bearer: send `Authorization: Bearer <token>`",
-)
-TOKEN_NOT_VALID = (401, "invalid_refresh_token", "Token not valid")
+REFRESH_TOKEN_NOT_VALID = (401, "invalid_refresh_token", "Token not valid")
 NOT_PERMITTED = (403, "not_enough_permissions", "Not enough permissions")
 ITEM_NOT_FOUND = (404, "item_not_found", "Item not found")
 

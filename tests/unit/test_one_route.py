@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from uuid import uuid4
@@ -10,7 +12,9 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
+from starlette.types import Scope
 
+from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.auth.routes import FLOODED as AUTH_FLOODED
 from services.auth.settings import AuthSettings
@@ -22,6 +26,7 @@ from shared.floods import Buckets, Floods
 from shared.guarded_route import GuardedRoute, Yes
 from shared.web import Service
 from tests.asking import client_of, problem, small_app
+from tests.raw_http import request, watched
 
 IDS = {"user_id": uuid4(), "session_id": uuid4()}
 
@@ -81,6 +86,29 @@ async def test_head_is_answered_as_get_is(
         assert {**headed.headers, "x-request-id": ""} == {**got.headers, "x-request-id": ""}
 
 
+async def test_the_answer_to_head_has_no_body_on_the_connection() -> None:
+    async with watched(built()["users"]) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request("HEAD /api/v1/users/me/", ["Connection: close"]))
+        answer = await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"content-length: " in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_the_address_itself_answers_with_links() -> None:
+    apps = built()
+    async with client_of(Front(auth=apps["auth"], users=apps["users"])) as client:
+        page, headed = await client.get("/"), await client.head("/")
+        links = re.findall(r'href="([^"]+)"', page.text)
+        assert [(await client.get(f"/{link}")).status_code for link in links[:2]] == [200, 200]
+
+    assert (page.status_code, headed.status_code) == (200, 200)
+    assert links == ["docs", "openapi.json", ".well-known/jwks.json"]
+
+
 async def test_where_there_is_no_get_there_is_no_head(clients: dict[str, httpx.AsyncClient]) -> None:
     answer = await clients["auth"].head("/api/v1/auth/token")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
@@ -96,8 +124,8 @@ async def test_two_slashes_are_another_path(clients: dict[str, httpx.AsyncClient
 
 
 class BearersRoute(GuardedRoute):
-    async def who_asks(self, scope: dict[str, object]) -> str:  # type: ignore[override] # as little as is read here
-        return bearer_token(scope)  # type: ignore[arg-type]
+    async def who_asks(self, scope: Scope) -> str:
+        return bearer_token(scope)
 
 
 async def whose(bearer: BearerToken) -> Yes:
