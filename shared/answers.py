@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from shared.bearer import SchemeNotBearer, TokenMissing, TokenNotValid
 from shared.problems import MEDIA_TYPE, Problem
 
 Answers = dict[int | str, dict[str, Any]]
@@ -14,6 +15,9 @@ _RETRY_AFTER = {
     "Retry-After": {"description": "Seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}
 }
 _WITH_RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+
+# What every guard refuses with, for want of a token that is good.
+NOT_AUTHENTICATED = (TokenMissing, SchemeNotBearer, TokenNotValid)
 
 # The key of an operation that lists the only statuses it ever answers with: nothing is added to its own.
 ONLY = "x-only-statuses"
@@ -47,13 +51,13 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
     added = {
         400: "`bad_request`: The path, or the client's address as a proxy tells it, can not be understood",
         422: "`invalid_request`: `errors` names each field or parameter at fault; one that is not known is at fault",
-        413: "The request body is too large",
+        413: "The request body is too large. The connection closes",
         431: "The request headers are too large",
         500: "Our fault: the log has it, under the `X-Request-ID` of the answer",
         503: "Not now: overloaded, or something is away",
     }
     if operation.get("security"):
-        added[401] = "`token_missing`, `invalid_token`: Token not valid"
+        added[401] = refused(*NOT_AUTHENTICATED)[401]["description"]
     invalid = own.pop("422", None)
     if invalid is not None and MEDIA_TYPE in invalid["content"]:  # a problem of the route's own, not the framework's
         added[422] = f"{invalid['description']}; {added[422]}"

@@ -1,4 +1,4 @@
-"""One OpenAPI document and one page of interactive documentation for all services; no internet needed."""
+"""One OpenAPI document, one page of interactive documentation and one to begin at, for all services; no internet."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -46,6 +47,53 @@ PAGE = f"""<!doctype html>
 </html>
 """
 
+# At the public address itself. Its links are relative: it may lie below a path.
+HOME = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+<title>Login2FA</title>
+<style>body { font: 1rem/1.6 sans-serif; margin: 3rem auto; max-width: 34rem; padding: 0 1rem }</style>
+</head>
+<body>
+<h1>Login2FA</h1>
+<p>This is the API of a login service. Programs talk to it below <code>/api/v1</code>.</p>
+<ul>
+<li><a href="docs">Documentation, to read and to try</a></li>
+<li><a href="openapi.json">OpenAPI document</a>, for generators of clients</li>
+<li><a href=".well-known/jwks.json">Public keys</a>, for services that check tokens themselves</li>
+</ul>
+</body>
+</html>
+"""
+
+# The tags of the document with their operations, in the order in which somebody meets them.
+ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "account": (
+        "Register, and one's own account",
+        ("registration", "me", "change_own_account", "change_password", "delete_own_account"),
+    ),
+    "login": (
+        "Log in with a password, and a code where the account has a second factor; stay logged in",
+        ("token", "verify_otp", "challenge", "resend_otp", "refresh_token", "logout"),
+    ),
+    "sessions": ("Where one is logged in", ("list_own_sessions", "end_own_session")),
+    "checks": (
+        "For services and gateways: is a token good, and whose is it?",
+        ("verify_token", "forward", "forward_admin", "jwks"),
+    ),
+    "administration": (
+        "Accounts of others: for administrators",
+        ("list_accounts", "read_account", "change_account", "delete_account"),
+    ),
+}
+_TAGS = {name: tag for tag, (_, names) in ORDER.items() for name in names}
+_RANKS = {name: rank for rank, name in enumerate(_TAGS)}
+
 _PROBLEM_SCHEMA = {
     "type": "object",
     "description": "RFC 9457",
@@ -71,13 +119,17 @@ def installed_version() -> str:
 
 
 def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
-    """The OpenAPI document of `apps` together; raises ValueError when two of them name different things alike."""
+    """The OpenAPI document of `apps` together; raises ValueError when two of them name different things alike.
+
+    The id of an operation is the name of its function: what generated clients call their own.
+    """
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
     security: dict[str, Any] = {}
     for app in apps:
         own = app.openapi()
         components = own.get("components", {})
+        _name(own["paths"], app)
         paths |= own["paths"]
         security |= components.get("securitySchemes", {})
         for name, schema in components.get("schemas", {}).items():
@@ -85,18 +137,46 @@ def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
                 raise ValueError(f"two services have a schema {name}")
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for operation in (operation for path in paths.values() for operation in path.values()):
+    operations = [operation for path in paths.values() for operation in path.values()]
+    for operation in operations:
         operation["responses"] = answers.completed(operation)
+    ids = [operation["operationId"] for operation in operations]
+    if twice := {each for each in ids if ids.count(each) > 1}:
+        raise ValueError(f"two operations have the id {', '.join(sorted(twice))}")
     return {
         "openapi": "3.1.0",
         "info": {"title": "Login2FA", "version": version},
-        "paths": paths,
+        "tags": [{"name": tag, "description": description} for tag, (description, _) in ORDER.items()],
+        "paths": _in_order(paths),
         "components": {"schemas": schemas, "securitySchemes": security},
     }
 
 
+def _name(paths: dict[str, Any], app: FastAPI) -> None:
+    for context in iter_route_contexts(app.routes):
+        for method in context.methods or ():
+            operation = paths[str(context.path_format)][method.lower()]
+            operation["operationId"] = name = str(context.name)
+            for answer in operation["responses"].values():
+                for content in answer.get("content", {}).values():
+                    content.get("schema", {}).pop("title", None)  # "Response Token Api V1 Auth Token Post"
+            if name in _TAGS:
+                operation["tags"] = [_TAGS[name]]
+
+
+def _in_order(paths: dict[str, Any]) -> dict[str, Any]:
+    def rank(operation: dict[str, Any]) -> int:
+        return _RANKS.get(operation["operationId"], len(_RANKS))
+
+    each = {path: dict(sorted(methods.items(), key=lambda item: rank(item[1]))) for path, methods in paths.items()}
+    return dict(sorted(each.items(), key=lambda item: min(map(rank, item[1].values()))))
+
+
 def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
-    """`/docs` and `/openapi.json`."""
+    """`/`, `/docs` and `/openapi.json`."""
+
+    async def home(_request: Request) -> Response:
+        return HTMLResponse(HOME)
 
     async def page(_request: Request) -> Response:
         return HTMLResponse(PAGE)
@@ -105,6 +185,7 @@ def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
         return JSONResponse(openapi)
 
     return [
+        Route("/", home),
         Route("/openapi.json", schema),
         Mount("/docs/assets", StaticFiles(directory=assets())),
         Route("/docs", page),

@@ -6,12 +6,16 @@
 - A client may send so much before it means anything, and no more. The application refuses headers of more than
   `MAX_HEADERS`, but it hears of a request only when they are complete, and httptools keeps a header, an address or a
   trailer for as long as one comes.
+- A connection that ends with an answer to a request that is still coming stays open while the rest of that request is
+  read and dropped, for `LINGER_BYTES` and `LINGER_SECONDS` at most. A client that is still sending when a connection
+  closes sees it break, and never the answer.
 """
 
 from __future__ import annotations
 
 import json
-from asyncio import AbstractEventLoop, BaseTransport, Transport
+from asyncio import BaseTransport, TimerHandle, Transport
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import httptools
@@ -22,6 +26,10 @@ from shared import problems
 # Bytes that have led to nothing yet: neither to a request, nor to a piece of its body, nor to its end.
 MAX_UNFINISHED: Final = 65536
 
+# A request that has its answer already.
+LINGER_BYTES: Final = 4 * 1024 * 1024
+LINGER_SECONDS: Final = 5.0
+
 
 class _Together:
     """A transport whose writes of one moment go out together: uvicorn writes the head of an answer, then its body.
@@ -29,11 +37,12 @@ class _Together:
     Each write would be a system call and a packet, which is the largest single cost of a short answer.
     """
 
-    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+    def __init__(self, transport: Transport, protocol: BoundedHttp) -> None:
         self._transport = transport
-        self._loop = loop
+        self._protocol = protocol
+        self._loop = protocol.loop
         self._pieces: list[bytes] = []
-        self.is_closing = transport.is_closing
+        self.is_closing: Callable[[], bool] = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -44,14 +53,22 @@ class _Together:
         self._pieces.append(piece)
 
     def close(self) -> None:
+        """The protocol may linger before it closes the connection itself: until then nothing more is written."""
         self._send()
-        self._transport.close()
+        if self._protocol.lingers():
+            self.is_closing = _always
+        else:
+            self._transport.close()
 
     def _send(self) -> None:
         # A client may have hung up meanwhile: uvloop raises when a connection that is closed is written to.
         if self._pieces and not self.is_closing():
             self._transport.write(b"".join(self._pieces))
         self._pieces.clear()
+
+
+def _always() -> bool:
+    return True
 
 
 class _Parser(httptools.HttpRequestParser):
@@ -80,13 +97,38 @@ class BoundedHttp(HttpToolsProtocol):
     _unfinished = 0
     _in_message = False
     _refusal: bytes | None = None
+    # Bytes that may still be dropped while the connection lingers, and what ends it; None while it does not.
+    _droppable: int | None = None
+    _lingers_until: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         self.parser = _Parser(self)
-        super().connection_made(cast("Transport", _Together(cast("Transport", transport), self.loop)))
+        super().connection_made(cast("Transport", _Together(cast("Transport", transport), self)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._lingers_until is not None:
+            self._lingers_until.cancel()
+        super().connection_lost(exc)
+
+    def lingers(self) -> bool:
+        """Whether a connection that would close stays open, for the rest of a request that has its answer.
+
+        Asked a second time it is over: the time is up, or the server stops.
+        """
+        if self._droppable is not None or self._refusal is not None or self.pipeline or not self._in_message:
+            return False
+        if not self.cycle.response_complete:
+            return False
+        self._droppable = LINGER_BYTES
+        self._lingers_until = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.flow.resume_reading()
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
+            return
+        if self._droppable is not None:
+            self._drop(data)
             return
         self._unfinished += len(data)
         super().data_received(data)
@@ -110,10 +152,13 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """Raises `_AnsweredAlready`, which stops the parser."""
         self._unfinished = 0
         if self._in_message:
             self._in_message = False
             super().on_message_complete()
+            if self._droppable is not None:
+                raise _AnsweredAlready
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
@@ -130,6 +175,18 @@ class BoundedHttp(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
+
+    def _drop(self, data: bytes) -> None:
+        """The parser says where the request ends; what comes after it, and what is not clear, ends the connection."""
+        self._droppable = (self._droppable or 0) - len(data)
+        if self._droppable > 0:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError:
+                pass
+            else:
+                return
+        self.transport.close()
 
     def _require_clear_end(self) -> None:
         """RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and we know no other than `chunked`.
@@ -161,6 +218,10 @@ class BoundedHttp(HttpToolsProtocol):
         if self._refusal and not self.transport.is_closing():
             self.transport.write(self._refusal)
         self.transport.close()
+
+
+class _AnsweredAlready(Exception):
+    """The request is complete, and its connection was only kept open for that."""
 
 
 class _NotClear(Exception):

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from shared import invalid_requests
 from shared.database import sqlstate, unavailable
 
 log = structlog.get_logger()
@@ -35,6 +36,12 @@ _OAUTH_ERRORS = {
     429: "temporarily_unavailable",
     500: "server_error",
     503: "temporarily_unavailable",
+}
+
+# Where the framework has a title alone.
+_SENTENCES = {
+    404: "There is nothing at this path",
+    405: "This path does not take that method: the header Allow names those that it takes",
 }
 
 
@@ -110,18 +117,15 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
 
     async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-        # Neither `input` nor `ctx`: they would repeat a password to whoever reads the answer.
-        errors = [
-            {"field": _field(entry["loc"]), "detail": entry["msg"].removeprefix("Value error, ")}
-            for entry in error.errors()
-        ]
+        errors = invalid_requests.told(error.errors())
         first = f"{errors[0]['field']}: {errors[0]['detail']}" if errors else "Request not valid"
         return answer(request, 422, "invalid_request", first, errors=errors)
 
     async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
         status = HTTPStatus(error.status_code)
-        return answer(request, status, status.name.lower(), str(error.detail), _headers(request, error))
+        detail = _SENTENCES.get(status, str(error.detail))
+        return answer(request, status, status.name.lower(), detail, _headers(request, error))
 
     async def on_database_error(request: Request, error: Exception) -> JSONResponse:
         if unavailable(error):
@@ -158,17 +162,10 @@ def _headers(request: Request, error: HTTPException) -> dict[str, str]:
 def _allowed(request: Request) -> str:
     contexts = [context for context in iter_route_contexts(request.app.routes) if context.path]
     fitting = [context for context in contexts if _pattern(str(context.path)).match(request.url.path)]
-    return ", ".join(sorted({method for context in fitting for method in context.methods or ()}))
+    methods = {method for context in fitting for method in context.methods or ()}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 @cache
 def _pattern(path: str) -> re.Pattern[str]:
     return compile_path(path)[0]
-
-
-def _field(location: tuple[Any, ...]) -> str:
-    """`body.email` as `email`: a person looks for the field, not for our plumbing."""
-    if [type(part) for part in location[1:]] == [int]:  # where the JSON breaks off: no field has that name
-        location = location[:1]
-    parts = [str(part) for part in location[1:]] or [str(location[0])]
-    return ".".join(parts)[:100]

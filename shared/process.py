@@ -28,6 +28,7 @@ log = structlog.get_logger()
 Check = Callable[[], Awaitable[bool]]
 Reason = Callable[[], str]
 
+# Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -45,6 +46,7 @@ class Running:
     app: ASGIApp | None
     checks: Mapping[str, Check] = field(default_factory=dict)
     reasons: Mapping[str, Reason] = field(default_factory=dict)
+    keep_alive: int = KEEP_ALIVE_SECONDS
 
 
 class _Server(uvicorn.Server):
@@ -68,8 +70,13 @@ def listen(host: str, port: int, *, hint: str) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, bound: socket.socket, *, grace: float) -> AsyncIterator[None]:
-    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds."""
+async def serving(
+    app: ASGIApp, bound: socket.socket, *, grace: float, keep_alive: int = KEEP_ALIVE_SECONDS
+) -> AsyncIterator[None]:
+    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds.
+
+    `keep_alive`: seconds for which a connection may be idle.
+    """
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
@@ -80,8 +87,7 @@ async def serving(app: ASGIApp, bound: socket.socket, *, grace: float) -> AsyncI
         proxy_headers=False,  # whom TRUSTED_PROXIES names is believed by shared.client_address
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
-        # Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=keep_alive,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([bound]), name="http server")
@@ -183,7 +189,9 @@ async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIt
             serving(management(running.checks, running.reasons), sockets.management, grace=1)
         )
         if running.app is not None and sockets.public is not None:
-            await stack.enter_async_context(serving(running.app, sockets.public, grace=grace))
+            await stack.enter_async_context(
+                serving(running.app, sockets.public, grace=grace, keep_alive=running.keep_alive)
+            )
         _keep_what_is_here()
         log.info("serving", management_port=sockets.management.getsockname()[1])
         yield

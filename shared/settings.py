@@ -147,6 +147,9 @@ class HttpSettings(ProcessSettings):
         50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
     )
     flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
+    keep_alive: int = Field(
+        75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"
+    )
     max_body: int = Field(65536, ge=1024, description="Bytes of a request body; more is answered 413")
     max_headers: int = Field(8192, ge=1024, description="Bytes of request headers; more is answered 431")
     database_pool: int = Field(10, ge=2, le=1000, description="Connections to Postgres, per process")

@@ -1,4 +1,7 @@
-"""JSON that is nested too deeply, or that is not UTF-8, is refused before anything parses it."""
+"""JSON that is nested too deeply, or that is not UTF-8, is refused before anything parses it.
+
+A body that is no JSON at all is refused by the framework, and here in words that say what is wanted.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,14 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 MAX_DEPTH: Final = 32
+
+# Pydantic's types of errors for a body that is not there, or is something else than an object.
+_NO_OBJECT: Final = {"missing", "model_type", "model_attributes_type", "dict_type"}
+_FORMS: Final = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 # Possessive, and content without its closing quote: each byte is looked at once, whatever is sent.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -26,10 +34,15 @@ class ShallowJsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def shallow(request: Request) -> Response:
-            if _is_json(request.headers.get("content-type", "")):
+            media_type = media_type_of(request)
+            if _is_json(media_type):
                 refuse_deep(await request.body())
             try:
                 return await handle(request)
+            except RequestValidationError as error:
+                if any(entry["loc"] == ("body",) and entry["type"] in _NO_OBJECT for entry in error.errors()):
+                    raise not_as_wanted(self._wanted(), media_type) from None
+                raise
             except HTTPException as error:
                 # What the framework can't read for a reason that it does not foresee, such as bytes that are no UTF-8.
                 if error.status_code == HTTPStatus.BAD_REQUEST:
@@ -37,6 +50,11 @@ class ShallowJsonRoute(APIRoute):
                 raise
 
         return shallow
+
+    def _wanted(self) -> str:
+        """The body that this route reads, in words."""
+        model = self.body_field.field_info.annotation if self.body_field else None
+        return wanted(model) if isinstance(model, type) and issubclass(model, BaseModel) else "a JSON object"
 
 
 def refuse_deep(body: bytes) -> None:
@@ -51,8 +69,32 @@ def refuse_deep(body: bytes) -> None:
             raise _refusal(f"The body is nested more than {MAX_DEPTH} deep")
 
 
-def _is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower().endswith(("/json", "+json"))
+def wanted(model: type[BaseModel]) -> str:
+    """`a JSON object with email and password`: its required fields, or some of the others where none is."""
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    if required:
+        return f"a JSON object with {_listed(required, 'and')}"
+    return f"a JSON object with any of {_listed(list(model.model_fields), 'or')}"
+
+
+def media_type_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def not_as_wanted(wanted: str, media_type: str) -> RequestValidationError:
+    """The body was none, or of another kind; a client's mistake is most often its `Content-Type`."""
+    if _is_json(media_type):
+        return _refusal(f"Send {wanted}")
+    came = "as a form" if media_type in _FORMS else "as another type" if media_type else "without one"
+    return _refusal(f"Send {wanted}, and the header `Content-Type: application/json`: this came {came}")
+
+
+def _listed(names: list[str], word: str) -> str:
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type.endswith(("/json", "+json"))
 
 
 def _refusal(message: str) -> RequestValidationError:

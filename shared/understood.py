@@ -41,7 +41,10 @@ class Understood:
         self._clients = Clients(trusted_proxies)
 
     def check(self, scope: Scope) -> None:
-        """Puts the client into `scope`. Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`."""
+        """Puts the client and the path of the route into `scope`: a slash more or less at its end is the same route.
+
+        Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`.
+        """
         try:
             scope["client"] = self._clients.of(scope)
         except NotAnAddress:
@@ -49,8 +52,24 @@ class Understood:
         # A route's pattern may end in `$`, which matches before a line break too.
         if not scope["path"].isprintable():
             raise PathNotValid
+        if scope["path"] in self._lacking_slash:
+            scope["path"] += "/"
+        elif scope["path"][-1:] == "/":
+            self._remove_slash(scope)
         if scope["query_string"]:
             self._check_query(scope)
+
+    def _remove_slash(self, scope: Scope) -> None:
+        path = scope["path"]
+        # Not of two slashes: where a client lost the id in `/users/{id}/`, its own account is not meant.
+        if not path.endswith("//") and path[:-1] not in self._lacking_slash:
+            scope["path"] = path[:-1] or "/"
+
+    @cached_property
+    def _lacking_slash(self) -> frozenset[str]:
+        """Paths of routes that end in a slash, without it."""
+        paths = (str(context.path) for context in iter_route_contexts(self._app.routes))
+        return frozenset(path[:-1] for path in paths if path.endswith("/"))
 
     def _check_query(self, scope: Scope) -> None:
         declared = self._declared(scope["method"], scope["path"])

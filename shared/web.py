@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI
@@ -98,6 +98,10 @@ class _Observed:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        method = scope["method"]
+        if method == "HEAD":
+            # Answered as GET is. A copy: the server looks into its own, and sends no body.
+            scope = {**scope, "method": "GET"}
         current = accept(_header(scope, b"x-request-id"))
         token = correlation_id.set(current)
         app = self._app
@@ -128,7 +132,7 @@ class _Observed:
             status = status or _CLIENT_GONE
             # The template and not the path: paths are unbounded, and a query may hold what it should not.
             route = getattr(scope.get("route"), "path_format", "-")
-            self._end(scope["method"], route, status).tell(seconds)
+            self._end(method, route, status).tell(seconds)
             client_address.reset(address)
             correlation_id.reset(token)
 
@@ -161,14 +165,19 @@ class _Limits:
         self._app = app
         self._max_body = max_body
         self._max_headers = max_headers
+        detail = f"The request body is too large: at most {max_body} bytes are read"
+        self._too_large = _refusal(413, "content_too_large", detail, {"Connection": "close"})
+        detail = f"The request headers are too large: at most {max_headers} bytes are read"
+        self._long_headers = _refusal(431, "headers_too_large", detail)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif _size(scope["headers"]) > self._max_headers:
-            await _refusal(431, "headers_too_large", "The request headers are too large")(scope, receive, send)
+            await self._long_headers(scope, receive, send)
         elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
-            await _refusal(413, "content_too_large", "The request body is too large")(scope, receive, send)
+            # The rest of the body may follow: the connection ends here, once the client can have read the answer.
+            await self._too_large(scope, receive, send)
         elif messages[-1]["type"] != "http.disconnect":
 
             async def replay() -> Message:
@@ -208,5 +217,5 @@ def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
     return size
 
 
-def _refusal(status: int, code: str, detail: str) -> ASGIApp:
-    return JSONResponse(problems.document(status, code, detail), status, media_type=problems.MEDIA_TYPE)
+def _refusal(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> ASGIApp:
+    return JSONResponse(problems.document(status, code, detail), status, headers, problems.MEDIA_TYPE)

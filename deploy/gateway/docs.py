@@ -1,4 +1,4 @@
-"""The documentation as files, for a gateway that serves it without asking a service: /docs and /openapi.json."""
+"""The pages as files, for a gateway that serves them without asking a service: /, /docs and /openapi.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _USAGE = 2
 
 
 def write(folder: Path) -> None:
-    """Write `openapi.json`, `docs/index.html` and `docs/assets/` below `folder`.
+    """Write `index.html`, `openapi.json`, `docs/index.html` and `docs/assets/` below `folder`.
 
     Each asset also as `.gz`, for nginx's `gzip_static`. The same input gives the same bytes and dates.
 
@@ -28,6 +28,7 @@ def write(folder: Path) -> None:
         OSError: `folder` can not be written.
     """
     files = {"openapi.json": json.dumps(document(), separators=(",", ":")).encode()}
+    files["index.html"] = api_docs.HOME.encode()
     files["docs/index.html"] = api_docs.PAGE.encode()
     for name in api_docs.ASSETS:
         content = (api_docs.assets() / name).read_bytes()

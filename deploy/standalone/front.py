@@ -23,6 +23,6 @@ class Front:
     def _service(self, path: str) -> ASGIApp:
         if path.startswith("/api/v1/users"):
             return self._users
-        if path in ("/docs", "/openapi.json") or path.startswith("/docs/"):
+        if path in ("/", "/docs", "/openapi.json") or path.startswith("/docs/"):
             return self._docs
         return self._auth

@@ -138,7 +138,8 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
         checks = {name: check for part in parts for name, check in part.checks.items()}
         apps = [part.app for part in parts if isinstance(part.app, FastAPI)]
         reasons = {name: reason for part in parts for name, reason in part.reasons.items()}
-        yield Running(app=Front(auth=apps[0], users=apps[1]), checks=checks, reasons=reasons)
+        front = Front(auth=apps[0], users=apps[1])
+        yield Running(app=front, checks=checks, reasons=reasons, keep_alive=settings.auth.keep_alive)
 
 
 def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int, demo: bool) -> Settings:

@@ -123,7 +123,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
 
     checks = {"auth-database": schema.is_ready, "auth-relay": relay_alive, "auth-consumer": consumer_live}
     try:
-        yield Running(app=app, checks=checks)
+        yield Running(app=app, checks=checks, keep_alive=settings.keep_alive)
     finally:
         sweep.cancel()
         watch.cancel()

@@ -10,8 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from services.auth.schemas import Credentials
+from shared.shallow_json import media_type_of, wanted
 
 _MOST_FIELDS = 10
+_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+_WANTED = (
+    "Send username and password as a form, with the header `Content-Type: application/x-www-form-urlencoded`, "
+    "or as JSON, with `Content-Type: application/json`"
+)
 _JSON = Credentials.model_json_schema()
 # A form has no null, and no field twice.
 _FORM = _JSON | {
@@ -33,12 +39,19 @@ OPENAPI = {
 
 async def credentials(request: Request) -> Credentials:
     """Raises RequestValidationError, which is answered 422."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    fields = await _json(request) if media_type == "application/json" else await _form(request)
+    media_type = media_type_of(request)
+    if media_type == "application/json":
+        fields = await _json(request)
+        if not isinstance(fields, dict):
+            raise _malformed(f"Send {wanted(Credentials)}")
+    elif media_type in _FORMS:
+        fields = await _form(request)
+    else:
+        raise _malformed(_WANTED)
     try:
         return Credentials.model_validate(fields)
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_context=False)
+        problems = error.errors(include_input=False)
         raise RequestValidationError([{**problem, "loc": ("body", *problem["loc"])} for problem in problems]) from None
 
 
@@ -46,7 +59,7 @@ async def _json(request: Request) -> Any:
     try:
         return json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise _malformed("The body is not JSON") from None
+        raise RequestValidationError([{"loc": ("body",), "msg": "", "type": "json_invalid"}]) from None
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
@@ -20,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.auth.guarded_route import LivingRoute
 from services.auth.routes import Caller, LivingCaller
 from shared import problems
-from shared.answers import ONLY, refused
-from shared.bearer import NotPermitted, TokenNotValid
+from shared.answers import NOT_AUTHENTICATED, ONLY, refused
+from shared.bearer import NotPermitted
 from shared.guarded_route import Yes
 
 PATH = "/api/v1/auth/forward"
@@ -42,11 +41,11 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The request may pass",
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
     },
-    **refused(TokenNotValid, NotPermitted),
+    **refused(*NOT_AUTHENTICATED, NotPermitted),
 }
 _ONLY = {ONLY: [204, 401, 403]}
 
-router = APIRouter(prefix=PATH, tags=["auth"], route_class=LivingRoute)
+router = APIRouter(prefix=PATH, route_class=LivingRoute)
 
 
 @router.get(
@@ -141,8 +140,5 @@ class _Answer:
         answer = JSONResponse(content, 403, media_type=problems.MEDIA_TYPE)
         headers = MutableHeaders(raw=list(original["headers"]))
         headers["Content-Length"] = answer.headers["Content-Length"]
-        if original["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            # Of a body that was not read the rest may follow, and would be taken for the next request.
-            headers["Connection"] = "close"
         await self._send({**original, "status": 403, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": answer.body})

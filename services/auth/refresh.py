@@ -16,7 +16,7 @@ from shared.signed_tokens import TokenInvalid
 
 log = structlog.get_logger()
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=QuickJsonRoute)
+router = APIRouter(prefix="/api/v1/auth", route_class=QuickJsonRoute)
 
 
 class RefreshTokenNotValid(Problem):

@@ -35,11 +35,11 @@ from services.auth.tables import trail
 from services.auth.throttle import Attempt, Throttle
 from services.auth.tokens import Tokens
 from services.auth.wrong_codes import CodesOff
-from shared import failpoints
+from shared import entity_tags, failpoints
 from shared.access_tokens import AccessToken
 from shared.answers import Answers, leads_to, refused
 from shared.audit_words import Reason
-from shared.bearer import BearerToken, TokenNotValid
+from shared.bearer import BearerToken, TemporaryBearer, TokenNotValid
 from shared.database import Database
 from shared.passwords import Passwords
 from shared.problems import TooManyRequests
@@ -57,9 +57,12 @@ JWKS_MAX_AGE = 300
 
 _REFRESH_LINK = leads_to("post", "/api/v1/auth/refresh-token", {"refresh_token": "$response.body#/refresh_token"})
 REFRESHED: Answers = {200: {"links": {"refresh": _REFRESH_LINK}}}
+_LOGGED_IN: Answers = {
+    200: {**REFRESHED[200], "description": "`otp_required` says which: false, logged in; true, a code is on its way"}
+}
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=ShallowJsonRoute)
-well_known = APIRouter(prefix="/.well-known", tags=["keys"])
+router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
+well_known = APIRouter(prefix="/.well-known")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,7 @@ async def living_session(auth: Parts, bearer: BearerToken) -> Caller:
 LivingCaller = Annotated[Caller, Depends(living_session)]
 
 
-async def challenge_of(auth: Parts, bearer: BearerToken) -> UUID:
+async def challenge_of(auth: Parts, bearer: TemporaryBearer) -> UUID:
     """The challenge that the caller's temporary token is for; 401 without one."""
     try:
         return auth.tokens.read_temporary(bearer)
@@ -142,7 +145,7 @@ Address = Annotated[str, Depends(address_of)]
     "/token",
     summary="Log in with username and password",
     openapi_extra=OPENAPI,
-    responses=REFRESHED | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
+    responses=_LOGGED_IN | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
 )
 async def token(
     auth: Parts, address: Address, client: FromClient, given: Annotated[Credentials, Depends(credentials)]
@@ -248,7 +251,7 @@ async def logout(
 async def jwks(request: Request, auth: Parts) -> Response:
     body, etag = auth.tokens.keys.document()
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={JWKS_MAX_AGE}"}
-    if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
+    if entity_tags.names(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     return JwkSet(body, headers=headers)
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StrictStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 
 from shared.names import NO_CONTROL, refuse_control
+
+# ASCII digits as a JSON string: a library that compares codes may take full-width digits and numbers for them.
+_CODE = re.compile(r"^[0-9]{6}$")
+_SEPARATORS = re.compile(r"[\s\u2010-\u2015-]+")
 
 Text = Annotated[StrictStr, AfterValidator(refuse_control), Field(json_schema_extra=NO_CONTROL)]
 
@@ -19,36 +24,64 @@ class Credentials(BaseModel):
     grant_type: Literal["password"] | None = None
 
 
+def _without_separators(value: Any) -> Any:
+    """A code as mail programs and phones show it may have come with blanks or hyphens."""
+    return _SEPARATORS.sub("", value) if isinstance(value, str) else value
+
+
+def _six_digits(code: str) -> str:
+    if not _CODE.fullmatch(code):
+        raise ValueError("A code has six digits: send all of them, as they stand in the mail")
+    return code
+
+
 class OtpIn(BaseModel):
-    # ASCII digits as a JSON string: a library that compares codes may take full-width digits and numbers for them.
-    otp: StrictStr = Field(pattern=r"^[0-9]{6}$", examples=["123456"])
+    otp: Annotated[
+        StrictStr,
+        BeforeValidator(_without_separators),
+        AfterValidator(_six_digits),
+        Field(
+            description="Blanks and hyphens in it are overlooked",
+            examples=["123456"],
+            json_schema_extra={"pattern": _CODE.pattern},
+        ),
+    ]
 
 
 class RefreshIn(BaseModel):
-    refresh_token: StrictStr = Field(min_length=1, max_length=8192)
+    refresh_token: StrictStr = Field(min_length=1, max_length=8192, examples=["eyJ...refresh"])
 
 
-class TokenPairOut(BaseModel):
-    access_token: str
-    refresh_token: str
+class _Out(BaseModel):
+    """What has a default is in every answer all the same, and the document says so: clients may rely on it."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class TokenPairOut(_Out):
+    """The login is complete. `otp_required` tells this answer of a login from the other one."""
+
+    access_token: str = Field(examples=["eyJ...access"])
+    refresh_token: str = Field(examples=["eyJ...refresh"])
     token_type: Literal["bearer"] = "bearer"
-    expires_in: int = Field(description="Seconds that the access token lives")
+    expires_in: int = Field(description="Seconds that the access token lives", examples=[3600])
+    otp_required: Literal[False] = False
 
 
-class OtpRequiredOut(BaseModel):
+class OtpRequiredOut(_Out):
     """There is no `access_token` in this answer, on purpose: a client must not take it for one."""
 
-    temporary_token: str
+    temporary_token: str = Field(examples=["eyJ...temporary"])
     token_type: Literal["bearer"] = "bearer"
-    expires_in: int = Field(description="Seconds that the temporary token and its code live")
+    expires_in: int = Field(description="Seconds that the temporary token and its code live", examples=[240])
     otp_required: Literal[True] = True
 
 
-class TokenIsGood(BaseModel):
+class TokenIsGood(_Out):
     message: Literal[True] = True
 
 
-class CodeOnItsWay(BaseModel):
+class CodeOnItsWay(_Out):
     message: str = "A new code is on its way"
 
 

@@ -13,11 +13,11 @@ from shared.answers import refused
 from shared.problems import ItemNotFound
 from shared.shallow_json import ShallowJsonRoute
 
-router = APIRouter(prefix="/api/v1/auth/sessions", tags=["auth"], route_class=ShallowJsonRoute)
+router = APIRouter(prefix="/api/v1/auth/sessions", route_class=ShallowJsonRoute)
 
 
 @router.get("", summary="The caller's living sessions, the newest first")
-async def own_sessions(auth: Parts, caller: LivingCaller) -> list[SessionOut]:
+async def list_own_sessions(auth: Parts, caller: LivingCaller) -> list[SessionOut]:
     """The 200 newest; who has more can end them all (`POST /api/v1/auth/logout?all=true`)."""
     async with auth.database.transaction() as connection:
         rows = await auth.sessions.living(connection, caller.token.account)
@@ -27,7 +27,7 @@ async def own_sessions(auth: Parts, caller: LivingCaller) -> list[SessionOut]:
 @router.delete(
     "/{session_id}", status_code=204, summary="End one of the caller's sessions", responses=refused(ItemNotFound)
 )
-async def end_session(auth: Parts, caller: LivingCaller, session_id: UUID) -> None:
+async def end_own_session(auth: Parts, caller: LivingCaller, session_id: UUID) -> None:
     async with auth.database.transaction() as connection:
         account = caller.token.account
         ended = await auth.sessions.end_own(connection, session_id, account)

@@ -14,7 +14,7 @@ from shared.guarded_route import Yes
 _BODY: Final = TokenIsGood().model_dump_json().encode()
 _YES: Final = Yes(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))], _BODY)
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=LivingRoute)
+router = APIRouter(prefix="/api/v1/auth", route_class=LivingRoute)
 
 
 @router.post("/verify-token", response_model=TokenIsGood, summary="Is this access token good at this moment?")

@@ -31,12 +31,14 @@ from shared.shallow_json import ShallowJsonRoute
 _PREFIX = "/api/v1/users"
 # In the one form that a gateway's limits know, and so that no other path is taken for an id: `/users/me` for one.
 BY_ID = "/{user_id:uuid}"
-router = APIRouter(prefix=_PREFIX, tags=["users"], route_class=ShallowJsonRoute)
-by_id = APIRouter(prefix=_PREFIX, tags=["users"], route_class=ShallowJsonRoute)
+router = APIRouter(prefix=_PREFIX, route_class=ShallowJsonRoute)
+by_id = APIRouter(prefix=_PREFIX, route_class=ShallowJsonRoute)
 
 AccountId = Annotated[UUID, Path(description="One's own; for an administrator anybody's")]
 UserId = Annotated[UUID | None, Query(description="Another account than one's own: for admins. As `/users/{user_id}`")]
-IfMatch = Annotated[str | None, Header(description="The `ETag` that the account must still have")]
+IfMatch = Annotated[
+    str | None, Header(description="The `ETag` that the account must still have, as a gateway passed it on")
+]
 
 _CHANGE_REFUSED = refused(
     NothingToChange, EmailNotValid, UserAlreadyExists, UsernameNotOwn, NotPermitted, LoginTooOld, ItemNotFound,
@@ -46,12 +48,12 @@ _DELETION_REFUSED = refused(NotPermitted, LoginTooOld, ItemNotFound, VersionDiff
 
 
 @by_id.get(BY_ID, summary="An account", responses=refused(NotPermitted, ItemNotFound))
-async def read(users: Parts, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
+async def read_account(users: Parts, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await reading.one(users, known, user_id), response)
 
 
 @by_id.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
-async def patch(
+async def change_account(
     users: Parts, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
     if_match: IfMatch = None,
 ) -> AccountOut:  # fmt: skip
@@ -59,12 +61,12 @@ async def patch(
 
 
 @by_id.delete(BY_ID, summary="Delete an account", responses=_DELETION_REFUSED)
-async def delete(users: Parts, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None) -> MessageOut:
+async def delete_account(users: Parts, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None) -> MessageOut:
     return await _deleted(users, known, user_id, if_match)
 
 
 @router.patch("/", summary="Change one's own account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
-async def patch_own(
+async def change_own_account(
     users: Parts, known: KnownCaller, given: AccountPatch, response: Response,
     user_id: UserId = None, if_match: IfMatch = None,
 ) -> AccountOut:  # fmt: skip
@@ -72,7 +74,9 @@ async def patch_own(
 
 
 @router.delete("/", summary="Delete one's own account", responses=_DELETION_REFUSED)
-async def delete_own(users: Parts, known: KnownCaller, user_id: UserId = None, if_match: IfMatch = None) -> MessageOut:
+async def delete_own_account(
+    users: Parts, known: KnownCaller, user_id: UserId = None, if_match: IfMatch = None
+) -> MessageOut:
     return await _deleted(users, known, user_id or known.token.account, if_match)
 
 
@@ -94,7 +98,8 @@ async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | No
         writing(users, known, target, rule=may_delete(target), if_match=if_match) as write,
     ):
         await write.remove()
-    return MessageOut(message="User deleted")
+    # The words of the system that this one replaces: its clients look for them.
+    return MessageOut(message=f"User with id:'{target}' deleted successfully")
 
 
 def shown(row: Row[Any], response: Response) -> AccountOut:

@@ -22,6 +22,7 @@ from services.users.last_administrator import is_lost, keep_one
 from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
+from shared import entity_tags
 from shared.events import AccountChanged, hash_context
 from shared.mail_address import AddressInvalid, one_address
 from shared.names import canonical
@@ -206,8 +207,8 @@ def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
 
 
 def is_matched_by(row: Row[Any], if_match: str | None) -> bool:
-    """RFC 9110 section 13.1.1, strong comparison."""
-    return if_match is None or if_match.strip() == "*" or etag(row) in [tag.strip() for tag in if_match.split(",")]
+    """RFC 9110 section 13.1.1; the tags that gateways make of ours too."""
+    return if_match is None or entity_tags.names(if_match, etag(row))
 
 
 def etag(row: Row[Any]) -> str:

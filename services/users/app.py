@@ -97,7 +97,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         "users-keys": keys_known,
     }
     try:
-        yield Running(app=app, checks=checks)
+        yield Running(app=app, checks=checks, keep_alive=settings.keep_alive)
     finally:
         sweep.cancel()
         telling.cancel()

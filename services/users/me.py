@@ -17,7 +17,7 @@ class KnownRoute(GuardedRoute):
         return await caller(scope["app"].state.users, bearer_token(scope))
 
 
-router = APIRouter(prefix="/api/v1/users", tags=["users"], route_class=KnownRoute)
+router = APIRouter(prefix="/api/v1/users", route_class=KnownRoute)
 
 
 @router.get("/me", response_model=AccountOut, summary="The caller's own account")

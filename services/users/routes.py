@@ -45,7 +45,7 @@ def _without_control(text: str | None) -> str | None:
     return text if text is None else refuse_control(text)
 
 
-router = APIRouter(prefix=PREFIX, tags=["users"], route_class=ShallowJsonRoute)
+router = APIRouter(prefix=PREFIX, route_class=ShallowJsonRoute)
 
 Filter = Annotated[str | None, Query(max_length=254, json_schema_extra=NO_CONTROL), AfterValidator(_without_control)]
 
@@ -121,7 +121,7 @@ async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -
 
 
 @router.get("/", summary="Accounts, in order of registration", responses=refused(CursorNotValid, NotPermitted))
-async def accounts_page(
+async def list_accounts(
     request: Request,
     users: Parts,
     known: KnownCaller,

@@ -23,8 +23,8 @@ def _strip(value: Any) -> Any:
 
 
 Visible = Annotated[StrictStr, BeforeValidator(_strip), AfterValidator(refuse_invisible)]
-Username = Annotated[Visible, Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])]
-Email = Annotated[Visible, Field(max_length=254, examples=["dv.gahan@test.com"], json_schema_extra={"format": "email"})]
+Username = Annotated[Visible, Field(min_length=1, max_length=254, examples=["ada"])]
+Email = Annotated[Visible, Field(max_length=254, examples=["ada@example.com"], json_schema_extra={"format": "email"})]
 PersonName = Annotated[
     Visible,
     AfterValidator(refuse_links),
@@ -32,7 +32,6 @@ PersonName = Annotated[
         min_length=1,
         max_length=100,
         description="No link (a colon and two slashes, `www.`), `@` or line break, in any width or case",
-        examples=["Dave"],
         json_schema_extra={"pattern": r"^[^@\r\n]*$"},
     ),
 ]
@@ -47,16 +46,20 @@ Password = Annotated[
 class RegistrationIn(BaseModel):
     email: Email
     username: Username
-    name: PersonName
-    lastname: PersonName
+    name: PersonName = Field(examples=["Ada"])
+    lastname: PersonName = Field(examples=["Lovelace"])
     password: Password
     is_2fa: StrictBool = False
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """Those of a merge-patch mean "absent": a client that sends them as they are would change the account."""
+    """Those of a merge-patch mean "absent": a client that sends them as they are would change the account.
+
+    So it is with an example that names every field.
+    """
     for each in schema["properties"].values():
         each.pop("default", None)
+    schema["examples"] = [{"name": "Augusta Ada"}]
 
 
 class AccountPatch(BaseModel):
@@ -77,17 +80,17 @@ class AccountPatch(BaseModel):
 
 
 class PasswordIn(BaseModel):
-    password: Password
-    confirm_password: Password
+    password: Password = Field(examples=["a better horse battery"])
+    confirm_password: Password = Field(description="The same as `password`", examples=["a better horse battery"])
     current_password: Password | None = Field(None, description="Required when the login is older than 5 minutes")
 
 
 class AccountOut(BaseModel):
     id: UUID
-    email: str
-    username: str
-    name: str
-    lastname: str
+    email: str = Field(examples=["ada@example.com"])
+    username: str = Field(examples=["ada"])
+    name: str = Field(examples=["Ada"])
+    lastname: str = Field(examples=["Lovelace"])
     is_2fa: bool
     is_admin: bool
     is_active: bool
@@ -101,4 +104,4 @@ class AccountOut(BaseModel):
 
 
 class MessageOut(BaseModel):
-    message: str
+    message: str = Field(description="For people", examples=["Password updated"])

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.polling import eventually
-from tests.stacks.problems import TOKEN_NOT_VALID, refused
+from tests.stacks.problems import TOKEN_MISSING, TOKEN_NOT_VALID, refused
 from tests.stacks.stack import Person, Stack
 from tests.stacks.steps import bearer, challenged, log_in, register, submit_code, wrong
 from tests.stacks.time_passes import seconds_pass
@@ -97,5 +97,5 @@ async def test_only_who_holds_the_temporary_token_is_told(stack: Stack, person: 
         refused(answer, *TOKEN_NOT_VALID)
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     answer = await stack.http.get("/api/v1/auth/challenge")
-    refused(answer, 401, "token_missing", "Token not valid")
+    refused(answer, *TOKEN_MISSING)
     assert answer.headers["cache-control"] == "no-store"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.polling import eventually
-from tests.stacks.problems import INCORRECT, TOKEN_NOT_VALID, invalid, refused
+from tests.stacks.problems import INCORRECT, TOKEN_MISSING, TOKEN_NOT_VALID, invalid, refused
 from tests.stacks.stack import Person, Stack, Tokens
 from tests.stacks.steps import bearer, log_in, pair, refresh, register, submit_password, verify_token
 from tests.stacks.time_passes import seconds_pass
@@ -124,7 +124,7 @@ async def test_nobody_changes_a_password_without_an_access_token(stack: Stack, p
     tokens = await log_in(stack, person)
 
     missing = await stack.http.post(PATH, json={"password": NEW, "confirm_password": NEW})
-    refused(missing, 401, "token_missing", "Token not valid")
+    refused(missing, *TOKEN_MISSING)
     refused(await change(stack, Tokens(access=tokens.refresh, refresh="")), *TOKEN_NOT_VALID)
 
     await log_in(stack, person)

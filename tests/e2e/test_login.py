@@ -21,8 +21,8 @@ async def test_without_2fa_a_form_gives_a_token_pair(stack: Stack) -> None:
 
     assert answer.status_code == 200
     body = answer.json()
-    assert body.keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
-    assert (body["token_type"], body["expires_in"]) == ("bearer", 3600)
+    assert body.keys() == {"access_token", "refresh_token", "token_type", "expires_in", "otp_required"}
+    assert (body["token_type"], body["expires_in"], body["otp_required"]) == ("bearer", 3600, False)
     assert answer.headers["cache-control"] == "no-store"
     assert await verify_token(stack, body["access_token"]) == 200
 
@@ -33,7 +33,7 @@ async def test_without_2fa_json_gives_a_token_pair(stack: Stack) -> None:
     answer = await stack.http.post(TOKEN, json={"username": person.username, "password": person.password})
 
     assert answer.status_code == 200
-    assert answer.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert answer.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in", "otp_required"}
 
 
 @pytest.mark.parametrize("encoding", ["form", "json"])

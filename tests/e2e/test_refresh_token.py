@@ -52,7 +52,7 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(stack: Stack, pers
     answer = await refresh(stack, first.refresh)
 
     assert answer.status_code == 200
-    assert answer.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert answer.json().keys() == {"access_token", "refresh_token", "token_type", "expires_in", "otp_required"}
     assert answer.headers["cache-control"] == "no-store"
     second = pair(answer)
     assert {first.access, first.refresh}.isdisjoint({second.access, second.refresh})

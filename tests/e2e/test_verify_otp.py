@@ -12,7 +12,7 @@ import pytest
 
 from tests.polling import eventually
 from tests.servers.databases import connected
-from tests.stacks.problems import OTP_NOT_VALID, TOKEN_NOT_VALID, invalid, refused
+from tests.stacks.problems import OTP_NOT_VALID, TOKEN_MISSING, TOKEN_NOT_VALID, invalid, refused
 from tests.stacks.stack import Person, Stack
 from tests.stacks.steps import (
     bearer,
@@ -56,7 +56,7 @@ async def test_the_right_code_gives_a_token_pair(stack: Stack, person: Person) -
 
     assert answer.status_code == 200
     body = answer.json()
-    assert body.keys() == {"access_token", "refresh_token", "token_type", "expires_in"}
+    assert body.keys() == {"access_token", "refresh_token", "token_type", "expires_in", "otp_required"}
     assert (body["token_type"], body["expires_in"]) == ("bearer", 3600)
     assert answer.headers["cache-control"] == "no-store"
     assert await verify_token(stack, body["access_token"]) == 200
@@ -130,7 +130,7 @@ async def test_only_a_temporary_token_is_taken(stack: Stack, person: Person) -> 
     for token in (tokens.access, tokens.refresh, "no.token.atall"):
         refused(await submit_code(stack, token, code), *TOKEN_NOT_VALID)
     missing = await stack.http.post("/api/v1/auth/verify-otp", json={"otp": code})
-    refused(missing, 401, "token_missing", "Token not valid")
+    refused(missing, *TOKEN_MISSING)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,6 @@ async def test_only_a_temporary_token_is_taken(stack: Stack, person: Person) -> 
         pytest.param(int, id="an integer"),
         pytest.param(float, id="a float"),
         pytest.param(lambda code: [code], id="a list"),
-        pytest.param(lambda code: f" {code}", id="a space before"),
-        pytest.param(lambda code: f"{code}\n", id="a line feed after"),
         pytest.param(lambda code: f"{code}\0", id="NUL after"),
         pytest.param(lambda code: f"{code}0", id="seven digits"),
         pytest.param(lambda code: code[:5], id="five digits"),

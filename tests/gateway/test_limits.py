@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -60,6 +62,10 @@ def test_the_201st_request_of_a_burst_is_told_when_to_come_back(spent: Gateway) 
         "/api/v1/auth/%74oken",
         "/api/v1/auth/x/../token",
         "/api/v1/auth/token?a=1",
+        "/api/v1/auth/token/",
+        "/api/v1/users",
+        "/api/v1/users/registration/",
+        "/api/v1/users/01a22990-da8e-7766-b1df-c2705dec2b25/",
         "/api/v1/auth//token",
         "/api/v1/auth/./token",
     ],
@@ -171,6 +177,17 @@ def test_a_larger_body_is_refused_whether_it_tells_its_length_or_not(gateway: Ga
     problem(gateway.http.post("/api/v1/auth/x", content=b"x" * 65537), 413, "content_too_large")
     problem(gateway.http.post("/api/v1/auth/x", content=pieces(65537)), 413, "content_too_large")
     assert gateway.auth.seen == []
+
+
+@pytest.mark.parametrize("size", [10**6, 3 * 10**6])
+def test_a_client_that_sends_all_of_it_before_it_reads_can_read_the_refusal(gateway: Gateway, size: int) -> None:
+    url = httpx.URL(gateway.nginx.url)
+    for headers in ({}, {"Connection": "close"}):
+        connection = HTTPConnection(url.host, url.port)
+        connection.request("POST", "/api/v1/auth/x", b"x" * size, headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.load(answer)["code"]) == (413, "content_too_large")
+        connection.close()
 
 
 def test_headers_of_8_kb_pass(gateway: Gateway) -> None:

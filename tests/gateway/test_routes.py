@@ -17,7 +17,16 @@ def test_what_belongs_to_auth_goes_to_auth(gateway: Gateway, path: str) -> None:
     assert gateway.users.seen == []
 
 
-@pytest.mark.parametrize("path", ["/api/v1/users/", "/api/v1/users/me", "/api/v1/users/?limit=2&email=a%40b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/users/",
+        "/api/v1/users",
+        "/api/v1/users?limit=2",
+        "/api/v1/users/me",
+        "/api/v1/users/?limit=2&email=a%40b",
+    ],
+)
 def test_what_belongs_to_users_goes_to_users(gateway: Gateway, path: str) -> None:
     assert gateway.http.get(path).status_code == 200
     assert [seen.target for seen in gateway.users.seen] == [path]
@@ -27,8 +36,8 @@ def test_what_belongs_to_users_goes_to_users(gateway: Gateway, path: str) -> Non
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/metrics", "/livez", "/readyz", "/api/v1/metrics", "/api/v1/auth", "/api/v1/users", "/api/v1/usersx/",
-        "/.well-known", "/problem", "/docs/index.html", "/nginx.conf", "/server.d/tls.conf",
+        "/metrics", "/livez", "/readyz", "/api/v1/metrics", "/api/v1/auth", "/api/v1/usersx/", "/api/v1/usersx",
+        "/.well-known", "/problem", "/docs/index.html", "/index.html", "/nginx.conf", "/server.d/tls.conf",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

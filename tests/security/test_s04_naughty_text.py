@@ -15,7 +15,17 @@ from argon2 import PasswordHasher
 
 from shared.broker.memory import MemoryBus
 from tests.builders import PASSWORD, registration
-from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, running_users, users_settings
+from tests.composed import (
+    AUTH,
+    USERS,
+    AuthApp,
+    Keys,
+    UsersApp,
+    auth_settings,
+    running_auth,
+    running_users,
+    users_settings,
+)
 from tests.security.doors import TEMPORARY
 from tests.security.somebody import LoggedIn, register
 from tests.security.vectors import vectors
@@ -99,6 +109,13 @@ async def users_app(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: 
     # Each text is a guess of the current password too.
     settings = users_settings(databases, keys, jwks_url, current_password_guesses=10_000)
     async with running_users(settings, keys, bus) as app:
+        yield app
+
+
+@pytest.fixture
+async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
+    # Every text is a wrong name and a wrong password, all from one address.
+    async with running_auth(auth_settings(databases, keys, throttle_address_per_hour=10_000), bus) as app:
         yield app
 
 

@@ -135,7 +135,7 @@ async def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> s
     await world.mails.wait_for(email, 1, PATIENCE)
     await world.log_in(username, WRONG_PASSWORD)
     await world.verify(first, MISTYPED)
-    await world.verify(first, f"{MISTYPED}\n")
+    await world.verify(first, f"{MISTYPED}.")
     access = (await world.verify(first, CODES[0]))["access_token"]
 
     world.mails.refuse(f"450 4.7.1 Try later with {CODES[1]}", at="DATA", times=1)

@@ -8,6 +8,12 @@ import httpx
 
 OTP_NOT_VALID = (400, "otp_not_valid", "OTP not valid")
 INCORRECT = (400, "incorrect_credentials", "Incorrect username or password")
+TOKEN_MISSING = (401, "token_missing", "There is no token: send the header `Authorization: Bearer <token>`")
+SCHEME_NOT_BEARER = (
+    401,
+    "scheme_not_bearer",
+    "The header Authorization does not begin with Bearer: send `Authorization: Bearer <token>`",
+)
 TOKEN_NOT_VALID = (401, "invalid_token", "Token not valid")
 REFRESH_TOKEN_NOT_VALID = (401, "invalid_refresh_token", "Token not valid")
 NOT_PERMITTED = (403, "not_enough_permissions", "Not enough permissions")

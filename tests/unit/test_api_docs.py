@@ -27,6 +27,7 @@ def app_with(path: str, model: type[BaseModel]) -> FastAPI:
 
     async def route(given: BaseModel) -> None: ...
 
+    route.__name__ = f"post_{path.strip('/')}"
     route.__annotations__["given"] = model
     app.post(path)(route)
     return app
@@ -101,6 +102,26 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=api_docs.routes(api_docs.document([app_with("/a", Thing)], "1")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://login.test") as client:
         yield client
+
+
+def test_an_operation_is_called_as_its_function_is() -> None:
+    document = api_docs.document([app_with("/a", Thing)], "1")
+    assert document["paths"]["/a"]["post"]["operationId"] == "post_a"
+
+
+def test_two_operations_of_one_name_are_refused_as_no_client_could_have_both() -> None:
+    with pytest.raises(ValueError, match="two operations have the id post_a"):
+        api_docs.document([app_with("/a", Thing), app_with("/a/", Thing)], "1")
+
+
+async def test_the_first_page_leads_to_the_others_and_loads_nothing(client: httpx.AsyncClient) -> None:
+    page = await client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert links == ["docs", "openapi.json", ".well-known/jwks.json"]
+    for link in links[:2]:
+        assert (await client.get(f"/{link}")).status_code == 200
+    assert "src=" not in page.text
 
 
 async def test_the_page_references_no_address_outside(client: httpx.AsyncClient) -> None:

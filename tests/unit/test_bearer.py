@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shared.bearer import BearerToken, NotPermitted
+from shared.bearer import BearerToken, NotPermitted, TemporaryBearer
 from tests.asking import client_of, problem, small_app
 
 INVALID = 'Bearer realm="login2fa", error="invalid_token", error_description="Token not valid"'
@@ -45,18 +45,24 @@ async def test_padding_reaches_the_reader_that_refuses_it(client: httpx.AsyncCli
     assert answer.json() == "abc=="
 
 
-async def test_without_a_token_the_challenge_names_no_error(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/echo")
-    assert problem(answer, 401, "token_missing")["detail"] == "Token not valid"
+@pytest.mark.parametrize("headers", [{}, *({"Authorization": text} for text in ("", "Bearer", "bearer  "))])
+async def test_without_a_token_the_challenge_names_no_error(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    answer = await client.post("/echo", headers=headers)
+    assert "Authorization: Bearer <token>" in problem(answer, 401, "token_missing")["detail"]
+    assert answer.headers.get_list("www-authenticate") == ['Bearer realm="login2fa"']
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "Token abc", "BearerToken abc", "Bearer=abc", "abc", "a.b-c_d"])
+async def test_another_scheme_is_called_one_and_is_as_good_as_no_token(client: httpx.AsyncClient, header: str) -> None:
+    """RFC 6750 section 3.1: an unsupported method is told of no error."""
+    answer = await client.post("/echo", headers={"Authorization": header})
+    assert "does not begin with Bearer" in problem(answer, 401, "scheme_not_bearer")["detail"]
     assert answer.headers.get_list("www-authenticate") == ['Bearer realm="login2fa"']
 
 
 @pytest.mark.parametrize(
     "header",
     [
-        "",
-        "Bearer",
-        "Bearer ",
         "Bearer a b",
         "Bearer a, Bearer b",
         "Bearer a,b",
@@ -65,10 +71,7 @@ async def test_without_a_token_the_challenge_names_no_error(client: httpx.AsyncC
         "Bearer a=b",
         "Bearer tok\u00e9n".encode("latin-1"),
         "Bearer \u00b2".encode("latin-1"),
-        "Basic YTpi",
-        "Token abc",
-        "BearerToken abc",
-        "abc",
+        "Bearer Bearer abc",
     ],
 )
 async def test_what_is_no_bearer_token_is_invalid(client: httpx.AsyncClient, header: str | bytes) -> None:
@@ -99,7 +102,21 @@ async def test_missing_rights_are_told_apart_from_a_missing_token(client: httpx.
     assert answer.headers["www-authenticate"] == 'Bearer realm="login2fa", error="insufficient_scope"'
 
 
-def test_the_api_documentation_tells_of_the_bearer_scheme() -> None:
-    document = guarded_app().openapi()
-    assert document["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}
-    assert document["paths"]["/echo"]["post"]["security"] == [{"bearer": []}]
+def test_the_api_documentation_tells_which_kind_of_token_each_route_takes_and_where_it_comes_from() -> None:
+    app = guarded_app()
+
+    @app.post("/step")
+    async def step(token: TemporaryBearer) -> str:
+        return token
+
+    document = app.openapi()
+    schemes = document["components"]["securitySchemes"]
+    assert {name: (each["type"], each["scheme"]) for name, each in schemes.items()} == {
+        "access_token": ("http", "bearer"),
+        "temporary_token": ("http", "bearer"),
+    }
+    for name, scheme in schemes.items():
+        assert f"`{name}`" in scheme["description"]
+        assert "without the word Bearer" in scheme["description"]
+    assert document["paths"]["/echo"]["post"]["security"] == [{"access_token": []}]
+    assert document["paths"]["/step"]["post"]["security"] == [{"temporary_token": []}]

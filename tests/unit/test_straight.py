@@ -135,7 +135,7 @@ async def test_another_method_is_refused_by_the_framework(client: httpx.AsyncCli
     answer = await client.put(PATH, headers=bearing("somebody"))
 
     problem(answer, 405, "method_not_allowed")
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(("token", "status"), [("somebody", 200), ("forbidden", 403), ("mistaken", 500)])

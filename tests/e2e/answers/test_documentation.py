@@ -75,6 +75,16 @@ async def test_the_page_loads_everything_from_here(stack: Stack) -> None:
         assert (await stack.http.get(f"/{reference.lstrip('/')}")).status_code == 200
 
 
+async def test_the_address_itself_leads_to_the_documentation(stack: Stack) -> None:
+    page = await stack.http.get("/")
+
+    assert page.status_code == 200
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert "docs" in links
+    for link in links:
+        assert (await stack.http.get(f"/{link}")).status_code == 200, link
+
+
 async def test_the_document_names_no_other_host(stack: Stack) -> None:
     document = str(await openapi(stack))
 

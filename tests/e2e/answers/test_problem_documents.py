@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.stacks.problems import NOT_PERMITTED, TOKEN_NOT_VALID, refused
+from tests.stacks.problems import NOT_PERMITTED, SCHEME_NOT_BEARER, TOKEN_MISSING, TOKEN_NOT_VALID, refused
 from tests.stacks.stack import Stack
 from tests.stacks.steps import bearer, log_in, register
 
@@ -33,18 +33,29 @@ async def test_without_a_token_the_challenge_has_no_error(stack: Stack, method: 
     """RFC 6750 section 3.1: a request without credentials is told how to authenticate, and no more."""
     answer = await stack.http.request(method, path, json=body)
 
-    refused(answer, 401, "token_missing", "Token not valid")
+    refused(answer, *TOKEN_MISSING)
     assert answer.headers.get_list("www-authenticate") == [REALM]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), GUARDED, ids=str)
-@pytest.mark.parametrize("credentials", ["Bearer no.token.atall", "Bearer", "Basic ZGF2ZTp4", "Bearer a b", "x"])
+@pytest.mark.parametrize("credentials", ["Bearer no.token.atall", "Bearer a b"])
 async def test_a_bad_token_is_called_invalid(stack: Stack, method: str, path: str, body: Any, credentials: str) -> None:
     answer = await stack.http.request(method, path, json=body, headers={"Authorization": credentials})
 
     refused(answer, *TOKEN_NOT_VALID)
     challenge = f'{REALM}, error="invalid_token", error_description="Token not valid"'
     assert answer.headers.get_list("www-authenticate") == [challenge]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), GUARDED, ids=str)
+@pytest.mark.parametrize("credentials", ["Basic ZGF2ZTp4", "no.token.atall"])
+async def test_another_scheme_is_told_apart_from_a_bad_token(
+    stack: Stack, method: str, path: str, body: Any, credentials: str
+) -> None:
+    answer = await stack.http.request(method, path, json=body, headers={"Authorization": credentials})
+
+    refused(answer, *SCHEME_NOT_BEARER)
+    assert answer.headers.get_list("www-authenticate") == [REALM]
 
 
 async def test_a_refused_refresh_token_names_a_challenge_too(stack: Stack) -> None:
@@ -111,7 +122,7 @@ async def test_no_answer_of_auth_to_what_is_too_large_may_be_kept(stack: Stack) 
     assert (answer.status_code, answer.headers.get_list("cache-control")) == (413, ["no-store"])
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1", f"{AUTH}/nowhere", f"{USERS}/no/where", f"{USERS}/me/", "/admin"])
+@pytest.mark.parametrize("path", ["/api/v1", f"{AUTH}/nowhere", f"{USERS}/no/where", f"{USERS}/me//", "/admin"])
 async def test_an_unknown_path(stack: Stack, path: str) -> None:
     refused(await stack.http.get(path), 404, "not_found")
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.polling import eventually
-from tests.stacks.problems import TOKEN_NOT_VALID, invalid, refused
+from tests.stacks.problems import TOKEN_MISSING, TOKEN_NOT_VALID, invalid, refused
 from tests.stacks.stack import Person, Stack
 from tests.stacks.steps import admin, bearer, log_in, register, temporary_token, verify_token
 
@@ -62,7 +62,7 @@ async def test_a_token_in_the_query_or_the_body_is_not_looked_for(stack: Stack, 
     access = (await log_in(stack, person)).access
 
     invalid(await stack.http.post(PATH, params={"access_token": access}), "access_token")
-    refused(await stack.http.post(PATH, data={"access_token": access}), 401, "token_missing", "Token not valid")
+    refused(await stack.http.post(PATH, data={"access_token": access}), *TOKEN_MISSING)
 
 
 async def test_the_token_of_a_deleted_account_is_refused(stack: Stack, person: Person) -> None:

@@ -139,7 +139,9 @@ async def test_envoy_is_told_too_that_somebody_is_no_administrator(
     assert (await ask(auth_app, tokens, "/admin/envoy/x")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/admins", "/admin/", "/envoys", "/admin/nowhere", "/nowhere/envoy"])
+@pytest.mark.parametrize(
+    "path", ["//", "/nowhere", "/admins", "/admin//", "/envoys", "/admin/nowhere", "/nowhere/envoy"]
+)
 async def test_a_gateway_that_is_set_up_wrongly_lets_nobody_pass(auth_app: AuthApp, tokens: Pair, path: str) -> None:
     refused(await ask(auth_app, tokens, path), 403, "not_found")
 

@@ -40,7 +40,8 @@ async def delete(auth: AuthApp, tokens: Pair, session: object) -> httpx.Response
 
 async def log_in_with(auth: AuthApp, account: AccountChanged, user_agent: str) -> Pair:
     auth.http.headers["User-Agent"] = user_agent
-    return pair(await auth.log_in(account.username))
+    credentials = {"username": account.username, "password": PASSWORD}
+    return pair(await auth.http.post(f"{AUTH}/token", data=credentials))
 
 
 def session_of(tokens: Pair) -> str:

@@ -89,7 +89,7 @@ async def test_a_challenge_ends_with_its_account(auth_app: AuthApp, accounts: Ac
 
 
 NOT_SIX_ASCII_DIGITS = [
-    *("12345", "1234567", "", " 123456", "123456\n", "12345a", "-12345", "1e5000", full_width("123456"), MATHEMATICAL),
+    *("12345", "1234567", "", "12 34 5", "12345a", "-12345", "1e5000", full_width("123456"), MATHEMATICAL),
     *(123456, 123456.0, None, True, ["123456"], {"otp": "123456"}),
 ]
 
@@ -112,6 +112,13 @@ async def test_what_is_not_six_ascii_digits_in_a_string_is_refused_and_costs_no_
 
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), ascii(otp)
     assert await attempts(sql, login) == 0
+
+
+@pytest.mark.parametrize(
+    "pasted", ["{0} {1}", "{0}-{1}", " {0}{1}\n", "\u00a0{0}\u2009\u2013\u2009{1}", "\t{0}\u2011{1}"]
+)
+async def test_blanks_and_hyphens_in_a_pasted_code_are_dropped(auth_app: AuthApp, login: Login, pasted: str) -> None:
+    pair(await auth_app.verify_otp(login.temporary, pasted.format(login.code[:3], login.code[3:])))
 
 
 async def test_only_a_temporary_token_opens_a_challenge(auth_app: AuthApp, accounts: Accounts, steps: Steps) -> None:

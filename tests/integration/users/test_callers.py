@@ -83,7 +83,9 @@ async def test_an_admin_changes_and_deletes_others(users_app: UsersApp, account:
     deleted = await users_app.http.delete(f"{USERS}/", headers=headers, params={"user_id": str(account.id)})
 
     assert (changed.status_code, changed.json()["is_admin"]) == (200, True)
-    assert (deleted.status_code, deleted.json()) == (200, {"message": "User deleted"})
+    assert (deleted.status_code, deleted.json()) == (
+        200, {"message": f"User with id:'{account.id}' deleted successfully"},
+    )  # fmt: skip
 
 
 async def test_others_may_neither_list_nor_change_nor_delete_anybody_but_themselves(

@@ -46,8 +46,9 @@ async def access(auth: AuthApp, account: AccountChanged) -> str:
     return pair(await auth.log_in(account.username)).access
 
 
-def refused(answer: httpx.Response, challenge: str) -> None:
+def refused(answer: httpx.Response, challenge: str, code: str | None = None) -> None:
     assert answer.status_code == 401, answer.text
     assert answer.headers.get_list("www-authenticate") == [challenge]
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["detail"] == "Token not valid"
+    usual = "invalid_token" if "invalid_token" in challenge else "token_missing"
+    assert answer.json()["code"] == (code or usual)

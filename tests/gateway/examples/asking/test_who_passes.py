@@ -99,9 +99,20 @@ async def test_with_a_token_that_is_not_good_nothing_reaches_the_upstream(
     assert protected.upstream.seen == []
 
 
-@pytest.mark.parametrize("scheme", ["Basic", "Token", "Bearer Bearer"])
+@pytest.mark.parametrize("scheme", ["Basic", "Token"])
 async def test_a_token_under_another_scheme_does_not_pass(protected: Site, access: str, scheme: str) -> None:
-    refused(await protected.http.get("/", headers={"Authorization": f"{scheme} {access}"}), BAD_TOKEN)
+    answer = await protected.http.get("/", headers={"Authorization": f"{scheme} {access}"})
+    refused(answer, NO_TOKEN, "scheme_not_bearer")
+    assert protected.upstream.seen == []
+
+
+async def test_a_scheme_twice_does_not_pass(protected: Site, access: str) -> None:
+    refused(await protected.http.get("/", headers={"Authorization": f"Bearer Bearer {access}"}), BAD_TOKEN)
+
+
+@pytest.mark.parametrize("header", ["Bearer", "bearer"])
+async def test_a_scheme_without_a_token_is_none(protected: Site, header: str) -> None:
+    refused(await protected.http.get("/", headers={"Authorization": header}), NO_TOKEN)
 
     assert protected.upstream.seen == []
 
