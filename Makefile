@@ -9,7 +9,10 @@ PORT ?= 8201
 STATE_DIR ?= .local
 DEMO ?= 1
 SECONDS ?= 600
-export PORT STATE_DIR DEMO
+# For these alone: to a test that reads settings they would be somebody's.
+up: export PORT := $(PORT)
+up: export DEMO := $(DEMO)
+up bench: export STATE_DIR := $(STATE_DIR)
 
 # Nothing outside this folder changes, no cache in somebody's home either.
 export PIP_NO_CACHE_DIR = 1
