@@ -16,7 +16,8 @@ TABLES = {
         *("notices", "outbox", "alembic_version"),
     ],
     "users": [
-        *("accounts", "incarnation", "in_step", "tombstones", "ended_sessions", "password_guesses", "name_guesses"),
+        *("accounts", "incarnation", "in_step", "tombstones", "ended_sessions"),
+        *("password_guesses", "name_guesses", "registration_keys"),
         *("notices", "outbox", "alembic_version"),
     ],
 }
