@@ -19,7 +19,6 @@ from schemathesis.generation.case import Case
 from schemathesis.hooks import HookContext
 from schemathesis.schemas import BaseSchema
 
-
 # In a sequence a link puts what the answer before held into the place of what was made to be wrong.
 _ACCEPTED = "Schema-violating request accepted"
 
