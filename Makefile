@@ -19,7 +19,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-containers test-unit e2e faults security audit sbom check lint format migrate \
+.PHONY: help up demo test test-services test-security test-containers test-unit e2e faults security audit sbom check lint format migrate \
 	bench postman lock clean image pin-images
 
 help: ## This list
@@ -31,9 +31,11 @@ up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=
 demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a client does, and stop
 	@exec $(RUN) -m deploy.standalone.demo
 
-# The containers' tests wait most of the time: others run beside them, and what needs no server in their pauses, so that
-# both end at much the same time. Faults have bounds, and the machine for themselves.
+# Tests wait most of the time: three lanes of them run side by side, and end at much the same time. Faults have bounds, and
+# the machine for themselves; but for those of whole processes that start or do not.
 CONTAINERS = tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
+STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
+SECURITY = tests/security $(STARTS)
 FAULTS = tests/faults
 # On servers that were given, two runs at once would get in each other's way.
 ALONE = $(strip $(ARGS)$(TEST_POSTGRES_URL)$(TEST_RABBITMQ_URL))
@@ -42,13 +44,16 @@ test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
 ifneq ($(ALONE),)
 	$(RUN) -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j2 test-services test-containers
-	$(RUN) -m pytest $(FAULTS)
+	@$(MAKE) --no-print-directory -j3 test-services test-security test-containers
+	$(RUN) -m pytest $(FAULTS) $(STARTS:%=--ignore=%)
 endif
 
 test-services: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(CONTAINERS:%=--ignore=%) --ignore=$(FAULTS) 2>&1 \
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(addprefix --ignore=,$(CONTAINERS) $(SECURITY) $(FAULTS)) 2>&1 \
 		| sed -u 's/^/services:   /'
+
+test-security: $(VENV)/.dev
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(SECURITY) 2>&1 | sed -u 's/^/security:   /'
 
 test-containers: $(VENV)/.dev
 	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(CONTAINERS) 2>&1 | sed -u 's/^/containers: /'
