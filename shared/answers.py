@@ -16,7 +16,7 @@ _RETRY_AFTER = {
 }
 _WITH_RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
-# What every guard refuses with, for want of a token that is good.
+# Every guard refuses with these, for want of a token that is good.
 NOT_AUTHENTICATED = (TokenMissing, SchemeNotBearer, TokenNotValid)
 
 # The key of an operation that lists the only statuses it ever answers with: nothing is added to its own.

@@ -29,7 +29,7 @@ GOOD = {
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Of every service, good and complete; nothing else."""
+    """Good and complete, for every service; nothing else."""
     for name in os.environ:
         monkeypatch.delenv(name)
     for name, value in GOOD.items():

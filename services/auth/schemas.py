@@ -53,7 +53,7 @@ class RefreshIn(BaseModel):
 
 
 class _Out(BaseModel):
-    """What has a default is in every answer all the same, and the document says so: clients may rely on it."""
+    """A field with a default is in every answer all the same, and the document says so: clients may rely on it."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 

@@ -22,7 +22,7 @@ from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import own_names, refuse_weak
 from services.users.writes import register
 
-# What an account has as its registration said it.
+# An account has these as its registration said them.
 _AS_SAID: Final = {"username", "name", "lastname", "is_2fa"}
 
 

@@ -1,4 +1,4 @@
-"""What a malformed request is told: docs/api-errors.md shows each sentence as the services say it."""
+"""Malformed requests, and what they are told: docs/api-errors.md shows each sentence as the services say it."""
 
 from __future__ import annotations
 

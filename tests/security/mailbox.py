@@ -78,7 +78,7 @@ async def time(databases: Databases) -> AsyncIterator[Time]:
 
 
 class Person:
-    """Of one session, which is kept whatever it changes."""
+    """Has one session, which is kept whatever it changes."""
 
     def __init__(self, users: UsersApp, account: UUID) -> None:
         self._users, self._account = users, account

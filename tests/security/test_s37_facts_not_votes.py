@@ -24,7 +24,7 @@ SILENT_FOR = 8.0
 @pytest.mark.parametrize(
     ("reply", "stage"),
     [
-        # Of each kind one: for good, for now, as if it were about our credentials, and no word.
+        # One of each kind: for good, for now, as if it were about our credentials, and no word.
         ("556 5.1.10 No mail here", "RCPT"),
         ("451 4.3.0 Later", "RCPT"),
         ("535 5.7.8 Who are you", "RCPT"),
