@@ -31,6 +31,7 @@ PUBLISH_SECONDS = 2.0
 # Seconds without a connection, after which one is made to see: while all is well, and while it is not.
 PROBED_EVERY = 10.0
 PROBED_AGAIN = 2.0
+_CANCELLED_AGAIN = 0.2
 TOO_EARLY = 0.01  # less is not waited for: a timer rounds, and would be set again and again for the rest
 
 
@@ -111,6 +112,10 @@ async def signs_of_life(heart: Heart, post: Post, reach: Reach, consuming: Calla
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        going = set(tasks)
+        while going:
+            for task in going:
+                task.cancel()
+            # Once is not enough: `wait_for` of Python 3.11, by which the library for SMTP waits, loses a cancellation
+            # that comes in the same moment as its answer.
+            _, going = await asyncio.wait(going, timeout=_CANCELLED_AGAIN)

@@ -12,6 +12,7 @@ import pytest
 
 from services.notifier import app as notifier
 from services.notifier import heartbeat
+from services.notifier.mail_server import MailServer
 from shared.broker.bus import Handler
 from shared.broker.topology import HEARTBEATS, OTP_DELIVERY, OTP_OUTCOMES
 from shared.events import NotifierHeartbeat
@@ -125,3 +126,26 @@ async def test_with_a_file_it_says_whether_it_can_be_written(keys: Keys, tmp_pat
         await one.says(lambda beat: not beat.mail_taken)
         folder.mkdir()
         await one.says(lambda beat: beat.mail_taken)
+
+
+async def test_it_ends_though_the_library_for_smtp_loses_a_cancellation(
+    keys: Keys, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `wait_for` of Python 3.11 does, when it comes in the same moment as what is waited for."""
+    lost = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def probe(*_arguments: object) -> None:
+        asked.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            if lost.is_set():
+                raise
+            lost.set()
+
+    monkeypatch.setattr(MailServer, "probe", probe)
+    async with asyncio.timeout(60), speaking(keys, smtp_port=mail_sink.port):
+        await asked.wait()
+
+    assert lost.is_set()
