@@ -59,4 +59,6 @@ class WhenReady:
                 if await ready():
                     self._begun = await self._consume()
             except Exception as error:  # noqa: BLE001 - it may be mended, like what was not ready
-                log.error("not consuming", queue=self._queue, error=f"{type(error).__name__}: {error}")  # noqa: TRY400
+                log.error(  # noqa: TRY400 - it comes again every few seconds, and a traceback would bury it
+                    "not consuming", queue=self._queue, error=f"{type(error).__name__}: {error}"
+                )

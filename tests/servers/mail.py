@@ -181,7 +181,7 @@ class MailSink:
         self,
         recipient: str,
         number: int = 1,
-        timeout: float = 30.0,  # noqa: ASYNC109 - the same
+        timeout: float = 30.0,  # noqa: ASYNC109 - a poll can say what it last saw
     ) -> str:
         """Wait for the code to `recipient` with this number (1 is the first)."""
 

@@ -138,7 +138,7 @@ async def test_it_ends_though_the_library_for_smtp_loses_a_cancellation(
     async def probe(*_arguments: object) -> None:
         asked.set()
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             if lost.is_set():
                 raise
