@@ -59,8 +59,10 @@ async def test_a_250_that_is_late_and_in_time_doubles_nothing(
 
     await promises.several(PEOPLE)
 
+    # A notifier that is told to end meanwhile would put its mail back, which nobody knows to be taken.
+    await eventually(lambda: counted("delivered") == PEOPLE, SHOWN_WITHIN)
     await promises.kept(mails_each=1)
-    assert (counted("retry"), counted("delivered")) == (0, PEOPLE)
+    assert counted("retry") == 0
 
 
 def test_a_server_that_never_answers_after_the_dot_gets_a_code_of_four_minutes_eleven_times_at_most() -> None:
