@@ -13,8 +13,8 @@ from services.users.app import offline_parts
 from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
 from services.users.tables import accounts
-from shared.database import Database
-from shared.passwords import Passwords
+from shared.database.pool import Database
+from shared.passwords.hashing import Passwords
 
 
 @dataclass(frozen=True, slots=True)

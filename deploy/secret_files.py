@@ -19,8 +19,8 @@ from cryptography.fernet import Fernet
 
 from deploy.rabbitmq.definitions import as_text, broker_users, definitions, known_hashes
 from deploy.rabbitmq.grants import USERS_OF_BROKER
-from services.auth import keys
-from shared.broker.edges import Edge
+from services.auth.tokens import keys
+from shared.messaging.edges import Edge
 
 DEFINITIONS = "rabbitmq_definitions"
 

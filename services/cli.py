@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _tell_version(wanted: bool) -> None:
-    from shared.api_docs import installed_version
+    from shared.web.api_docs import installed_version
 
     if wanted:
         typer.echo(f"login2fa {installed_version()}")
@@ -89,7 +89,7 @@ def users(context: typer.Context) -> None:
 @auth_app.command()
 def unlock(username: Annotated[str, typer.Option()]) -> None:
     """Let an account in again: forget its wrong codes, and the wrong passwords for its name. AUTH_DATABASE_URL."""
-    from services.auth.unlock import unlock as let_in
+    from services.auth.login.unlock import unlock as let_in
 
     run_to_end(let_in(database_url("AUTH_DATABASE_URL"), username))
     typer.echo(f"{username} may log in again")
@@ -127,7 +127,7 @@ mail_commands.add_to(app)
 @keys_app.command()
 def generate(folder: KeysDir = None) -> None:
     """Make the first signing key (ES256); it signs at once."""
-    from services.auth.keys import generate as make
+    from services.auth.tokens.keys import generate as make
 
     folder = _key_settings(folder).jwt_keys_dir
     if any(folder.glob("*.pem")):
@@ -153,8 +153,8 @@ def rotate(
 
     How long that is, ACCESS_TOKEN_LIFETIME and REFRESH_TOKEN_LIFETIME say, as auth has them.
     """
-    from services.auth.key_rotation import kept_for
-    from services.auth.key_rotation import rotate as turn
+    from services.auth.tokens.rotation import kept_for
+    from services.auth.tokens.rotation import rotate as turn
 
     settings = _key_settings(folder)
     folder = settings.jwt_keys_dir
@@ -213,7 +213,7 @@ def republish(
 @dead_letters_app.command("list")
 def list_dead_letters(queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""
-    from shared.broker.amqp import dead_letters
+    from shared.messaging.amqp import dead_letters
 
     of_operator = broker_url("OPERATOR_RABBITMQ_URL")
 
@@ -232,7 +232,7 @@ def list_dead_letters(queue: Queue = None) -> None:
 @dead_letters_app.command()
 def replay(queue: Queue = None, event_id: EventId = None) -> None:
     """Put letters back into their work queue."""
-    from shared.broker.amqp import dead_letters
+    from shared.messaging.amqp import dead_letters
 
     of_operator = broker_url("OPERATOR_RABBITMQ_URL")
 
@@ -249,7 +249,7 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
 ) -> None:
     """Remove letters for good."""
-    from shared.broker.amqp import dead_letters
+    from shared.messaging.amqp import dead_letters
 
     of_operator = broker_url("OPERATOR_RABBITMQ_URL")
     if not yes:
@@ -264,8 +264,8 @@ def purge(
 @config_app.command()
 def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argument()]) -> None:
     """Say whether SERVICE would start with this environment, and with what; of a secret, that it is set."""
-    from services.auth.keys import KeyRing, KeysInvalid
     from services.auth.settings import KeySettings
+    from services.auth.tokens.keys import KeyRing, KeysInvalid
     from services.configuration import SETTINGS, as_lines
 
     settings = load_settings(SETTINGS[service])

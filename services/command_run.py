@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import typer
 import uvloop
 
-from shared.environment import VariableInvalid, not_set, value_of
+from shared.configuration.environment import VariableInvalid, not_set, value_of
 
 
 def fail(sentence: str) -> NoReturn:
@@ -24,10 +24,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
     from sqlalchemy.exc import DBAPIError
 
-    from services.auth.keys import KeysInvalid
-    from shared.broker.bus import BusError
-    from shared.problems import Problem
-    from shared.process import CannotListen
+    from services.auth.tokens.keys import KeysInvalid
+    from shared.messaging.bus import BusError
+    from shared.web.problems import Problem
+    from shared.web.process import CannotListen
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -46,7 +46,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 def load_settings(kind: Any, **given: Any) -> Any:
     """Those that are `given` stood on the command line, and win."""
-    from shared.settings import SettingsInvalid, load
+    from shared.configuration.settings import SettingsInvalid, load
 
     try:
         return load(kind, **{name: value for name, value in given.items() if value is not None})
@@ -67,21 +67,21 @@ def required(variable: str) -> str:
 
 def database_url(variable: str) -> str:
     """As `required`; one that REQUIRE_TLS forbids is refused."""
-    from shared.database_url import to_database
+    from shared.configuration.database_url import to_database
 
     return _permitted(variable, required(variable), to_database)
 
 
 def broker_url(variable: str) -> str:
     """As `database_url`."""
-    from shared.connections import to_broker
+    from shared.configuration.connections import to_broker
 
     return _permitted(variable, required(variable), to_broker)
 
 
 def _permitted(variable: str, url: str, parse: Any) -> str:
-    from shared.connections import of
-    from shared.settings import ConnectionSettings
+    from shared.configuration.connections import of
+    from shared.configuration.settings import ConnectionSettings
 
     try:
         load_settings(ConnectionSettings).refuse_plain(variable, of(variable, parse, url))

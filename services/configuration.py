@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 from services.auth.settings import AuthSettings
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
-from shared.settings import HttpSettings, ProcessSettings
+from shared.configuration.settings import HttpSettings, ProcessSettings
 
 SETTINGS: dict[str, type[ProcessSettings]] = {
     "auth": AuthSettings,

@@ -64,7 +64,7 @@ def broker_users(
 
 def topology() -> None:
     """Declare exchanges, queues and bindings, and compare what is there: ADMIN_RABBITMQ_URL, of one who may."""
-    from shared.broker.amqp.prepare import prepare
+    from shared.messaging.amqp.prepare import prepare
 
     run(prepare(broker_url("ADMIN_RABBITMQ_URL")))
     typer.echo("topology: up to date")
@@ -92,7 +92,7 @@ def migrate(
 ) -> None:
     """Bring the schemas up to date: MIGRATOR_DATABASE_URL, whose role owns them."""
     from services.migrate import migrate as upgrade
-    from shared.migrations import SchemaRefused
+    from shared.database.migrations import SchemaRefused
 
     url = database_url("MIGRATOR_DATABASE_URL")
     services: list[Literal["auth", "users"]] = [service] if service else ["auth", "users"]
@@ -108,7 +108,7 @@ def demo_accounts() -> None:
     """With DEMO=1 make the demo accounts, whose passwords everybody knows; without it no administrator has one."""
     from deploy.demo_accounts import DEMO_ACCOUNTS, DemoAccountsLeft, create_demo_accounts, refuse_demo_accounts
     from services.users.settings import UsersSettings
-    from shared.settings import DemoSettings
+    from shared.configuration.settings import DemoSettings
 
     if not load_settings(DemoSettings).demo:
         try:

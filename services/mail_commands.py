@@ -22,8 +22,8 @@ def send_test(address: Annotated[str, typer.Argument(help="Who gets the mail")])
     from services.notifier.channel import DeliveryFailed
     from services.notifier.settings import NotifierSettings
     from services.notifier.trial import send_test as send
-    from shared import logs
     from shared.mail_address import AddressInvalid
+    from shared.observability import logs
 
     settings = load_settings(NotifierSettings)
     logs.configure("mail test", "error", StringIO())  # it would say the same as this command

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from shared import logs
-from shared.broker.amqp import AmqpBus
-from shared.broker.bus import Bus
-from shared.process import Running, Sockets, listen, served, until_signalled
-from shared.settings import HttpSettings, ProcessSettings
+from shared.configuration.settings import HttpSettings, ProcessSettings
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.bus import Bus
+from shared.observability import logs
+from shared.web.process import Running, Sockets, listen, served, until_signalled
 
 S = TypeVar("S", bound=ProcessSettings)
 Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]

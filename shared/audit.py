@@ -16,11 +16,11 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.audit_words import Act, ActOutcome, Reason
-from shared.correlation import client_address, correlation_id
-from shared.database import after_commit
-from shared.events import Audited, AuthAudited, Event, UsersAudited
-from shared.logs import AUDIT
-from shared.outbox import add, hurry, values_of
+from shared.database.pool import after_commit
+from shared.messaging.events import Audited, AuthAudited, Event, UsersAudited
+from shared.messaging.outbox import add, hurry, values_of
+from shared.observability.correlation import client_address, correlation_id
+from shared.observability.logs import AUDIT
 
 log = structlog.get_logger(AUDIT)
 
@@ -73,7 +73,7 @@ class Trail:
 
 
 def told(connection: AsyncConnection, event: Audited, *others: Event) -> dict[str, object]:
-    """`note` it; gives the parameters of `shared.outbox.insertion`, for other events in the same statement too."""
+    """`note` it; gives the parameters of `outbox.insertion`, for other events in the same statement too."""
     note(connection, event)
     hurry(connection, *others)
     return values_of(*others, event)

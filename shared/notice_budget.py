@@ -15,9 +15,9 @@ from typing import Final
 from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, MetaData, Table, Text, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.events import NoticeWord
+from shared.database.expiry import Expired
+from shared.messaging.events import NoticeWord
 from shared.names import email_key_hash
-from shared.sweep import Expired
 
 USERS_SHARE: Final = 8
 AUTH_SHARE: Final = 2

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from shared import problems
-from shared.floods import Floods
-from shared.web import Service
+from shared.web import problems
+from shared.web.rate_limit import Floods
+from shared.web.service import Service
 
 
 def small_app(

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, InStep
+from shared.messaging.events import AccountChanged, InStep
+from shared.messaging.memory import MemoryBus
 from shared.sealing import Sealer
 from tests.builders import PASSWORD, account_changed, message, sealed_account, tombstone
 from tests.composed import AuthApp

@@ -15,8 +15,8 @@ from uuid_utils.compat import uuid7
 from services.users import accounts
 from services.users.accounts import NewAccount
 from services.users.callers import Users
-from shared.broker.bus import Delivery, Message
-from shared.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
+from shared.messaging.bus import Delivery, Message
+from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
 from shared.sealing import Sealer
 from tests import edge_keys
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, OtpOutcome
+from shared.messaging.events import AccountChanged, OtpOutcome
+from shared.messaging.memory import MemoryBus
 from tests.builders import message
 from tests.inbox import Inbox
 

@@ -21,23 +21,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.auth import app as auth
-from services.auth.keys import KeyRing, generate
-from services.auth.routes import Auth
+from services.auth.api.routes import Auth
 from services.auth.settings import AuthSettings
-from services.auth.tokens import SessionFacts, Tokens
+from services.auth.tokens.issue import SessionFacts, Tokens
+from services.auth.tokens.keys import KeyRing, generate
 from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from services.users.callers import Users
 from services.users.settings import UsersSettings
-from shared.broker.bus import Bus, Handler
-from shared.broker.memory import MemoryBus
-from shared.broker.memory_consumer import MemoryConsumption
-from shared.broker.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES
-from shared.events import OtpOutcome
-from shared.process import Check, listen, serving
+from shared.configuration.settings import load
+from shared.messaging.bus import Bus, Handler
+from shared.messaging.events import OtpOutcome
+from shared.messaging.memory import MemoryBus
+from shared.messaging.memory_consumer import MemoryConsumption
+from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES
 from shared.sealing import Sealer
-from shared.settings import load
+from shared.web.process import Check, listen, serving
 from tests import edge_keys
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus, TroubledBus

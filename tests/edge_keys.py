@@ -6,7 +6,7 @@ from typing import get_args
 
 from cryptography.fernet import Fernet
 
-from shared.broker.edges import Edge, EdgeKeys
+from shared.messaging.edges import Edge, EdgeKeys
 
 KEYS: dict[Edge, str] = {edge: Fernet.generate_key().decode() for edge in get_args(Edge)}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from shared.broker.bus import BusUnavailable, Handler, Message
-from shared.broker.memory import MemoryBus
-from shared.broker.memory_consumer import MemoryConsumption
+from shared.messaging.bus import BusUnavailable, Handler, Message
+from shared.messaging.memory import MemoryBus
+from shared.messaging.memory_consumer import MemoryConsumption
 from tests.recording import Recorder
 
 

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from services.configuration import SETTINGS
-from shared.broker.edges import Edge
-from shared.settings import SettingsInvalid, load
+from shared.configuration.settings import SettingsInvalid, load
+from shared.messaging.edges import Edge
 
 CANARY = "canary-0123456789"
 KEY, *KEYS = (base64.urlsafe_b64encode(bytes(range(first, first + 32))).decode() for first in range(7))

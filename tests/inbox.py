@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from shared.broker.bus import Delivery, Done, Outcome
-from shared.events import OtpRequested
+from shared.messaging.bus import Delivery, Done, Outcome
+from shared.messaging.events import OtpRequested
 from shared.sealing import Sealer
 from tests.polling import eventually
 

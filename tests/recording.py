@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 
-from shared.broker.bus import Delivery, Done, Message, Outcome
+from shared.messaging.bus import Delivery, Done, Message, Outcome
 
 
 def otp_message(event_id: str | None = None, *, body: bytes = b'{"code": "sealed"}') -> Message:

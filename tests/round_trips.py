@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from sqlalchemy import event
 
-from shared.correlation import correlation_id
-from shared.database import _PING, Database
+from shared.database.pool import _PING, Database
+from shared.observability.correlation import correlation_id
 
 # What each of these waits for an answer to; BEGIN and COMMIT too.
 ASKING = {"query", "bind_execute", "bind_execute_many"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from shared.database import Database
+from shared.database.pool import Database
 
 
 @contextmanager

@@ -25,16 +25,16 @@ from fastapi.routing import iter_route_contexts
 
 from deploy.standalone.front import Front
 from services.auth import app as auth
-from services.auth.keys import generate
-from services.auth.routes import challenge_of, living_session
+from services.auth.api.routes import challenge_of, living_session
+from services.auth.tokens.keys import generate
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
 from services.notifier.otp_email import OtpEmail
 from services.users import app as users
 from services.users.callers import caller
-from shared import events
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import SUBSCRIPTIONS
+from shared.messaging import events
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import SUBSCRIPTIONS
 from tests.asking import client_of
 from tests.composed import Keys, auth_settings, users_settings
 from tests.recording import Recorder, otp_message
@@ -164,7 +164,7 @@ def test_rows_reach_an_outbox_through_the_one_function_that_takes_events_only() 
     writers = [
         path for path in SOURCES if re.search(r"insert\(\s*outbox|outbox\.insert\(|INTO\s+\S*outbox", _text(path))
     ]
-    assert writers == [PROJECT / "shared" / "outbox.py"]
+    assert writers == [PROJECT / "shared" / "messaging" / "outbox.py"]
 
 
 # --- modules
@@ -206,7 +206,7 @@ def importable() -> list[str]:
 
 def test_no_module_connects_starts_a_process_or_a_thread_at_import() -> None:
     modules = importable()
-    assert {"shared.relay", "services.auth.app", "services.cli", "deploy.standalone.up"} <= set(modules)
+    assert {"shared.messaging.relay", "services.auth.app", "services.cli", "deploy.standalone.up"} <= set(modules)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CONNECTS_NOWHERE, *modules],
         cwd=PROJECT,

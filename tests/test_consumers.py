@@ -11,11 +11,11 @@ import pytest
 from services.auth import app as auth
 from services.notifier import app as notifier
 from services.users import app as users
-from shared.broker.bus import Bus, Delivery, GiveUp, Handler
-from shared.broker.memory import MemoryBus
-from shared.broker.memory_consumer import MemoryConsumption
-from shared.broker.topology import SUBSCRIPTIONS, subscription
-from shared.process import Running
+from shared.messaging.bus import Bus, Delivery, GiveUp, Handler
+from shared.messaging.memory import MemoryBus
+from shared.messaging.memory_consumer import MemoryConsumption
+from shared.messaging.topology import SUBSCRIPTIONS, subscription
+from shared.web.process import Running
 from tests.composed import Keys, auth_settings, keys, notifier_settings, users_settings
 from tests.servers.databases import Databases
 

@@ -10,8 +10,8 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.connections import of
-from shared.database_url import engine_arguments, parsed
+from shared.configuration.connections import of
+from shared.configuration.database_url import engine_arguments, parsed
 
 ROLES = Path(__file__).parent / "roles.sql"
 # Two that run, and the one that owns what they use.

@@ -93,13 +93,13 @@ BEGIN
         -- What a later migration makes.
         EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE migrator IN SCHEMA %1$I'
             ' GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO %1$I', service);
-        -- Which migrations were run is for migrations to say: shared/migrations.py does the same to a new one.
+        -- Which migrations were run is for migrations to say: shared/database/migrations.py does the same to a new one.
         IF to_regclass(format('%I.alembic_version', service)) IS NOT NULL THEN
             EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %1$I.alembic_version FROM %1$I', service);
         END IF;
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %I', service, current_database(), service);
         -- A process that is frozen, or cut off, in a transaction would keep its locks for ever, and its codes unsent.
-        -- Longer than the relay's total time-out: shared/relay.py, Pace.publish_timeout.
+        -- Longer than the relay's total time-out: shared/messaging/relay.py, Pace.publish_timeout.
         EXECUTE format('ALTER ROLE %I IN DATABASE %I SET idle_in_transaction_session_timeout = %L',
             service, current_database(), '20s');
     END LOOP;

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from deploy.rabbitmq.grants import USERS_OF_BROKER, exactly, grant
-from shared.broker.amqp import topology
+from shared.messaging.amqp import topology
 
 Definitions = dict[str, Any]
 

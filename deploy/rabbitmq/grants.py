@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from shared.broker.topology import (
+from shared.messaging.topology import (
     PROCESSES,
     SUBSCRIPTIONS,
     consumed_by,

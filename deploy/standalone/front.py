@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared import api_docs
+from shared.web import api_docs
 
 
 class Front:

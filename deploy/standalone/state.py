@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import get_args
 
 from deploy.secret_files import create_whole, new_key, new_password, new_pepper
-from services.auth import keys
-from shared.broker.edges import Edge
+from services.auth.tokens import keys
+from shared.messaging.edges import Edge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

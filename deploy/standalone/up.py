@@ -26,11 +26,11 @@ from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
-from shared import logs
-from shared.broker.memory import MemoryBus
-from shared.migrations import SchemaRefused
-from shared.process import CannotListen, Running, Sockets, listen, served, until_signalled
-from shared.settings import SettingsInvalid, load
+from shared.configuration.settings import SettingsInvalid, load
+from shared.database.migrations import SchemaRefused
+from shared.messaging.memory import MemoryBus
+from shared.observability import logs
+from shared.web.process import CannotListen, Running, Sockets, listen, served, until_signalled
 
 DATABASE = "login2fa"
 HOST = "127.0.0.1"

@@ -9,39 +9,41 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
-from services.auth import forward, in_step, refresh, session_routes, verify_token
-from services.auth.addresses import Addresses
-from services.auth.back_pressure import BackPressure
-from services.auth.code_outcomes import otp_outcome_handler
-from services.auth.identities import account_changed_handler
-from services.auth.keys import KeyRing
-from services.auth.living import LivingSessions
-from services.auth.notices import Notices
-from services.auth.notifiers import heartbeat_handler
-from services.auth.otp import Challenges
-from services.auth.read_model_watch import ReadModelWatch
-from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
-from services.auth.sessions import Sessions
+from services.auth.accounts import in_step
+from services.auth.accounts.notices import Notices
+from services.auth.accounts.read_model import account_changed_handler
+from services.auth.accounts.read_model_watch import ReadModelWatch
+from services.auth.api import refresh, sessions
+from services.auth.api.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
+from services.auth.expiry import expired
+from services.auth.factors.back_pressure import BackPressure
+from services.auth.factors.challenges import Challenges
+from services.auth.factors.delivery_reports import otp_outcome_handler
+from services.auth.factors.notifiers import heartbeat_handler
+from services.auth.gateway import forward, verify_token
+from services.auth.login.attempts import Throttle
+from services.auth.login.known_addresses import Addresses
+from services.auth.sessions.active import LivingSessions
+from services.auth.sessions.lifecycle import Sessions
 from services.auth.settings import AuthSettings
-from services.auth.sweep import expired
 from services.auth.tables import metadata, outbox
-from services.auth.throttle import Throttle
-from services.auth.tokens import Tokens
-from shared.broker.bus import Bus
-from shared.broker.edges import EdgeKeys
-from shared.broker.signed import SignedBus
-from shared.broker.topology import ACCOUNT_READ_MODEL, HEARTBEATS, IN_STEP, OTP_OUTCOMES
-from shared.broker.when_ready import WhenReady
-from shared.cors import for_browsers
-from shared.database import Database
-from shared.floods import Floods
-from shared.passwords import Passwords
-from shared.process import Running
-from shared.relay import Relay
-from shared.schema import Schema
+from services.auth.tokens.issue import Tokens
+from services.auth.tokens.keys import KeyRing
+from shared.database.expiry import sweep_forever
+from shared.database.pool import Database
+from shared.database.schema import Schema
+from shared.messaging.bus import Bus
+from shared.messaging.edges import EdgeKeys
+from shared.messaging.relay import Relay
+from shared.messaging.signed import SignedBus
+from shared.messaging.topology import ACCOUNT_READ_MODEL, HEARTBEATS, IN_STEP, OTP_OUTCOMES
+from shared.messaging.when_ready import WhenReady
+from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
-from shared.sweep import sweep_forever
-from shared.web import Service
+from shared.web.cors import for_browsers
+from shared.web.process import Running
+from shared.web.rate_limit import Floods
+from shared.web.service import Service
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool
@@ -62,7 +64,7 @@ def build(settings: AuthSettings) -> Service:
     app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
     app.serve(verify_token.router, forward.router, refresh.router, router)
-    app.include_router(session_routes.router)
+    app.include_router(sessions.router)
     app.include_router(well_known)
     return app
 

@@ -5,10 +5,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from shared.connections import Connection
-from shared.database_url import to_database
-from shared.setting_types import DatabaseUrl, MacKeys, Peppers, SealingKeys
-from shared.settings import ConnectionSettings, HttpSettings
+from shared.configuration.connections import Connection
+from shared.configuration.database_url import to_database
+from shared.configuration.settings import ConnectionSettings, HttpSettings
+from shared.configuration.types import DatabaseUrl, MacKeys, Peppers, SealingKeys
 
 _TEN_YEARS = 3653 * 86400
 

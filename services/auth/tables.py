@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 
 from shared.audit import Trail
-from shared.events import AuthAudited
+from shared.messaging.events import AuthAudited
+from shared.messaging.outbox import outbox_table
 from shared.notice_budget import notices_table
-from shared.outbox import outbox_table
 
 metadata = MetaData(schema="auth")
 
@@ -98,7 +98,7 @@ challenges = Table(
     _moment("sent_at", default=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
-    # The event that asked for the latest code, and the last word on that code (shared.events.OtpOutcome).
+    # The event that asked for the latest code, and the last word on that code (shared.messaging.events.OtpOutcome).
     Column("code_event_id", Uuid, nullable=False),
     Column("code_outcome", Text),
     Index("ix_challenges_account_id_sent_at", "account_id", "sent_at"),
@@ -106,7 +106,7 @@ challenges = Table(
     Index("ix_challenges_expires_at", "expires_at"),
 )
 
-# The last heartbeat of each notifier (shared.events.NotifierHeartbeat).
+# The last heartbeat of each notifier (shared.messaging.events.NotifierHeartbeat).
 notifiers = Table(
     "notifiers",
     metadata,
@@ -119,7 +119,7 @@ notifiers = Table(
     Index("ix_notifiers_heard_at", "heard_at"),
 )
 
-# One row: what all replicas have to agree on about back-pressure (services.auth.back_pressure).
+# One row: what all replicas have to agree on about back-pressure (services.auth.factors.back_pressure).
 back_pressure = Table(
     "back_pressure",
     metadata,

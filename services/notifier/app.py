@@ -19,12 +19,12 @@ from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
 from services.notifier.turns import AtOnce, ByDomain, Turns
-from shared.broker.bus import Bus
-from shared.broker.edges import EdgeKeys
-from shared.broker.signed import SignedBus
-from shared.broker.topology import NOTICES, OTP_DELIVERY
-from shared.process import Running
+from shared.messaging.bus import Bus
+from shared.messaging.edges import EdgeKeys
+from shared.messaging.signed import SignedBus
+from shared.messaging.topology import NOTICES, OTP_DELIVERY
 from shared.sealing import Sealer
+from shared.web.process import Running
 
 # Each has a connection to the mail server, of which most allow us so many: codes come first. A domain has one of these.
 _NOTICES_AT_A_TIME = 4

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from services.notifier.reach import Reach
 from services.notifier.turns import Turn
-from shared.events import NoticeWord
+from shared.messaging.events import NoticeWord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

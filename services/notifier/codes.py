@@ -9,8 +9,8 @@ from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import End, recipient
 from services.notifier.heartbeat import Heart
 from services.notifier.report import Reports
-from shared.broker import bus
-from shared.events import OtpRequested
+from shared.messaging import bus
+from shared.messaging.events import OtpRequested
 from shared.sealing import Sealer
 
 SECONDS = Histogram("login2fa_delivery_seconds", "From the request of a code to its delivery.")

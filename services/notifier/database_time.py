@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from shared.broker.bus import Delivery
+from shared.messaging.bus import Delivery
 
 MOST_APART = 86400.0
 

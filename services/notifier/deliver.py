@@ -28,11 +28,11 @@ from services.notifier.post import Post
 from services.notifier.report import Word
 from services.notifier.turns import PutOff, Turns
 from shared import failpoints
-from shared.broker import bus
-from shared.broker.bus import Done, GiveUp, Outcome, Retry
-from shared.broker.topology import put_off_delay, retry_delay
-from shared.events import Event, MalformedEvent
 from shared.mail_address import RESERVED, AddressInvalid, one_address
+from shared.messaging import bus
+from shared.messaging.bus import Done, GiveUp, Outcome, Retry
+from shared.messaging.events import Event, MalformedEvent
+from shared.messaging.topology import put_off_delay, retry_delay
 from shared.sealing import Unsealable
 
 log = structlog.get_logger()

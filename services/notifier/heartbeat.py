@@ -1,4 +1,4 @@
-"""Tells auth every few seconds that this notifier lives, and how it fares (shared.events.NotifierHeartbeat).
+"""Tells auth every few seconds that this notifier lives, and how it fares (shared.messaging.events.NotifierHeartbeat).
 
 1. Nothing in it depends on a recipient: auth refuses logins by it (docs/decisions/0007).
 2. A beat that can not be published is lost. The next one says more.
@@ -19,9 +19,9 @@ import structlog
 from services.notifier.channel import DeliveryFailed
 from services.notifier.post import Post
 from services.notifier.reach import Reach
-from shared.broker.bus import Message
-from shared.broker.signed import SignedBus
-from shared.events import NotifierHeartbeat
+from shared.messaging.bus import Message
+from shared.messaging.events import NotifierHeartbeat
+from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
 

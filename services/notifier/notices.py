@@ -6,8 +6,8 @@ from prometheus_client import Counter
 
 from services.notifier.channel import Notice
 from services.notifier.deliver import End, recipient
-from shared.broker import bus
-from shared.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
+from shared.messaging import bus
+from shared.messaging.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 
 
 class Notices:

@@ -17,9 +17,9 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter
 
-from shared.broker.bus import BusError, Delivery, Message
-from shared.broker.signed import SignedBus
-from shared.events import OtpOutcome, OtpRequested
+from shared.messaging.bus import BusError, Delivery, Message
+from shared.messaging.events import OtpOutcome, OtpRequested
+from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
 

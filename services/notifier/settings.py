@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from services.notifier.mailbox import Mailbox
-from shared.connections import Connection
-from shared.hosts import is_container_name, is_loopback
+from shared.configuration.connections import Connection
+from shared.configuration.hosts import is_container_name, is_loopback
+from shared.configuration.settings import DemoSettings, ProcessSettings
+from shared.configuration.types import Host, MacKeys, SealingKeys
 from shared.mail_address import RESERVED_DOMAINS
 from shared.names import refuse_invisible
-from shared.setting_types import Host, MacKeys, SealingKeys
-from shared.settings import DemoSettings, ProcessSettings
 
 _SUBJECT = re.compile(r"[ -~]{1,70}")
 

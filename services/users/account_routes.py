@@ -23,10 +23,10 @@ from services.users.problems import (
 from services.users.rules import limit_names, may_change, may_delete
 from services.users.schemas import AccountOut, AccountPatch, MessageOut
 from services.users.writes import writing
-from shared.answers import refused
-from shared.bearer import NotPermitted
-from shared.problems import ItemNotFound, TooManyRequests
-from shared.shallow_json import ShallowJsonRoute
+from shared.web.bearer import NotPermitted
+from shared.web.json_depth import ShallowJsonRoute
+from shared.web.openapi_responses import refused
+from shared.web.problems import ItemNotFound, TooManyRequests
 
 _PREFIX = "/api/v1/users"
 # In the one form that a gateway's limits know, and so that no other path is taken for an id: `/users/me` for one.

@@ -22,12 +22,12 @@ from services.users.last_administrator import is_lost, keep_one
 from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
-from shared import entity_tags
-from shared.events import AccountChanged, hash_context
 from shared.mail_address import AddressInvalid, one_address
+from shared.messaging.events import AccountChanged, hash_context
+from shared.messaging.outbox import add
 from shared.names import canonical
-from shared.outbox import add
 from shared.sealing import Sealer
+from shared.web import entity_tags
 
 # A change of one of these ends every session of the account but the one that made it.
 _ENDS_SESSIONS = {"password_hash", "is_2fa", "email", "is_active"}

@@ -18,11 +18,11 @@ from services.users.schemas import PasswordIn, RegistrationIn
 from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import own_names, refuse_weak
 from services.users.writes import Write, operating, register
-from shared.database import Database
+from shared.database.pool import Database
 from shared.names import canonical
-from shared.passwords import Passwords
-from shared.problems import ItemNotFound
+from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
+from shared.web.problems import ItemNotFound
 
 _PAGE = 500
 

@@ -14,22 +14,22 @@ from services.users.notices import BUDGET
 from services.users.routes import FLOODED, router
 from services.users.settings import UsersSettings
 from services.users.tables import metadata, outbox
-from shared.broker.bus import Bus
-from shared.broker.edges import EdgeKeys
-from shared.broker.signed import SignedBus
-from shared.broker.topology import ENDED_SESSIONS
-from shared.broker.when_ready import WhenReady
-from shared.cors import for_browsers
-from shared.database import Database
-from shared.floods import Floods
-from shared.jwks import RemoteKeys
-from shared.passwords import Passwords
-from shared.process import Running
-from shared.relay import Relay
-from shared.schema import Schema
+from shared.database.expiry import sweep_forever
+from shared.database.pool import Database
+from shared.database.schema import Schema
+from shared.messaging.bus import Bus
+from shared.messaging.edges import EdgeKeys
+from shared.messaging.relay import Relay
+from shared.messaging.signed import SignedBus
+from shared.messaging.topology import ENDED_SESSIONS
+from shared.messaging.when_ready import WhenReady
+from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
-from shared.sweep import sweep_forever
-from shared.web import Service
+from shared.tokens.remote_keys import RemoteKeys
+from shared.web.cors import for_browsers
+from shared.web.process import Running
+from shared.web.rate_limit import Floods
+from shared.web.service import Service
 
 _EVENTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
 

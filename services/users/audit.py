@@ -21,9 +21,9 @@ from services.users.problems import (
 )
 from services.users.tables import trail
 from shared.audit_words import Act, ActOutcome, Reason
-from shared.bearer import NotPermitted, TokenNotValid
-from shared.database import Database
-from shared.problems import Problem
+from shared.database.pool import Database
+from shared.web.bearer import NotPermitted, TokenNotValid
+from shared.web.problems import Problem
 
 _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
     CurrentPasswordWrong: ("refused", "current_password_wrong"),

@@ -14,13 +14,13 @@ from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
 from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
-from shared.access_tokens import AccessToken, kind
-from shared.bearer import BearerToken, NotPermitted, TokenNotValid
-from shared.database import Database
-from shared.jwks import RemoteKeys
-from shared.passwords import Passwords
+from shared.database.pool import Database
+from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
-from shared.signed_tokens import TokenInvalid
+from shared.tokens.access import AccessToken, kind
+from shared.tokens.remote_keys import RemoteKeys
+from shared.tokens.signed import TokenInvalid
+from shared.web.bearer import BearerToken, NotPermitted, TokenNotValid
 
 log = structlog.get_logger()
 

@@ -16,11 +16,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import accounts, ended_sessions
-from shared.applying import applying
-from shared.broker.bus import Handler
-from shared.database import Database, after_commit
-from shared.events import SessionEnded
-from shared.sweep import Expired
+from shared.database.expiry import Expired
+from shared.database.pool import Database, after_commit
+from shared.messaging.bus import Handler
+from shared.messaging.events import SessionEnded
+from shared.messaging.handlers import applying
 
 log = structlog.get_logger()
 

@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.users.problems import TooManyGuesses, TooManyNames
 from services.users.tables import name_guesses, password_guesses
-from shared.database import Database
-from shared.problems import TooManyRequests
-from shared.sweep import Expired
+from shared.database.expiry import Expired
+from shared.database.pool import Database
+from shared.web.problems import TooManyRequests
 
 _FORGOTTEN: Final = timedelta(hours=1)
 

@@ -1,4 +1,4 @@
-"""Shares of the hashing queue that a request takes (shared.passwords), and one change of a password at a time.
+"""Shares of the hashing queue that a request takes (shared.passwords.hashing), and one change of a password at a time.
 
 Both are of this process: n replicas let n times as much through.
 """
@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from shared.client_address import told_apart
-from shared.correlation import client_address
-from shared.problems import TooManyRequests
+from shared.observability.correlation import client_address
+from shared.web.problems import TooManyRequests
 
 
 class HashShares:

@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import accounts, in_step, incarnation, outbox
-from shared.database import Database
-from shared.events import InStep
-from shared.outbox import add
+from shared.database.pool import Database
+from shared.messaging.events import InStep
+from shared.messaging.outbox import add
 
 log = structlog.get_logger()
 

@@ -11,10 +11,10 @@ from sqlalchemy import ARRAY, Row, Uuid, bindparam, column, func, select
 
 from services.users.ended_sessions import has_ended
 from services.users.tables import accounts
-from shared.access_tokens import AccessToken
-from shared.asked_together import AskedTogether
-from shared.database import Database
-from shared.prepared import Prepared
+from shared.database.batched_reads import AskedTogether
+from shared.database.pool import Database
+from shared.database.prepared import Prepared
+from shared.tokens.access import AccessToken
 
 _UUIDS: Final = ARRAY(Uuid)
 

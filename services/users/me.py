@@ -8,8 +8,8 @@ from starlette.types import Scope
 from services.users.accounts import etag
 from services.users.callers import Caller, KnownCaller, caller
 from services.users.schemas import AccountOut
-from shared.bearer import bearer_token
-from shared.guarded_route import GuardedRoute, Yes
+from shared.web.bearer import bearer_token
+from shared.web.guarded_route import GuardedRoute, Yes
 
 
 class KnownRoute(GuardedRoute):

@@ -12,9 +12,9 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import notices, outbox
-from shared.events import NoticeWord, UsersNoticeRequested
+from shared.messaging.events import NoticeWord, UsersNoticeRequested
+from shared.messaging.outbox import add
 from shared.notice_budget import USERS_SHARE, NoticeBudget
-from shared.outbox import add
 
 # An owner who hears of it later than this has found out by himself.
 _WORTH_TELLING = timedelta(days=1)

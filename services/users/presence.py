@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.users.callers import Caller, Users
 from services.users.guesses import PASSWORDS
 from services.users.problems import CurrentPasswordWrong
-from shared.bearer import TokenNotValid
+from shared.web.bearer import TokenNotValid
 
 
 @dataclass(frozen=True, slots=True)

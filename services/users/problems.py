@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.problems import Problem, TooManyRequests
+from shared.web.problems import Problem, TooManyRequests
 
 
 class UserAlreadyExists(Problem):

@@ -14,7 +14,7 @@ from services.users import accounts, audit
 from services.users.audit import Author
 from services.users.callers import Caller, Users
 from services.users.problems import CursorNotValid
-from shared.problems import ItemNotFound
+from shared.web.problems import ItemNotFound
 
 
 async def page(

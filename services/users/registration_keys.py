@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.problems import RegistrationUnderWay
 from services.users.tables import registration_keys
-from shared.sweep import Expired
+from shared.database.expiry import Expired
 
 EXPIRED: Expired = ((registration_keys, registration_keys.c.created_at < func.now() - timedelta(days=1)),)
 

@@ -28,11 +28,11 @@ from services.users.registering import register_once
 from services.users.schemas import AccountOut, MessageOut, PasswordIn, RegistrationIn
 from services.users.weak_passwords import own_names, refuse_weak
 from services.users.writes import writing
-from shared.answers import Answers, leads_to, refused
-from shared.bearer import NotPermitted
 from shared.names import NO_CONTROL, canonical, refuse_control
-from shared.problems import ItemNotFound, TooManyRequests
-from shared.shallow_json import ShallowJsonRoute
+from shared.web.bearer import NotPermitted
+from shared.web.json_depth import ShallowJsonRoute
+from shared.web.openapi_responses import Answers, leads_to, refused
+from shared.web.problems import ItemNotFound, TooManyRequests
 
 PREFIX = "/api/v1/users"
 # Where a stranger can make an account, or somebody can learn which names are taken.

@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from shared.connections import Connection, to_http
-from shared.database_url import to_database
-from shared.hosts import is_loopback
+from shared.configuration.connections import Connection, to_http
+from shared.configuration.database_url import to_database
+from shared.configuration.hosts import is_loopback
+from shared.configuration.settings import DemoSettings, HttpSettings
+from shared.configuration.types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys
 from shared.mail_address import RESERVED_DOMAINS
-from shared.setting_types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys
-from shared.settings import DemoSettings, HttpSettings
 
 
 class UsersSettings(HttpSettings, DemoSettings):

@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 
 from shared.audit import Trail
-from shared.events import UsersAudited
+from shared.messaging.events import UsersAudited
+from shared.messaging.outbox import outbox_table
 from shared.notice_budget import notices_table
-from shared.outbox import outbox_table
 
 metadata = MetaData(schema="users")
 

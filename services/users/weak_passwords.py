@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.users.problems import PasswordTooWeak
 from shared.names import canonical
-from shared.passwords import normalised
+from shared.passwords.hashing import normalised
 
 _LIST = Path(__file__).with_name("common_passwords.txt")
 

@@ -24,10 +24,10 @@ from services.users.ended_sessions import is_over
 from services.users.known_accounts import is_of_session
 from services.users.notices import tell_owner, tell_owner_of_deletion
 from services.users.problems import RegistrationUnderWay, VersionDiffers
-from shared.bearer import TokenNotValid
-from shared.database import Database
-from shared.problems import ItemNotFound
+from shared.database.pool import Database
 from shared.sealing import Sealer
+from shared.web.bearer import TokenNotValid
+from shared.web.problems import ItemNotFound
 
 # What the caller must be allowed: raises a `Problem`. It is asked twice, with the caller as read and as locked.
 Rule = Callable[[Caller], None]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from shared.events import OtpRequested
+from shared.messaging.events import OtpRequested
 from shared.names import email_key_hash
 from shared.sealing import Sealer
 from tests.bench.people import MANY, account_id

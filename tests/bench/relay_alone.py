@@ -13,13 +13,13 @@ import time
 from typing import Any
 
 from services.auth.tables import outbox
-from shared import logs
-from shared.broker.amqp import AmqpBus
-from shared.broker.bus import Bus, Message
-from shared.broker.memory import MemoryBus
-from shared.broker.signed import SignedBus
-from shared.database import Database
-from shared.relay import PUBLISHED, Relay
+from shared.database.pool import Database
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.bus import Bus, Message
+from shared.messaging.memory import MemoryBus
+from shared.messaging.relay import PUBLISHED, Relay
+from shared.messaging.signed import SignedBus
+from shared.observability import logs
 from tests import edge_keys
 from tests.bench import workers
 

@@ -18,7 +18,7 @@ import httpx
 from cryptography.fernet import Fernet
 
 from deploy.standalone.postgres import EmbeddedPostgres
-from services.auth import keys
+from services.auth.tokens import keys
 from tests import edge_keys
 from tests.bench.people import Issuer
 from tests.polling import eventually

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.bus import Bus, DeadLetter
-from shared.broker.memory import MemoryBus
+from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.bus import Bus, DeadLetter
+from shared.messaging.memory import MemoryBus
 
 
 class Broker(Protocol):

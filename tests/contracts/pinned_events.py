@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from shared.events import (
+from shared.messaging.events import (
     AccountChanged,
     AuthAudited,
     AuthNoticeRequested,

@@ -1,4 +1,4 @@
-"""What `shared.broker.bus` promises, of both buses."""
+"""What `shared.messaging.bus` promises, of both buses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.broker import handling, memory, topology
-from shared.broker.amqp import topology as amqp_topology
-from shared.broker.bus import Bus, BusUnavailable, Delivery, Done, GiveUp, Message, Outcome, Retry, Unroutable
-from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY, Subscription
+from shared.messaging import handling, memory, topology
+from shared.messaging.amqp import topology as amqp_topology
+from shared.messaging.bus import Bus, BusUnavailable, Delivery, Done, GiveUp, Message, Outcome, Retry, Unroutable
+from shared.messaging.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY, Subscription
 from tests.contracts.conftest import Broker, Spawn
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

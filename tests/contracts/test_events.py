@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared.broker.bus import Message
-from shared.events import (
+from shared.messaging.bus import Message
+from shared.messaging.events import (
     EVENTS,
     AccountChanged,
     Event,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.events import AuthAudited, InStep, UsersAudited
+from shared.messaging.events import AuthAudited, InStep, UsersAudited
 from tests.polling import eventually
 from tests.servers.databases import connected
 from tests.stacks.stack import Person, Stack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.gateway.docs import document
-from shared import correlation
+from shared.observability import correlation
 from tests.gateway.gateway import Gateway, raw
 from tests.servers.upstream import Answer
 

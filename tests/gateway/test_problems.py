@@ -8,7 +8,7 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from shared.problems import TooManyRequests, Unavailable
+from shared.web.problems import TooManyRequests, Unavailable
 from tests.asking import client_of, problem, small_app
 from tests.gateway.conftest import Start
 from tests.gateway.gateway import ORIGINS, Gateway, raw

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import structlog
 
-from shared import logs
 from shared.audit_words import Act, ActOutcome, Reason
-from shared.broker.topology import NOTICES
-from shared.events import Audited, AuthAudited, UsersAudited
+from shared.messaging.events import Audited, AuthAudited, UsersAudited
+from shared.messaging.topology import NOTICES
+from shared.observability import logs
 from tests.fakes import TroubledBus
 from tests.polling import eventually
 from tests.recording import Recorder

@@ -11,11 +11,11 @@ import asyncpg
 import httpx
 import pytest
 
-from services.auth import identities
+from services.auth.accounts import read_model
 from services.notifier import app as notifier
-from shared.broker.amqp import AmqpBus
-from shared.events import AccountChanged
-from shared.process import Check
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.events import AccountChanged
+from shared.web.process import Check
 from tests.builders import account_changed, password_hash
 from tests.composed import AuthApp, Keys, auth_settings, keys, notifier_settings, running_auth
 from tests.polling import eventually
@@ -66,7 +66,7 @@ class CodesPath:
     async def account(self, **fields: Any) -> AccountChanged:
         account = account_changed(self.keys.account_sealer, **{"is_2fa": True} | fields)
         async with self.auth.parts.database.transaction() as connection:
-            await identities.apply(connection, account, password_hash())
+            await read_model.apply(connection, account, password_hash())
         return account
 
     async def log_in(self, **fields: Any) -> httpx.Response:

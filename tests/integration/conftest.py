@@ -9,7 +9,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from tests.servers.tcp_proxy import TcpProxy
 
 

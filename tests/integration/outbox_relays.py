@@ -10,12 +10,12 @@ from cryptography.fernet import Fernet
 from sqlalchemy import func, select
 
 from services.auth.tables import outbox
-from shared.broker.signed import SignedBus
-from shared.broker.topology import OTP_DELIVERY
-from shared.database import Database
-from shared.events import OtpRequested
-from shared.outbox import add
-from shared.relay import Pace, Relay
+from shared.database.pool import Database
+from shared.messaging.events import OtpRequested
+from shared.messaging.outbox import add
+from shared.messaging.relay import Pace, Relay
+from shared.messaging.signed import SignedBus
+from shared.messaging.topology import OTP_DELIVERY
 from shared.sealing import Sealer
 from tests import edge_keys
 from tests.builders import otp_requested

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.amqp import AmqpBus, attention, consumer, dead_letters
-from shared.broker.amqp.link import Link
-from shared.broker.bus import BusUnavailable, Delivery, Done, GiveUp, Outcome, Retry
-from shared.broker.topology import OTP_DELIVERY
+from shared.messaging.amqp import AmqpBus, attention, consumer, dead_letters
+from shared.messaging.amqp.link import Link
+from shared.messaging.bus import BusUnavailable, Delivery, Done, GiveUp, Outcome, Retry
+from shared.messaging.topology import OTP_DELIVERY
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

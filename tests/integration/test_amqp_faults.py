@@ -8,9 +8,9 @@ import pytest
 from aio_pika import Message as AmqpMessage
 from aio_pika.abc import AbstractChannel, HeadersType
 
-from shared.broker.amqp import consumer as amqp_consumer
-from shared.broker.amqp import publisher as amqp_publisher
-from shared.broker.bus import (
+from shared.messaging.amqp import consumer as amqp_consumer
+from shared.messaging.amqp import publisher as amqp_publisher
+from shared.messaging.bus import (
     BusUnavailable,
     Delivery,
     Done,
@@ -19,7 +19,7 @@ from shared.broker.bus import (
     Retry,
     Unroutable,
 )
-from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
+from shared.messaging.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

@@ -12,8 +12,8 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
 from services.notifier import app as notifier
-from shared.broker.bus import Delivery, Done, Outcome
-from shared.broker.topology import OTP_OUTCOMES
+from shared.messaging.bus import Delivery, Done, Outcome
+from shared.messaging.topology import OTP_OUTCOMES
 from tests.builders import message, otp_requested
 from tests.composed import Keys, keys, notifier_settings
 from tests.integration.conftest import NewBus

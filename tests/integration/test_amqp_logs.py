@@ -9,9 +9,9 @@ import pytest
 import structlog
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.amqp import dead_letters
-from shared.broker.bus import Delivery, GiveUp, Outcome, Retry, Unroutable
-from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
+from shared.messaging.amqp import dead_letters
+from shared.messaging.bus import Delivery, GiveUp, Outcome, Retry, Unroutable
+from shared.messaging.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

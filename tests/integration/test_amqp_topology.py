@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.bus import TopologyMismatch
-from shared.broker.topology import OTP_DELIVERY
+from shared.messaging.bus import TopologyMismatch
+from shared.messaging.topology import OTP_DELIVERY
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import applying
-from shared.applying import applying_together
-from shared.broker.bus import Done, GiveUp, Outcome, Retry
-from shared.database import Database
-from shared.events import SessionEnded
+from shared.database.pool import Database
+from shared.messaging import handlers
+from shared.messaging.bus import Done, GiveUp, Outcome, Retry
+from shared.messaging.events import SessionEnded
+from shared.messaging.handlers import applying_together
 from tests.builders import delivery, session_ended
 from tests.polling import eventually
 from tests.servers.databases import Databases
@@ -83,7 +83,7 @@ async def test_events_that_come_while_a_transaction_runs_share_the_next_one(crow
 async def test_events_that_trickle_in_after_a_transaction_share_the_next_one(
     crowds: Crowds, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "GATHERING", 1.0)
+    monkeypatch.setattr(handlers, "GATHERING", 1.0)
     crowds.open.set()
     first, others = session_ended(), [session_ended() for _ in range(5)]
     assert await asyncio.gather(*crowds.handle(first)) == [Done()]

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 
 from services.auth import tables
-from services.auth.unlock import unlock
+from services.auth.login.unlock import unlock
 from services.users.administration import Administration
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import OTP_DELIVERY
-from shared.events import Audited, AuthAudited
+from shared.messaging.events import Audited, AuthAudited
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered
 from tests.composed import (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from aio_pika.abc import AbstractChannel
 from pamqp.common import FieldTable
 
-from shared.broker.amqp import AmqpBus
-from shared.broker.bus import Message
-from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.bus import Message
+from shared.messaging.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message
 

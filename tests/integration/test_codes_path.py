@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from services.notifier import database_time
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from tests import edge_keys
 from tests.builders import message, otp_requested
 from tests.integration.codes_path import PATIENCE, CodesPath, keys, path, silence

@@ -12,7 +12,7 @@ import pytest
 from deploy.images import images
 from deploy.secret_files import Servers, write_missing
 from services.configuration import SETTINGS
-from shared.settings import ProcessSettings
+from shared.configuration.settings import ProcessSettings
 from tests.servers.compose_config import DEVELOPMENT, PROJECT, Configuration, configuration
 
 OURS = {"auth", "users", "notifier", "gateway"}

@@ -1,10 +1,10 @@
-"""More ask for a connection to Postgres than there are: shared.database."""
+"""More ask for a connection to Postgres than there are: shared.database.pool."""
 
 from __future__ import annotations
 
 import asyncio
 
-from shared.database import Database
+from shared.database.pool import Database
 from tests.servers.databases import Databases
 
 

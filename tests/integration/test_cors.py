@@ -10,7 +10,7 @@ import pytest
 from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.users import app as users
-from shared.settings import SettingsInvalid
+from shared.configuration.settings import SettingsInvalid
 from tests.asking import client_of
 from tests.composed import AUTH, USERS, Keys, auth_settings, keys, users_settings
 from tests.servers.databases import Databases

@@ -1,4 +1,4 @@
-"""A Postgres that restarts, refuses, is full or read-only is "not now" and never a bug: shared.database."""
+"""A Postgres that restarts, refuses, is full or read-only is "not now" and never a bug: shared.database.pool."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.standalone.postgres import EmbeddedPostgres
-from shared import database as database_module
-from shared.database import Database, unavailable
+from shared.database import pool as database_module
+from shared.database.pool import Database, unavailable
 from tests.asking import client_of, problem, small_app
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected

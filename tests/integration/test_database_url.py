@@ -1,11 +1,11 @@
-"""One address of a database in each way that PostgreSQL's programs and SQLAlchemy write it: shared.database_url."""
+"""One address of a database in each way that PostgreSQL's programs and SQLAlchemy write it: shared.configuration.database_url."""
 
 from __future__ import annotations
 
 import pytest
 from sqlalchemy import make_url, text
 
-from shared.database import Database
+from shared.database.pool import Database
 from tests.servers.databases import Databases
 
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from shared.broker.amqp import dead_letters
-from shared.broker.amqp.topology import DELIVERY_LIMIT
-from shared.broker.bus import DeadLetter, Done, GiveUp
-from shared.broker.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY
+from shared.messaging.amqp import dead_letters
+from shared.messaging.amqp.topology import DELIVERY_LIMIT
+from shared.messaging.bus import DeadLetter, Done, GiveUp
+from shared.messaging.topology import ACCOUNT_READ_MODEL, OTP_DELIVERY
 from tests.integration.conftest import NewBus
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

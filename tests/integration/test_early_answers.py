@@ -15,8 +15,8 @@ import pytest
 
 from services.auth import app as auth
 from services.users import app as users
-from shared.broker.memory import MemoryBus
-from shared.process import Running, Sockets, listen, served
+from shared.messaging.memory import MemoryBus
+from shared.web.process import Running, Sockets, listen, served
 from tests.asking import small_app
 from tests.composed import Keys, auth_settings, bus, jwks_url, keys, users_settings
 from tests.raw_http import Watched, connected, watched

@@ -1,4 +1,4 @@
-"""What a server writes to a connection, counted: a system call and a packet each (shared.http_protocol)."""
+"""What a server writes to a connection, counted: a system call and a packet each (shared.web.protocol)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.server import ServerState
 
-from shared.http_protocol import BoundedHttp
+from shared.web.protocol import BoundedHttp
 from tests.polling import eventually
 
 

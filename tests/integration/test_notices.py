@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.broker.bus import Delivery
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import NOTICES, OTP_DELIVERY
-from shared.events import EVENTS, AccountChanged, AuthNoticeRequested, NoticeRequested
+from shared.messaging.bus import Delivery
+from shared.messaging.events import EVENTS, AccountChanged, AuthNoticeRequested, NoticeRequested
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import NOTICES, OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, registered
 from tests.composed import (

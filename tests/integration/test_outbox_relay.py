@@ -1,4 +1,4 @@
-"""What is committed is published, what is rolled back has never been: shared.outbox, shared.relay."""
+"""What is committed is published, what is rolled back has never been: the outbox and the relay of shared.messaging."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from services.auth.tables import outbox
-from shared.broker.bus import Message
-from shared.correlation import correlation_id
-from shared.database import Database
-from shared.events import Event
-from shared.outbox import add
-from shared.relay import Pace
+from shared.database.pool import Database
+from shared.messaging.bus import Message
+from shared.messaging.events import Event
+from shared.messaging.outbox import add
+from shared.messaging.relay import Pace
+from shared.observability.correlation import correlation_id
 from tests import edge_keys
 from tests.builders import otp_requested
 from tests.integration.outbox_relays import NO_POLL, QUICK_POLL, SEALER, Outbox, outbox_of_auth

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import relay as relay_module
-from shared.broker.bus import BusUnavailable, Message, Rejected, Unroutable
-from shared.database import Database
-from shared.relay import Pace
+from shared.database.pool import Database
+from shared.messaging import relay as relay_module
+from shared.messaging.bus import BusUnavailable, Message, Rejected, Unroutable
+from shared.messaging.relay import Pace
 from tests.integration.outbox_relays import NO_POLL, QUICK_POLL, Outbox, outbox_of_auth
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected

@@ -1,4 +1,4 @@
-"""A code waits for as little as can be on its way out of the outbox: shared.relay."""
+"""A code waits for as little as can be on its way out of the outbox: shared.messaging.relay."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.event import listen
 
 from services.auth.tables import outbox
-from shared import relay
-from shared.broker.bus import Message
-from shared.events import AuthAudited
-from shared.outbox import add
-from shared.relay import Pace
+from shared.messaging import relay
+from shared.messaging.bus import Message
+from shared.messaging.events import AuthAudited
+from shared.messaging.outbox import add
+from shared.messaging.relay import Pace
 from tests.builders import otp_requested
 from tests.integration.outbox_relays import SEALER, Outbox, outbox_of_auth
 from tests.polling import eventually

@@ -1,4 +1,4 @@
-"""A read by the driver alone heals and refuses as the one by way of SQLAlchemy does: shared.prepared."""
+"""A read by the driver alone heals and refuses as the one by way of SQLAlchemy does: shared.database.prepared."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import ARRAY, Integer, bindparam, event, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import Database, unavailable
-from shared.prepared import Prepared
+from shared.database.pool import Database, unavailable
+from shared.database.prepared import Prepared
 from tests.servers.databases import Databases, connected
 
 Make = Callable[..., Database]

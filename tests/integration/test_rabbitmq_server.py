@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 import pytest
 
-from shared.broker import topology
+from shared.messaging import topology
 from tests.servers.rabbitmq import RabbitMQ, delete_topology, empty_vhost, vhost_with_topology
 from tests.servers.vhosts import BATCH
 

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth import tables as auth
 from services.users import tables as users
-from shared.database import Database, unavailable
-from shared.schema import Schema
+from shared.database.pool import Database, unavailable
+from shared.database.schema import Schema
 from tests.servers.databases import Databases, connected
 
 

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from shared.broker.topology import OTP_DELIVERY
+from shared.messaging.topology import OTP_DELIVERY
 from tests.kubernetes.conftest import SOURCE
 from tests.kubernetes.manifests import Document, Manifests
 

@@ -12,9 +12,9 @@ import pytest
 from services.auth import app as auth
 from services.notifier import app as notifier
 from services.users import app as users
-from shared.broker.bus import Bus
-from shared.broker.memory import MemoryBus
-from shared.process import Running
+from shared.messaging.bus import Bus
+from shared.messaging.memory import MemoryBus
+from shared.web.process import Running
 from tests.composed import Keys, auth_settings, notifier_settings, users_settings
 from tests.kubernetes.manifests import Container, Document, Manifests, quantity
 from tests.servers.databases import Databases
@@ -94,7 +94,7 @@ def test_a_fail_over_of_the_database_leaves_the_pods_in_their_service(manifests:
 def test_a_probe_waits_for_a_check_that_takes_its_time(manifests: Manifests) -> None:
     for container in lasting(manifests).values():
         if container.ours:
-            assert container.document["readinessProbe"]["timeoutSeconds"] > 3  # as long as shared/process.py waits
+            assert container.document["readinessProbe"]["timeoutSeconds"] > 3  # as long as shared/web/process.py waits
 
 
 def test_a_pod_serves_until_nobody_has_its_address_and_then_has_time_to_finish(manifests: Manifests) -> None:

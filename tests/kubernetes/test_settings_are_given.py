@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from deploy.secret_files import Servers, write_missing
 from services.configuration import SETTINGS
-from shared.settings import load
+from shared.configuration.settings import load
 from tests.kubernetes.conftest import SOURCE
 from tests.kubernetes.manifests import Container, Manifests
 

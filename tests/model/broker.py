@@ -17,8 +17,8 @@ from aio_pika import Message as AmqpMessage
 from aio_pika.abc import HeadersType
 from aio_pika.exceptions import DeliveryError, PublishError
 
-from shared.broker.amqp.messages import EVENT_ID
-from shared.broker.topology import EVENTS_EXCHANGES, OTP_DELIVERY
+from shared.messaging.amqp.messages import EVENT_ID
+from shared.messaging.topology import EVENTS_EXCHANGES, OTP_DELIVERY
 from tests.model.simulated_time import SimulatedLoop
 
 MILLISECONDS = 1000

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.back_pressure import BackPressure
-from services.auth.otp import Challenges, Verified
-from shared.bearer import TokenNotValid
-from shared.problems import TooManyRequests
+from services.auth.factors.back_pressure import BackPressure
+from services.auth.factors.challenges import Challenges, Verified
+from shared.web.bearer import TokenNotValid
+from shared.web.problems import TooManyRequests
 from tests.auth_steps import wrong
 from tests.model.postgres import MOST_CLIENTS, Auth
 from tests.model.stepped import Client, Clients

@@ -1,4 +1,4 @@
-"""Stands where aio-pika's Connection stands, as far as shared/broker/amqp uses it, before a MemoryRabbitMQ."""
+"""Stands where aio-pika's Connection stands, as far as shared/messaging/amqp uses it, before a MemoryRabbitMQ."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from aio_pika.abc import AbstractIncomingMessage
 from prometheus_client import REGISTRY
 
 from services.auth.tables import outbox
-from shared import outbox as outbox_of_service
-from shared.broker.amqp.death import described
-from shared.broker.topology import OTP_DELIVERY
-from shared.events import OtpRequested
+from shared.messaging import outbox as outbox_of_service
+from shared.messaging.amqp.death import described
+from shared.messaging.events import OtpRequested
+from shared.messaging.topology import OTP_DELIVERY
 from tests.builders import otp_requested
 from tests.model.broker import MemoryRabbitMQ, Stored, Unconfirmed
 from tests.model.connections import Incoming
@@ -60,7 +60,7 @@ class EventPath:
     # What happens without a fault
 
     def ask_for_a_code(self, at: str, *, lives: int, committed: bool) -> None:
-        """One transaction of auth, as services/auth/otp.py ends it."""
+        """One transaction of auth, as services/auth/factors/challenges.py ends it."""
         digits = f"{len(self.ledger.codes) + 1:06d}"
         event = otp_requested(
             SEALER,

@@ -23,14 +23,14 @@ from services.notifier.channel import Delivery, Notice
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
 from services.notifier.otp_email import OtpEmail
-from shared import outbox, relay
-from shared.broker.amqp.consumer import AmqpConsumption
-from shared.broker.amqp.link import Link
-from shared.broker.amqp.messages import Arrived, Outgoing
-from shared.broker.amqp.settle import Settler
-from shared.broker.bus import BusError, BusUnavailable
-from shared.events import Event, OtpRequested
-from shared.relay import Relay
+from shared.messaging import outbox, relay
+from shared.messaging.amqp.consumer import AmqpConsumption
+from shared.messaging.amqp.link import Link
+from shared.messaging.amqp.messages import Arrived, Outgoing
+from shared.messaging.amqp.settle import Settler
+from shared.messaging.bus import BusError, BusUnavailable
+from shared.messaging.events import Event, OtpRequested
+from shared.messaging.relay import Relay
 from tests.model.outbox_rows import MemoryDatabase, Rows, Transaction
 
 _background: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly
@@ -109,16 +109,24 @@ class KnownBad:
 
 
 KNOWN_BAD = (
-    KnownBad("ack before send", {"I1"}, lambda: patch("shared.broker.amqp.bus.AmqpConsumption", AcksBeforeSending)),
-    KnownBad("delete before confirm", {"I1", "I4"}, lambda: patch("shared.relay.Relay", DeletesBeforeConfirm)),
-    KnownBad("unknown taken for confirmed", {"I1"}, lambda: patch("shared.relay._failure", take_unknown_for_confirmed)),
+    KnownBad("ack before send", {"I1"}, lambda: patch("shared.messaging.amqp.bus.AmqpConsumption", AcksBeforeSending)),
+    KnownBad(
+        "delete before confirm", {"I1", "I4"}, lambda: patch("shared.messaging.relay.Relay", DeletesBeforeConfirm)
+    ),
+    KnownBad(
+        "unknown taken for confirmed",
+        {"I1"},
+        lambda: patch("shared.messaging.relay._failure", take_unknown_for_confirmed),
+    ),
     KnownBad(
         "ack before the retry copy is confirmed",
         {"I1", "I4"},
-        lambda: patch("shared.broker.amqp.bus.Settler", AcksBeforeTheCopyIsConfirmed),
+        lambda: patch("shared.messaging.amqp.bus.Settler", AcksBeforeTheCopyIsConfirmed),
     ),
     KnownBad(
-        "event outside the transaction", {"I2"}, lambda: patch("shared.outbox.add", add_in_a_transaction_of_its_own)
+        "event outside the transaction",
+        {"I2"},
+        lambda: patch("shared.messaging.outbox.add", add_in_a_transaction_of_its_own),
     ),
     KnownBad("retry past expiry", {"I3"}, lambda: patch("services.notifier.app.Deliver", RetriesPastExpiry)),
     KnownBad(
@@ -127,7 +135,7 @@ KNOWN_BAD = (
         lambda: patch("services.notifier.app.DatabaseTime", BelievesItsWallClock),
     ),
     KnownBad("claim without a lock", {"I4"}, lambda: patch.object(Rows, "locked", frozenset[int]())),
-    KnownBad("SIGTERM without a grace", {"I4"}, lambda: patch("shared.relay.Relay", StopsAtOnce)),
+    KnownBad("SIGTERM without a grace", {"I4"}, lambda: patch("shared.messaging.relay.Relay", StopsAtOnce)),
     KnownBad(
         "a new Message-ID for each sending",
         {"I4"},

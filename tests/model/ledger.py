@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.broker.bus import DeadLetter
-from shared.events import OtpRequested
+from shared.messaging.bus import DeadLetter
+from shared.messaging.events import OtpRequested
 from tests.model.mail_server import Sent
 from tests.model.walks import Violated
 

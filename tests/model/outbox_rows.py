@@ -1,4 +1,4 @@
-"""The outbox of auth in memory: rows, row locks, commit and rollback, as far as shared/relay.py asks Postgres.
+"""The outbox of auth in memory: rows, row locks, commit and rollback, as far as the relay asks Postgres.
 
 tests/model/test_outbox_rows.py holds it and Postgres to the same requirements.
 """
@@ -17,10 +17,10 @@ from typing import Any, cast
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ClauseElement, Delete, Insert, Select
 
-from shared.database import Database
-from shared.relay import BY_INDEX
+from shared.database.pool import Database
+from shared.messaging.relay import BY_INDEX
 
-# Each with the parameter of `shared.outbox.values_of` that holds it of all events.
+# Each with the parameter of `shared.messaging.outbox.values_of` that holds it of all events.
 _COLUMNS = {
     "event_ids": "event_id",
     "event_types": "type",

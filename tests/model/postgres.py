@@ -12,10 +12,10 @@ from uuid import UUID
 import asyncpg
 from uuid_utils.compat import uuid7
 
-from services.auth.identities import Identity, apply
+from services.auth.accounts.read_model import Identity, apply
 from services.auth.settings import AuthSettings
-from shared.database import Database
-from shared.events import OtpRequested
+from shared.database.pool import Database
+from shared.messaging.events import OtpRequested
 from shared.sealing import Sealer
 from tests.builders import account_changed
 from tests.composed import Keys, auth_settings

@@ -10,9 +10,9 @@ from typing import Any
 from services.auth.tables import outbox
 from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
-from shared import relay
-from shared.broker.amqp import AmqpBus
-from shared.broker.signed import SignedBus
+from shared.messaging import relay
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.signed import SignedBus
 from tests import edge_keys
 from tests.model.broker import MemoryRabbitMQ
 from tests.model.connections import Incoming, MemoryConnection

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
+from shared.configuration.settings import load
 from shared.sealing import Sealer
-from shared.settings import load
 from tests import edge_keys
 from tests.model.connections import MemoryConnection
 from tests.model.mail_server import MemorySmtp
@@ -50,7 +50,7 @@ def real_code_in_a_simulated_world() -> Iterator[Log]:
 
     with ExitStack() as stack:
         stack.enter_context(simulated_clocks())
-        stack.enter_context(patch("shared.broker.amqp.link.Connection", connection))
+        stack.enter_context(patch("shared.messaging.amqp.link.Connection", connection))
         stack.enter_context(patch("aiosmtplib.SMTP", smtp))
         # Its signs of life carry no code, and would be most of what happens.
         stack.enter_context(patch.object(notifier, "signs_of_life", lambda *_: nullcontext()))

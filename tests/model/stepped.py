@@ -14,7 +14,7 @@ from hypothesis import note
 from sqlalchemy import Executable, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import Database
+from shared.database.pool import Database
 from tests.model.postgres import Auth
 
 Operation = Callable[[AsyncConnection], Awaitable[Any]]

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.otp import Challenges, Verified, _mac
+from services.auth.factors.challenges import Challenges, Verified, _mac
 from services.auth.tables import challenges
 from tests.composed import Keys, keys
 from tests.model.code_use import SETTINGS, CodeUse

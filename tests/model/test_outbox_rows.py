@@ -12,9 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.tables import outbox
-from shared.database import Database
-from shared.outbox import add
-from shared.relay import deletion
+from shared.database.pool import Database
+from shared.messaging.outbox import add
+from shared.messaging.relay import deletion
 from shared.sealing import Sealer
 from tests.builders import otp_requested
 from tests.model.outbox_rows import MemoryDatabase, Rows

@@ -13,7 +13,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
-from shared.broker.amqp import topology
+from shared.messaging.amqp import topology
 
 SIDE_BY_SIDE = 10
 

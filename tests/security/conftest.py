@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.auth.keys import KeyRing
+from services.auth.tokens.keys import KeyRing
 from tests.composed import AuthApp, Keys, UsersApp, auth_app, bus, inbox, jwks_url, keys, users_app
 from tests.forging import Signer
 from tests.inbox import Inbox

@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 
 from services.notifier import app as notifier
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.composed import (
     AuthApp,
     Keys,

@@ -13,8 +13,8 @@ import pytest
 
 from services.notifier import app as notifier
 from services.notifier.notice_email import TEXTS
-from shared.broker.memory import MemoryBus
-from shared.events import NoticeWord
+from shared.messaging.events import NoticeWord
+from shared.messaging.memory import MemoryBus
 from tests.builders import registered
 from tests.composed import USERS, AuthApp, Keys, UsersApp, auth_settings, notifier_settings, running_auth
 from tests.polling import eventually

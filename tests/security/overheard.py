@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from services.users import in_step
-from shared.broker.bus import Message
-from shared.broker.edges import EDGES, Edge, EdgeKeys
-from shared.events import AccountChanged, OtpOutcome, SessionEnded
+from shared.messaging.bus import Message
+from shared.messaging.edges import EDGES, Edge, EdgeKeys
+from shared.messaging.events import AccountChanged, OtpOutcome, SessionEnded
 from tests import edge_keys
 from tests.builders import PASSWORD
 from tests.composed import AUTH, USERS, AuthApp, UsersApp, bearer

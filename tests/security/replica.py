@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.servers.databases import Databases
 

@@ -8,7 +8,7 @@ from argon2.low_level import Type
 
 from services.auth.settings import AuthSettings
 from services.users.settings import UsersSettings
-from shared.settings import SettingsInvalid, load
+from shared.configuration.settings import SettingsInvalid, load
 from tests.builders import PASSWORD, registered
 from tests.composed import USERS, AuthApp, UsersApp
 from tests.polling import eventually

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from shared.names import canonical
 from tests.builders import full_width, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings

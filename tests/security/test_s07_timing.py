@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from services.auth import routes
-from services.auth.identities import Identity
-from services.auth.login import authenticate
-from shared.broker.memory import MemoryBus
+from services.auth.accounts.read_model import Identity
+from services.auth.api import routes
+from services.auth.login.password import authenticate
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
 from tests.composed import AuthApp, Keys, auth_settings, running_auth

@@ -12,9 +12,9 @@ import asyncpg
 import httpx
 import pytest
 
-from services.auth import throttle
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged
+from services.auth.login import attempts
+from shared.messaging.events import AccountChanged
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
@@ -104,7 +104,7 @@ async def test_right_passwords_at_once_all_get_in(
 async def test_a_place_of_a_process_that_died_is_free_again_after_a_minute(
     few: AuthApp, clock: DatabaseClock, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(throttle, "_PAUSES", ())
+    monkeypatch.setattr(attempts, "_PAUSES", ())
     await ask(few, "nobody")
     await sql.execute("UPDATE name_failures SET taken = 1, taken_until = now() + interval '1 minute'")
 

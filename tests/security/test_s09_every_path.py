@@ -17,11 +17,11 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import Row
 
 from services.auth import app as auth_service
-from services.auth.routes import FLOODED, TOKEN_ENDPOINTS, living_session
+from services.auth.api.routes import FLOODED, TOKEN_ENDPOINTS, living_session
 from services.users import app as users_service
 from services.users.callers import caller
 from services.users.routes import FLOODED as USERS_FLOODED
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.asking import problem
 from tests.auth_steps import Accounts, Login, Pair, Steps, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered

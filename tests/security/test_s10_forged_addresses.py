@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.process import listen, serving
+from shared.messaging.memory import MemoryBus
+from shared.web.process import listen, serving
 from tests.builders import OTHER_PASSWORD
 from tests.composed import AUTH, Keys, auth_settings, running_auth
 from tests.servers.databases import Databases

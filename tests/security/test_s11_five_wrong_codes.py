@@ -6,7 +6,7 @@ import asyncpg
 import httpx
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, Login, Steps, pair, wrong
 from tests.composed import AuthApp, Keys, auth_settings
 from tests.inbox import Inbox

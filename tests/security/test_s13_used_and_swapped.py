@@ -8,7 +8,7 @@ import asyncpg
 import jwt
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, Login, Steps, pair
 from tests.composed import AuthApp
 from tests.inbox import Inbox

@@ -8,8 +8,8 @@ from collections import Counter
 import asyncpg
 import httpx
 
-from shared.broker.memory import MemoryBus
-from shared.events import OtpRequested
+from shared.messaging.events import OtpRequested
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Login, Steps, pair, wrong
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.database_clock import DatabaseClock

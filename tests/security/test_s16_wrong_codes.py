@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli import app as command_line
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Login, Steps, pair, wrong
 from tests.builders import OTHER_PASSWORD
 from tests.composed import AuthApp, Keys, auth_settings, running_auth

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import asyncpg
 import pytest
 
-from services.auth.otp import _new_code
+from services.auth.factors.challenges import _new_code
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import full_width
 from tests.composed import AUTH, AuthApp, bearer
@@ -143,7 +143,7 @@ def test_a_seed_that_is_known_tells_no_code() -> None:
 async def test_leading_zeros_are_kept_all_the_way(
     auth_app: AuthApp, accounts: Accounts, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.auth.otp._new_code", lambda: "000042")
+    monkeypatch.setattr("services.auth.factors.challenges._new_code", lambda: "000042")
 
     login = await steps.begin(await accounts.new(is_2fa=True))
 

@@ -20,12 +20,12 @@ import structlog
 from aio_pika.abc import AbstractQueue
 from prometheus_client import generate_latest
 
-from services.auth import otp
+from services.auth.factors import challenges
 from services.notifier import app as notifier
 from services.notifier.database_time import DatabaseTime
-from shared import logs
-from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.topology import EVENTS_EXCHANGES
+from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.topology import EVENTS_EXCHANGES
+from shared.observability import logs
 from tests.builders import registration
 from tests.composed import (
     USERS,
@@ -76,7 +76,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 @pytest.fixture(autouse=True)
 def _codes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter(CODES)
-    monkeypatch.setattr(otp, "_new_code", lambda: next(codes))
+    monkeypatch.setattr(challenges, "_new_code", lambda: next(codes))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.auth.keys import generate
+from services.auth.tokens.keys import generate
 from tests.forging import Signer
 from tests.security.doors import KINDS, Doors
 from tests.security.somebody import LoggedIn

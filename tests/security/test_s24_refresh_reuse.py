@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
+from shared.messaging.memory import MemoryBus
 from tests.asking import problem
 from tests.auth_steps import Accounts, Pair, pair
 from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, auth_settings, bearer, running_auth

@@ -15,11 +15,11 @@ import jwt
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.auth import keys as key_files
-from services.auth.keys import generate
+from services.auth.tokens import keys as key_files
+from services.auth.tokens.keys import generate
 from services.cli import app as command_line
-from shared.broker.memory import MemoryBus
-from shared.process import listen, serving
+from shared.messaging.memory import MemoryBus
+from shared.web.process import listen, serving
 from tests.auth_steps import Pair, pair
 from tests.composed import (
     AUTH,

@@ -10,8 +10,8 @@ import jwt
 import pytest
 from jwt.api_jws import PyJWS
 
-from shared.jwks import signing_keys
-from shared.signed_tokens import ALGORITHMS, Kind, TokenInvalid, read
+from shared.tokens.remote_keys import signing_keys
+from shared.tokens.signed import ALGORITHMS, Kind, TokenInvalid, read
 from tests.security.vectors import vectors
 
 ANY_KIND = Kind("JWT", "anybody", "anybody")

@@ -21,7 +21,7 @@ from services.notifier.mailbox import Mailbox
 from services.notifier.otp_email import OtpEmail
 from services.users.accounts import valid_email
 from services.users.problems import EmailNotValid
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.builders import full_width, registration
 from tests.composed import (
     USERS,

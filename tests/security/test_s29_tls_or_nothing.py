@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from services.notifier.settings import NotifierSettings
-from shared.broker.bus import Done, Outcome, Retry
-from shared.settings import SettingsInvalid, load
+from shared.configuration.settings import SettingsInvalid, load
+from shared.messaging.bus import Done, Outcome, Retry
 from tests import edge_keys
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, keys, running_notifier

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from shared.broker.bus import Delivery, Done, GiveUp, Handler
-from shared.events import OtpRequested
+from shared.messaging.bus import Delivery, Done, GiveUp, Handler
+from shared.messaging.events import OtpRequested
 from tests import edge_keys
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, keys, running_notifier

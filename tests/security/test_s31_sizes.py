@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.http_protocol import MAX_UNFINISHED
-from shared.process import listen, serving
+from shared.web.process import listen, serving
+from shared.web.protocol import MAX_UNFINISHED
 from tests.builders import registration
 from tests.composed import AUTH, USERS, AuthApp, UsersApp, bearer
 from tests.security.doors import ACCESS

@@ -11,8 +11,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from deploy.standalone.front import Front
-from shared.broker.memory import MemoryBus
-from shared.process import listen, serving
+from shared.messaging.memory import MemoryBus
+from shared.web.process import listen, serving
 from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth, running_users, users_settings
 from tests.inbox import Inbox
 from tests.security.callers import Callers

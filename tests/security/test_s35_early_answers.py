@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared import http_protocol
-from shared.http_protocol import LINGER_BYTES
+from shared.web import protocol
+from shared.web.protocol import LINGER_BYTES
 from tests.asking import small_app
 from tests.polling import eventually
 from tests.raw_http import SMUGGLED, Connection, Watched, connected, request, watched
@@ -98,7 +98,7 @@ async def test_no_more_than_4_mib_is_dropped(server: Watched) -> None:
 
 
 async def test_a_client_that_stops_sending_is_not_waited_for(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.05)
     async with connected(server.port) as connection:
         await refused(connection, "length")
         assert await connection.answers() == []
@@ -107,7 +107,7 @@ async def test_a_client_that_stops_sending_is_not_waited_for(server: Watched, mo
 async def test_a_client_that_sends_a_little_at_a_time_gets_no_more_time(
     server: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.05)
     async with connected(server.port) as connection:
         await refused(connection, "length")
 

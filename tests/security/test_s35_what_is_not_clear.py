@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.process import management
+from shared.web.process import management
 from tests.asking import small_app
 from tests.raw_http import LAST, SMUGGLED, UPGRADES, Watched, connected, request, watched
 

@@ -14,9 +14,9 @@ import pytest
 from pamqp.common import FieldArray
 
 from deploy.rabbitmq.grants import OPERATOR, USERS_OF_BROKER
-from shared.broker.amqp import topology
-from shared.broker.topology import PROCESSES, SUBSCRIPTIONS, published_by
-from shared.events import EVENTS
+from shared.messaging.amqp import topology
+from shared.messaging.events import EVENTS
+from shared.messaging.topology import PROCESSES, SUBSCRIPTIONS, published_by
 from tests.security.broker_attacks import Credentials, consume, damage_of, get, logged_in, publish, purge
 from tests.servers.broker_users import load_broker_users
 from tests.servers.own_broker import own_broker

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.bus import TopologyMismatch
-from shared.broker.topology import OTP_DELIVERY
+from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.bus import TopologyMismatch
+from shared.messaging.topology import OTP_DELIVERY
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message
 from tests.security.test_s36_broker_permissions import urls

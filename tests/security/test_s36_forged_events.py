@@ -16,12 +16,12 @@ from structlog.testing import capture_logs
 
 from services.configuration import SETTINGS
 from services.notifier import app as notifier
-from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.bus import Delivery, GiveUp, Message
-from shared.broker.edges import EDGES, EdgeKeys
-from shared.broker.topology import SUBSCRIPTIONS
-from shared.events import AccountChanged, AuthNoticeRequested, OtpOutcome, OtpRequested
-from shared.settings import ProcessSettings
+from shared.configuration.settings import ProcessSettings
+from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.bus import Delivery, GiveUp, Message
+from shared.messaging.edges import EDGES, EdgeKeys
+from shared.messaging.events import AccountChanged, AuthNoticeRequested, OtpOutcome, OtpRequested
+from shared.messaging.topology import SUBSCRIPTIONS
 from tests import edge_keys
 from tests.builders import account_changed, message, otp_outcome, session_ended
 from tests.composed import (

@@ -16,8 +16,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.passwords import Passwords
+from shared.messaging.memory import MemoryBus
+from shared.passwords.hashing import Passwords
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD, registration
 from tests.composed import (

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import Row
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.memory import MemoryBus
 from tests.builders import registered
 from tests.composed import USERS, UsersApp
 from tests.fakes import HeldBus

@@ -14,9 +14,9 @@ from services.auth import app as auth
 from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
-from shared.answers import completed
-from shared.settings import SettingsInvalid, load
-from shared.web import Service
+from shared.configuration.settings import SettingsInvalid, load
+from shared.web.openapi_responses import completed
+from shared.web.service import Service
 from tests.asking import client_of, problem
 from tests.composed import AUTH, USERS
 

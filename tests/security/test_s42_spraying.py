@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, client, running_auth

@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 
 from services.users import accounts, administration, in_step
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import NOTICES
-from shared.database import Database
-from shared.events import AccountChanged, InStep
+from shared.database.pool import Database
+from shared.messaging.events import AccountChanged, InStep
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import NOTICES
 from tests.auth_steps import Pair, pair
 from tests.builders import message, registered
 from tests.composed import AUTH, AuthApp, Keys, UsersApp, bearer, running_users, users_settings

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Row
 
 from services.users import accounts, administration
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import NOTICES
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import NOTICES
 from tests.auth_steps import Accounts, pair
 from tests.builders import OTHER_PASSWORD, account_changed, password_hash, registered
 from tests.composed import USERS, AuthApp, Keys, UsersApp, bearer

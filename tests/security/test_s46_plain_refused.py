@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from services.cli import app
 from services.configuration import SETTINGS
-from shared.settings import SettingsInvalid, load
+from shared.configuration.settings import SettingsInvalid, load
 from tests import edge_keys
 from tests.servers.tls_mail import self_signed
 

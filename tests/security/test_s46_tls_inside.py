@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import make_url
 from yarl import URL
 
-from shared.broker.amqp.link import Broker
-from shared.broker.bus import BusUnavailable
-from shared.connections import trusted
-from shared.database import Database, unavailable
-from shared.jwks import RemoteKeys
+from shared.configuration.connections import trusted
+from shared.database.pool import Database, unavailable
+from shared.messaging.amqp.link import Broker
+from shared.messaging.bus import BusUnavailable
+from shared.tokens.remote_keys import RemoteKeys
 from tests.polling import eventually
 from tests.servers.databases import PASSWORDS, Databases
 from tests.servers.tls_front import SSL_REQUEST, Target, TlsFront, before

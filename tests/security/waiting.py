@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users import accounts, ended_sessions
 from services.users.callers import Users
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.memory import MemoryBus
 from tests.builders import OTHER_PASSWORD, password_hash, registered, session_ended
 from tests.composed import UsersApp
 from tests.fakes import HeldBus

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Message, Receive, Scope, Send
 
-from shared.process import listen, serving
+from shared.web.process import listen, serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ import pytest
 from testcontainers.core.container import DockerContainer
 
 from deploy.images import images
-from shared.broker.amqp import topology
-from shared.broker.bus import TopologyMismatch
+from shared.messaging.amqp import topology
+from shared.messaging.bus import TopologyMismatch
 from tests.polling import eventually, wait_until
 from tests.servers import apt, docker_engine
 from tests.servers.amqp_greeting import server_version

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from cryptography.fernet import Fernet
 
-from services.auth import keys
+from services.auth.tokens import keys
 from tests import edge_keys
 from tests.polling import eventually
 from tests.servers.databases import Databases

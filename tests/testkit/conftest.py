@@ -17,7 +17,7 @@ from services.notifier.file import FileChannel
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
 from services.notifier.turns import Turn
-from shared.settings import load
+from shared.configuration.settings import load
 from tests import edge_keys
 from tests.e2e_required import require_public_image
 from tests.servers.mailhog import IMAGE, MailHog, running_mailhog

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 import structlog
 
-from shared import logs
+from shared.observability import logs
 
 # How long an example takes depends on the machine, and is no requirement.
 hypothesis.settings.register_profile("login2fa", deadline=None, print_blob=True)

@@ -1,4 +1,4 @@
-"""What an access token says of its session, and nothing that is no access token: shared.access_tokens."""
+"""What an access token says of its session, and nothing that is no access token: shared.tokens.access."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from shared.access_tokens import AccessToken, kind, read_access_token
-from shared.signed_tokens import TokenInvalid
+from shared.tokens.access import AccessToken, kind, read_access_token
+from shared.tokens.signed import TokenInvalid
 from tests.forging import ACCOUNT, AUDIENCE, ISSUER, SESSION, Raw, Signer, access_claims, without
 
 SIGNER = Signer()

@@ -1,4 +1,4 @@
-"""One OpenAPI document and one page for all services, which work without internet: shared.api_docs."""
+"""One OpenAPI document and one page for all services, which work without internet: shared.web.api_docs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 
-from shared import api_docs
-from shared.answers import ONLY, refused
-from shared.bearer import NotPermitted
-from shared.problems import TooManyRequests
+from shared.web import api_docs
+from shared.web.bearer import NotPermitted
+from shared.web.openapi_responses import ONLY, refused
+from shared.web.problems import TooManyRequests
 from tests.asking import small_app
 
 

@@ -14,9 +14,9 @@ from services.cli import app
 from services.configuration import SETTINGS
 from services.notifier.mailbox import Mailbox
 from shared.client_address import proxy_test
-from shared.connections import to_broker, to_http, to_issuer
-from shared.database_url import to_database
-from shared.settings import load
+from shared.configuration.connections import to_broker, to_http, to_issuer
+from shared.configuration.database_url import to_database
+from shared.configuration.settings import load
 from tests.good_settings import CANARY, KEY, environment, refusal
 
 __all__ = ("environment",)

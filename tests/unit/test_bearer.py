@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from shared.bearer import BearerToken, NotPermitted, TemporaryBearer
+from shared.web.bearer import BearerToken, NotPermitted, TemporaryBearer
 from tests.asking import client_of, problem, small_app
 
 INVALID = 'Bearer realm="login2fa", error="invalid_token", error_description="Token not valid"'

@@ -14,12 +14,12 @@ from cryptography.fernet import Fernet
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from services.auth import keys
-from services.auth.keys import generate
-from services.auth.routes import JWKS_MAX_AGE
+from services.auth.api.routes import JWKS_MAX_AGE
+from services.auth.tokens import keys
+from services.auth.tokens.keys import generate
 from services.cli import app
-from shared.api_docs import installed_version
-from shared.jwks import RemoteKeys
+from shared.tokens.remote_keys import RemoteKeys
+from shared.web.api_docs import installed_version
 from tests.servers.ports import free_ports
 
 CANARY = "canary-0123456789"

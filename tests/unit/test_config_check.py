@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.auth.keys import generate
+from services.auth.tokens.keys import generate
 from services.cli import app
 from services.configuration import SETTINGS
 from tests.good_settings import CANARY, GOOD, environment

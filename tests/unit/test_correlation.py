@@ -1,4 +1,4 @@
-"""One harmless word follows a request through everything it causes: shared.correlation, shared.web."""
+"""One harmless word follows a request through everything it causes: shared.observability.correlation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.correlation import accept, correlation_id
+from shared.observability.correlation import accept, correlation_id
 from tests.asking import client_of, small_app
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.notifier.database_time import MOST_APART, DatabaseTime
-from shared.broker.bus import Delivery
+from shared.messaging.bus import Delivery
 
 LIFETIME = 240.0
 BEGIN = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from cryptography.fernet import Fernet
 
-from shared.broker.bus import Message
-from shared.broker.edges import EDGES, EdgeKeys, NoKeys
-from shared.broker.topology import SUBSCRIPTIONS
-from shared.events import EVENTS
+from shared.messaging.bus import Message
+from shared.messaging.edges import EDGES, EdgeKeys, NoKeys
+from shared.messaging.events import EVENTS
+from shared.messaging.topology import SUBSCRIPTIONS
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 SENT = Message(

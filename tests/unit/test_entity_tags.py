@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.entity_tags import names
+from shared.web.entity_tags import names
 
 ETAG = '"5"'
 

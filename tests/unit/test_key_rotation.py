@@ -1,4 +1,4 @@
-"""Signing keys come and go in a folder that running processes watch: services.auth.keys."""
+"""Signing keys come and go in a folder that running processes watch: services.auth.tokens.keys."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.auth import keys
-from services.auth.keys import KeyRing, generate, retire
+from services.auth.tokens import keys
+from services.auth.tokens.keys import KeyRing, generate, retire
 from tests.pem_files import write_key
 
 

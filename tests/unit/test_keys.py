@@ -1,4 +1,4 @@
-"""The signing keys: how they are made and published, and which are refused: services.auth.keys."""
+"""The signing keys: how they are made and published, and which are refused: services.auth.tokens.keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
-from services.auth.keys import KeyRing, KeysInvalid, generate
+from services.auth.tokens.keys import KeyRing, KeysInvalid, generate
 from tests.pem_files import write_key
 
 # A key on secp112r1, which no library of ours knows.

@@ -1,4 +1,4 @@
-"""One JSON line per event, with its correlation id, and never the body of a message or a statement: shared.logs."""
+"""One JSON line per event, and never the body of a message or a statement: shared.observability.logs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from shared import logs
-from shared.correlation import correlation_id
+from shared.observability import logs
+from shared.observability.correlation import correlation_id
 from tests.asking import client_of, small_app
 
 CANARY = "canary-0123456789"

@@ -11,8 +11,8 @@ from services.notifier import deliver
 from services.notifier.deliver import recipient
 from services.users.accounts import valid_email
 from services.users.problems import EmailNotValid
-from shared.events import MalformedEvent
 from shared.mail_address import RESERVED, AddressInvalid, one_address
+from shared.messaging.events import MalformedEvent
 
 PLAIN = st.from_regex(deliver._PLAIN_ADDRESS, fullmatch=True)
 SPECIAL = st.sampled_from([*SPECIAL_USE_DOMAIN_NAMES, *RESERVED])

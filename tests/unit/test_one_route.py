@@ -16,15 +16,15 @@ from starlette.types import Scope
 
 from deploy.standalone.front import Front
 from services.auth import app as auth
-from services.auth.routes import FLOODED as AUTH_FLOODED
+from services.auth.api.routes import FLOODED as AUTH_FLOODED
 from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.routes import FLOODED as USERS_FLOODED
 from services.users.settings import UsersSettings
-from shared.bearer import BearerToken, bearer_token
-from shared.floods import Buckets, Floods
-from shared.guarded_route import GuardedRoute, Yes
-from shared.web import Service
+from shared.web.bearer import BearerToken, bearer_token
+from shared.web.guarded_route import GuardedRoute, Yes
+from shared.web.rate_limit import Buckets, Floods
+from shared.web.service import Service
 from tests.asking import client_of, problem, small_app
 from tests.raw_http import request, watched
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from deploy.gateway import docs
-from services.auth.schemas import OtpRequiredOut, TokenPairOut
-from shared.api_docs import ORDER
+from services.auth.api.schemas import OtpRequiredOut, TokenPairOut
+from shared.web.api_docs import ORDER
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Hashing whole passwords, off the event loop, and refusing before the queue grows long: shared.passwords."""
+"""Hashing whole passwords, off the event loop, and refusing before the queue grows long: shared.passwords.hashing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from shared import processors
-from shared.passwords import Passwords
-from shared.problems import Unavailable
+from shared.passwords import cpu_limit
+from shared.passwords.hashing import Passwords
+from shared.web.problems import Unavailable
 from tests.polling import eventually
 
 CHEAP = {"memory_kib": 8, "passes": 1, "lanes": 1}
@@ -76,7 +76,7 @@ async def test_the_stored_hash_is_argon2id_with_owasp_s_parameters() -> None:
 async def test_as_many_are_hashed_at_a_time_as_was_asked_for_or_as_there_are_processors(
     monkeypatch: pytest.MonkeyPatch, asked: int, threads: int
 ) -> None:
-    monkeypatch.setattr(processors, "usable", lambda: 5)
+    monkeypatch.setattr(cpu_limit, "usable", lambda: 5)
     passwords, hasher = Passwords(**CHEAP, threads=asked), SlowHasher()
     monkeypatch.setattr(passwords, "_hasher", hasher)
     tasks = [asyncio.create_task(passwords.hash("p")) for _ in range(8)]
@@ -135,7 +135,7 @@ class Queue:
     """A pool of one thread, for a container of one processor. A hash takes a second, and there is room for three."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(processors, "usable", lambda: 1)
+        monkeypatch.setattr(cpu_limit, "usable", lambda: 1)
         self.passwords = Passwords(**CHEAP, max_wait=3.5)
         self.hasher = SlowHasher()
         monkeypatch.setattr(self.passwords, "_hasher", self.hasher)

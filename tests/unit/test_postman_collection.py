@@ -15,7 +15,7 @@ from services.auth import app as auth
 from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
-from shared import api_docs
+from shared.web import api_docs
 
 # Served beside the API that the document describes.
 DOCUMENTATION = {("GET", "/docs"), ("GET", "/openapi.json")}

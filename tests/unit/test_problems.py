@@ -1,4 +1,4 @@
-"""Every refusal is a problem document that helps the client and tells an attacker nothing: shared.problems."""
+"""Every refusal is a problem document that helps the client and tells an attacker nothing: shared.web.problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from shared.problems import Problem, TooManyRequests, Unavailable
+from shared.web.problems import Problem, TooManyRequests, Unavailable
 from tests.asking import client_of, problem, small_app
 
 CANARY = "canary-0123456789"

@@ -1,4 +1,4 @@
-"""What the quick way of a JSON body answers is what the framework answers: shared.quick_json."""
+"""What the quick way of a JSON body answers is what the framework answers: shared.web.quick_json."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, StrictStr
 
-from shared import problems, shortcut
-from shared.problems import ItemNotFound
-from shared.quick_json import QuickJsonRoute
-from shared.shallow_json import ShallowJsonRoute
+from shared.web import problems, shortcut
+from shared.web.json_depth import ShallowJsonRoute
+from shared.web.problems import ItemNotFound
+from shared.web.quick_json import QuickJsonRoute
 
 JSON = "application/json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.auth.read_model_watch import ReadModelWatch
+from services.auth.accounts.read_model_watch import ReadModelWatch
 
 PATIENCE = 0.25
 CATCHES_UP = 10.0  # twice the longest pause of the relay that has it

@@ -1,11 +1,11 @@
-"""What the management port says of a process's health: shared.process.management."""
+"""What the management port says of a process's health: shared.web.process.management."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from shared.process import Check, Reason, management
+from shared.web.process import Check, Reason, management
 from tests.asking import client_of
 
 

@@ -1,4 +1,4 @@
-"""What is remembered of an access token is that its signature was good, and nothing else: shared.access_tokens."""
+"""What is remembered of an access token is that its signature was good, and nothing else: shared.tokens.access."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from shared import access_tokens
-from shared.access_tokens import AccessTokens, kind
-from shared.signed_tokens import TokenInvalid, UnknownKey
+from shared.tokens import access
+from shared.tokens.access import AccessTokens, kind
+from shared.tokens.signed import TokenInvalid, UnknownKey
 from tests.forging import AUDIENCE, ISSUER, Signer, access_claims
 
 ACCESS = kind(issuer=ISSUER, audience=AUDIENCE)
@@ -34,7 +34,7 @@ def test_a_token_that_is_remembered_is_verified_anew_once_its_time_is_over(monke
     def anew(*_: object) -> None:
         raise TokenInvalid("verified anew")
 
-    monkeypatch.setattr(access_tokens, "verify", anew)
+    monkeypatch.setattr(access, "verify", anew)
     assert tokens.read(token, ACCESS, signer.find) == first
     monkeypatch.setattr(time, "time", lambda: later)
     with pytest.raises(TokenInvalid, match="verified anew"):

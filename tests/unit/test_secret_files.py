@@ -15,11 +15,11 @@ from yarl import URL
 from deploy.rabbitmq.definitions import hash_of, known_hashes
 from deploy.rabbitmq.grants import USERS_OF_BROKER
 from deploy.secret_files import Servers, create_whole, write_missing
-from services.auth.keys import KeyRing
 from services.auth.settings import AuthSettings
+from services.auth.tokens.keys import KeyRing
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
-from shared.settings import load
+from shared.configuration.settings import load
 
 NAMES = {
     "postgres_password",

@@ -1,4 +1,4 @@
-"""A process starts with good settings, or says which variable is bad and never what was in it: shared.settings."""
+"""A process starts with good settings, or says which one is bad and never what was in it: shared.configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.auth.settings import AuthSettings
 from services.configuration import SETTINGS
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
-from shared.settings import load
+from shared.configuration.settings import load
 from tests.good_settings import CANARY, EDGES, GOOD, KEY, environment, refusal
 
 __all__ = ("environment",)

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.access_tokens import kind, read_access_token
-from shared.signed_tokens import MAX_LENGTH, Kind, TokenInvalid, UnknownKey, read
+from shared.tokens.access import kind, read_access_token
+from shared.tokens.signed import MAX_LENGTH, Kind, TokenInvalid, UnknownKey, read
 from tests.forging import AUDIENCE, ISSUER, Raw, Signer, access_claims, segment, signing_input, without
 
 SIGNER = Signer()

@@ -1,4 +1,4 @@
-"""What is asked straight is answered as the framework answers, with all that is around it: shared.guarded_route."""
+"""What is asked straight is answered as the framework answers, with all that is around it: shared.web.guarded_route."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fastapi import APIRouter
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from shared.bearer import BearerToken, NotPermitted, bearer_token
-from shared.floods import Buckets, Floods
-from shared.guarded_route import GuardedRoute, Yes
-from shared.web import Service
+from shared.web.bearer import BearerToken, NotPermitted, bearer_token
+from shared.web.guarded_route import GuardedRoute, Yes
+from shared.web.rate_limit import Buckets, Floods
+from shared.web.service import Service
 from tests.asking import client_of, problem, small_app
 
 PATH = "/whose"

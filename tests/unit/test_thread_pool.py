@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shared import thread_pool
-from shared.thread_pool import ThreadPool
+from shared.passwords import threads as thread_module
+from shared.passwords.threads import ThreadPool
 from tests.polling import eventually
 
 
@@ -47,7 +47,7 @@ class Workshop:
 
 @pytest.fixture
 def workshop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
-    monkeypatch.setattr(thread_pool, "_LONGEST", 60.0)  # however slow the machine is
+    monkeypatch.setattr(thread_module, "_LONGEST", 60.0)  # however slow the machine is
     workshop = Workshop()
     yield workshop
     workshop.close()
@@ -84,7 +84,7 @@ async def test_while_few_wait_each_is_told_of_at_once(workshop: Workshop) -> Non
 async def test_the_first_waits_no_longer_for_the_others_than_it_may(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thread_pool, "_LONGEST", -1.0)
+    monkeypatch.setattr(thread_module, "_LONGEST", -1.0)
     await begun(workshop, 10)
 
     await workshop.end(1)
@@ -111,7 +111,7 @@ async def test_whatever_else_is_due_has_its_turn_between_two_of_them(workshop: W
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("pieces", [1, 7, 500])
 async def test_nothing_that_has_ended_is_forgotten(monkeypatch: pytest.MonkeyPatch, threads: int, pieces: int) -> None:
-    monkeypatch.setattr(thread_pool, "_LONGEST", 60.0)
+    monkeypatch.setattr(thread_module, "_LONGEST", 60.0)
     pool = ThreadPool(threads, "work", lambda: None)
     try:
         for _ in range(10):

@@ -14,12 +14,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.auth import keys
-from services.auth.keys import KeyRing
-from services.auth.tokens import SessionFacts, Tokens
-from shared import signed_tokens
-from shared.access_tokens import AccessToken
-from shared.signed_tokens import TokenInvalid
+from services.auth.tokens import keys
+from services.auth.tokens.issue import SessionFacts, Tokens
+from services.auth.tokens.keys import KeyRing
+from shared.tokens import signed as signed_module
+from shared.tokens.access import AccessToken
+from shared.tokens.signed import TokenInvalid
 from tests.composed import Keys, auth_settings
 from tests.forging import AUDIENCE, ISSUER
 from tests.servers.databases import Databases
@@ -162,9 +162,9 @@ def test_where_signatures_can_not_be_deterministic_the_claims_are_the_same(
         raise UnsupportedAlgorithm("deterministic")
 
     monkeypatch.setattr(ec, "ECDSA", unsupported)
-    random = signed_tokens._signer()
+    random = signed_module._signer()
     monkeypatch.undo()
-    monkeypatch.setattr(signed_tokens, "_SIGNER", random)
+    monkeypatch.setattr(signed_module, "_SIGNER", random)
     tokens, session = tokens_of(ring), facts()
 
     one, other = tokens.access(session, TOKEN_ID), tokens.access(session, TOKEN_ID)

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 
-from shared.broker import when_ready
-from shared.broker.bus import Handler, TopologyMismatch
-from shared.broker.memory import MemoryBus
-from shared.broker.memory_consumer import MemoryConsumption
-from shared.broker.signed import SignedBus
-from shared.broker.topology import OTP_DELIVERY
-from shared.broker.when_ready import WhenReady
+from shared.messaging import when_ready
+from shared.messaging.bus import Handler, TopologyMismatch
+from shared.messaging.memory import MemoryBus
+from shared.messaging.memory_consumer import MemoryConsumption
+from shared.messaging.signed import SignedBus
+from shared.messaging.topology import OTP_DELIVERY
+from shared.messaging.when_ready import WhenReady
 from tests import edge_keys
 from tests.polling import eventually
 from tests.recording import Recorder, otp_message

@@ -1,4 +1,4 @@
 from services.auth.tables import metadata
-from shared.migrations import run_environment
+from shared.database.migrations import run_environment
 
 run_environment(metadata)

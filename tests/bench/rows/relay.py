@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.broker.topology import OTP_DELIVERY
+from shared.messaging.topology import OTP_DELIVERY
 from tests.bench.bench import SHORTER, Bench
 from tests.bench.events import backlog
 from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn

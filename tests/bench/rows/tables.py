@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from shared.relay import BY_INDEX
+from shared.messaging.relay import BY_INDEX
 from tests.bench import cpu, people
 from tests.bench.bench import SHORTER, Bench
 from tests.bench.measured import Comparison, Result, Sample, Side, compare, in_turn

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared import relay
-from shared.broker.amqp import consumer, link
-from shared.relay import Pace
+from shared.messaging import relay
+from shared.messaging.amqp import consumer, link
+from shared.messaging.relay import Pace
 from tests.faults.rows.promises import Promises
 from tests.integration.codes_path import CodesPath, keys, path, silence
 from tests.integration.conftest import proxied_url, proxy

@@ -15,8 +15,8 @@ from uuid import UUID
 import httpx
 from prometheus_client import REGISTRY
 
-from services.auth.clients import Client
-from shared.events import AccountChanged
+from services.auth.sessions.client import Client
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import Pair, pair
 from tests.composed import AuthApp
 from tests.faults.rows.promises import Promise, Promises

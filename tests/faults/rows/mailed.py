@@ -10,11 +10,11 @@ import aio_pika
 import httpx
 
 from services.auth.tables import outbox
-from shared.broker.amqp import AmqpBus
-from shared.broker.signed import SignedBus
-from shared.broker.topology import OTP_DELIVERY, RETRY_DELAYS
-from shared.database import Database
-from shared.relay import Relay
+from shared.database.pool import Database
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.relay import Relay
+from shared.messaging.signed import SignedBus
+from shared.messaging.topology import OTP_DELIVERY, RETRY_DELAYS
 from tests import edge_keys
 from tests.faults.knowledge import until_known, until_told
 from tests.polling import eventually

@@ -14,8 +14,8 @@ import aio_pika
 from aio_pika.abc import AbstractChannel
 from prometheus_client import REGISTRY
 
-from shared.broker.topology import OTP_DELIVERY, RETRY_DELAYS
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
+from shared.messaging.topology import OTP_DELIVERY, RETRY_DELAYS
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.polling import eventually
 from tests.servers.mail import Received

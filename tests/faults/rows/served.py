@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 from starlette.types import ASGIApp
 
-from shared.process import listen, management, serving
+from shared.web.process import listen, management, serving
 from tests.composed import AuthApp
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.polling import eventually

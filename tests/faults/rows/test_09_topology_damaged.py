@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.topology import AUTH, OTP_DELIVERY, events_exchange
+from shared.messaging.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.faults.rows.own_broker_url import amqp_url
 from tests.faults.rows.promises import SHOWN_WITHIN, Promises, not_confirmed
 from tests.integration.codes_path import PATIENCE, CodesPath

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.composed import AUTH, AuthApp, bearer
 from tests.faults.rows.crowd import Crowd, all_at_once, is_as_usual, refusals_shown, session_of, sessions_of
 from tests.faults.rows.promises import Promises

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.builders import registration
 from tests.composed import AUTH, USERS, Keys, bus, jwks_url, running_users, users_settings
 from tests.faults.rows.crowd import Crowd, is_as_usual, refusals_shown, session_of

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import aio_pika
 import pytest
 
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from tests.builders import message, otp_requested
 from tests.faults.rows.mail_server import RECOVERED_WITHIN, SMTP_TIMEOUT, way, well_again
 from tests.faults.rows.promises import SHOWN_WITHIN, Promise, Promises, in_queues

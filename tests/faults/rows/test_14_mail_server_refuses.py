@@ -11,9 +11,9 @@ import time
 import pytest
 
 from services.notifier import heartbeat
-from shared.broker.amqp import dead_letters
-from shared.broker.bus import DeadLetter
-from shared.broker.topology import OTP_DELIVERY
+from shared.messaging.amqp import dead_letters
+from shared.messaging.bus import DeadLetter
+from shared.messaging.topology import OTP_DELIVERY
 from tests.faults.rows.mail_server import RECOVERED_WITHIN, paused
 from tests.faults.rows.promises import SHOWN_WITHIN, Promises
 from tests.integration.codes_path import PATIENCE, CodesPath

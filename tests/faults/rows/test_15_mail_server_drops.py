@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.broker.topology import retry_delay
+from shared.messaging.topology import retry_delay
 from tests.faults.rows.mail_server import RECOVERED_WITHIN, SMTP_TIMEOUT, way, well_again
 from tests.faults.rows.promises import SHOWN_WITHIN, Promises
 from tests.integration.codes_path import CodesPath

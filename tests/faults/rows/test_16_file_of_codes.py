@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from tests.builders import message, otp_requested
 from tests.composed import Keys
 from tests.faults.rows.notifier_process import NotifierProcess, notifier_process

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from shared.sealing import Sealer
 from tests import edge_keys
 from tests.builders import message, otp_requested

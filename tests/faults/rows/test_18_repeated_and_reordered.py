@@ -14,13 +14,11 @@ from uuid import UUID, uuid4
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
-from shared.broker.amqp import AmqpBus
-from shared.broker.amqp.messages import received
-from shared.broker.amqp.topology import declare
-from shared.broker.bus import Message
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
-from shared.events import (
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.amqp.messages import received
+from shared.messaging.amqp.topology import declare
+from shared.messaging.bus import Message
+from shared.messaging.events import (
     AccountChanged,
     AuthNoticeRequested,
     InStep,
@@ -30,6 +28,8 @@ from shared.events import (
     SessionEnded,
     UsersNoticeRequested,
 )
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
 from tests.auth_steps import Accounts
 from tests.builders import (
     OTHER_PASSWORD,

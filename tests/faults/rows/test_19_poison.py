@@ -20,11 +20,11 @@ from prometheus_client import REGISTRY
 from services.notifier.channel import Delivery
 from services.notifier.smtp import SmtpChannel
 from services.notifier.turns import Turn
-from shared.broker import handling
-from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.bus import DeadLetter, Message
-from shared.broker.topology import SUBSCRIPTIONS, Subscription
-from shared.events import Event
+from shared.messaging import handling
+from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.bus import DeadLetter, Message
+from shared.messaging.events import Event
+from shared.messaging.topology import SUBSCRIPTIONS, Subscription
 from shared.sealing import Sealer
 from tests import edge_keys
 from tests.builders import account_changed, message, otp_requested

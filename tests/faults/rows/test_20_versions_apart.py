@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractChannel
 
-from shared.broker.amqp import AmqpBus, dead_letters
-from shared.broker.amqp import bus as amqp_bus
-from shared.broker.amqp.messages import outgoing
-from shared.broker.bus import Message
-from shared.broker.topology import SUBSCRIPTIONS, Subscription, events_exchange, publisher
+from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.amqp import bus as amqp_bus
+from shared.messaging.amqp.messages import outgoing
+from shared.messaging.bus import Message
+from shared.messaging.topology import SUBSCRIPTIONS, Subscription, events_exchange, publisher
 from tests import edge_keys
 from tests.builders import account_changed, message
 from tests.faults.rows.promises import Promises

@@ -19,9 +19,9 @@ import pytest
 
 from services.auth.settings import AuthSettings
 from services.notifier.settings import NotifierSettings
-from shared.broker.amqp import AmqpBus
-from shared.broker.topology import OTP_DELIVERY
-from shared.events import OtpRequested
+from shared.messaging.amqp import AmqpBus
+from shared.messaging.events import OtpRequested
+from shared.messaging.topology import OTP_DELIVERY
 from tests import edge_keys
 from tests.builders import message, otp_requested
 from tests.composed import Keys

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import make_url
 
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from tests.auth_steps import pair
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.faults.rows.crowd import Crowd, is_as_usual

@@ -18,9 +18,9 @@ import jwt
 import pytest
 from cryptography.fernet import Fernet
 
-from services.auth import keys as key_files
-from services.auth.keys import generate
-from shared.broker.amqp import AmqpBus
+from services.auth.tokens import keys as key_files
+from services.auth.tokens.keys import generate
+from shared.messaging.amqp import AmqpBus
 from tests.auth_steps import pair
 from tests.builders import registration
 from tests.composed import (

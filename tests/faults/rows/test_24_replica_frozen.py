@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.failpoints import Failpoint
-from shared.relay import Pace
+from shared.messaging.relay import Pace
 from tests.faults.conftest import Network
 from tests.faults.knowledge import until_told
 from tests.faults.rows.mailed import another_relay, answers, ask_for_code, one_code, opens, somebody_known, until_heard

@@ -16,8 +16,8 @@ import aio_pika
 import jwt
 import pytest
 
-from shared.broker.amqp import dead_letters
-from shared.broker.topology import consumed_by
+from shared.messaging.amqp import dead_letters
+from shared.messaging.topology import consumed_by
 from tests.faults.knowledge import until_known, until_told
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected, copied

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.broker.amqp import AmqpBus
+from shared.messaging.amqp import AmqpBus
 from tests.composed import Keys, UsersApp, running_users, serving_jwks, users_settings
 from tests.integration.codes_path import CodesPath
 from tests.servers.databases import Databases

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import ENDED_SESSIONS
-from shared.events import AccountChanged
-from shared.process import listen, serving
+from shared.messaging.events import AccountChanged
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import ENDED_SESSIONS
+from shared.web.process import listen, serving
 from tests.auth_steps import Accounts
 from tests.composed import AuthApp, Keys, auth_settings, keys, running_auth
 from tests.fakes import StandInBus

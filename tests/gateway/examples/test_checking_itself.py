@@ -11,9 +11,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from services.auth.keys import KeyRing, generate
-from services.auth.tokens import SessionFacts, Tokens
-from shared.events import AccountChanged
+from services.auth.tokens.issue import SessionFacts, Tokens
+from services.auth.tokens.keys import KeyRing, generate
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, pair
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer
 from tests.forging import access_claims, signing_input, without

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import pair
 from tests.composed import AuthApp, bearer
 from tests.gateway.examples.conftest import ORIGIN, Site, site

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from shared.events import AccountChanged, NotifierHeartbeat
+from shared.messaging.events import AccountChanged, NotifierHeartbeat
 from tests.auth_steps import Accounts, Steps
 from tests.builders import message
 from tests.code_reports import CodeReports

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps
 from tests.code_reports import CodeReports
 from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys

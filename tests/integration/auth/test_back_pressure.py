@@ -8,9 +8,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from services.auth.notifiers import heartbeat_handler
-from shared.broker.bus import Done, GiveUp
-from shared.database import Database
+from services.auth.factors.notifiers import heartbeat_handler
+from shared.database.pool import Database
+from shared.messaging.bus import Done, GiveUp
 from tests.builders import delivery, message
 from tests.composed import AuthApp
 from tests.integration.auth.back_pressure_world import ON, SILENCE, World, auth_app, bus, refused, world

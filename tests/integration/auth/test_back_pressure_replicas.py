@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.auth import back_pressure
+from services.auth.factors import back_pressure
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.fakes import HeldBus
 from tests.integration.auth.back_pressure_world import SILENCE, World, auth_app, bus, world

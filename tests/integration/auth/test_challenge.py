@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps, pair, wrong
 from tests.code_reports import CodeReports
 from tests.composed import AuthApp, Keys, auth_settings, running_auth

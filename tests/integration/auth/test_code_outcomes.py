@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from services.auth.code_outcomes import otp_outcome_handler
-from shared.broker.bus import Done, Retry
-from shared.broker.memory import MemoryBus
-from shared.database import Database
-from shared.events import OtpOutcome
+from services.auth.factors.delivery_reports import otp_outcome_handler
+from shared.database.pool import Database
+from shared.messaging.bus import Done, Retry
+from shared.messaging.events import OtpOutcome
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Login, Steps
 from tests.builders import delivery, message
 from tests.code_reports import CodeReports

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from cryptography.fernet import Fernet
 
-from shared.broker.memory import MemoryBus
-from shared.events import OtpRequested
+from shared.messaging.events import OtpRequested
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import message
 from tests.composed import AuthApp, Keys, auth_settings, running_auth

@@ -11,8 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, SessionEnded
+from shared.messaging.events import AccountChanged, SessionEnded
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Pair, Steps, pair
 from tests.composed import AUTH, AuthApp, bearer
 from tests.database_clock import DatabaseClock

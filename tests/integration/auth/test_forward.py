@@ -9,9 +9,9 @@ import httpx
 import jwt
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged
-from shared.process import listen, serving
+from shared.messaging.events import AccountChanged
+from shared.messaging.memory import MemoryBus
+from shared.web.process import listen, serving
 from tests.auth_steps import Accounts, Pair, Steps
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer, running_auth
 from tests.servers.databases import Databases

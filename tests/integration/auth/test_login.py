@@ -11,9 +11,9 @@ import jwt
 import pytest
 from sqlalchemy import event
 
-from services.auth.routes import Auth
-from shared.broker.memory import MemoryBus
-from shared.correlation import correlation_id
+from services.auth.api.routes import Auth
+from shared.messaging.memory import MemoryBus
+from shared.observability.correlation import correlation_id
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, account_changed, full_width, tombstone
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
@@ -49,7 +49,7 @@ class Watched:
 
         monkeypatch.setattr(parts.passwords, "verify", counted)
         clock = SimpleNamespace(sleep=waited, get_running_loop=asyncio.get_running_loop)
-        monkeypatch.setattr("services.auth.login.asyncio", clock)
+        monkeypatch.setattr("services.auth.login.password.asyncio", clock)
 
     def _look(self) -> None:
         self.connections_held.append([*self._holders.values()].count(correlation_id.get()))

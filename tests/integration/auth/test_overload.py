@@ -10,10 +10,10 @@ import asyncpg
 import httpx
 import pytest
 
-from services.auth.identities import account_changed_handler
-from shared.broker.bus import Retry
-from shared.broker.memory import MemoryBus
-from shared.database import Database
+from services.auth.accounts.read_model import account_changed_handler
+from shared.database.pool import Database
+from shared.messaging.bus import Retry
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, pair
 from tests.builders import account_changed, delivery
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer, running_auth

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts
 from tests.builders import account_changed, message, password_hash, tombstone
 from tests.composed import AuthApp

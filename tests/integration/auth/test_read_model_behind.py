@@ -6,8 +6,8 @@ import asyncpg
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import ACCOUNT_READ_MODEL
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import ACCOUNT_READ_MODEL
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import OTHER_PASSWORD
 from tests.composed import AuthApp

@@ -12,8 +12,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from services.auth.keys import generate
-from shared.broker.memory import MemoryBus
+from services.auth.tokens.keys import generate
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Pair, Steps, pair
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.database_clock import DatabaseClock

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Login, Steps, pair
 from tests.builders import OTHER_PASSWORD
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer, running_auth

@@ -8,7 +8,7 @@ from uuid import UUID
 import jwt
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, Pair, Steps, pair
 from tests.builders import OTHER_PASSWORD
 from tests.composed import AUTH, AuthApp, bearer

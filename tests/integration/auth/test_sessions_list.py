@@ -11,7 +11,7 @@ import httpx
 import jwt
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.asking import problem
 from tests.auth_steps import Accounts, Pair, Steps, pair
 from tests.builders import PASSWORD

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from services.auth.sweep import expired
-from shared.database import Database
-from shared.sweep import sweep_forever
+from services.auth.expiry import expired
+from shared.database.expiry import sweep_forever
+from shared.database.pool import Database
 from tests.polling import eventually
 from tests.servers.databases import Databases
 

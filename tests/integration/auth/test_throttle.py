@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, full_width
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, running_auth

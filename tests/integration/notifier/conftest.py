@@ -12,9 +12,9 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from shared import logs
-from shared.broker.bus import Handler
-from shared.events import OtpRequested
+from shared.messaging.bus import Handler
+from shared.messaging.events import OtpRequested
+from shared.observability import logs
 from tests.builders import otp_requested
 from tests.composed import Keys, keys, running_notifier
 from tests.servers.mail import MailSink

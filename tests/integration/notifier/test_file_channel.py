@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker.bus import Done, GiveUp, Handler, Retry
+from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from tests.builders import delivery
 from tests.composed import Keys, running_notifier
 from tests.integration.notifier.conftest import Requested

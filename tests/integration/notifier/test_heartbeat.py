@@ -13,9 +13,9 @@ import pytest
 from services.notifier import app as notifier
 from services.notifier import heartbeat
 from services.notifier.mail_server import MailServer
-from shared.broker.bus import Handler
-from shared.broker.topology import HEARTBEATS, OTP_DELIVERY, OTP_OUTCOMES
-from shared.events import NotifierHeartbeat
+from shared.messaging.bus import Handler
+from shared.messaging.events import NotifierHeartbeat
+from shared.messaging.topology import HEARTBEATS, OTP_DELIVERY, OTP_OUTCOMES
 from tests.builders import delivery
 from tests.composed import Keys, notifier_settings
 from tests.fakes import TroubledBus

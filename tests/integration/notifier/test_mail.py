@@ -10,7 +10,7 @@ from html import unescape
 import pytest
 from aiosmtplib.email import extract_recipients
 
-from shared.broker.bus import Done, GiveUp, Handler
+from shared.messaging.bus import Done, GiveUp, Handler
 from tests.builders import delivery
 from tests.composed import Keys, running_notifier
 from tests.integration.notifier.conftest import Requested

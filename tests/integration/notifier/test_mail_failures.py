@@ -13,10 +13,10 @@ from cryptography.fernet import Fernet
 
 from services.notifier.app import MAIL_SERVER
 from services.notifier.app import running as notifier_running
-from shared.broker.bus import GiveUp, Retry
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import HEARTBEATS, OTP_OUTCOMES
-from shared.process import Running, management
+from shared.messaging.bus import GiveUp, Retry
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import HEARTBEATS, OTP_OUTCOMES
+from shared.web.process import Running, management
 from tests import edge_keys
 from tests.asking import client_of
 from tests.builders import delivery

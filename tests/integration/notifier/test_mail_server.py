@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from services.notifier import mail_server
-from shared.broker.bus import Done, GiveUp, Handler, Retry
+from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from tests.builders import delivery
 from tests.composed import Keys, running_notifier
 from tests.integration.notifier.conftest import Requested

@@ -13,10 +13,10 @@ from prometheus_client import REGISTRY
 
 from services.notifier import app
 from services.notifier.notice_email import TEXTS
-from shared.broker.bus import Done, GiveUp, Handler, Retry
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import NOTICES, OTP_OUTCOMES
-from shared.events import NoticeWord
+from shared.messaging.bus import Done, GiveUp, Handler, Retry
+from shared.messaging.events import NoticeWord
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import NOTICES, OTP_OUTCOMES
 from tests.builders import delivery, message, notice_requested, otp_requested
 from tests.composed import Keys, notifier_settings, running_notifier
 from tests.polling import eventually

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from shared.broker.bus import Done, GiveUp, Handler, Retry
+from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from shared.sealing import Sealer
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, running_notifier

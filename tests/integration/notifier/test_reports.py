@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from prometheus_client import REGISTRY
 
 from services.notifier import report
-from shared.broker.bus import BusUnavailable, Done, GiveUp, Handler, Message, Rejected, Retry, Unroutable
+from shared.messaging.bus import BusUnavailable, Done, GiveUp, Handler, Message, Rejected, Retry, Unroutable
 from shared.sealing import Sealer
 from tests.builders import delivery, otp_requested
 from tests.composed import Keys, ReportsHeard, running_notifier

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.broker.bus import Handler
-from shared.broker.memory import MemoryBus
+from shared.messaging.bus import Handler
+from shared.messaging.memory import MemoryBus
 from tests.builders import delivery, message
 from tests.composed import Keys, running_notifier
 from tests.integration.notifier.conftest import Requested
@@ -69,7 +69,7 @@ async def test_a_failure_that_nobody_foresaw_does_not_tell_the_code_either(
         raise RuntimeError(f"cannot send {delivery.code} of {delivery!r}")
 
     monkeypatch.setattr("services.notifier.smtp.SmtpChannel.deliver", broken)
-    monkeypatch.setattr("shared.broker.handling.MAX_HANDLER_ERRORS", 1)
+    monkeypatch.setattr("shared.messaging.handling.MAX_HANDLER_ERRORS", 1)
     bus = MemoryBus()
     async with running_notifier(keys) as handler:
         await bus.consume("notifier.otp", handler, concurrency=1)

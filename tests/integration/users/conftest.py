@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from shared.broker.memory import MemoryBus
-from shared.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.memory import MemoryBus
 from tests.composed import jwks_url, keys, users_app
 from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from sqlalchemy import Row
 
-from services.auth.keys import KeyRing, generate
-from shared.broker.memory import MemoryBus
+from services.auth.tokens.keys import KeyRing, generate
+from shared.messaging.memory import MemoryBus
 from tests.builders import registered
 from tests.composed import (
     USERS,

@@ -11,8 +11,8 @@ from cryptography.fernet import Fernet
 from deploy.demo_accounts import DEMO_ACCOUNTS, DemoAccountsLeft, create_demo_accounts, refuse_demo_accounts
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
-from shared.passwords import Passwords
-from shared.settings import SettingsInvalid, load
+from shared.configuration.settings import SettingsInvalid, load
+from shared.passwords.hashing import Passwords
 from tests import edge_keys
 from tests.servers.databases import Databases, connected
 

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Row
 
 from services.users.ended_sessions import session_ended_handler
-from shared.broker.bus import Done, Retry
-from shared.broker.memory import MemoryBus
-from shared.database import Database
+from shared.database.pool import Database
+from shared.messaging.bus import Done, Retry
+from shared.messaging.memory import MemoryBus
 from tests.builders import delivery, message, registered, session_ended
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.polling import eventually

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import Row
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.builders import OTHER_PASSWORD, password_hash, registered, registration
 from tests.composed import USERS, Keys, UsersApp
 from tests.servers.databases import Databases, connected

@@ -14,7 +14,7 @@ from sqlalchemy import Row
 
 from services.users import accounts
 from services.users.schemas import AccountOut
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.builders import registered
 from tests.composed import USERS, Keys, UsersApp, client, running_users, users_settings
 from tests.round_trips import RoundTrips

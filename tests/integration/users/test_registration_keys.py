@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.builders import OTHER_PASSWORD, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.polling import eventually

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from services.users import administration
-from shared.broker.memory import MemoryBus
-from shared.broker.topology import NOTICES
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import NOTICES
 from tests.auth_steps import pair
 from tests.builders import registered
 from tests.composed import USERS, AuthApp, UsersApp, auth_app

@@ -6,8 +6,8 @@ import pytest
 
 from services.users.administration import Administration
 from services.users.problems import EmailNotValid
-from shared.broker.memory import MemoryBus
 from shared.mail_address import RESERVED
+from shared.messaging.memory import MemoryBus
 from tests.builders import registered, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.servers.databases import Databases

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import pair
 from tests.composed import AuthApp
 from tests.gateway.examples.conftest import Site, site

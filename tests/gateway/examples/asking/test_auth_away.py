@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.broker.memory import MemoryBus
+from shared.messaging.memory import MemoryBus
 from tests.composed import Keys, auth_settings, bearer, running_auth
 from tests.gateway.examples.conftest import ISSUER, Site, site
 from tests.gateway.examples.gateways import Gateway

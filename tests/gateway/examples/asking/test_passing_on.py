@@ -8,7 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from shared.events import AccountChanged
+from shared.messaging.events import AccountChanged
 from tests.composed import AuthApp, bearer
 from tests.gateway.examples.asking.conftest import FORGED
 from tests.gateway.examples.conftest import Site, site

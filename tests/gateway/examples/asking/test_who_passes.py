@@ -8,9 +8,9 @@ from uuid import uuid4
 import jwt
 import pytest
 
-from services.auth.keys import KeyRing
-from services.auth.tokens import SessionFacts, Tokens
-from shared.events import AccountChanged
+from services.auth.tokens.issue import SessionFacts, Tokens
+from services.auth.tokens.keys import KeyRing
+from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, pair
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer
 from tests.forging import access_claims, signing_input

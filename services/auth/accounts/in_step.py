@@ -1,0 +1,100 @@
+"""Whether auth knows what users knows of administrators: until when users has told so (docs/decisions/0014-in-step.md).
+
+1. What users tells is believed only while every administrator that auth knows is one at users, in a version that is
+   no newer than auth's own: a change that was lost, or is late, is not covered up by a later message.
+2. The moment is the earlier one of two clocks: users' when it told, and our own when we heard. A message that was
+   late, or is repeated, makes nothing fresh.
+3. An account that users has not published since its database was restored is nobody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from prometheus_client import Gauge
+from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.tables import in_step
+from shared.database.pool import Database
+from shared.messaging.bus import Handler
+from shared.messaging.events import InStep
+from shared.messaging.handlers import applying
+
+log = structlog.get_logger()
+
+AGE = Gauge(
+    "login2fa_users_in_step_age_seconds",
+    "Since users has told that auth knows all administrators; beyond ADMIN_STALENESS none passes.",
+)
+AGE.set(math.inf)
+
+_LOOK_EVERY: Final = 5.0
+
+_HEAR: Final = text(
+    """
+UPDATE auth.in_step AS mine SET
+    incarnation = greatest(mine.incarnation, judged.incarnation),
+    heard = CASE
+        WHEN NOT caught_up OR least(:moment, now()) <= mine.heard AND mine.heard <= now() THEN mine.heard
+        ELSE least(:moment, now())
+    END
+FROM (
+    SELECT told.incarnation, told.incarnation >= known.incarnation AND NOT EXISTS (
+        SELECT FROM auth.identities
+        WHERE is_admin AND is_active AND NOT deleted AND identities.incarnation >= told.incarnation AND NOT EXISTS (
+            SELECT FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS bigint[])) AS listed(account, version)
+            WHERE account = identities.id
+                AND (identities.incarnation, identities.version) >= (told.incarnation, listed.version)
+        )
+    ) AS caught_up
+    FROM auth.in_step AS known, (SELECT CAST(:incarnation AS bigint)) AS told(incarnation)
+) AS judged
+RETURNING caught_up
+"""
+)
+
+
+async def hear(connection: AsyncConnection, event: InStep) -> bool:
+    """Whether it is so; if not, the next message finds out whether it has become so."""
+    values = {
+        "moment": event.moment,
+        "incarnation": event.incarnation,
+        "accounts": [account for account, _ in event.administrators],
+        "versions": [version for _, version in event.administrators],
+    }
+    caught_up: bool = (await connection.execute(_HEAR, values)).scalar_one()
+    return caught_up
+
+
+def in_step_handler(database: Database) -> Handler:
+    """The handler of `users.in_step.v1`."""
+
+    async def apply(connection: AsyncConnection, event: InStep) -> None:
+        if not await hear(connection, event):
+            log.warning("not in step with users: a change of an administrator has not come, or was given up")
+
+    return applying(database, InStep, apply)
+
+
+async def watch_forever(database: Database) -> None:
+    """The metric, without messages too: until cancelled; no failure ends it."""
+    age = select(func.extract("epoch", func.now() - in_step.c.heard))
+    while True:
+        try:
+            (seconds,) = (await database.read(age))[0]
+            AGE.set(math.inf if seconds is None else float(seconds))
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("age of the last word from users not read", error=type(error).__name__)
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def fresh(staleness: timedelta) -> ColumnElement[bool]:
+    """Whether users has told so lately; a moment that lies ahead of the clock, which has been set back, is none."""
+    now = func.now()
+    return func.coalesce(select(in_step.c.heard.between(now - staleness, now + staleness)).scalar_subquery(), False)

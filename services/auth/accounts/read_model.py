@@ -1,0 +1,124 @@
+"""The read model of accounts: who may log in, as the users service last told us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.tables import identities, in_step, sessions
+from shared.database.pool import Database, after_commit
+from shared.database.prepared import Prepared
+from shared.messaging.bus import Handler
+from shared.messaging.events import AccountChanged
+from shared.messaging.handlers import applying
+from shared.names import canonical
+from shared.sealing import Sealer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    id: UUID
+    version: int
+    email: str
+    password_hash: str
+    is_2fa: bool
+    is_active: bool
+    session_epoch: int
+
+
+def _is_of_users() -> ColumnElement[bool]:
+    """Users has published it since its database was restored, if it ever was: else it may know of no such account."""
+    return identities.c.incarnation >= select(in_step.c.incarnation).scalar_subquery()
+
+
+def may_log_in() -> ColumnElement[bool]:
+    return and_(identities.c.is_active, ~identities.c.deleted, _is_of_users())
+
+
+def session_lives(max_lifetime: timedelta) -> ColumnElement[bool]:
+    """For `sessions` joined with `identities`: not ended, in its time, of the account's present epoch (or kept)."""
+    same_epoch = sessions.c.epoch == identities.c.session_epoch
+    kept = sessions.c.id == identities.c.kept_session
+    # The first is within the second, unless the setting has been lowered since.
+    in_time = and_(sessions.c.expires_at > func.now(), sessions.c.auth_time > func.now() - max_lifetime)
+    return and_(sessions.c.ended_at.is_(None), in_time, may_log_in(), or_(same_epoch, kept))
+
+
+def of_name(username_key: ColumnElement[str]) -> Select[Any]:
+    return (
+        select(*(identities.c[name] for name in Identity.__dataclass_fields__))
+        .where(identities.c.username_key == username_key, ~identities.c.deleted, _is_of_users())
+        # Two rows for one name exist only until the older account's rename or deletion arrives.
+        .order_by(identities.c.id.desc())
+        .limit(1)
+    )
+
+
+_OF_NAME = Prepared(of_name(bindparam("submitted_name", type_=Text)))
+
+
+async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
+    return identity_in(await _OF_NAME.one(connection, {"submitted_name": canonical(username)}))
+
+
+def identity_in(row: Mapping[str, Any] | None) -> Identity | None:
+    """That of a row which has its columns, and perhaps others; None where it has none."""
+    if row is None or row["id"] is None:
+        return None
+    return Identity(**{name: row[name] for name in Identity.__dataclass_fields__})
+
+
+async def apply(connection: AsyncConnection, event: AccountChanged, password_hash: str) -> None:
+    """Upsert, if this is newer than ours: repeats and late arrivals change nothing.
+
+    A database of users that was restored from an older backup may have forgotten whom it had locked out. We have not:
+    a deletion is final, and who was not active stays so until users has deactivated and activated the account again.
+    """
+    values = {
+        "id": event.account_id,
+        "incarnation": event.incarnation,
+        "version": event.version,
+        "deleted": event.deleted,
+        "username_key": canonical(event.username),
+        "email": event.email,
+        "password_hash": password_hash,
+        "is_2fa": event.is_2fa,
+        "is_admin": event.is_admin,
+        "is_active": event.is_active,
+        "session_epoch": event.session_epoch,
+        "kept_session": event.kept_session,
+        "applied_at": func.now(),
+    }
+    upsert = insert(identities).values(values)
+    new, old = upsert.excluded, identities.c
+    forgotten = and_(~old.is_active, old.incarnation < new.incarnation)
+    locked_out = and_(new.is_active, or_(old.locked_out, forgotten))
+    upsert = upsert.on_conflict_do_update(
+        index_elements=["id"],
+        set_=values | {"is_active": and_(new.is_active, ~locked_out), "locked_out": locked_out},
+        where=and_(tuple_(old.incarnation, old.version) < tuple_(new.incarnation, new.version), ~old.deleted),
+    )
+    await connection.execute(upsert)
+
+
+def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
+    async def apply_opened(connection: AsyncConnection, event: AccountChanged) -> None:
+        password_hash = ""
+        if not event.deleted:
+            password_hash = sealer.open(event.sealed_password_hash, event.hash_context)
+        await apply(connection, event, password_hash)
+        tell = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
+        after_commit(connection, tell)
+
+    return applying(database, AccountChanged, apply_opened)

@@ -1,0 +1,85 @@
+"""Wrong codes in a row of one account, across its challenges: beyond the limit mailed codes are off for it.
+
+They stay off until an administrator lets it in again (services.auth.login.unlock): 100 guesses at a million codes, and
+not 100 a day. NIST SP 800-63B section 3.2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import CTE, ColumnElement, Select, Uuid, bindparam, delete, exists, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.accounts.notices import tell_owner
+from services.auth.tables import challenges, code_failures, outbox, trail
+from shared.audit import told
+from shared.messaging.outbox import insertion
+from shared.web.problems import Problem
+
+log = structlog.get_logger()
+
+
+class CodesOff(Problem):
+    """Told to nobody but who has the right password, whom a temporary token would have told that it is right."""
+
+    status = 400
+    code = "codes_off"
+    detail = "Codes by mail are off for this account after too many wrong ones; an administrator can let it in again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """Counted as wrong; `number` is the how manieth in a row."""
+
+    account: UUID
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCodes:
+    limit: int
+
+    def counted(self) -> CTE:
+        """Count a code of `challenge` as wrong before it is compared; no row beyond the limit.
+
+        The account's row stays locked until the commit: of codes at once none can overtake the count.
+        """
+        challenge = bindparam("challenge", type_=Uuid)
+        whose = select(challenges.c.account_id, literal(1)).where(challenges.c.id == challenge)
+        new = insert(code_failures).from_select(["account_id", "failures"], whose)
+        counted = new.on_conflict_do_update(
+            index_elements=["account_id"],
+            set_={"failures": code_failures.c.failures + 1},
+            where=code_failures.c.failures < self.limit,
+        ).returning(code_failures.c.account_id, code_failures.c.failures)
+        return counted.cte("counted")
+
+    async def was_wrong(self, connection: AsyncConnection, guess: Guess) -> None:
+        if guess.number >= self.limit:
+            await trail.record(connection, "codes_turned_off", account=guess.account)
+            await tell_owner(connection, guess.account, "codes_off")
+            log.warning("mailed codes are off", account=str(guess.account), wrong_codes=guess.number)
+
+    async def was_right(self, connection: AsyncConnection, guess: Guess) -> None:
+        event = trail.event("code_verified", account=guess.account, actor=guess.account)
+        await connection.execute(_FORGETTING, {"account": guess.account, **told(connection, event)})
+
+    async def was_not_compared(self, connection: AsyncConnection, guess: Guess) -> None:
+        less = update(code_failures).values(failures=code_failures.c.failures - 1)
+        await connection.execute(less.where(code_failures.c.account_id == guess.account))
+
+    def are_off(self, account: ColumnElement[UUID]) -> ColumnElement[bool]:
+        return exists().where(code_failures.c.account_id == account, code_failures.c.failures >= self.limit)
+
+
+def _forgetting() -> Select[Any]:
+    forgotten = delete(code_failures).where(code_failures.c.account_id == bindparam("account", type_=Uuid))
+    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insertion(outbox).cte("told"))
+
+
+_FORGETTING = _forgetting()

@@ -1,0 +1,144 @@
+"""Forward-auth: a gateway asks whether a request may pass, and learns whose it is.
+
+A gateway can carry two refusals, 401 and 403; nginx makes a 500 of any other. Envoy asks with the client's own method
+and takes nothing but a 200 for a yes. So all that deviates is put right in one place, around the whole application
+(docs/decisions/0006).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.auth.api.routes import Caller, LivingCaller
+from services.auth.gateway.guarded_route import LivingRoute
+from shared.web import problems
+from shared.web.bearer import NotPermitted
+from shared.web.guarded_route import Yes
+from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
+
+PATH = "/api/v1/auth/forward"
+
+# The client's own path and query follow `/envoy`, and may be anything.
+_ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
+_OK, _NO_CONTENT = 200, 204
+_CARRIED = {_NO_CONTENT, 401, 403}
+
+_HEADERS = {
+    "X-Auth-Subject": "Account id",
+    "X-Auth-Session": "Session id",
+    "X-Auth-Admin": "`true` or `false`: whether the account is an administrator at this moment",
+}
+_NAMES = [name.lower().encode() for name in _HEADERS]
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    204: {
+        "description": "The request may pass",
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+    },
+    **refused(*NOT_AUTHENTICATED, NotPermitted),
+}
+_ONLY = {ONLY: [204, 401, 403]}
+
+router = APIRouter(prefix=PATH, route_class=LivingRoute)
+
+
+@router.get(
+    "",
+    status_code=204,
+    response_model=None,
+    responses=_RESPONSES,
+    openapi_extra=_ONLY,
+    summary="For a gateway: may this request pass, and whose is it?",
+)
+async def forward(caller: LivingCaller) -> Yes:
+    """Refused with 401 or 403 and nothing else. Any other method is answered like GET; a body is not looked at."""
+    return _passes(caller)
+
+
+@router.get(
+    "/admin",
+    status_code=204,
+    response_model=None,
+    responses=_RESPONSES,
+    openapi_extra=_ONLY,
+    summary="The same, for administrators only",
+)
+async def forward_admin(caller: LivingCaller) -> Yes:
+    """403 for everybody else who is logged in."""
+    if not caller.is_admin:
+        raise NotPermitted
+    return _passes(caller)
+
+
+def _passes(caller: Caller) -> Yes:
+    values = (str(caller.token.account), str(caller.token.session), "true" if caller.is_admin else "false")
+    return Yes(_NO_CONTENT, [(name, value.encode()) for name, value in zip(_NAMES, values, strict=True)])
+
+
+class AnswersGateways:
+    """Below `PATH` every question is a GET, and every answer one that a gateway can carry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PATH}/"):
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] == PATH and scope["method"] == "GET":
+            await self._app(scope, receive, _Answer(send, _NO_CONTENT))
+            return
+        asked = _ASKED.fullmatch(scope["path"])
+        assert asked is not None  # noqa: S101 - it matches every text
+        # Where nobody looks at the rest, it is to be readable all the same.
+        path = asked["route"] if scope["path"].isprintable() else scope["path"]
+        # A copy: the server looks into its own for the method, to send no body in answer to HEAD.
+        question = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
+        if asked["envoy"]:
+            question["query_string"] = b""
+        yes = _OK if asked["envoy"] else _NO_CONTENT
+        await self._app(question, receive, _Answer(send, yes))
+
+
+class _Answer:
+    """Sends 204 as `yes`, and a status that a gateway can't carry as 403 with the same code and sentence."""
+
+    def __init__(self, send: Send, yes: int) -> None:
+        self._send = send
+        self._yes = yes
+        self._refusal: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] != "http.response.start":
+            await self._send_body(message)
+        elif message["status"] not in _CARRIED:
+            self._refusal = message
+        else:
+            if message["status"] == _NO_CONTENT and self._yes == _OK:
+                message = {**message, "status": _OK}
+                MutableHeaders(scope=message)["Content-Length"] = "0"
+            await self._send(message)
+
+    async def _send_body(self, message: Message) -> None:
+        if self._refusal is None:
+            await self._send(message)
+            return
+        self._body += message.get("body", b"")
+        if not message.get("more_body", False):
+            await self._send_refusal(self._refusal)
+
+    async def _send_refusal(self, original: Message) -> None:
+        told = json.loads(self._body)
+        content = problems.document(403, told["code"], told["detail"])
+        answer = JSONResponse(content, 403, media_type=problems.MEDIA_TYPE)
+        headers = MutableHeaders(raw=list(original["headers"]))
+        headers["Content-Length"] = answer.headers["Content-Length"]
+        await self._send({**original, "status": 403, "headers": headers.raw})
+        await self._send({"type": "http.response.body", "body": answer.body})

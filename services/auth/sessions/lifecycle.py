@@ -1,0 +1,174 @@
+"""Sessions and their refresh-token families.
+
+A refresh token is used by one UPDATE that finds it unused, and that makes its only successor. A repeat within the
+grace is taken for a client that lost our answer, or for another of its tabs: it gets the same pair, made again from
+what is stored of it. A later repeat is theft, and ends the session (docs/decisions/0003-refresh-grace.md).
+
+Who checks access tokens without asking us is told of a session that ends: in the transaction that ends it, and by its
+id, for nothing else tells it from those that live on, in whatever order the events arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, and_, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from services.auth.accounts.read_model import session_lives
+from services.auth.parts import NOTHING, Part
+from services.auth.sessions.client import Client
+from services.auth.sessions.statements import beginning, renewal, repetition, values_of
+from services.auth.settings import AuthSettings
+from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
+from services.auth.tokens.issue import SessionFacts, Tokens
+from shared.audit import note, told
+from shared.audit_words import Act, Reason
+from shared.messaging.events import SessionEnded
+from shared.messaging.outbox import add
+from shared.messaging.outbox import values_of as event_values
+
+# A list for a person to read; somebody who logs in from a script has thousands.
+_MOST_LISTED = 200
+
+# Sessions in one event: 20 kB.
+_MOST_TOLD = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPair:
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+class Sessions:
+    def __init__(self, settings: AuthSettings, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._access_lifetime = settings.access_token_lifetime
+        self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
+        self._max_lifetime = timedelta(seconds=settings.session_max_lifetime)
+        self._renewal = renewal(self._lifetime, self._max_lifetime)
+        self._repetition = repetition(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
+
+    async def begin(
+        self,
+        connection: AsyncConnection,
+        account: UUID,
+        epoch: int,
+        amr: list[str],
+        client: Client,
+        beside: Part = NOTHING,
+    ) -> TokenPair:
+        """One statement. `beside`: what else it does; of its parameters, `account` is there."""
+        session, token = uuid7(), uuid7()
+        event = trail.event("login", account=account, actor=account, session=session)
+        values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
+        values |= values_of(client) | told(connection, event) | dict(beside.values)
+        row = await beginning(self._lifetime, beside.statements).one(connection, values)
+        assert row is not None  # noqa: S101 - it always has one
+        now = row["now"]
+        facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
+        return self._pair(facts, token)
+
+    async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
+        """A new pair for a token that is used for the first time; one statement."""
+        token, event = uuid7(), trail.event("refresh")
+        values = {"parent": token_id, "token": token} | values_of(client) | event_values(event)
+        row = await self._renewal.one(connection, values)
+        if row is None:
+            return None
+        facts = SessionFacts(**row)
+        whose = {"account_id": facts.account, "actor_id": facts.account, "session_id": facts.id}
+        note(connection, event.model_copy(update=whose))
+        return self._pair(facts, token)
+
+    async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
+        """The pair that `rotate` has given for it. The caller commits either way: a None may have ended the session."""
+        row = (await connection.execute(self._repetition, {"parent": token_id})).one_or_none()
+        if row is None:
+            await self._refuse(connection, token_id)
+            return None
+        facts = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+        token = facts.pop("token")
+        session = SessionFacts(**facts)
+        account = session.account
+        await trail.record(connection, "refresh", reason="repeated", account=account, actor=account, session=session.id)
+        return self._pair(session, token)
+
+    async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
+        """End the family, if the token has been used."""
+        family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
+        used = family.where(refresh_tokens.c.used_at.is_not(None))
+        act, reason = _REFUSED[await self._end(connection, sessions.c.id == used.scalar_subquery())]
+        whose = select(sessions.c.account_id, sessions.c.id).where(sessions.c.id == family.scalar_subquery())
+        account, session = (await connection.execute(whose)).one_or_none() or (None, None)
+        await trail.record(connection, act, "refused", reason, account=account, session=session)
+
+    async def end(self, connection: AsyncConnection, session: UUID) -> None:
+        await self._end(connection, sessions.c.id == session)
+
+    async def end_all(self, connection: AsyncConnection, account: UUID) -> None:
+        await self._end(connection, sessions.c.account_id == account)
+
+    async def end_own(self, connection: AsyncConnection, session: UUID, account: UUID) -> bool:
+        """Whether it was a living session of this account, which is now ended."""
+        own = and_(sessions.c.id == session, sessions.c.account_id == account, identities.c.id == account)
+        return await self._end(connection, and_(own, session_lives(self._max_lifetime)))
+
+    async def _end(self, connection: AsyncConnection, which: ColumnElement[bool]) -> bool:
+        """Of one account; whether there was one to end. No session is ended, or told of, twice."""
+        until = (func.clock_timestamp() + timedelta(seconds=self._access_lifetime)).label("until")
+        ended = (
+            update(sessions)
+            .values(ended_at=func.now())
+            .where(which, sessions.c.ended_at.is_(None))
+            .returning(sessions.c.id, sessions.c.account_id, until)
+        )
+        rows = (await connection.execute(ended)).all()
+        for first in range(0, len(rows), _MOST_TOLD):
+            told = rows[first : first + _MOST_TOLD]
+            event = SessionEnded(
+                account_id=told[0].account_id,
+                session_ids=tuple(row.id for row in told),
+                until=max(row.until for row in told),
+            )
+            await add(connection, outbox, event)
+        return bool(rows)
+
+    async def living(self, connection: AsyncConnection, account: UUID) -> Sequence[Row[Any]]:
+        """The newest of the account, newest first: `id, created_at, last_used_at, address, user_agent`."""
+        shown: list[ColumnElement[Any]] = [
+            sessions.c.id,
+            sessions.c.auth_time.label("created_at"),
+            sessions.c.last_used_at,
+            sessions.c.address,
+            sessions.c.user_agent,
+        ]
+        query = (
+            select(*shown)
+            .join(identities, identities.c.id == sessions.c.account_id)
+            .where(sessions.c.account_id == account, session_lives(self._max_lifetime))
+            .order_by(sessions.c.auth_time.desc(), sessions.c.id.desc())
+            .limit(_MOST_LISTED)
+        )
+        return (await connection.execute(query)).all()
+
+    def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
+        return TokenPair(
+            access_token=self._tokens.access(facts, token),
+            refresh_token=self._tokens.refresh(facts, token),
+            expires_in=self._tokens.access_lifetime(facts),
+        )
+
+
+# What the audit trail calls a refresh token that was refused, by whether its session has been ended for it.
+_REFUSED: dict[bool, tuple[Act, Reason | None]] = {
+    True: ("refresh_reused", None),
+    False: ("refresh", "token_not_valid"),
+}

@@ -1,0 +1,110 @@
+"""The three kinds of token that auth signs, and reads back. Revocation goes by `jti` or `sid`, never by the text.
+
+The same claims give the same text, at each replica: a client that repeats a refresh gets the same pair, and nothing of
+it is stored (docs/decisions/0003-refresh-grace.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from services.auth.settings import AuthSettings
+from services.auth.tokens.keys import KeyRing
+from shared.tokens import access
+from shared.tokens.access import AccessToken, AccessTokens
+from shared.tokens.signed import Kind, TokenInvalid, read, sign
+
+# The database judges these two; a process whose clock is this far off still serves.
+_LEEWAY = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """What an access token says of its session; `now` is when the pair was made, by the database's clock."""
+
+    id: UUID
+    account: UUID
+    epoch: int
+    auth_time: datetime
+    amr: list[str]
+    now: datetime
+
+
+class Tokens:
+    def __init__(self, settings: AuthSettings, keys: KeyRing) -> None:
+        issuer, audience = settings.issuer, settings.audience
+        self.keys = keys
+        self._settings = settings
+        self._access = access.kind(issuer=issuer, audience=audience)
+        self._refresh = Kind("rt+jwt", f"{audience}/refresh", issuer, _LEEWAY)
+        self._read_access = AccessTokens()
+        self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
+
+    def access(self, session: SessionFacts, refresh_id: UUID) -> str:
+        """RFC 9068, with `sid`, `auth_time`, `amr` and the account's session epoch; `refresh_id`: of the same pair."""
+        claims = {
+            "client_id": self._settings.audience,
+            "sid": str(session.id),
+            "epoch": session.epoch,
+            "auth_time": int(session.auth_time.timestamp()),
+            "amr": session.amr,
+        }
+        token_id = uuid5(refresh_id, "access token")
+        return self._sign(self._access, session.account, token_id, session.now, self.access_lifetime(session), claims)
+
+    def access_lifetime(self, session: SessionFacts) -> int:
+        """Seconds: no token outlives its session."""
+        return min(self._settings.access_token_lifetime, self._session_left(session))
+
+    def refresh(self, session: SessionFacts, token_id: UUID) -> str:
+        lifetime = min(self._settings.refresh_token_lifetime, self._session_left(session))
+        return self._sign(self._refresh, session.account, token_id, session.now, lifetime)
+
+    def temporary(self, account: UUID, challenge: UUID, now: datetime) -> str:
+        return self._sign(self._temporary, account, challenge, now, self._settings.otp_lifetime)
+
+    def _session_left(self, session: SessionFacts) -> int:
+        age = int(session.now.timestamp()) - int(session.auth_time.timestamp())
+        return max(0, self._settings.session_max_lifetime - age)
+
+    def read_access(self, token: str) -> AccessToken:
+        """Raises `TokenInvalid`, as do the next two."""
+        return self._read_access.read(token, self._access, self.keys.find)
+
+    def read_refresh(self, token: str) -> UUID:
+        return self._id(token, self._refresh)
+
+    def read_temporary(self, token: str) -> UUID:
+        return self._id(token, self._temporary)
+
+    def _id(self, token: str, kind: Kind) -> UUID:
+        claims = read(token, kind, self.keys.find)
+        try:
+            return UUID(claims["jti"])
+        except ValueError:
+            raise TokenInvalid("jti is no UUID") from None
+
+    def _sign(
+        self,
+        kind: Kind,
+        account: UUID,
+        token_id: UUID,
+        now: datetime,
+        lifetime: int,
+        claims: dict[str, Any] | None = None,
+    ) -> str:
+        issued_at = int(now.timestamp())
+        key = self.keys.signing_key(issued_at)
+        payload = {
+            "iss": kind.issuer,
+            "aud": kind.audience,
+            "sub": str(account),
+            "jti": str(token_id),
+            "iat": issued_at,
+            "exp": issued_at + lifetime,
+            **(claims or {}),
+        }
+        return sign(payload, key.private, key.algorithm, {"kid": key.kid, "typ": kind.typ})

@@ -1,5 +1,0 @@
-"""The bus on RabbitMQ, 3.10 to 4.x, with aio-pika."""
-
-from shared.broker.amqp.bus import AmqpBus
-
-__all__ = ["AmqpBus"]

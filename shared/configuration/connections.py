@@ -1,0 +1,123 @@
+"""Where a process connects to, and whether that is encrypted: what REQUIRE_TLS asks of every address.
+
+Encrypted means that the other side proves its name by a certificate of an authority that we trust. Encryption towards
+whoever answers is no protection from whoever listens, and counts as plain.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from yarl import URL
+
+from shared.configuration.hosts import is_host, is_loopback
+
+T = TypeVar("T")
+
+HIGHEST_PORT = 65535
+ESCAPED = "in the password write %40 for @, %2F for /, %23 for # and so on"
+
+# A comma behind the last @; before it one may stand in a password, unless another URL follows.
+_LIST = re.compile(r",[^@]*$|,\s*amqps?://")
+
+# What aio-pika makes of others, such as `no_verify_ssl`, is not wanted here.
+_BROKER_PARAMETERS = {"cafile", "certfile", "keyfile"}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """`instead` says how its setting is written when it is encrypted."""
+
+    hosts: tuple[str, ...]
+    encrypted: bool
+    instead: str
+
+    def in_plain(self, exempt: Collection[str]) -> list[str]:
+        """The hosts that would be spoken to in plain over a network."""
+        if self.encrypted:
+            return []
+        return [host for host in self.hosts if not is_loopback(host) and host not in exempt]
+
+
+def trusted(authorities: str | None = None) -> ssl.SSLContext:
+    """Trusts those in the file `authorities`; without one SSL_CERT_FILE's, or else the machine's. Raises ValueError."""
+    file = authorities or os.environ.get("SSL_CERT_FILE") or None
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise ValueError(f"no certificate can be read from {file}: {error.strerror or error.args[-1]}") from None
+
+
+def to_broker(url: str) -> Connection:
+    """Raises ValueError."""
+    if not url.startswith(("amqp://", "amqps://")):
+        raise ValueError("must begin with amqp:// or amqps://")
+    if _LIST.search(url.partition("?")[0]):
+        raise ValueError("must name one broker, not a list: for a cluster, a name or a load balancer that leads to all")
+    try:
+        parsed = URL(url)  # what the client itself reads it with: one text is not read in two ways
+        host = parsed.host
+    except ValueError:
+        raise ValueError(f"is no URL like amqps://user:password@host:5671/; {ESCAPED}") from None
+    if not host or not is_host(host):
+        raise ValueError(f"names no host, as amqps://user:password@host/ does; {ESCAPED}")
+    if parsed.fragment:
+        raise ValueError(f"has a part behind #; {ESCAPED}")
+    refuse_unknown(parsed.query, _BROKER_PARAMETERS)
+    if authorities := parsed.query.get("cafile"):
+        trusted(authorities)
+    for own in ("certfile", "keyfile"):
+        if (file := parsed.query.get(own)) and not os.access(file, os.R_OK):
+            raise ValueError(f"{own} must be a file that can be read")
+    return Connection((host,), parsed.scheme == "amqps", "amqps://")
+
+
+def to_http(url: str) -> Connection:
+    """Raises ValueError."""
+    try:
+        parsed = httpx.URL(url)
+        host = parsed.host
+    except (httpx.InvalidURL, ValueError):
+        parsed, host = httpx.URL(""), ""
+    if parsed.scheme not in ("http", "https") or not is_host(host) or (parsed.port or 0) > HIGHEST_PORT:
+        raise ValueError("must be a URL like https://host/path")
+    return Connection((host,), parsed.scheme == "https", "https://")
+
+
+def to_issuer(url: str) -> Connection:
+    """Where clients find us: as RFC 8414 section 2 and RFC 9207 want an issuer. Raises ValueError.
+
+    They compare it as it is written. A path is allowed; `http` too, for tries on one machine.
+    """
+    try:
+        connection = to_http(url)
+    except ValueError:
+        raise ValueError("must be the public URL with its scheme, such as https://login.example.com") from None
+    if "?" in url or "#" in url:
+        raise ValueError("must end before ? and #: an issuer has no query and no fragment (RFC 8414)")
+    if "@" in url:
+        raise ValueError("must name neither user nor password: everybody reads it")
+    if not url.isascii():
+        raise ValueError("must be ASCII: write the name of an international domain in its form xn--...")
+    return connection
+
+
+def of(variable: str, parse: Callable[[str], T], address: str) -> T:
+    """Raises ValueError, whose sentence names `variable`."""
+    try:
+        return parse(address)
+    except ValueError as error:
+        raise ValueError(f"{variable}: {error}") from None
+
+
+def refuse_unknown(given: Iterable[str], known: set[str]) -> None:
+    """Raises ValueError for a parameter of a URL that would be overlooked, or mean something unforeseen."""
+    if unknown := sorted(set(given) - known):
+        names = ", ".join(unknown)
+        raise ValueError(f"has parameters that are not known here: {names}; known are {', '.join(sorted(known))}")

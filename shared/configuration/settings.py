@@ -1,0 +1,194 @@
+"""Settings from the environment; a secret also from the file that `<NAME>_FILE` points to.
+
+A process refuses to start on a bad one, with a sentence that names the variable and never its value.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.configuration.connections import Connection, of, to_broker, to_issuer, trusted
+from shared.configuration.environment import VariableInvalid, not_set, value_of
+from shared.configuration.types import Audience, BrokerUrl, Host, HostNames, Issuer, Lowercase, Origins, Port, Proxies
+
+S = TypeVar("S", bound=BaseSettings)
+
+# pydantic's own errors, by type, in the words of whoever writes a variable.
+_SENTENCES = {
+    "too_short": "must hold at least one",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+
+
+class SettingsInvalid(Exception):
+    """Its text is for the operator: which variables are wrong, and what to write."""
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """Each variable, or the file of its `<NAME>_FILE`: the convention of the official Docker images."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - inherited
+        return value_of(field_name.upper()), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class ConnectionSettings(BaseSettings):
+    """What is asked of every connection, of a process or of a command."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    require_tls: bool = Field(
+        False, description="Refuse to start where broker, database, mail server or auth would be spoken to in plain"
+    )
+    tls_exempt_hosts: HostNames = Field(
+        [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
+    )
+
+    def connections(self) -> dict[str, Connection]:
+        """By the variable that says where to. Raises ValueError."""
+        return {}
+
+    def refuse_plain(self, variable: str, connection: Connection) -> None:
+        """Raises ValueError, with a sentence for the operator, where REQUIRE_TLS forbids `connection`."""
+        if self.require_tls and (hosts := connection.in_plain(self.tls_exempt_hosts)):
+            raise ValueError(
+                f"{variable}: REQUIRE_TLS is on, and {', '.join(hosts)} would be spoken to without TLS, or without"
+                f" asking for its certificate: {connection.instead}"
+            )
+
+    @model_validator(mode="after")
+    def _one_purpose_for_each_key(self) -> Self:
+        # One key for everything would let each process that has it speak in every other's name.
+        of_key: dict[str, str] = {}
+        for name, value in self:
+            for key in value if name.endswith(("_keys", "_peppers")) else ():
+                other = of_key.setdefault(key.get_secret_value(), name)
+                if other != name:
+                    raise ValueError(f"{other.upper()} and {name.upper()} have a key in common: each needs its own")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: `_Environment` reads it, and files
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls)
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if authorities := os.environ.get("SSL_CERT_FILE"):
+            of("SSL_CERT_FILE", trusted, authorities)
+        for variable, connection in self.connections().items():
+            self.refuse_plain(variable, connection)
+        return self
+
+
+class DemoSettings(ConnectionSettings):
+    """For the two services, and the command that makes the accounts."""
+
+    demo: bool = Field(
+        False,
+        description="There are demo accounts, whose passwords everybody knows; refused where others could log in, "
+        "or get their mail",
+    )
+
+
+class ProcessSettings(ConnectionSettings):
+    """What every process has."""
+
+    rabbitmq_url: BrokerUrl = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+    management_host: Host = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
+    management_port: Port = Field(9000, description="Port of the same; 0 takes a free one")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowercase] = Field(
+        "info", description="Least severe line logged"
+    )
+    shutdown_grace: float = Field(20.0, ge=0, description="Seconds to finish what is under way after SIGTERM")
+
+    def connections(self) -> dict[str, Connection]:
+        return {"RABBITMQ_URL": to_broker(self.rabbitmq_url.get_secret_value())}
+
+
+class HttpSettings(ProcessSettings):
+    """What a process with an HTTP API has."""
+
+    host: Host = Field("127.0.0.1", description="Address of the HTTP API")
+    port: Port = Field(8000, description="Port of the HTTP API")
+    trusted_proxies: Proxies = Field(
+        "",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
+    )
+    cors_origins: Origins = Field(
+        [],
+        description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
+    )
+    flood_rate: float = Field(
+        50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
+    )
+    flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
+    keep_alive: int = Field(
+        75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"
+    )
+    max_body: int = Field(65536, ge=1024, description="Bytes of a request body; more is answered 413")
+    max_headers: int = Field(8192, ge=1024, description="Bytes of request headers; more is answered 431")
+    database_pool: int = Field(10, ge=2, le=1000, description="Connections to Postgres, per process")
+    argon2_memory_kib: int = Field(
+        19456, ge=19456, le=4 * 1024**2, description="Argon2id memory in KiB (OWASP's floor is 19456)"
+    )
+    argon2_passes: int = Field(2, ge=2, le=100, description="Argon2id passes")
+    argon2_lanes: int = Field(1, ge=1, le=64, description="Argon2id lanes")
+    hash_threads: int = Field(
+        0, ge=0, le=1024, description="Passwords hashed at a time, per process; 0 is as many as it has processors"
+    )
+    hash_max_wait: float = Field(5.0, gt=0, description="Seconds of hashing that may be queued; beyond it 503")
+    issuer: Issuer = Field(
+        "http://127.0.0.1:8201", description="`iss` of every token: the public URL, written alike everywhere"
+    )
+    audience: Audience = Field("login2fa", description="`aud` of access tokens")
+
+    def connections(self) -> dict[str, Connection]:
+        return super().connections() | {"ISSUER": to_issuer(self.issuer)}
+
+
+def load(settings: type[S], **overrides: Any) -> S:
+    """Raises `SettingsInvalid`."""
+    try:
+        return settings(**overrides)
+    except VariableInvalid as error:
+        raise SettingsInvalid(str(error)) from None
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False)
+        missing = [str(problem["loc"][0]).upper() for problem in problems if problem["type"] == "missing"]
+        others = [_sentence(problem) for problem in problems if problem["type"] != "missing"]
+        raise SettingsInvalid("; ".join([*not_set(missing), *others])) from None
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    variable = ".".join(map(str, problem["loc"])).upper()
+    if said := _SENTENCES.get(problem["type"]):
+        context = {name: str(value).replace("'", "") for name, value in problem.get("ctx", {}).items()}
+        return f"{variable}: {said.format(**context)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    # Without a variable: what several have to do with each other, and then the message names them.
+    return f"{variable}: {message}" if variable else message

@@ -1,0 +1,111 @@
+"""The kinds of setting. Each takes what can be used, and refuses everything else in a sentence that says what to write.
+
+No sentence shows the value: it may be a secret that was put into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated
+
+import httpx
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from shared.client_address import proxy_test
+from shared.configuration.connections import to_broker, to_http, to_issuer
+from shared.configuration.database_url import to_database
+from shared.configuration.hosts import is_container_name, is_host, is_loopback
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
+_AUDIENCE = re.compile(r"[!-+\--~]+")  # visible ASCII but the comma
+# As many as the HMAC's own hash has (RFC 2104 section 3).
+_PEPPER_BYTES = 32
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _in_lower_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _32_bytes(keys: list[SecretStr]) -> list[SecretStr]:
+    # Fernet itself overlooks what follows the padding: of keys with a wrong separator it would take the first.
+    if not all(_KEY.fullmatch(key.get_secret_value()) for key in keys):
+        raise ValueError("each key must be 32 bytes in URL-safe base64; make one with: login2fa keys sealing")
+    return keys
+
+
+def _long_enough(peppers: list[SecretStr]) -> list[SecretStr]:
+    if any(len(pepper.get_secret_value().encode()) < _PEPPER_BYTES for pepper in peppers):
+        raise ValueError(f"each must have at least {_PEPPER_BYTES} bytes; make one with: login2fa keys sealing")
+    return peppers
+
+
+def _host_names(names: list[str]) -> list[str]:
+    if foreign := [name for name in names if not is_container_name(name)]:
+        raise ValueError(f"a container's name has one label; these have not: {', '.join(foreign)}")
+    return names
+
+
+def _origins(origins: list[str]) -> list[str]:
+    """Exactly as a browser sends them (RFC 6454 section 6.2): what differs in a letter would never match."""
+    for origin in origins:
+        try:
+            url = httpx.URL(origin)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if not url.host or "*" in origin or origin != f"{url.scheme}://{url.netloc.decode()}":
+            raise ValueError("each must be an origin like https://app.example.com: no path, no slash at its end, no *")
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host)):
+            raise ValueError("each must be https, except on this machine: whoever listens could change its scripts")
+    return origins
+
+
+def _host(value: str) -> str:
+    if not is_host(value):
+        raise ValueError("must be a name or an address alone, without scheme, port or brackets, such as 0.0.0.0")
+    return value
+
+
+def _audience(value: str) -> str:
+    if not _AUDIENCE.fullmatch(value):
+        raise ValueError("must be one word of ASCII, such as login2fa: there is one audience, and no list")
+    return value
+
+
+def _kept(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """The text itself, if `parse` takes it."""
+
+    def checked(value: str) -> str:
+        parse(value)
+        return value
+
+    return checked
+
+
+def _kept_secret(parse: Callable[[str], object]) -> Callable[[SecretStr], SecretStr]:
+    def checked(value: SecretStr) -> SecretStr:
+        parse(value.get_secret_value())
+        return value
+
+    return checked
+
+
+Lowercase = BeforeValidator(_in_lower_case)
+Host = Annotated[str, AfterValidator(_host)]
+HostNames = Annotated[list[str], BeforeValidator(_split), AfterValidator(_host_names)]
+Origins = Annotated[list[str], BeforeValidator(_split), AfterValidator(_origins)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Proxies = Annotated[str, AfterValidator(_kept(proxy_test))]
+Issuer = Annotated[str, AfterValidator(_kept(to_issuer))]
+Audience = Annotated[str, AfterValidator(_audience)]
+HttpUrl = Annotated[str, AfterValidator(_kept(to_http))]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_kept_secret(to_broker))]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_kept_secret(to_database))]
+SecretList = Annotated[list[SecretStr], BeforeValidator(_split), Field(min_length=1)]
+SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
+MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
+Peppers = Annotated[SecretList, AfterValidator(_long_enough)]

@@ -1,0 +1,74 @@
+"""Schema migrations: one Alembic history per schema, run by the role that owns it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.configuration.database_url import engine_arguments
+
+# Any number will do, as long as no other program of this database takes it: replicas migrate one after the other.
+_LOCK = 0x106142FA
+
+_OWNED = "SELECT count(*) FROM pg_namespace WHERE nspname = :schema AND pg_get_userbyid(nspowner) = current_user"
+
+
+class SchemaRefused(Exception):
+    """Nothing was changed; the text says why, in a sentence for the operator."""
+
+
+async def upgrade(url: str, scripts: Path, *, schema: str, revision: str = "head") -> None:
+    """Bring `schema` at `url` to `revision`; what has been done is not done again. Raises `SchemaRefused`."""
+    address, tls = engine_arguments(url)
+    engine = create_async_engine(address, poolclass=NullPool, hide_parameters=True, connect_args=tls)
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            config.attributes["connection"] = connection.sync_connection
+            await connection.run_sync(_refuse_foreign, schema, config)
+            await connection.run_sync(lambda _: command.upgrade(config, revision))
+    finally:
+        await engine.dispose()
+
+
+def run_environment(metadata: MetaData) -> None:
+    """What an `env.py` of Alembic does: run within the transaction that `upgrade` has opened."""
+    connection: Connection = context.config.attributes["connection"]
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        version_table_schema=metadata.schema,
+        include_schemas=True,
+        include_name=lambda name, kind, _parents: kind != "schema" or name == metadata.schema,
+        compare_server_default=True,
+        transaction_per_migration=False,
+    )
+    context.run_migrations()
+    # Like every new table it can be written by the role that runs, which has the schema's name.
+    role = metadata.schema
+    connection.execute(text(f"REVOKE INSERT, UPDATE, DELETE ON {role}.alembic_version FROM {role}"))
+
+
+def _refuse_foreign(connection: Connection, schema: str, config: Config) -> None:
+    """Tables of another owner than the schema's could not be used by the role that runs."""
+    if not connection.scalar(text(_OWNED), {"schema": schema}):
+        raise SchemaRefused(
+            f"Schema {schema} does not belong to the role that migrates, which MIGRATOR_DATABASE_URL names:"
+            " run `login2fa roles` first."
+        )
+    at = MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_heads()
+    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+    if unknown := sorted(set(at) - known):
+        raise SchemaRefused(
+            f"Schema {schema} is at revision {', '.join(unknown)}, which this version of Login2FA does not know:"
+            " another version made it. Run that one, or begin with an empty database."
+        )

@@ -1,0 +1,247 @@
+"""One service's Postgres: a pool, and transactions that only the edge opens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import asyncpg
+from sqlalchemy import Executable, Row, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
+
+from shared.configuration.database_url import engine_arguments
+
+_WAKE = "login2fa.wake_after_commit"
+_AFTER = "login2fa.after_commit"
+
+_RETURNED = "login2fa.returned"
+
+# What a connection is being taken from the pool for. One for a mere read is not looked at: the read is asked again.
+_Purpose = Literal["read", "statement", "transaction"]
+_TAKEN_FOR: ContextVar[_Purpose] = ContextVar("taken for", default="read")
+
+_PING = "SELECT 1"
+
+# Seconds for which a connection that was in use is taken to be alive.
+_TRUSTED = 0.1
+
+# SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
+# deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
+# (failed-over) server; a transaction that stood still for too long; what only an operator's trigger raises; a database
+# that does not exist, or whose tables, columns or rights are not those of this version: its migration is still to come.
+_READ_ONLY = "25006"
+_NOT_MIGRATED = ("3D000", "3F000", "42P01", "42703", "42501")
+_UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001", *_NOT_MIGRATED)
+
+
+class CannotConnect(ConnectionError):
+    """No connection to Postgres could be made; the cause says why."""
+
+
+def unavailable(error: BaseException) -> bool:
+    """Whether the database could not be asked at this moment, as opposed to having said no."""
+    if isinstance(error, PoolExhausted | TimeoutError | ConnectionError):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or sqlstate(error).startswith(_UNAVAILABLE) or _lost(error.orig)
+    return isinstance(error, OSError)
+
+
+def sqlstate(error: BaseException) -> str:
+    """The server's own code for it; empty where the server has said nothing."""
+    said = getattr(error, "orig", None) or error
+    # Of a connection that could not be made, only the cause has it.
+    codes = (getattr(each, "sqlstate", None) for each in (said, said.__cause__))
+    return next((str(code) for code in codes if code), "")
+
+
+def _leave_if_read_only(context: ExceptionContext) -> None:
+    """A connection knows only the server that it was made to: kept, it would refuse to write for ever."""
+    if sqlstate(context.original_exception) == _READ_ONLY:
+        context.is_disconnect = True
+
+
+async def leave(connection: AsyncConnection, error: BaseException) -> None:
+    """After an `error` of the driver that SQLAlchemy has not seen: it would do the same.
+
+    The connection is not used again, nor is any that was made before, if its server is lost or has become read-only.
+    """
+    if not isinstance(error, asyncpg.PostgresError) or sqlstate(error) == _READ_ONLY:
+        made = await connection.get_raw_connection()
+        connection.engine.pool._invalidate(made, error, _checkin=False)  # noqa: SLF001 - there is no public way to it
+    await connection.invalidate()
+
+
+def _note_the_time(_connection: Any, record: Any) -> None:
+    record.info[_RETURNED] = time.monotonic()
+
+
+def _refuse_if_dead(connection: Any, record: Any, _proxy: Any) -> None:
+    """Without this the first use after a restart of Postgres fails. The pool makes another one in place of a dead one.
+
+    A transaction begins here, with the BEGIN that SQLAlchemy would send with the first statement, and so learns of it.
+    A statement alone asks first, unless the connection was in use a moment ago and has not been closed since.
+    """
+    purpose = _TAKEN_FOR.get()
+    lately = time.monotonic() - record.info.get(_RETURNED, time.monotonic()) < _TRUSTED
+    if purpose == "read" or (purpose == "statement" and lately and not connection.driver_connection.is_closed()):
+        return
+    try:
+        if purpose == "transaction":
+            connection.run_async(lambda _: connection._start_transaction())  # noqa: SLF001 - no public way to it
+        else:
+            connection.run_async(lambda driver: driver.execute(_PING))
+    except TimeoutError:
+        raise
+    except Exception as error:
+        raise InvalidatePoolError from error
+
+
+def _lost(error: BaseException | None) -> bool:
+    cause = error.__cause__ if error is not None else None
+    return isinstance(cause, OSError | TimeoutError) or type(cause).__name__ in {
+        "ConnectionDoesNotExistError",
+        "InterfaceError",
+        "InternalClientError",
+    }
+
+
+def wake_after_commit(connection: AsyncConnection) -> None:
+    """Ask that `Database.committed` be set once this transaction has committed."""
+    connection.info[_WAKE] = True
+
+
+def after_commit(connection: AsyncConnection, call: Callable[[], None]) -> None:
+    """To be called once this transaction has committed; never, if it is rolled back. It must not fail."""
+    connection.info.setdefault(_AFTER, []).append(call)
+
+
+class Database:
+    """`url` is an SQLAlchemy URL of the driver asyncpg, with the service's own role.
+
+    `committing` is set before each commit that wrote to the outbox, `committed` after it.
+    """
+
+    def __init__(
+        self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
+    ) -> None:
+        self.committing = asyncio.Event()
+        self.committed = asyncio.Event()
+        self._turns = asyncio.Semaphore(pool_size)
+        self._pool_timeout = pool_timeout
+        address, tls = engine_arguments(url)
+        self._engine = create_async_engine(
+            address,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_use_lifo=True,  # the one used last: what it and its server process need is at hand
+            pool_timeout=pool_timeout,
+            hide_parameters=True,  # an error's text must not hold a password hash
+            connect_args={"timeout": pool_timeout, "command_timeout": command_timeout} | tls,
+        )
+        event.listen(self._engine.sync_engine, "handle_error", _leave_if_read_only)
+        event.listen(self._engine.sync_engine, "checkin", _note_the_time)
+        event.listen(self._engine.sync_engine, "checkout", _refuse_if_dead)
+        self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: commits at the end of the block, rolls back when it raises."""
+        async with self._told_after(self._taken(self._engine, "transaction")) as connection, connection.begin():
+            yield connection
+            if connection.info.get(_WAKE):
+                self.committing.set()
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """For one statement, which is a transaction by itself: two round trips fewer. A second one commits apart."""
+        async with self._told_after(self._taken(self._autocommitting, "statement")) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _told_after(self, opened: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
+        """What was asked for with `wake_after_commit` and `after_commit` is done once `opened` has committed."""
+        wake = False
+        calls: list[Callable[[], None]] = []
+        async with opened as connection:
+            info = connection.info  # now: of a connection that got lost it can't be had, and the loss would be masked
+            try:
+                yield connection
+            finally:
+                # `info` lives as long as the pooled connection: a leftover would wake for a stranger.
+                wake = info.pop(_WAKE, False)
+                calls = info.pop(_AFTER, [])
+        if wake:
+            self.committed.set()
+        for call in calls:
+            call()
+
+    @asynccontextmanager
+    async def _taken(self, engine: AsyncEngine, purpose: _Purpose) -> AsyncIterator[AsyncConnection]:
+        """Raises `PoolExhausted` when none was to be had in time; `CannotConnect`."""
+        async with self._turn(), AsyncExitStack() as stack:
+            before = _TAKEN_FOR.set(purpose)
+            try:
+                connection = await stack.enter_async_context(engine.connect())
+            except Exception as error:
+                if unavailable(error):
+                    raise
+                raise CannotConnect(type(error).__name__) from error  # whatever it is, no request or event is to blame
+            finally:
+                _TAKEN_FOR.reset(before)
+            yield connection
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Who came first is served first: SQLAlchemy's pool lets whoever comes right now overtake those who wait."""
+        try:
+            async with asyncio.timeout(self._pool_timeout):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise PoolExhausted("no connection to Postgres became free in time") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """One statement that only reads: it commits by itself, so that no BEGIN and no COMMIT are waited for.
+
+        Of a connection that had died meanwhile it is asked once more.
+        """
+        try:
+            return await self._read(statement, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return await self._read(statement, values)
+
+    async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+        async with self._taken(self._autocommitting, "read") as connection:
+            return (await connection.execute(statement, values)).all()
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[Any]:
+        """The driver's own connection, outside of any transaction, for a mere read; if that fails, it is closed.
+
+        Raises `PoolExhausted` when none was to be had in time.
+        """
+        async with self._turn():
+            made = await self._engine.raw_connection()
+            try:
+                yield made.driver_connection
+            except BaseException:
+                await greenlet_spawn(made.invalidate)
+                raise
+            await greenlet_spawn(made.close)
+
+    async def close(self) -> None:
+        await self._engine.dispose()

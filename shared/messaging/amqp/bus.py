@@ -1,0 +1,58 @@
+"""The bus on RabbitMQ. How it keeps its promises: `publisher`, `consumer`, `topology`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from shared.messaging.amqp.consumer import AmqpConsumption
+from shared.messaging.amqp.link import Broker
+from shared.messaging.amqp.messages import outgoing
+from shared.messaging.amqp.publisher import Publisher
+from shared.messaging.amqp.settle import Settler
+from shared.messaging.bus import Handler, Message, Rejected, Unroutable
+from shared.messaging.topology import events_exchange, publisher, subscription
+
+log = structlog.get_logger()
+
+
+class AmqpBus:
+    """`heartbeat` and `connect_timeout` in seconds; `name` is what an operator sees on the connections."""
+
+    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5, connect_timeout: float = 5.0) -> None:
+        self._broker = Broker(url, name, heartbeat, connect_timeout)
+        self._publisher = Publisher(self._broker)
+        self._consumptions: list[AmqpConsumption] = []
+
+    async def publish(self, message: Message) -> None:
+        """See `bus.Bus.publish`. Takes `publisher.PUBLISH_SECONDS` at most."""
+        key, must_be_heard = message.routing_key, message.must_be_heard
+        try:
+            exchange = events_exchange(publisher(key))
+        except LookupError as error:
+            raise Unroutable(str(error)) from None
+        try:
+            await self._publisher.publish(
+                outgoing(message), exchange=exchange, routing_key=key, must_be_heard=must_be_heard
+            )
+        except Rejected:
+            if must_be_heard:
+                raise
+            # A stranger's queue is full: what we would try again for ever would hold up the codes behind it.
+            log.warning("refused by a full queue, and given up", event_type=key, event_id=message.event_id)
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> AmqpConsumption:
+        wanted = subscription(queue)
+        consumption = AmqpConsumption(self._broker, wanted, handler, Settler(self._publisher, wanted), concurrency)
+        self._consumptions.append(consumption)
+        try:
+            await consumption.first_attempt()
+        except BaseException:
+            await consumption.stop(0)
+            raise
+        return consumption
+
+    async def close(self) -> None:
+        await asyncio.gather(*(each.stop(0) for each in self._consumptions))
+        await self._publisher.close()

@@ -1,0 +1,195 @@
+"""A subscription on RabbitMQ that looks after itself: connects, watches its consumer, starts again when lost.
+
+1. Handlers run in tasks of ours: the library cancels its own callbacks when the connection drops, in the
+   middle of a mail. A handler whose connection is gone finishes; its acknowledgement is lost, and the message
+   comes again: the one duplicate that at-least-once allows.
+2. Ack comes last: after the handler, and after the confirm of the copy in the retry or dead queue.
+3. `live` turns false within WATCH_SECONDS + ANSWER_SECONDS of whatever happens to the broker.
+4. A process that was frozen asks the broker before it handles what has come for it meanwhile, or settles anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from shared.messaging.amqp.attention import Attention
+from shared.messaging.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
+from shared.messaging.amqp.messages import Arrived, received
+from shared.messaging.amqp.settle import Settler
+from shared.messaging.backoff import pauses
+from shared.messaging.bus import BusError, Delivery, Handler, TopologyMismatch
+from shared.messaging.handling import outcome_of
+from shared.messaging.topology import Subscription, returns_exchange
+
+log = structlog.get_logger()
+
+WATCH_SECONDS = 5.0
+REACH_SECONDS = 1.0
+STEADY_SECONDS = 5.0
+CANCEL_SECONDS = 1.0
+ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # more than two looks of `_watch` are ever apart
+
+
+class AmqpConsumption:
+    def __init__(
+        self, broker: Broker, subscription: Subscription, handler: Handler, settler: Settler, concurrency: int
+    ) -> None:
+        self._broker = broker
+        self._queue = subscription.queue
+        self._returns = returns_exchange(subscription.consumer)
+        self._handler = handler
+        self._settler = settler
+        self._concurrency = concurrency
+        # Prefetch bounds one connection; after a reconnect, handlers of the former may still run.
+        self._slots = asyncio.Semaphore(concurrency)
+        self._attention = Attention(ASLEEP_SECONDS)
+        self._link: Link | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        loop = asyncio.get_running_loop()
+        self._reached: asyncio.Future[None] = loop.create_future()
+        self._verdict: asyncio.Future[TopologyMismatch | None] = loop.create_future()
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"consume {self._queue}")
+
+    @property
+    def live(self) -> bool:
+        return self._link is not None and not self._link.lost.is_set() and not self._stopping
+
+    async def first_attempt(self) -> None:
+        """Wait for it, but only if the broker can be reached at once.
+
+        Raises:
+            TopologyMismatch: what it found.
+        """
+        await asyncio.wait({self._reached}, timeout=REACH_SECONDS)
+        if self._reached.done():
+            await asyncio.wait({self._verdict}, timeout=DECLARE_SECONDS + ANSWER_SECONDS)
+        if self._verdict.done() and (mismatch := self._verdict.result()):
+            raise mismatch
+
+    async def stop(self, grace: float) -> None:
+        deadline = time.monotonic() + grace
+        self._stopping = True
+        self._supervisor.cancel()
+        await asyncio.wait({self._supervisor})
+        link, self._link = self._link, None
+        if link is not None and grace > 0:
+            await self._stop_deliveries(link)
+        await self._drain(deadline)
+        if link is not None:
+            await link.close()  # the broker takes back what is unacknowledged
+
+    async def _stop_deliveries(self, link: Link) -> None:
+        try:
+            await link.stop_deliveries(self._queue)
+        except BusError as error:
+            log.warning("consumer not cancelled", queue=self._queue, error=str(error))
+
+    async def _drain(self, deadline: float) -> None:
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=max(0, deadline - time.monotonic()))
+        leftover = list(self._in_flight)
+        for task in leftover:
+            task.cancel()
+        if leftover:
+            await asyncio.wait(leftover, timeout=CANCEL_SECONDS)
+            log.warning("handlers cancelled", queue=self._queue, count=len(leftover))
+
+    async def _supervise(self) -> None:
+        waits = pauses()
+        while True:
+            steady_from = time.monotonic() + STEADY_SECONDS
+            try:
+                await self._consume_until_lost()
+            except TopologyMismatch as mismatch:
+                # It comes again every few seconds.
+                log.error(  # noqa: TRY400 - the text says it all, a traceback would bury it
+                    "topology mismatch, operator needed", queue=self._queue, error=str(mismatch)
+                )
+                self._decide(mismatch)
+            except BusError as error:
+                log.warning("broker not available", queue=self._queue, error=f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("consumer failed", queue=self._queue)
+            self._decide(None)
+            if time.monotonic() > steady_from:
+                waits = pauses()
+            await asyncio.sleep(next(waits))
+
+    def _decide(self, verdict: TopologyMismatch | None) -> None:
+        """The first attempt is over: let `consume` return."""
+        if not self._reached.done():
+            self._reached.set_result(None)
+        if not self._verdict.done():
+            self._verdict.set_result(verdict)
+
+    async def _consume_until_lost(self) -> None:
+        link = await self._broker.connect(f"consumer {self._queue}")
+        try:
+            if not self._reached.done():
+                self._reached.set_result(None)
+            await link.ensure(exchange=self._returns, queue=self._queue)
+            await link.open_channel()
+            self._attention.begin()
+            await link.consume(self._queue, self._receiver(link), self._concurrency)
+            self._link = link
+            log.info("consuming", queue=self._queue)
+            self._decide(None)
+            await self._watch(link)
+            log.warning("consumer lost", queue=self._queue)
+        finally:
+            # `stop` still needs the connection for the acknowledgements of what is in flight.
+            if not self._stopping or self._link is not link:
+                self._link = None
+                await link.close()
+
+    async def _watch(self, link: Link) -> None:
+        """Return when the link is lost, or the broker does not know the consumer, or does not answer."""
+        while True:
+            self._attention.awake()
+            try:
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await link.lost.wait()
+            except TimeoutError:
+                if await link.count_consumers(self._queue):
+                    continue
+            return
+
+    def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
+        async def receive(message: Arrived) -> None:
+            delivery = received(message, waited_for=self._attention.paid)
+            task = asyncio.create_task(self._handle(delivery, message, link))
+            self._in_flight.add(task)
+            self._notice_no_room()
+            task.add_done_callback(self._forget)
+
+        return receive
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._notice_no_room()
+        self._in_flight.discard(task)
+
+    def _notice_no_room(self) -> None:
+        if len(self._in_flight) >= self._concurrency:
+            self._attention.begin()
+
+    async def _handle(self, delivery: Delivery, message: Arrived, link: Link) -> None:
+        async with self._slots:
+            if link.lost.is_set() or self._stopping or not await self._still_ours(link):
+                return  # the broker has it back, or will
+            outcome = await outcome_of(self._handler, delivery, self._queue)
+            if await self._still_ours(link):  # a copy of what another has would be one message more
+                await self._settler.settle(outcome, delivery, message, link)
+
+    async def _still_ours(self, link: Link) -> bool:
+        """What a frozen process finds in its socket may have been given to another: nobody heard a heartbeat."""
+        if not self._attention.asleep:
+            return True
+        try:
+            return await link.count_consumers(self._queue) > 0
+        except BusError:
+            return False

@@ -1,0 +1,193 @@
+"""One connection to the broker with one channel on it, and the knowledge whether it still works.
+
+`lost` is set once, whatever went: connection, channel, or the consumer. A link is never repaired, only
+replaced (the library's "robust" connection loops for ever on a queue that has other arguments).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+from aio_pika import Connection
+from aio_pika.abc import AbstractChannel
+from aio_pika.connection import make_url
+from aio_pika.exceptions import ChannelNotFoundEntity
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel
+from aiormq.exceptions import ChannelAccessRefused
+
+from shared.messaging.amqp.calls import answered
+from shared.messaging.amqp.log_filter import hide_bodies
+from shared.messaging.amqp.messages import Arrived, Outgoing
+from shared.messaging.amqp.topology import compare, declare, look_for
+from shared.messaging.bus import BusUnavailable, TopologyMismatch
+
+ANSWER_SECONDS = 5.0
+DECLARE_SECONDS = 20.0  # forty quorum queues elect their leaders the first time
+CLOSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is, and how to behave towards it. A dead link is noticed after 4 `heartbeat`s."""
+
+    url: str
+    name: str
+    heartbeat: int
+    connect_timeout: float
+
+    async def connect(self, purpose: str) -> Link:
+        """A link that has no channel yet.
+
+        Raises:
+            BusUnavailable: not within `connect_timeout` seconds.
+        """
+        hide_bodies()
+        connection = Connection(
+            make_url(self.url, heartbeat=self.heartbeat),
+            client_properties={"connection_name": f"{self.name} {purpose}"},
+        )
+        link = Link(connection)
+        try:
+            await answered(connection.connect(), self.connect_timeout)
+        except BaseException:
+            await link.close()  # its destructor would start a task at a moment of its own choosing
+            raise
+        return link
+
+
+class Link:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel: AbstractChannel | None = None  # the library holds channels weakly
+        self._consumer_tag: str | None = None
+        self.lost = asyncio.Event()
+
+    @property
+    def channel(self) -> AbstractChannel:
+        if self._channel is None or self.lost.is_set():
+            raise BusUnavailable("connection lost")
+        return self._channel
+
+    async def declare(self) -> None:
+        """Declare the topology, which a user of ours may not; on a channel of its own, as `ensure`.
+
+        Raises:
+            BusError: `TopologyMismatch` among them.
+        """
+        await self._on_own_channel(declare, DECLARE_SECONDS)
+
+    async def ensure(self, *, exchange: str, queue: str | None = None) -> None:
+        """See that they are there, or declare the topology. A refusal closes a channel with all in flight on it.
+
+        Raises:
+            BusError: `TopologyMismatch` among them.
+        """
+        try:
+            await self._on_own_channel(partial(look_for, exchange=exchange, queue=queue), ANSWER_SECONDS)
+        except BusUnavailable as error:
+            if not isinstance(error.__cause__, ChannelNotFoundEntity):
+                raise
+            await self.declare()
+        else:
+            if queue is not None:
+                await self._compare(queue)
+
+    async def _compare(self, queue: str) -> None:
+        try:
+            await self._on_own_channel(partial(compare, queue=queue), ANSWER_SECONDS)
+        except TopologyMismatch as mismatch:
+            # Then its arguments are those of whoever declared it for us.
+            if not isinstance(mismatch.__cause__, ChannelAccessRefused):
+                raise
+
+    async def _on_own_channel(self, work: Callable[[AbstractChannel], Awaitable[None]], within: float) -> None:
+        async def on_own_channel() -> None:
+            async with self._connection.channel() as channel:
+                await work(channel)
+
+        await answered(on_own_channel(), within)
+
+    async def open_channel(self) -> None:
+        """With confirms, and with unroutable messages as errors: without, they vanish as if delivered."""
+        channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._channel = channel
+        channel.close_callbacks.add(lambda *_: self.lost.set())
+        await answered(channel.initialize(), ANSWER_SECONDS)
+
+    async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool) -> None:
+        """Return once the broker has confirmed it; raises what the library raises."""
+        channel = await self._underlying()
+        await channel.basic_publish(
+            message.body,
+            exchange=exchange,
+            routing_key=routing_key,
+            properties=message.properties,
+            mandatory=mandatory,
+            # Else it waits until its own bytes have left, and those of the next message are only written then.
+            wait=False,
+        )
+
+    async def acknowledge(self, message: Arrived) -> None:
+        """Hand it to the connection: there is no answer to wait for. Raises what the library raises."""
+        assert message.delivery_tag is not None  # noqa: S101 - it was delivered
+        channel = await self._underlying()
+        await channel.basic_ack(message.delivery_tag, wait=False)
+
+    async def _underlying(self) -> Channel:
+        """The library's own type for it does not tell of `wait`."""
+        return cast("Channel", await self.channel.get_underlay_channel())
+
+    async def consume(self, queue: str, callback: Callable[[Arrived], Awaitable[None]], prefetch: int) -> None:
+        async def arrived(delivered: DeliveredMessage) -> None:
+            await callback(Arrived.of(delivered))
+
+        async def start() -> str | None:
+            await self.channel.set_qos(prefetch_count=prefetch)
+            # The broker cancels a consumer whose queue is deleted; connection and channel stay open.
+            underlying = await self._underlying()
+            underlying.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
+            return (await underlying.basic_consume(queue, arrived)).consumer_tag
+
+        self._consumer_tag = await answered(start(), ANSWER_SECONDS)
+
+    async def count_consumers(self, queue: str) -> int:
+        """How many the broker knows on that queue, ours included; 0 if there is no such queue."""
+
+        async def ask() -> int:
+            underlying = await self.channel.get_underlay_channel()
+            answer = await underlying.queue_declare(queue, passive=True)
+            return answer.consumer_count or 0
+
+        return await answered(ask(), ANSWER_SECONDS)
+
+    async def stop_deliveries(self, queue: str) -> None:
+        """No new message from now on; those already here can still be acknowledged."""
+
+        async def cancel() -> None:
+            if self._consumer_tag is not None:
+                source = await self.channel.get_queue(queue, ensure=False)
+                await source.cancel(self._consumer_tag)
+
+        await answered(cancel(), ANSWER_SECONDS)
+
+    async def close(self) -> None:
+        """Never fails, never takes long: a frozen broker does not say goodbye, and is not waited for."""
+        self.lost.set()
+        goodbye = asyncio.create_task(self._connection.close())
+        _goodbyes.add(goodbye)
+        goodbye.add_done_callback(_said_goodbye)
+        await asyncio.wait({goodbye}, timeout=CLOSE_SECONDS)
+
+
+_goodbyes: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+
+
+def _said_goodbye(task: asyncio.Task[None]) -> None:
+    _goodbyes.discard(task)
+    if not task.cancelled():
+        task.exception()  # a connection that is gone can't be closed well; asyncio would log "never retrieved"

@@ -1,0 +1,124 @@
+"""Publishes with confirms, over a connection of its own that is opened when first needed and again when lost.
+
+Its own, because a broker that runs out of memory or disk stops reading from every connection that publishes:
+acknowledgements on the same one would be stuck as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aio_pika.exceptions import PublishError
+
+from shared import failpoints
+from shared.messaging.amqp.calls import answered_here
+from shared.messaging.amqp.link import Broker, Link
+from shared.messaging.amqp.messages import Outgoing
+from shared.messaging.bus import BusError, BusUnavailable, TopologyMismatch
+
+log = structlog.get_logger()
+
+PUBLISH_SECONDS = 10.0
+
+
+class Publisher:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._link: Link | None = None
+        self._opening: asyncio.Task[Link] | None = None
+        self._doubted = False  # then the broker has to answer before it is sent anything more
+        self._damaged = False  # then the topology is declared again, where the user may do that
+        self._closed = False
+
+    async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, must_be_heard: bool = True) -> None:
+        """Return once the broker has confirmed it; many may be in flight at once.
+
+        Raises:
+            BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
+        """
+        try:
+            await answered_here(self._publish(message, exchange, routing_key, must_be_heard), PUBLISH_SECONDS)
+        except (BusUnavailable, asyncio.CancelledError):
+            # A broker that is frozen takes later what is written now: each further attempt would be one more message.
+            self._doubted = True
+            raise
+
+    async def _publish(self, message: Outgoing, exchange: str, routing_key: str, must_be_heard: bool) -> None:
+        link = await self._ready(exchange)
+        try:
+            await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=must_be_heard)
+        except PublishError:
+            # Somebody deleted a queue or a binding.
+            log.warning("message unroutable", exchange=exchange, routing_key=routing_key)
+            self._doubted = self._damaged = True
+            raise
+        failpoints.reach("publisher: confirmed")
+
+    async def _ready(self, exchange: str) -> Link:
+        if self._closed:
+            raise BusUnavailable("closed")
+        link = self._link
+        if link is not None and not link.lost.is_set() and not self._doubted:
+            return link
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(exchange), name="open publisher link")
+            self._opening.add_done_callback(self._opened)
+        # Shielded: one caller's short patience must not end the attempt that the others wait for.
+        return await asyncio.shield(self._opening)
+
+    async def _open(self, exchange: str) -> Link:
+        link = self._link
+        if link is not None and not link.lost.is_set():
+            await self._examine(link, exchange)
+        # Asked last: what made us doubt it may come to be known only while the broker answers.
+        if link is None or link.lost.is_set():
+            if link is not None:
+                log.warning("broker connection lost", link="publisher")
+                self._link = None
+                await link.close()
+            link = await self._new_link(exchange)
+        self._doubted = False
+        self._link = link
+        return link
+
+    async def _examine(self, link: Link, exchange: str) -> None:
+        """It answers; and what is damaged is mended if it can be, which must not hold up what is not damaged."""
+        damaged, self._damaged = self._damaged, False
+        if not damaged:
+            await link.ensure(exchange=exchange)
+            return
+        try:
+            await link.declare()
+        except TopologyMismatch as mismatch:
+            log.error(  # noqa: TRY400 - the text says it all, a traceback would bury it
+                "topology damaged, operator needed", error=str(mismatch)
+            )
+
+    async def _new_link(self, exchange: str) -> Link:
+        link = await self._broker.connect("publisher")
+        try:
+            await link.ensure(exchange=exchange)
+            await link.open_channel()
+        except BaseException:
+            await link.close()
+            raise
+        return link
+
+    def _opened(self, task: asyncio.Task[Link]) -> None:
+        self._opening = None
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("broker not available", link="publisher", error=_describe(error))
+
+    async def close(self) -> None:
+        """Publishes in flight fail with `BusUnavailable`."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._link is not None:
+            await self._link.close()
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if isinstance(error, BusError) else type(error).__name__

@@ -1,0 +1,87 @@
+"""Carries out what a handler decided, on RabbitMQ: the copy first, confirmed; then the ack."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from prometheus_client import Counter
+
+from shared import failpoints
+from shared.messaging.amqp.calls import answered_here
+from shared.messaging.amqp.link import ANSWER_SECONDS, Link
+from shared.messaging.amqp.messages import Arrived, Outgoing, for_dead_letters, for_retry
+from shared.messaging.amqp.publisher import Publisher
+from shared.messaging.backoff import pauses
+from shared.messaging.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
+from shared.messaging.topology import Subscription, put_off_delay, retry_delay, returns_exchange
+
+log = structlog.get_logger()
+
+GIVEN_UP = Counter("login2fa_given_up_total", "Messages put among the dead letters, by their work queue.", ["queue"])
+
+
+class Settler:
+    def __init__(self, publisher: Publisher, subscription: Subscription) -> None:
+        self._publisher = publisher
+        self._subscription = subscription
+        self._returns = returns_exchange(subscription.consumer)
+
+    async def settle(self, outcome: Outcome, delivery: Delivery, message: Arrived, link: Link) -> None:
+        match outcome:
+            case Done():
+                pass
+            case Retry():
+                delay = retry_delay(delivery.attempt) if outcome.tried else put_off_delay(delivery.put_off)
+                await self._forward(for_retry(delivery, outcome), self._subscription.retry_queue(delay), link)
+            case GiveUp(reason):
+                self._log_dead(delivery, reason)
+                await self._forward(for_dead_letters(delivery, reason), self._subscription.dead_queue, link)
+                GIVEN_UP.labels(self._subscription.queue).inc()
+        await self._ack(message, delivery, link)
+
+    async def _forward(self, copy: Outgoing, queue: str, link: Link) -> None:
+        """Publish until confirmed, or until the original is no longer ours to acknowledge.
+
+        The original stays unacknowledged meanwhile. Handing it back at once would run its handler again
+        without a pause, and twenty times that is the delivery limit.
+        """
+        waits = pauses()
+        while not link.lost.is_set():
+            try:
+                await self._publisher.publish(copy, exchange=self._returns, routing_key=queue)
+            except BusError as error:
+                log.warning("copy not accepted", queue=queue, error=f"{type(error).__name__}: {error}")
+                await _pause(next(waits), link.lost)
+            else:
+                failpoints.reach("settler: copied")
+                return
+
+    async def _ack(self, message: Arrived, delivery: Delivery, link: Link) -> None:
+        error = "connection lost"
+        if not link.lost.is_set():
+            try:
+                await answered_here(link.acknowledge(message), ANSWER_SECONDS)
+            except BusError as failure:
+                error = str(failure)
+            else:
+                return
+        log.warning("acknowledgement lost", event_id=delivery.event_id, error=error)
+
+    def _log_dead(self, delivery: Delivery, reason: str) -> None:
+        log.error(
+            "message given up",
+            queue=self._subscription.queue,
+            event_id=delivery.event_id,
+            event_type=delivery.routing_key,
+            attempts=delivery.attempt,
+            reason=reason,
+        )
+
+
+async def _pause(seconds: float, until: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,146 @@
+"""What `topology` describes, as objects of a RabbitMQ, 3.10 to 4.x; declares them, and looks whether they are there.
+
+Arguments of an existing queue can't be changed: whoever edits a table here gives the queue a new name
+(`topology`), or declaring it fails with `TopologyMismatch`.
+
+A process has no permission to declare: whoever may declare a queue chooses where its messages are dead-lettered to,
+and the broker moves them there without asking for the topic permission of anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused
+from pamqp.common import FieldTable
+
+from shared.messaging.bus import TopologyMismatch
+from shared.messaging.topology import (
+    PROCESSES,
+    RETRY_DELAYS,
+    SUBSCRIPTIONS,
+    Subscription,
+    events_exchange,
+    publisher,
+    returns_exchange,
+)
+
+# A message that takes its consumer down with it (out of memory) never reaches our own count of attempts.
+DELIVERY_LIMIT = 20
+
+# Reading a dead queue without removing anything counts as a delivery. RabbitMQ 4 gives every quorum queue a
+# limit of 20 unless told otherwise: the twenty-first listing would destroy the letters. 3.10 knows no "none".
+UNLIMITED = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    name: str
+    arguments: FieldTable
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    exchange: str
+    queue: str
+    routing_key: str
+
+
+def exchanges() -> list[str]:
+    """All of them topic exchanges: only these have permissions by routing key."""
+    return [exchange(process) for process in PROCESSES for exchange in (events_exchange, returns_exchange)]
+
+
+def queues() -> list[Queue]:
+    """First what others dead-letter into: a queue that exists is a queue that can already lose messages."""
+    return [queue for subscription in SUBSCRIPTIONS for queue in _queues_of(subscription)]
+
+
+def bindings() -> list[Binding]:
+    return [binding for subscription in SUBSCRIPTIONS for binding in _bindings_of(subscription)]
+
+
+def _queues_of(subscription: Subscription) -> list[Queue]:
+    dead = _quorum(subscription.dead_queue, {"x-delivery-limit": UNLIMITED})
+    work = {"x-delivery-limit": DELIVERY_LIMIT, **_end_of_what_waits(subscription)}
+    # One queue per delay: a time-to-live per message expires only at the head of the queue.
+    retries = [
+        _quorum(
+            subscription.retry_queue(delay), {"x-message-ttl": delay * 1000, **_dead_letters_to(subscription.queue)}
+        )
+        for delay in RETRY_DELAYS
+    ]
+    return [dead, _quorum(subscription.queue, work), *retries]
+
+
+def _bindings_of(subscription: Subscription) -> list[Binding]:
+    events = [Binding(events_exchange(publisher(key)), subscription.queue, key) for key in subscription.routing_keys]
+    returns = returns_exchange(subscription.consumer)
+    own = (subscription.queue, subscription.dead_queue, *subscription.retry_queues)
+    return [*events, *(Binding(returns, queue, queue) for queue in own)]
+
+
+def _end_of_what_waits(subscription: Subscription) -> FieldTable:
+    if subscription.lifetime is not None:  # what is no longer true is no dead letter
+        return {"x-message-ttl": subscription.lifetime * 1000}
+    return _dead_letters_to(subscription.dead_queue)
+
+
+def _dead_letters_to(queue: str) -> FieldTable:
+    return {
+        # The broker itself moves the message, and needs no permission for it.
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        # The default strategy is at-most-once: a leader that dies in between loses the message. This one
+        # is silently ignored without reject-publish.
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def _quorum(name: str, arguments: FieldTable) -> Queue:
+    return Queue(name, {"x-queue-type": "quorum", **arguments})
+
+
+async def declare(channel: AbstractChannel) -> None:
+    """Declare everything. Safe to repeat, and to run in many processes at once.
+
+    Raises:
+        TopologyMismatch: something of that name exists with other arguments, or the user may not declare;
+            `channel` is closed then.
+    """
+    try:
+        made = {name: await channel.declare_exchange(name, "topic", durable=True) for name in exchanges()}
+        for queue in queues():
+            await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+        for binding in bindings():
+            queue_there = await channel.get_queue(binding.queue, ensure=False)
+            await queue_there.bind(made[binding.exchange], binding.routing_key)
+    except ChannelPreconditionFailed as error:
+        raise TopologyMismatch(str(error)) from error
+    except ChannelAccessRefused as error:
+        raise TopologyMismatch(
+            f"exchanges, queues or bindings are missing, and this user may not declare them ({error});"
+            " load the definitions that `login2fa broker-users` writes, or run `login2fa topology`"
+        ) from error
+
+
+async def compare(channel: AbstractChannel, queue: str) -> None:
+    """Raises TopologyMismatch where `queue` has other arguments; the broker tells that to whoever may declare it.
+
+    It refuses the question of everybody else (ChannelAccessRefused). After either error `channel` is closed.
+    """
+    described = next(each for each in queues() if each.name == queue)
+    try:
+        await channel.declare_queue(described.name, durable=True, arguments=described.arguments)
+    except ChannelPreconditionFailed as error:
+        raise TopologyMismatch(str(error)) from error
+
+
+async def look_for(channel: AbstractChannel, *, exchange: str, queue: str | None = None) -> None:
+    """Raises the library's ChannelNotFoundEntity where one of the two is missing; `channel` is closed then."""
+    await channel.get_exchange(exchange, ensure=True)
+    if queue is not None:
+        await channel.get_queue(queue, ensure=True)

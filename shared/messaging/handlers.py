@@ -1,0 +1,110 @@
+"""Events that change a service's own tables: each in one transaction.
+
+While the database is away, or not as this version needs it, they are put off: that counts as no attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.pool import Database, unavailable
+from shared.messaging.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
+from shared.messaging.events import Event, MalformedEvent
+from shared.sealing import Unsealable
+
+E = TypeVar("E", bound=Event)
+
+# Seconds after a transaction in which those that come are gathered for the next one; who comes alone waits for nobody.
+GATHERING = 0.05
+
+
+def applying(
+    database: Database, event_type: type[E], apply: Callable[[AsyncConnection, E], Awaitable[None]]
+) -> Handler:
+    """The handler of such an event: given up where it, or `apply`, finds it malformed or can not open its seal."""
+
+    async def in_a_transaction(event: E) -> None:
+        async with database.transaction() as connection:
+            await apply(connection, event)
+
+    return _handling(event_type, in_a_transaction)
+
+
+def applying_together(
+    database: Database,
+    event_type: type[E],
+    apply: Callable[[AsyncConnection, Sequence[E]], Awaitable[None]],
+    applied: Callable[[E], None],
+) -> Handler:
+    """The same for events that come in crowds: those that come within GATHERING of a transaction share the next one.
+
+    What fails, fails for all of them, so `apply` must not stumble over a single event. `applied` is told of each.
+    """
+    crowd = _Crowd(database, apply)
+
+    async def with_the_others(event: E) -> None:
+        await crowd.join(event)
+        applied(event)
+
+    return _handling(event_type, with_the_others)
+
+
+def _handling(event_type: type[E], carry_out: Callable[[E], Awaitable[None]]) -> Handler:
+    async def handle(delivery: Delivery) -> Outcome:
+        try:
+            await carry_out(event_type.from_message(delivery))
+        except (MalformedEvent, Unsealable) as error:
+            return GiveUp(f"{type(error).__name__}: {error}")
+        except (SQLAlchemyError, OSError) as error:
+            if not unavailable(error):
+                raise
+            return Retry("database unavailable", tried=False)  # no fault of the event, so no attempt of it
+        return Done()
+
+    return handle
+
+
+class _Crowd(Generic[E]):
+    def __init__(self, database: Database, apply: Callable[[AsyncConnection, Sequence[E]], Awaitable[None]]) -> None:
+        self._database = database
+        self._apply = apply
+        self._waiting: list[tuple[E, asyncio.Future[None]]] = []
+        self._transactions: asyncio.Task[None] | None = None
+
+    async def join(self, event: E) -> None:
+        """Returns once its transaction has committed; raises what that transaction raised."""
+        ended = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, ended))
+        if self._transactions is None or self._transactions.done():
+            self._transactions = asyncio.create_task(self._until_nobody_waits(), name="applying together")
+        await ended
+
+    async def _until_nobody_waits(self) -> None:
+        while self._waiting:
+            crowd, self._waiting = self._waiting, []
+            failure = await self._in_a_transaction([event for event, _ in crowd])
+            for _, ended in crowd:
+                if ended.done():
+                    continue  # its handler was cancelled
+                if failure is None:
+                    ended.set_result(None)
+                else:
+                    ended.set_exception(failure)
+            # In a backlog they come two or three at a time, and each transaction costs as much as writing fifty.
+            await asyncio.sleep(GATHERING)
+
+    async def _in_a_transaction(self, events: Sequence[E]) -> BaseException | None:
+        try:
+            async with self._database.transaction() as connection:
+                await self._apply(connection, events)
+        except asyncio.CancelledError:
+            # A stuck connection raises this in tasks that nobody cancelled; they would wait for ever.
+            return TimeoutError("cancelled from within")
+        except Exception as error:  # noqa: BLE001 - it is raised again where each of them is handled
+            return error
+        return None

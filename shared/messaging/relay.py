@@ -1,0 +1,226 @@
+"""The relay: carries committed outbox rows to the bus, and removes each once the bus has confirmed it.
+
+Invariants:
+1. A row is deleted only in the transaction that claimed it, and only after the bus has confirmed its message.
+2. The row lock is the claim. A relay that dies loses its locks with its connection; nothing stays "processing".
+3. A time-out means *unknown*: the row stays and is published again; consumers cope with a repeat.
+4. Nothing but its own cancellation ends the relay.
+5. A claim that may have been lost is not published: a relay that was frozen for `lease` has been replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy import ARRAY, Delete, Row, Select, Table, any_, bindparam, delete, func, select, text
+
+from shared import failpoints
+from shared.database.pool import Database
+from shared.messaging.backoff import pauses
+from shared.messaging.bus import BusError, BusUnavailable, Message
+from shared.messaging.events import must_be_heard
+from shared.messaging.signed import SignedBus
+
+log = structlog.get_logger()
+
+PUBLISHED = Counter("login2fa_outbox_published_total", "Events confirmed by the broker.", ["service"])
+FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were not confirmed.", ["service"])
+OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not yet published.", ["service"])
+
+
+# So long a claim waits for the commit that it was begun for; one that takes longer is found by the next round.
+COMMIT_SECONDS = 0.1
+
+# Of a table that is empty most of the time the planner knows nothing that stays true: once its index had been large, it
+# read and sorted all rows for each claim, and went on so with the plan it had kept when they had become many.
+BY_INDEX = text("SET LOCAL enable_seqscan = off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds and rows; the defaults suit production.
+
+    `lease`: Postgres ends a transaction that stands still for so long (deploy/postgres/roles.sql), and its claim.
+    """
+
+    batch: int = 100
+    poll: float = 1.0
+    publish_timeout: float = 10.0
+    considered_stuck: float = 30.0
+    lease: float = 20.0
+
+
+def claim(outbox: Table, batch: int) -> Select[Any]:
+    age = func.extract("epoch", func.now() - outbox.c.created_at).label("age")
+    claimed_at = func.statement_timestamp().label("claimed_at")  # the transaction may have been begun earlier
+    oldest = select(outbox, age, claimed_at).order_by(outbox.c.id).limit(batch)
+    return oldest.with_for_update(skip_locked=True)
+
+
+def deletion(outbox: Table) -> Delete:
+    """Of the rows whose ids are `confirmed`; one statement for any number of them."""
+    confirmed = bindparam("confirmed", type_=ARRAY(outbox.c.id.type))
+    return delete(outbox).where(outbox.c.id == any_(confirmed))
+
+
+class ClaimLost(Exception):
+    """Another relay may have the rows."""
+
+
+class Relay:
+    def __init__(
+        self, service: str, database: Database, outbox: Table, bus: SignedBus, pace: Pace | None = None
+    ) -> None:
+        self._service = service
+        self._database = database
+        self._bus = bus
+        self._pace = pace or Pace()
+        # Made once: in each round it took SQLAlchemy as long as Postgres takes to answer.
+        self._claim = claim(outbox, self._pace.batch)
+        self._deletion = deletion(outbox)
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._last_round = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, and has finished a round (well or badly) lately."""
+        recent = time.monotonic() - self._last_round < self._pace.considered_stuck
+        return self._task is not None and not self._task.done() and recent
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"{self._service} relay")
+
+    async def stop(self, grace: float) -> None:
+        """Publish what is committed, for at most `grace` seconds, then stop."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        # Cancelling at once would roll back the claim of messages that are on their way: each a duplicate.
+        await asyncio.wait([self._task], timeout=grace)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        backoff = pauses()
+        while True:
+            last_round = self._stopping.is_set()
+            more = await self._try_round()
+            self._last_round = time.monotonic()
+            if last_round and not more:
+                return
+            if more is None:
+                await self._pause(next(backoff), self._stopping)
+                continue
+            backoff = pauses()
+            if not more:
+                await self._pause(self._pace.poll, self._stopping, self._database.committing, self._database.committed)
+
+    async def _try_round(self) -> bool | None:
+        """None: it went wrong."""
+        try:
+            return await self._round()
+        except asyncio.CancelledError:
+            # A stuck broker connection raises this in tasks that nobody cancelled.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            log.warning("outbox round cancelled from within", service=self._service)
+        except Exception as error:  # noqa: BLE001 - invariant 4
+            log.warning("outbox round failed", service=self._service, error=f"{type(error).__name__}: {error}")
+        return None
+
+    async def _round(self) -> bool:
+        """Publish one batch; whether there is more to publish at once. Raise when part of it was not confirmed."""
+        async with self._database.transaction() as connection:
+            await connection.execute(BY_INDEX)
+            await self._until_committed()
+            asked = time.monotonic()
+            rows = (await connection.execute(self._claim)).all()
+            OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
+            if not rows:
+                return False
+            failpoints.reach("relay: claimed")
+            if time.monotonic() - asked > self._pace.lease:
+                raise ClaimLost
+            confirmed, errors = await self._publish(rows)
+            failpoints.reach("relay: before delete")
+            await connection.execute(self._deletion, {"confirmed": confirmed})
+            failpoints.reach("relay: deleted")
+        PUBLISHED.labels(self._service).inc(len(confirmed))
+        if errors:
+            FAILED.labels(self._service).inc(len(errors))
+            raise errors[0]
+        return len(rows) == self._pace.batch or len(confirmed) < len(rows)
+
+    async def _until_committed(self) -> None:
+        """While a commit is under way, which takes a write to the disk, our own transaction has been begun already."""
+        committing, committed = self._database.committing, self._database.committed
+        if committing.is_set() and not committed.is_set():
+            with suppress(TimeoutError):  # it was rolled back, or takes long
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await committed.wait()
+        committing.clear()
+        committed.clear()
+
+    async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
+        """All confirms in flight at once, under one total time-out: ids confirmed, and what failed.
+
+        The audit trail, for which nobody waits, leaves when the broker has what somebody waits for: before, it would
+        only be in the way of a code. Who is to stop leaves it for another round: a code whose row is not deleted when
+        the grace is over is mailed twice.
+        """
+        waited_for: list[Row[Any]] = []
+        others: list[Row[Any]] = []
+        for row in rows:
+            (waited_for if must_be_heard(row.type) else others).append(row)
+        sending: dict[asyncio.Task[None], int] = {}
+        ends = time.monotonic() + self._pace.publish_timeout
+        try:
+            for part in filter(None, (waited_for, others)):
+                sending |= {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in part}
+                _, late = await asyncio.wait(sending, timeout=ends - time.monotonic())
+                if late or self._stopping.is_set():
+                    break
+        finally:
+            for task in sending:
+                task.cancel()
+        await asyncio.wait(sending)
+        errors = [_failure(task) for task in sending]
+        confirmed = [row_id for row_id, error in zip(sending.values(), errors, strict=True) if error is None]
+        return confirmed, [error for error in errors if error is not None]
+
+    @staticmethod
+    async def _pause(seconds: float, *until: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in until]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(
+        routing_key=row.type,
+        body=row.body.encode(),
+        event_id=str(row.event_id),
+        correlation_id=row.correlation_id,
+        published_at=row.claimed_at,
+        must_be_heard=must_be_heard(row.type),
+    )
+
+
+def _failure(task: asyncio.Task[None]) -> BusError | None:
+    if task.cancelled():
+        return BusUnavailable("no confirm in time")
+    error = task.exception()
+    if error is None or isinstance(error, BusError):
+        return error
+    return BusError(f"{type(error).__name__}: {error}")

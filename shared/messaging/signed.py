@@ -1,0 +1,51 @@
+"""The bus as a service uses it: what it publishes is signed, and what it consumes is checked before anything else.
+
+No handler sees a message that did not pass: its body is not read, and it is not tried again.
+"""
+
+from __future__ import annotations
+
+import structlog
+from prometheus_client import Counter
+
+from shared.messaging.bus import Bus, Consumption, Delivery, GiveUp, Handler, Message, Outcome
+from shared.messaging.edges import EdgeKeys
+from shared.messaging.topology import subscription
+
+log = structlog.get_logger()
+
+REFUSED = Counter("login2fa_events_refused_total", "Forged or unsigned events, given up.", ["queue", "type"])
+
+# Of an event that its queue is not for: what a stranger calls it must not name a series of a metric.
+OTHER = "other"
+
+
+class SignedBus:
+    def __init__(self, bus: Bus, keys: EdgeKeys) -> None:
+        self._bus = bus
+        self._keys = keys
+
+    async def publish(self, message: Message) -> None:
+        """See `Bus.publish`. Raises `NoKeys` too."""
+        await self._bus.publish(self._keys.signed(message))
+
+    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> Consumption:
+        """See `Bus.consume`. Raises `NoKeys` where those of an event that this queue is for are missing."""
+        wanted = subscription(queue).routing_keys
+        for event_type in wanted:
+            self._keys.of_type(event_type)
+        for label in (*wanted, OTHER):
+            REFUSED.labels(queue, label)
+
+        async def check_and_handle(delivery: Delivery) -> Outcome:
+            if delivery.routing_key in wanted and self._keys.verify(delivery):
+                return await handler(delivery)
+            return _refuse(delivery, queue, delivery.routing_key if delivery.routing_key in wanted else OTHER)
+
+        return await self._bus.consume(queue, check_and_handle, concurrency=concurrency)
+
+
+def _refuse(delivery: Delivery, queue: str, event_type: str) -> GiveUp:
+    REFUSED.labels(queue, event_type).inc()
+    log.error("event refused: forged or unsigned", queue=queue, event_type=event_type, event_id=delivery.event_id)
+    return GiveUp("forged or unsigned")

@@ -1,0 +1,115 @@
+"""Access tokens (RFC 9068): what auth signs and every service checks.
+
+To verify a signature costs more than all the rest of a check, and clients send the same token many times. So what was
+verified is remembered, and only that: whether the key is still published and the token's time has not run out is asked
+at each read, and whether its session lives is nobody's question here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import jwt
+
+from shared.tokens.signed import KeyFinder, Kind, TokenInvalid, verify
+
+TYP = "at+jwt"
+
+# Tokens, the latest: 12 MB.
+MOST_REMEMBERED: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """`session` is the claim `sid`; `epoch` the account's session epoch when that session began."""
+
+    account: UUID
+    session: UUID
+    epoch: int
+    auth_time: int
+
+    def login_age(self) -> float:
+        """Seconds since the person last proved who they are."""
+        return time.time() - self.auth_time
+
+
+def kind(*, issuer: str, audience: str) -> Kind:
+    return Kind(typ=TYP, audience=audience, issuer=issuer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A token whose signature was good."""
+
+    expected: Kind
+    kid: str
+    key: jwt.PyJWK
+    expires_at: int
+    token: AccessToken
+
+    def holds(self, expected: Kind, key_for: KeyFinder) -> bool:
+        """The very same key, and not one of its name: what has been loaded anew is verified anew."""
+        in_time = time.time() - expected.leeway < self.expires_at
+        return in_time and key_for(self.kid) is self.key and expected == self.expected
+
+
+class AccessTokens:
+    """Reads access tokens, and remembers those that were good: by a digest, so that none can be taken from here."""
+
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._most = most
+        self._seen: dict[bytes, _Seen] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def read(self, token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
+        """As `read_access_token`."""
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        seen = self._seen.get(digest)
+        if seen is not None:
+            if seen.holds(expected, key_for):
+                return seen.token
+            del self._seen[digest]
+        verified = verify(token, expected, key_for)
+        good = _access_token(verified.claims)
+        if "nbf" not in verified.claims:  # of a token's times only its end is looked at again
+            self._remember(digest, _Seen(expected, verified.kid, verified.key, verified.claims["exp"], good))
+        return good
+
+    def _remember(self, digest: bytes, seen: _Seen) -> None:
+        if len(self._seen) >= self._most:
+            del self._seen[next(iter(self._seen))]
+        self._seen[digest] = seen
+
+
+def read_access_token(token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
+    """Signature, kind and expiry only; whether the session still lives is the caller's question.
+
+    Raises:
+        TokenInvalid: it is no access token of this issuer, or has expired.
+    """
+    return _access_token(verify(token, expected, key_for).claims)
+
+
+def _access_token(claims: Mapping[str, Any]) -> AccessToken:
+    try:
+        return AccessToken(
+            account=UUID(claims["sub"]),
+            session=UUID(claims["sid"]),
+            epoch=_whole(claims["epoch"]),
+            auth_time=_whole(claims["auth_time"]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise TokenInvalid(f"access token without {error}") from None
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("a whole number")
+    return value

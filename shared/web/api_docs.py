@@ -1,0 +1,200 @@
+"""One OpenAPI document, one page of interactive documentation and one to begin at, for all services; no internet."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from shared.web import openapi_responses
+
+# What the page loads, below docs/assets/.
+ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
+
+_START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null})'
+_START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
+
+# In the page itself, so that it holds wherever the page is served from: nothing but our own files and this one script.
+_POLICY = (
+    f"default-src 'none'; script-src 'self' 'sha256-{_START_HASH}'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
+
+PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<title>Login2FA API</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script>{_START}</script>
+</body>
+</html>
+"""
+
+# At the public address itself. Its links are relative: it may lie below a path.
+HOME = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
+<title>Login2FA</title>
+<style>body { font: 1rem/1.6 sans-serif; margin: 3rem auto; max-width: 34rem; padding: 0 1rem }</style>
+</head>
+<body>
+<h1>Login2FA</h1>
+<p>This is the API of a login service. Programs talk to it below <code>/api/v1</code>.</p>
+<ul>
+<li><a href="docs">Documentation, to read and to try</a></li>
+<li><a href="openapi.json">OpenAPI document</a>, for generators of clients</li>
+<li><a href=".well-known/jwks.json">Public keys</a>, for services that check tokens themselves</li>
+</ul>
+</body>
+</html>
+"""
+
+# The tags of the document with their operations, in the order in which somebody meets them.
+ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "account": (
+        "Register, and one's own account",
+        ("registration", "me", "change_own_account", "change_password", "delete_own_account"),
+    ),
+    "login": (
+        "Log in with a password, and a code where the account has a second factor; stay logged in",
+        ("token", "verify_otp", "challenge", "resend_otp", "refresh_token", "logout"),
+    ),
+    "sessions": ("Where one is logged in", ("list_own_sessions", "end_own_session")),
+    "checks": (
+        "For services and gateways: is a token good, and whose is it?",
+        ("verify_token", "forward", "forward_admin", "jwks"),
+    ),
+    "administration": (
+        "Accounts of others: for administrators",
+        ("list_accounts", "read_account", "change_account", "delete_account"),
+    ),
+}
+_TAGS = {name: tag for tag, (_, names) in ORDER.items() for name in names}
+_RANKS = {name: rank for rank, name in enumerate(_TAGS)}
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "For people"},
+        "code": {"type": "string", "description": "For programs: stable"},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "422: each field at fault"},
+        "error": {"type": "string", "description": "RFC 6749 section 5.2, at the token endpoints"},
+        "error_description": {"type": "string"},
+    },
+}
+
+
+def installed_version() -> str:
+    try:
+        return metadata.version("login2fa")
+    except metadata.PackageNotFoundError:  # run from a checkout
+        return "development"
+
+
+def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
+    """The OpenAPI document of `apps` together; raises ValueError when two of them name different things alike.
+
+    The id of an operation is the name of its function: what generated clients call their own.
+    """
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
+    security: dict[str, Any] = {}
+    for app in apps:
+        own = app.openapi()
+        components = own.get("components", {})
+        _name(own["paths"], app)
+        paths |= own["paths"]
+        security |= components.get("securitySchemes", {})
+        for name, schema in components.get("schemas", {}).items():
+            if schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"two services have a schema {name}")
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    operations = [operation for path in paths.values() for operation in path.values()]
+    for operation in operations:
+        operation["responses"] = openapi_responses.completed(operation)
+    ids = [operation["operationId"] for operation in operations]
+    if twice := {each for each in ids if ids.count(each) > 1}:
+        raise ValueError(f"two operations have the id {', '.join(sorted(twice))}")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Login2FA", "version": version},
+        "tags": [{"name": tag, "description": description} for tag, (description, _) in ORDER.items()],
+        "paths": _in_order(paths),
+        "components": {"schemas": schemas, "securitySchemes": security},
+    }
+
+
+def _name(paths: dict[str, Any], app: FastAPI) -> None:
+    for context in iter_route_contexts(app.routes):
+        for method in context.methods or ():
+            operation = paths[str(context.path_format)][method.lower()]
+            operation["operationId"] = name = str(context.name)
+            for answer in operation["responses"].values():
+                for content in answer.get("content", {}).values():
+                    content.get("schema", {}).pop("title", None)  # "Response Token Api V1 Auth Token Post"
+            if name in _TAGS:
+                operation["tags"] = [_TAGS[name]]
+
+
+def _in_order(paths: dict[str, Any]) -> dict[str, Any]:
+    def rank(operation: dict[str, Any]) -> int:
+        return _RANKS.get(operation["operationId"], len(_RANKS))
+
+    each = {path: dict(sorted(methods.items(), key=lambda item: rank(item[1]))) for path, methods in paths.items()}
+    return dict(sorted(each.items(), key=lambda item: min(map(rank, item[1].values()))))
+
+
+def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
+    """`/`, `/docs` and `/openapi.json`."""
+
+    async def home(_request: Request) -> Response:
+        return HTMLResponse(HOME)
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(PAGE)
+
+    async def schema(_request: Request) -> Response:
+        return JSONResponse(openapi)
+
+    return [
+        Route("/", home),
+        Route("/openapi.json", schema),
+        Mount("/docs/assets", StaticFiles(directory=assets())),
+        Route("/docs", page),
+    ]
+
+
+def assets() -> Path:
+    """The folder of ASSETS: Swagger UI as the package `fastapi-offline` carries it; found without importing it."""
+    spec = find_spec("fastapi_offline")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("fastapi-offline is not installed: install requirements/runtime.txt")
+    return Path(spec.origin).parent / "static"

@@ -1,0 +1,113 @@
+"""Bearer tokens in requests (RFC 6750): from the Authorization header, once, and from nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope
+
+from shared.web.problems import Problem
+
+REALM = 'Bearer realm="login2fa"'
+
+# Only the scheme is case-insensitive (RFC 9110 section 11.1): IGNORECASE takes 10 µs over the letters of a token.
+_CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
+_SCHEME = re.compile(rb"(?i:bearer)[ \t]")
+
+
+class TokenNotValid(Problem):
+    """RFC 6750 section 3.1 `invalid_token`."""
+
+    status = 401
+    code = "invalid_token"
+    detail = "Token not valid"
+
+    def __init__(self) -> None:
+        challenge = f'{REALM}, error="invalid_token", error_description="{self.detail}"'
+        super().__init__(headers={"WWW-Authenticate": challenge})
+
+
+class TokenMissing(Problem):
+    """No credentials at all: RFC 6750 section 3.1 asks for a challenge without an error code."""
+
+    status = 401
+    code = "token_missing"
+    detail = "There is no token: send the header `Authorization: Bearer <token>`"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": REALM})
+
+
+class SchemeNotBearer(TokenMissing):
+    """Another scheme than ours: to RFC 6750 section 3.1 the same as none."""
+
+    code = "scheme_not_bearer"
+    detail = "The header Authorization does not begin with Bearer: send `Authorization: Bearer <token>`"
+
+
+class NotPermitted(Problem):
+    """RFC 6750 section 3.1 `insufficient_scope`."""
+
+    status = 403
+    code = "not_enough_permissions"
+    detail = "Not enough permissions"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'})
+
+
+# For the OpenAPI document; what they find is not used, because it is taken from the first of two headers.
+_access = HTTPBearer(
+    scheme_name="access_token",
+    bearerFormat="JWT",
+    auto_error=False,
+    description="The `access_token` that a login ended with, without the word Bearer. It is good for an hour: then swap"
+    " the `refresh_token` at `POST /api/v1/auth/refresh-token`.",
+)
+_temporary = HTTPBearer(
+    scheme_name="temporary_token",
+    bearerFormat="JWT",
+    auto_error=False,
+    description="The `temporary_token` that `POST /api/v1/auth/token` answers when the account has a second factor,"
+    " without the word Bearer. It is good for four minutes and for nothing but the second step of that login.",
+)
+
+
+def bearer_token(scope: Scope) -> str:
+    """The one bearer token of the request; raises `TokenMissing`, `SchemeNotBearer` or `TokenNotValid`."""
+    offered = [value for name, value in scope["headers"] if name == b"authorization"]
+    match = _CREDENTIALS.fullmatch(offered[0]) if len(offered) == 1 else None
+    if match is None:
+        raise _refusal(offered)
+    return match[1].decode("ascii")
+
+
+def _refusal(offered: Sequence[bytes]) -> Problem:
+    """For the values of `Authorization`, which are no one token."""
+    if len(offered) > 1:
+        return TokenNotValid()
+    text = offered[0].strip() if offered else b""
+    if not text or text.lower() == b"bearer":
+        return TokenMissing()
+    return TokenNotValid() if _SCHEME.match(text) else SchemeNotBearer()
+
+
+async def _bearer_token(
+    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_access)]
+) -> str:
+    return bearer_token(request.scope)
+
+
+async def _temporary_token(
+    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_temporary)]
+) -> str:
+    return bearer_token(request.scope)
+
+
+BearerToken = Annotated[str, Depends(_bearer_token)]
+# Read in the same way. Which kind a token is of, the token itself says.
+TemporaryBearer = Annotated[str, Depends(_temporary_token)]

@@ -1,0 +1,198 @@
+"""The life of a process: start, serve, tell the truth about its health, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from shared.web.protocol import BoundedHttp
+
+log = structlog.get_logger()
+
+Check = Callable[[], Awaitable[bool]]
+Reason = Callable[[], str]
+
+# Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
+KEEP_ALIVE_SECONDS = 75
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours; the text says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A composed service: what it serves (a worker serves nothing), and what readiness asks.
+
+    `reasons`, by the name of a check, say in a sentence for the operator why it does not hold.
+    """
+
+    app: ASGIApp | None
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+    keep_alive: int = KEEP_ALIVE_SECONDS
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `until_signalled`: two servers in one process would each take them from the other."""
+        yield
+
+
+def listen(host: str, port: int, *, hint: str) -> socket.socket:
+    """A bound socket; raises `CannotListen`, whose text ends with `hint`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise CannotListen(f"Cannot listen on {host}:{port}: {error.strerror}. {hint}") from None
+    return bound
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, bound: socket.socket, *, grace: float, keep_alive: int = KEEP_ALIVE_SECONDS
+) -> AsyncIterator[None]:
+    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds.
+
+    `keep_alive`: seconds for which a connection may be idle.
+    """
+    config = uvicorn.Config(
+        app,
+        http=BoundedHttp,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whom TRUSTED_PROXIES names is believed by shared.client_address
+        lifespan="off",
+        timeout_graceful_shutdown=max(1, round(grace)),
+        timeout_keep_alive=keep_alive,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve([bound]), name="http server")
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn tells of its start by a flag only
+            await asyncio.sleep(0.005)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = MappingProxyType({})) -> ASGIApp:
+    """`/livez`: the process answers. `/readyz`: each named check holds, or 503 names those that do not. `/metrics`.
+
+    `/readyz?exclude=NAME`, repeatable, leaves a check out of the verdict, as the Kubernetes API server's own does.
+    A name that no check has excludes nothing, and the answer's `warning` says so. `?verbose` asks the excluded ones,
+    too, and has the known reasons of those that do not hold.
+    """
+
+    async def livez(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(request: Request) -> Response:
+        asked = request.query_params
+        body, ready = await _readiness(checks, reasons, asked.getlist("exclude"), verbose="verbose" in asked)
+        return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+async def _readiness(
+    checks: Mapping[str, Check], reasons: Mapping[str, Reason], exclude: Sequence[str], *, verbose: bool
+) -> tuple[dict[str, object], bool]:
+    # Not asked at all: one that hangs would use up the time that the probe has for the others.
+    asked = {name: check for name, check in checks.items() if verbose or name not in exclude}
+    results = dict(zip(asked, await asyncio.gather(*(_holds(check) for check in asked.values())), strict=True))
+    ready = all(holds for name, holds in results.items() if name not in exclude)
+    body: dict[str, object] = {"status": "ready" if ready else "not ready", "checks": results}
+    if excluded := [name for name in checks if name in exclude]:
+        body["excluded"] = excluded
+    if unknown := sorted(set(exclude) - set(checks)):
+        body["warning"] = f"no such check: {', '.join(unknown)}"
+    if verbose:
+        body["reasons"] = {name: reasons[name]() for name, holds in results.items() if name in reasons and not holds}
+    return body, ready
+
+
+async def _holds(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(3):
+            return await check()
+    except Exception as error:  # noqa: BLE001 - a check that breaks does not hold
+        log.warning("readiness check failed", error=type(error).__name__)
+        return False
+
+
+@asynccontextmanager
+async def until_signalled() -> AsyncIterator[asyncio.Event]:
+    """The event is set by the first SIGTERM or SIGINT; a second one ends the process the hard way."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def _stop() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop)
+    yield stop
+
+
+def _keep_what_is_here() -> None:
+    """What is here when a process begins to serve lives as long as it does: 300,000 objects for the collector.
+
+    It would walk through all of them once in about a thousand requests, for 50 ms in which nobody is answered.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """Bound before anything else starts, so that a taken port is told at once."""
+
+    public: socket.socket | None
+    management: socket.socket
+
+
+@asynccontextmanager
+async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIterator[None]:
+    """Serve inside the block; at its end finish the requests under way, within `grace` seconds."""
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            serving(management(running.checks, running.reasons), sockets.management, grace=1)
+        )
+        if running.app is not None and sockets.public is not None:
+            await stack.enter_async_context(
+                serving(running.app, sockets.public, grace=grace, keep_alive=running.keep_alive)
+            )
+        _keep_what_is_here()
+        log.info("serving", management_port=sockets.management.getsockname()[1])
+        yield
+        log.info("stopping")

@@ -1,0 +1,88 @@
+"""A limit against floods from one address, where something can be guessed or an account be made.
+
+It is that of our gateway, for those who have another one. Kept in the memory of the process: n replicas let n times as
+much through. A trusted proxy that does not say who asks is not limited: all its clients would be one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Self
+
+from starlette.requests import Request
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from shared.client_address import told_apart
+from shared.configuration.settings import HttpSettings
+from shared.web.problems import Problem, TooManyRequests
+
+# Addresses that are remembered, the latest: 4 MB. Who has more of them can begin anew with one that was forgotten.
+_REMEMBERED = 20_000
+
+
+class Buckets:
+    """`rate` requests a second from each client, `burst` at once."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        # What is missing from each client's bucket, and at which moment.
+        self._missing: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._missing)
+
+    def wait(self, client: str) -> float:
+        """Seconds until another request may come; 0 when this one may, and then it is counted."""
+        now = self._clock()
+        missing, at = self._missing.get(client, (0.0, now))
+        missing = max(0.0, missing - (now - at) * self._rate)
+        excess = missing + 1 - self._burst
+        self._missing[client] = (missing if excess > 0 else missing + 1, now)
+        self._missing.move_to_end(client)
+        if len(self._missing) > _REMEMBERED:
+            self._missing.popitem(last=False)
+        return max(0.0, excess / self._rate)
+
+
+class Floods:
+    """What is limited, and how; a rate of 0 is no limit."""
+
+    def __init__(self, paths: frozenset[str], buckets: Buckets | None) -> None:
+        # As the framework compiles them: what a route answers is limited, however its path is written.
+        self._patterns = [compile_path(path)[0] for path in paths]
+        self._buckets = buckets
+
+    @classmethod
+    def of(cls, settings: HttpSettings, paths: frozenset[str]) -> Self:
+        buckets = Buckets(settings.flood_rate, settings.flood_burst) if settings.flood_rate else None
+        return cls(paths, buckets)
+
+    def limits(self, path: str) -> bool:
+        return any(pattern.match(path) for pattern in self._patterns)
+
+    def wait(self, scope: Scope) -> float:
+        """Seconds, or 0 when the request may pass."""
+        if self._buckets is None or scope["type"] != "http" or not self.limits(scope["path"]):
+            return 0.0
+        client = told_apart(scope["client"][0] if scope.get("client") else "")
+        return 0.0 if client is None else self._buckets.wait(client)
+
+
+class RefusesFloods:
+    """Before the body is read: what is refused costs next to nothing."""
+
+    def __init__(self, app: ASGIApp, floods: Floods) -> None:
+        self._app = app
+        self._floods = floods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not (wait := self._floods.wait(scope)):
+            await self._app(scope, receive, send)
+            return
+        answer = await scope["app"].exception_handlers[Problem](Request(scope), TooManyRequests(wait))
+        await answer(scope, receive, send)

@@ -1,0 +1,221 @@
+"""What every HTTP API of ours has around its routes: limits, a correlation id, a log line and a metric a request."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from prometheus_client import Histogram
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.observability.correlation import accept, client_address, correlation_id
+from shared.observability.logs import Line
+from shared.web import problems, shortcut
+from shared.web.guarded_route import GuardedRoute, Straight, raises
+from shared.web.problems import Problem
+from shared.web.rate_limit import Floods, RefusesFloods
+from shared.web.understood import Understood
+
+# Digits of a Content-Length that can still be meant.
+_LONGEST_LENGTH = 18
+
+# What nginx logs when nobody waits for the answer any more.
+_CLIENT_GONE = 499
+
+# Else FastAPI asks the environment at each request who wants to hear of it.
+_NOT_LOOKED_FOR: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+
+REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
+
+
+class Service(FastAPI):
+    """An application without routes. Its documentation is served by `shared.web.api_docs`, for all services at once.
+
+    What a request meets first is `edge`; the framework, and the layers that it has around its routes, come after.
+    `cache_control` is of all answers that do not have their own.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        title: str,
+        *,
+        max_body: int,
+        max_headers: int,
+        token_endpoints: frozenset[str],
+        floods: Floods,
+        trusted_proxies: str = "",
+        cache_control: str | None = None,
+    ) -> None:
+        super().__init__(
+            title=title,
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            redirect_slashes=False,
+            telemetry=_NOT_LOOKED_FOR,
+        )
+        problems.install(self, token_endpoints=token_endpoints)
+        self.add_middleware(_Limits, max_body=max_body, max_headers=max_headers)
+        self.add_middleware(RefusesFloods, floods=floods)
+        self._floods = floods
+        self._straight = Straight(super().__call__, self.exception_handlers, max_headers)
+        self.edge: ASGIApp = _Observed(self._straight, Understood(self, trusted_proxies), service, cache_control)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self.edge(scope, receive, send)
+
+    def serve(self, *routers: APIRouter) -> None:
+        """Serve their routes the short way. Their paths have no parameters."""
+        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        shortcut.add(self, routes)
+        for route in routes:
+            if isinstance(route, GuardedRoute) and not self._floods.limits(route.path):
+                self._straight.add(route)
+
+
+class _Observed:
+    """Around the framework: gives the request its correlation id, and tells of its end in the log and the metrics."""
+
+    def __init__(self, app: ASGIApp, understood: Understood, service: str, cache_control: str | None) -> None:
+        self._app = app
+        self._understood = understood
+        self._service = service
+        self._cache_control = cache_control.encode() if cache_control else None
+        self._ends: dict[tuple[str, str, int], _End] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        method = scope["method"]
+        if method == "HEAD":
+            # Answered as GET is. A copy: the server looks into its own, and sends no body.
+            scope = {**scope, "method": "GET"}
+        current = accept(_header(scope, b"x-request-id"))
+        token = correlation_id.set(current)
+        app = self._app
+        try:
+            self._understood.check(scope)
+        except (Problem, RequestValidationError) as error:
+            app = ExceptionMiddleware(raises(error), scope["app"].exception_handlers)
+        address = client_address.set(scope["client"][0] if scope.get("client") else "")
+        status = None
+
+        async def observed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", current.encode())]
+                if self._cache_control and not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", self._cache_control))
+            await send(message)
+
+        try:
+            await app(scope, receive, observed_send)
+        except Exception:
+            # The framework has answered what nobody expected, and told of it; it raises it for a server to tell again.
+            if status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+        finally:
+            seconds = time.perf_counter() - began
+            status = status or _CLIENT_GONE
+            # The template and not the path: paths are unbounded, and a query may hold what it should not.
+            route = getattr(scope.get("route"), "path_format", "-")
+            self._end(method, route, status).tell(seconds)
+            client_address.reset(address)
+            correlation_id.reset(token)
+
+    def _end(self, method: str, route: str, status: int) -> _End:
+        end = self._ends.get((method, route, status))
+        if end is None:
+            end = self._ends[method, route, status] = _End(self._service, method, route, status)
+        return end
+
+
+class _End:
+    """Of all requests that end alike: to find their metric and to begin their line would cost more than the rest."""
+
+    def __init__(self, service: str, method: str, route: str, status: int) -> None:
+        self._timer = REQUESTS.labels(service, method, route, status)
+        self._line = Line("request", method=method, route=route, status=status)
+
+    def tell(self, seconds: float) -> None:
+        self._timer.observe(seconds)
+        self._line.write(ms=round(seconds * 1000, 1))
+
+
+class _Limits:
+    """Refuses oversized headers at once and an oversized body while it is read, whatever its Content-Length says.
+
+    The body is read here: what is raised while FastAPI reads one becomes its 400.
+    """
+
+    def __init__(self, app: ASGIApp, max_body: int, max_headers: int) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._max_headers = max_headers
+        detail = f"The request body is too large: at most {max_body} bytes are read"
+        self._too_large = _refusal(413, "content_too_large", detail, {"Connection": "close"})
+        detail = f"The request headers are too large: at most {max_headers} bytes are read"
+        self._long_headers = _refusal(431, "headers_too_large", detail)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif _size(scope["headers"]) > self._max_headers:
+            await self._long_headers(scope, receive, send)
+        elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
+            # The rest of the body may follow: the connection ends here, once the client can have read the answer.
+            await self._too_large(scope, receive, send)
+        elif messages[-1]["type"] != "http.disconnect":
+
+            async def replay() -> Message:
+                return messages.popleft() if messages else await receive()
+
+            await self._app(scope, replay, send)
+
+    def _declares_too_much(self, scope: Scope) -> bool:
+        declared = _header(scope, b"content-length") or "0"
+        # By its length first: int() refuses more than 4300 digits.
+        return declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_body)
+
+    async def _read(self, receive: Receive) -> deque[Message] | None:
+        """The messages of the whole body; None as soon as it is too large."""
+        messages: deque[Message] = deque()
+        size = 0
+        while not messages or messages[-1].get("more_body", False):
+            messages.append(await receive())
+            size += len(messages[-1].get("body", b""))
+            if size > self._max_body:
+                return None
+        return messages
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    """The first of this name, which is in small letters."""
+    for each, value in scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return None
+
+
+def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    return size
+
+
+def _refusal(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> ASGIApp:
+    return JSONResponse(problems.document(status, code, detail), status, headers, problems.MEDIA_TYPE)
