@@ -10,8 +10,8 @@ import httpx
 from starlette.types import ASGIApp
 
 from shared.web import problems
+from shared.web.application import Service
 from shared.web.rate_limit import Floods
-from shared.web.service import Service
 
 
 def small_app(

@@ -40,10 +40,10 @@ from shared.messaging.topology import ACCOUNT_READ_MODEL, HEARTBEATS, IN_STEP, O
 from shared.messaging.when_ready import WhenReady
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
+from shared.web.application import Service
 from shared.web.cors import for_browsers
 from shared.web.process import Running
 from shared.web.rate_limit import Floods
-from shared.web.service import Service
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool

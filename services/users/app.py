@@ -26,10 +26,10 @@ from shared.messaging.when_ready import WhenReady
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
 from shared.tokens.remote_keys import RemoteKeys
+from shared.web.application import Service
 from shared.web.cors import for_browsers
 from shared.web.process import Running
 from shared.web.rate_limit import Floods
-from shared.web.service import Service
 
 _EVENTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
 

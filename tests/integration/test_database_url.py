@@ -1,4 +1,4 @@
-"""One address of a database in each way that PostgreSQL's programs and SQLAlchemy write it: shared.configuration.database_url."""
+"""One address of a database in each way that PostgreSQL's programs and SQLAlchemy write it: shared.configuration."""
 
 from __future__ import annotations
 

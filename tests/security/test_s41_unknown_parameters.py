@@ -15,8 +15,8 @@ from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
 from shared.configuration.settings import SettingsInvalid, load
+from shared.web.application import Service
 from shared.web.openapi_responses import completed
-from shared.web.service import Service
 from tests.asking import client_of, problem
 from tests.composed import AUTH, USERS
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, Request
 
+from shared.web.application import Service
 from shared.web.rate_limit import Buckets, Floods
-from shared.web.service import Service
 from tests.asking import client_of, problem, small_app
 
 LIMITED = "/api/token"

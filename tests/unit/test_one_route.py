@@ -21,10 +21,10 @@ from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.routes import FLOODED as USERS_FLOODED
 from services.users.settings import UsersSettings
+from shared.web.application import Service
 from shared.web.bearer import BearerToken, bearer_token
 from shared.web.guarded_route import GuardedRoute, Yes
 from shared.web.rate_limit import Buckets, Floods
-from shared.web.service import Service
 from tests.asking import client_of, problem, small_app
 from tests.raw_http import request, watched
 

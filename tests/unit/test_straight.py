@@ -13,10 +13,10 @@ from fastapi import APIRouter
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.web.application import Service
 from shared.web.bearer import BearerToken, NotPermitted, bearer_token
 from shared.web.guarded_route import GuardedRoute, Yes
 from shared.web.rate_limit import Buckets, Floods
-from shared.web.service import Service
 from tests.asking import client_of, problem, small_app
 
 PATH = "/whose"

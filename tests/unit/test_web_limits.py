@@ -1,4 +1,4 @@
-"""A request is refused as soon as it is too large, whatever it says of its own length: shared.web.service."""
+"""A request is refused as soon as it is too large, whatever it says of its own length: shared.web.application."""
 
 from __future__ import annotations
 
