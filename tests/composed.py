@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.auth import app as auth
-from services.auth.api.routes import Auth
+from services.auth.api.guards import Auth
 from services.auth.settings import AuthSettings
 from services.auth.tokens.issue import SessionFacts, Tokens
 from services.auth.tokens.keys import KeyRing, generate

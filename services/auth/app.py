@@ -13,17 +13,20 @@ from services.auth.accounts import in_step
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import account_changed_handler
 from services.auth.accounts.read_model_watch import ReadModelWatch
-from services.auth.api import refresh, sessions
-from services.auth.api.routes import FLOODED, TOKEN_ENDPOINTS, Auth, router, well_known
+from services.auth.api import keys, login, refresh, second_factor, sessions
+from services.auth.api.guards import Auth
 from services.auth.expiry import expired
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenges import Challenges
 from services.auth.factors.delivery_reports import otp_outcome_handler
 from services.auth.factors.notifiers import heartbeat_handler
 from services.auth.gateway import forward, verify_token
-from services.auth.login.attempts import Throttle
-from services.auth.login.known_addresses import Addresses
-from services.auth.sessions.active import LivingSessions
+from services.auth.login.attempts import Attempts
+from services.auth.login.known_addresses import KnownAddresses
+from services.auth.login.log_in import Login
+from services.auth.login.password import PasswordCheck
+from services.auth.login.second_factor import SecondFactor
+from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
@@ -45,6 +48,10 @@ from shared.web.cors import for_browsers
 from shared.web.process import Running
 from shared.web.rate_limit import Floods
 
+TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
+# Where a password, a code or a token can be guessed.
+FLOODED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
+
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool
 
@@ -63,9 +70,9 @@ def build(settings: AuthSettings) -> Service:
     )
     app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
-    app.serve(verify_token.router, forward.router, refresh.router, router)
-    app.include_router(sessions.router)
-    app.include_router(well_known)
+    app.serve(verify_token.router, forward.router, refresh.router, login.router, second_factor.router, sessions.router)
+    app.include_router(sessions.one)
+    app.include_router(keys.router)
     return app
 
 
@@ -78,7 +85,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     account_sealer = Sealer.of(settings.account_sealing_keys)
     otp_sealer = Sealer.of(settings.otp_sealing_keys)
     back_pressure = BackPressure(settings, database)
-    addresses = Addresses(settings)
+    addresses = KnownAddresses(settings)
     notices = Notices(database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))
@@ -93,21 +100,36 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
     read_model = ReadModelWatch(lambda: consumption.live, patience=settings.login_failure_deadline)
+    challenges = Challenges(settings, otp_sealer, back_pressure)
+    session_families = Sessions(settings, tokens)
     app.state.auth = Auth(
         settings=settings,
         database=database,
         passwords=passwords,
         tokens=tokens,
-        sessions=Sessions(settings, tokens),
-        living=LivingSessions(
+        sessions=session_families,
+        active=ActiveSessions(
             database,
             max_lifetime=timedelta(seconds=settings.session_max_lifetime),
             staleness=timedelta(seconds=settings.admin_staleness),
         ),
-        challenges=Challenges(settings, otp_sealer, back_pressure),
+        login=Login(
+            database=database,
+            attempts=Attempts(settings, database, addresses, notices),
+            password=PasswordCheck(
+                database=database,
+                passwords=passwords,
+                read_model=read_model,
+                failure_deadline=settings.login_failure_deadline,
+            ),
+            challenges=challenges,
+            sessions=session_families,
+            addresses=addresses,
+        ),
+        second_factor=SecondFactor(
+            database=database, challenges=challenges, sessions=session_families, addresses=addresses
+        ),
         back_pressure=back_pressure,
-        addresses=addresses,
-        throttle=Throttle(settings, database, addresses, notices),
         read_model=read_model,
     )
     relay.start()

@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, Row, Uuid, bindparam, column, func, select
 
 from services.users.ended_sessions import has_ended
 from services.users.tables import accounts
-from shared.database.batched_reads import AskedTogether
+from shared.database.batched_reads import BatchedReads
 from shared.database.pool import Database
 from shared.database.prepared import Prepared
 from shared.tokens.access import AccessToken
@@ -41,11 +41,11 @@ def is_of_session(account: Row[Any], token: AccessToken) -> bool:
 class KnownAccounts:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._asked = AskedTogether(self._read)
+        self._reads = BatchedReads(self._read)
 
     async def behind(self, token: AccessToken) -> Row[Any] | None:
         """The account of this token; None once it is gone, or the token's session over."""
-        account = await self._asked.ask((token.account, token.session))
+        account = await self._reads.get((token.account, token.session))
         return account if account is not None and is_of_session(account, token) else None
 
     async def _read(self, asked: AbstractSet[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], Row[Any]]:

@@ -1,8 +1,10 @@
-"""Questions of the same moment share one read, so that a read costs each of them less the more there are.
+"""A DataLoader that keeps nothing: reads of the same moment share one statement, so that each costs the less the more.
 
-1. No answer is kept: a read begins after all the questions were asked that it answers.
-2. While one read is under way the questions that come in wait, and share the next one.
-3. A read that hangs stops nobody: after `_PATIENCE` its questions are asked once more, together with those that wait.
+1. No answer is kept: a statement begins after all the reads were asked for that it answers.
+2. While one statement is under way the reads that come in wait, and share the next one.
+3. A statement that hangs stops nobody: after `_PATIENCE` its reads are tried once more, together with those that wait.
+
+Without it `verify-token`, `forward` and `me` of `make bench` cost a round trip to Postgres each.
 """
 
 from __future__ import annotations
@@ -13,45 +15,45 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _PATIENCE = 0.25
 _MOST = 500
 
 
 @dataclass(slots=True, eq=False)
-class _Asked(Generic[Question, Answer]):
-    question: Question
-    answer: asyncio.Future[Answer | None]
+class _Read(Generic[Key, Value]):
+    key: Key
+    value: asyncio.Future[Value | None]
     repeated: bool = False
 
 
-class AskedTogether(Generic[Question, Answer]):
-    """`read` gives the answers to all these questions; one that it leaves out is answered None."""
+class BatchedReads(Generic[Key, Value]):
+    """`load` gives the values of all these keys; one that it leaves out has the value None."""
 
-    def __init__(self, read: Callable[[AbstractSet[Question]], Awaitable[Mapping[Question, Answer]]]) -> None:
-        self._read = read
-        self._waiting: list[_Asked[Question, Answer]] = []
+    def __init__(self, load: Callable[[AbstractSet[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
+        self._load = load
+        self._waiting: list[_Read[Key, Value]] = []
         self._current: asyncio.Task[None] | None = None
-        self._reads: set[asyncio.Task[None]] = set()
+        self._batches: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: Question) -> Answer | None:
-        """Raises what `read` raises."""
-        asked: _Asked[Question, Answer] = _Asked(question, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
+    async def get(self, key: Key) -> Value | None:
+        """Raises what `load` raises."""
+        read: _Read[Key, Value] = _Read(key, asyncio.get_running_loop().create_future())
+        self._waiting.append(read)
         if self._current is None:
             self._begin()
-        return await asked.answer
+        return await read.value
 
     def _begin(self) -> None:
-        self._current = asyncio.create_task(self._answer(), name="asked together")
-        self._reads.add(self._current)  # one that hangs, and is no longer the current one, could be collected
+        self._current = asyncio.create_task(self._run_batch(), name="batched reads")
+        self._batches.add(self._current)  # one that hangs, and is no longer the current one, could be collected
         self._current.add_done_callback(self._ended)
 
-    def _ended(self, read: asyncio.Task[None]) -> None:
-        self._reads.discard(read)
-        if self._current is read:
+    def _ended(self, batch: asyncio.Task[None]) -> None:
+        self._batches.discard(batch)
+        if self._current is batch:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -59,26 +61,26 @@ class AskedTogether(Generic[Question, Answer]):
         if self._waiting:
             self._begin()
 
-    def _ask_again(self, asked: list[_Asked[Question, Answer]]) -> None:
-        again = [each for each in asked if not each.answer.done() and not each.repeated]
-        for each in again:
-            each.repeated = True
+    def _try_again(self, reads: list[_Read[Key, Value]]) -> None:
+        again = [read for read in reads if not read.value.done() and not read.repeated]
+        for read in again:
+            read.repeated = True
         self._waiting[:0] = again
         self._go_on()
 
-    async def _answer(self) -> None:
-        asked, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-        overdue = asyncio.get_running_loop().call_later(_PATIENCE, self._ask_again, asked)
+    async def _run_batch(self) -> None:
+        reads, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+        overdue = asyncio.get_running_loop().call_later(_PATIENCE, self._try_again, reads)
         try:
-            answers = await self._read({each.question for each in asked})
-            for each in asked:
-                if not each.answer.done():  # whoever hangs up no longer waits
-                    each.answer.set_result(answers.get(each.question))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is theirs who asked
-            for each in asked:
-                if not each.answer.done():
-                    each.answer.set_exception(error)
+            values = await self._load({read.key for read in reads})
+            for read in reads:
+                if not read.value.done():  # a client that hangs up no longer waits
+                    read.value.set_result(values.get(read.key))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in each read
+            for read in reads:
+                if not read.value.done():
+                    read.value.set_exception(error)
         finally:
             overdue.cancel()
-            for each in asked:
-                each.answer.cancel()  # of a read that was cancelled: else they would wait for ever
+            for read in reads:
+                read.value.cancel()  # of a batch that was cancelled: else they would wait for ever

@@ -7,9 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
-import asyncpg
 from sqlalchemy import Executable, Row, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
@@ -24,9 +23,8 @@ _AFTER = "login2fa.after_commit"
 
 _RETURNED = "login2fa.returned"
 
-# What a connection is being taken from the pool for. One for a mere read is not looked at: the read is asked again.
-_Purpose = Literal["read", "statement", "transaction"]
-_TAKEN_FOR: ContextVar[_Purpose] = ContextVar("taken for", default="read")
+# Whether a connection is being taken from the pool for a mere read.
+_READS: ContextVar[bool] = ContextVar("reads", default=True)
 
 _PING = "SELECT 1"
 
@@ -46,7 +44,7 @@ class CannotConnect(ConnectionError):
     """No connection to Postgres could be made; the cause says why."""
 
 
-def unavailable(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the database could not be asked at this moment, as opposed to having said no."""
     if isinstance(error, PoolExhausted | TimeoutError | ConnectionError):
         return True
@@ -63,42 +61,27 @@ def sqlstate(error: BaseException) -> str:
     return next((str(code) for code in codes if code), "")
 
 
-def _leave_if_read_only(context: ExceptionContext) -> None:
+def _discard_if_read_only(context: ExceptionContext) -> None:
     """A connection knows only the server that it was made to: kept, it would refuse to write for ever."""
     if sqlstate(context.original_exception) == _READ_ONLY:
         context.is_disconnect = True
-
-
-async def leave(connection: AsyncConnection, error: BaseException) -> None:
-    """After an `error` of the driver that SQLAlchemy has not seen: it would do the same.
-
-    The connection is not used again, nor is any that was made before, if its server is lost or has become read-only.
-    """
-    if not isinstance(error, asyncpg.PostgresError) or sqlstate(error) == _READ_ONLY:
-        made = await connection.get_raw_connection()
-        connection.engine.pool._invalidate(made, error, _checkin=False)  # noqa: SLF001 - there is no public way to it
-    await connection.invalidate()
 
 
 def _note_the_time(_connection: Any, record: Any) -> None:
     record.info[_RETURNED] = time.monotonic()
 
 
-def _refuse_if_dead(connection: Any, record: Any, _proxy: Any) -> None:
+def _pre_ping(connection: Any, record: Any, _proxy: Any) -> None:
     """Without this the first use after a restart of Postgres fails. The pool makes another one in place of a dead one.
 
-    A transaction begins here, with the BEGIN that SQLAlchemy would send with the first statement, and so learns of it.
-    A statement alone asks first, unless the connection was in use a moment ago and has not been closed since.
+    SQLAlchemy's `pool_pre_ping` costs a round trip each time. One that was in use a moment ago, and has not been closed
+    since, is taken to be alive; and one for a mere read, which is asked again.
     """
-    purpose = _TAKEN_FOR.get()
     lately = time.monotonic() - record.info.get(_RETURNED, time.monotonic()) < _TRUSTED
-    if purpose == "read" or (purpose == "statement" and lately and not connection.driver_connection.is_closed()):
+    if _READS.get() or (lately and not connection.driver_connection.is_closed()):
         return
     try:
-        if purpose == "transaction":
-            connection.run_async(lambda _: connection._start_transaction())  # noqa: SLF001 - no public way to it
-        else:
-            connection.run_async(lambda driver: driver.execute(_PING))
+        connection.run_async(lambda driver: driver.execute(_PING))
     except TimeoutError:
         raise
     except Exception as error:
@@ -147,15 +130,15 @@ class Database:
             hide_parameters=True,  # an error's text must not hold a password hash
             connect_args={"timeout": pool_timeout, "command_timeout": command_timeout} | tls,
         )
-        event.listen(self._engine.sync_engine, "handle_error", _leave_if_read_only)
+        event.listen(self._engine.sync_engine, "handle_error", _discard_if_read_only)
         event.listen(self._engine.sync_engine, "checkin", _note_the_time)
-        event.listen(self._engine.sync_engine, "checkout", _refuse_if_dead)
+        event.listen(self._engine.sync_engine, "checkout", _pre_ping)
         self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: commits at the end of the block, rolls back when it raises."""
-        async with self._told_after(self._taken(self._engine, "transaction")) as connection, connection.begin():
+        async with self._told_after(self._taken(self._engine)) as connection, connection.begin():
             yield connection
             if connection.info.get(_WAKE):
                 self.committing.set()
@@ -163,7 +146,7 @@ class Database:
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """For one statement, which is a transaction by itself: two round trips fewer. A second one commits apart."""
-        async with self._told_after(self._taken(self._autocommitting, "statement")) as connection:
+        async with self._told_after(self._taken(self._autocommitting)) as connection:
             yield connection
 
     @asynccontextmanager
@@ -185,18 +168,18 @@ class Database:
             call()
 
     @asynccontextmanager
-    async def _taken(self, engine: AsyncEngine, purpose: _Purpose) -> AsyncIterator[AsyncConnection]:
+    async def _taken(self, engine: AsyncEngine, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
         """Raises `PoolExhausted` when none was to be had in time; `CannotConnect`."""
         async with self._turn(), AsyncExitStack() as stack:
-            before = _TAKEN_FOR.set(purpose)
+            before = _READS.set(reads)
             try:
                 connection = await stack.enter_async_context(engine.connect())
             except Exception as error:
-                if unavailable(error):
+                if is_transient(error):
                     raise
                 raise CannotConnect(type(error).__name__) from error  # whatever it is, no request or event is to blame
             finally:
-                _TAKEN_FOR.reset(before)
+                _READS.reset(before)
             yield connection
 
     @asynccontextmanager
@@ -225,7 +208,7 @@ class Database:
             return await self._read(statement, values)
 
     async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with self._taken(self._autocommitting, "read") as connection:
+        async with self._taken(self._autocommitting, reads=True) as connection:
             return (await connection.execute(statement, values)).all()
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.pool import Database, unavailable
+from shared.database.pool import Database, is_transient
 from shared.messaging.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
 from shared.messaging.events import Event, MalformedEvent
 from shared.sealing import Unsealable
@@ -61,7 +61,7 @@ def _handling(event_type: type[E], carry_out: Callable[[E], Awaitable[None]]) ->
         except (MalformedEvent, Unsealable) as error:
             return GiveUp(f"{type(error).__name__}: {error}")
         except (SQLAlchemyError, OSError) as error:
-            if not unavailable(error):
+            if not is_transient(error):
                 raise
             return Retry("database unavailable", tried=False)  # no fault of the event, so no attempt of it
         return Done()

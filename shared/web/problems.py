@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from shared.database.pool import sqlstate, unavailable
+from shared.database.pool import is_transient, sqlstate
 from shared.web import invalid_requests
 
 log = structlog.get_logger()
@@ -128,7 +128,7 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
         return answer(request, status, status.name.lower(), detail, _headers(request, error))
 
     async def on_database_error(request: Request, error: Exception) -> JSONResponse:
-        if unavailable(error):
+        if is_transient(error):
             log.warning("database unavailable", error=type(error).__name__, sqlstate=sqlstate(error))
             return await on_problem(request, Unavailable())
         # The frames without the error's own text: "Failing row contains ..." repeats a password's hash.

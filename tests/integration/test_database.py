@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.standalone.postgres import EmbeddedPostgres
 from shared.database import pool as database_module
-from shared.database.pool import Database, unavailable
+from shared.database.pool import Database, is_transient
 from tests.asking import client_of, problem, small_app
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected
@@ -148,7 +148,7 @@ async def test_a_connection_that_is_killed_in_the_middle_of_a_transaction_is_not
 
     with pytest.raises((SQLAlchemyError, OSError)) as lost:
         await interrupted()
-    assert unavailable(lost.value), repr(lost.value)
+    assert is_transient(lost.value), repr(lost.value)
     assert await ask(database) == 42
 
 
@@ -162,7 +162,7 @@ async def test_a_connection_that_is_killed_before_the_commit_is_not_now(database
 
     with pytest.raises((SQLAlchemyError, OSError)) as lost:
         await interrupted()
-    assert unavailable(lost.value), repr(lost.value)
+    assert is_transient(lost.value), repr(lost.value)
     assert await ask(database) == 42
 
 
@@ -184,7 +184,7 @@ async def test_while_postgres_restarts_it_is_not_now_and_afterwards_the_same_poo
 
     await asyncio.to_thread(own_postgres.stop)
     for _ in range(2):  # the pooled connection, then a new one
-        assert unavailable(await refusal(database))
+        assert is_transient(await refusal(database))
 
     await asyncio.to_thread(own_postgres.start)
     assert await ask(database) == 42
@@ -196,31 +196,31 @@ async def test_while_postgres_restarts_it_is_not_now_and_afterwards_the_same_poo
 async def test_an_exhausted_pool_is_not_now(make: Make) -> None:
     database = make(pool_size=1, pool_timeout=0.05)
     async with database.transaction():
-        assert unavailable(await refusal(database))
+        assert is_transient(await refusal(database))
     assert await ask(database) == 42
 
 
 async def test_a_server_without_a_free_connection_is_not_now(databases: Databases, make: Make) -> None:
     await on_admin(databases, f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
-    assert unavailable(await refusal(make()))
+    assert is_transient(await refusal(make()))
 
 
 async def test_a_read_only_server_is_not_now(databases: Databases, make: Make) -> None:
     await a_table(databases)
     await on_admin(databases, f"ALTER DATABASE {databases.name} SET default_transaction_read_only = on")
-    assert unavailable(await refusal(make(), "INSERT INTO kept VALUES (1)"))
+    assert is_transient(await refusal(make(), "INSERT INTO kept VALUES (1)"))
 
 
 async def test_a_statement_that_takes_too_long_is_not_now(make: Make) -> None:
     database = make(command_timeout=0.1)
-    assert unavailable(await refusal(database, "SELECT pg_sleep(30)"))
+    assert is_transient(await refusal(database, "SELECT pg_sleep(30)"))
     assert await ask(database) == 42
 
 
 @pytest.mark.parametrize("statement", ["SELECT 1/0", "SELEKT", "SELECT 'x'::int"])
 async def test_a_mistake_of_ours_is_no_excuse_to_come_again(make: Make, statement: str) -> None:
     database = make()
-    assert not unavailable(await refusal(database, statement))
+    assert not is_transient(await refusal(database, statement))
     assert await ask(database) == 42
 
 

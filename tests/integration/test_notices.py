@@ -173,6 +173,6 @@ async def test_who_may_not_log_in_is_told_nothing(
     auth, accounts, _ = world
     await guess(auth, await accounts.new(is_active=False), 2)
 
-    await auth.parts.throttle._notices.close()
+    await auth.parts.login.attempts._notices.close()
     assert await sql.fetchval("SELECT count(*) FROM outbox WHERE type = $1", AuthNoticeRequested.type) == 0
     assert asked.notices == []

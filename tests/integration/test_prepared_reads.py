@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import ARRAY, Integer, bindparam, event, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database.pool import Database, unavailable
+from shared.database.pool import Database, is_transient
 from shared.database.prepared import Prepared
 from tests.servers.databases import Databases, connected
 
@@ -78,14 +78,14 @@ async def test_after_its_connections_were_killed_a_read_works(databases: Databas
 async def test_an_exhausted_pool_is_not_now(make: Make) -> None:
     database = make(pool_size=1, pool_timeout=0.05)
     async with database.transaction():
-        assert unavailable(await refusal(database, NUMBERS, numbers=[1]))
+        assert is_transient(await refusal(database, NUMBERS, numbers=[1]))
     assert await numbers(database) == [1, 2, 3]
 
 
 async def test_a_server_without_a_free_connection_is_not_now(databases: Databases, make: Make) -> None:
     async with connected(databases.admin_url) as admin:
         await admin.execute(f"ALTER DATABASE {databases.name} CONNECTION LIMIT 0")
-    assert unavailable(await refusal(make(), NUMBERS, numbers=[1]))
+    assert is_transient(await refusal(make(), NUMBERS, numbers=[1]))
 
 
 async def test_a_read_that_takes_too_long_is_not_now_and_neither_it_nor_its_connection_is_tried_again(
@@ -95,7 +95,7 @@ async def test_a_read_that_takes_too_long_is_not_now_and_neither_it_nor_its_conn
     event.listen(database._engine.sync_engine, "connect", lambda *_: made.append(None))
     event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *_: long_way.append(None))
 
-    assert unavailable(await refusal(database, SLEEP, seconds=30))
+    assert is_transient(await refusal(database, SLEEP, seconds=30))
     assert (len(made), long_way) == (1, [])
     assert await numbers(database) == [1, 2, 3]
     assert len(made) == 2
@@ -103,5 +103,5 @@ async def test_a_read_that_takes_too_long_is_not_now_and_neither_it_nor_its_conn
 
 async def test_a_mistake_of_ours_is_no_excuse_to_come_again(make: Make) -> None:
     database = make()
-    assert not unavailable(await refusal(database, MISTAKE, zero=0))
+    assert not is_transient(await refusal(database, MISTAKE, zero=0))
     assert await numbers(database) == [1, 2, 3]

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.auth import tables as auth
 from services.users import tables as users
-from shared.database.pool import Database, unavailable
+from shared.database.pool import Database, is_transient
 from shared.database.schema import Schema
 from tests.servers.databases import Databases, connected
 
@@ -72,7 +72,7 @@ async def refusal(database: Database, statement: str = "SELECT 1") -> Exception:
     "statement", ["SELECT * FROM nowhere", "SELECT nothing FROM outbox", "SELECT * FROM users.accounts"]
 )
 async def test_what_a_schema_lacks_is_not_now(database: Database, statement: str) -> None:
-    assert unavailable(await refusal(database, statement))
+    assert is_transient(await refusal(database, statement))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,6 @@ async def test_whatever_prevents_a_connection_is_not_now(databases: Databases, c
     url = make_url(databases.auth_url).set(**changes)
     database = Database(url.render_as_string(hide_password=False))
 
-    assert unavailable(await refusal(database))
+    assert is_transient(await refusal(database))
     assert not await Schema(database, auth.metadata).is_ready()
     await database.close()

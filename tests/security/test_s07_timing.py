@@ -12,9 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.auth.accounts.read_model import Identity
-from services.auth.api import routes
-from services.auth.login.password import authenticate
+from services.auth import app as auth_service
+from services.auth.login.password import PasswordCheck
 from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
@@ -139,11 +138,11 @@ async def test_the_times_of_the_three_can_not_be_told_apart(as_shipped: AuthApp,
 async def test_a_service_that_answers_at_once_and_hashes_nothing_for_nobody_is_caught(
     databases: Databases, keys: Keys, bus: MemoryBus, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def at_once(*arguments: Any, failure_deadline: float) -> Identity:
+    def at_once(*, failure_deadline: float, **parts: Any) -> PasswordCheck:
         assert failure_deadline > 0
-        return await authenticate(*arguments, failure_deadline=0)
+        return PasswordCheck(failure_deadline=0, **parts)
 
-    monkeypatch.setattr(routes, "authenticate", at_once)
+    monkeypatch.setattr(auth_service, "PasswordCheck", at_once)
     async with running_auth(auth_settings(databases, keys), bus) as leaky:
         verify = leaky.parts.passwords.verify
 

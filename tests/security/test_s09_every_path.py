@@ -17,7 +17,8 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import Row
 
 from services.auth import app as auth_service
-from services.auth.api.routes import FLOODED, TOKEN_ENDPOINTS, living_session
+from services.auth.api.guards import current_session
+from services.auth.app import FLOODED, TOKEN_ENDPOINTS
 from services.users import app as users_service
 from services.users.callers import caller
 from services.users.routes import FLOODED as USERS_FLOODED
@@ -73,7 +74,7 @@ def guessable(app: FastAPI) -> set[str]:
     return {
         str(route.path)
         for route in iter_route_contexts(app.routes)
-        if "GET" not in (route.methods or ()) and not {living_session, caller} & set(_calls(route.dependant))
+        if "GET" not in (route.methods or ()) and not {current_session, caller} & set(_calls(route.dependant))
     }
 
 

@@ -94,7 +94,7 @@ async def test_a_day_has_ten_notices_of_all_words_and_services_and_the_next_day_
     assert told(mails).total() == A_DAY - KEPT
     for _ in range(3):
         assert (await auth_app.log_in(username, "wrong")).status_code in {400, 429}
-        await auth_app.parts.throttle._notices.close()
+        await auth_app.parts.login.attempts._notices.close()
         await time.passes(TEN_MINUTES)
     assert told(mails, "other@example.net") == {"wrong_passwords": 1}
 

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from yarl import URL
 
 from shared.configuration.connections import trusted
-from shared.database.pool import Database, unavailable
+from shared.database.pool import Database, is_transient
 from shared.messaging.amqp.link import Broker
 from shared.messaging.bus import BusUnavailable
 from shared.tokens.remote_keys import RemoteKeys
@@ -55,7 +55,7 @@ async def answers(url: str) -> bool:
         async with database.statement() as connection:
             answer = await connection.exec_driver_sql("SELECT 42")
     except OSError as error:
-        refused = unavailable(error)
+        refused = is_transient(error)
     else:
         return answer is not None
     finally:

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from services.auth.api.routes import JWKS_MAX_AGE
+from services.auth.api.keys import JWKS_MAX_AGE
 from services.auth.tokens import keys
 from services.auth.tokens.keys import generate
 from services.cli import app

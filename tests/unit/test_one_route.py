@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from deploy.standalone.front import Front
 from services.auth import app as auth
-from services.auth.api.routes import FLOODED as AUTH_FLOODED
+from services.auth.app import FLOODED as AUTH_FLOODED
 from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.routes import FLOODED as USERS_FLOODED

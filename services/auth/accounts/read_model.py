@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.tables import identities, in_step, sessions
 from shared.database.pool import Database, after_commit
-from shared.database.prepared import Prepared
 from shared.messaging.bus import Handler
 from shared.messaging.events import AccountChanged
 from shared.messaging.handlers import applying
@@ -46,7 +45,7 @@ def may_log_in() -> ColumnElement[bool]:
     return and_(identities.c.is_active, ~identities.c.deleted, _is_of_users())
 
 
-def session_lives(max_lifetime: timedelta) -> ColumnElement[bool]:
+def is_active_session(max_lifetime: timedelta) -> ColumnElement[bool]:
     """For `sessions` joined with `identities`: not ended, in its time, of the account's present epoch (or kept)."""
     same_epoch = sessions.c.epoch == identities.c.session_epoch
     kept = sessions.c.id == identities.c.kept_session
@@ -65,11 +64,12 @@ def of_name(username_key: ColumnElement[str]) -> Select[Any]:
     )
 
 
-_OF_NAME = Prepared(of_name(bindparam("submitted_name", type_=Text)))
+_OF_NAME = of_name(bindparam("submitted_name", type_=Text))
 
 
 async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
-    return identity_in(await _OF_NAME.one(connection, {"submitted_name": canonical(username)}))
+    found = await connection.execute(_OF_NAME, {"submitted_name": canonical(username)})
+    return identity_in(found.mappings().one_or_none())
 
 
 def identity_in(row: Mapping[str, Any] | None) -> Identity | None:

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 
+from services.auth.sessions.lifecycle import TokenPair
 from shared.names import NO_CONTROL, refuse_control
+from shared.web.openapi_responses import Answers, leads_to
 
 # ASCII digits as a JSON string: a library that compares codes may take full-width digits and numbers for them.
 _CODE = re.compile(r"^[0-9]{6}$")
 _SEPARATORS = re.compile(r"[\s\u2010-\u2015-]+")
+
+_REFRESH_LINK = leads_to("post", "/api/v1/auth/refresh-token", {"refresh_token": "$response.body#/refresh_token"})
+REFRESHED: Answers = {200: {"links": {"refresh": _REFRESH_LINK}}}
 
 Text = Annotated[StrictStr, AfterValidator(refuse_control), Field(json_schema_extra=NO_CONTROL)]
 
@@ -67,6 +72,10 @@ class TokenPairOut(_Out):
     expires_in: int = Field(description="Seconds that the access token lives", examples=[3600])
     otp_required: Literal[False] = False
 
+    @classmethod
+    def of(cls, pair: TokenPair) -> Self:
+        return cls(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in)
+
 
 class OtpRequiredOut(_Out):
     """There is no `access_token` in this answer, on purpose: a client must not take it for one."""
@@ -97,7 +106,7 @@ class ChallengeOut(BaseModel):
 
 
 class SessionOut(BaseModel):
-    """`null` is what is not known, as with sessions that have not been used since before it was kept."""
+    """`null` where something is not known."""
 
     id: UUID
     created_at: datetime

@@ -1,39 +1,38 @@
-"""The sessions of whoever asks, and the end of one of them."""
+"""The sessions of the caller: listed, and ended."""
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
-from services.auth.api.routes import LivingCaller, Parts
+from services.auth.api.guards import Composed, Current
 from services.auth.api.schemas import SessionOut
-from services.auth.tables import trail
+from services.auth.sessions import log_out
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound
 
-router = APIRouter(prefix="/api/v1/auth/sessions", route_class=ShallowJsonRoute)
+router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
+one = APIRouter(prefix="/api/v1/auth/sessions", route_class=ShallowJsonRoute)
 
 
-@router.get("", summary="The caller's living sessions, the newest first")
-async def list_own_sessions(auth: Parts, caller: LivingCaller) -> list[SessionOut]:
-    """The 200 newest; who has more can end them all (`POST /api/v1/auth/logout?all=true`)."""
+@router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")
+async def logout(auth: Composed, current: Current, everywhere: Annotated[bool, Query(alias="all")] = False) -> None:
+    await log_out.log_out(auth.database, auth.sessions, current.token, everywhere=everywhere)
+
+
+@one.get("", summary="The caller's active sessions, the newest first")
+async def list_own_sessions(auth: Composed, current: Current) -> list[SessionOut]:
+    """The 200 newest; all of them can be ended together (`POST /api/v1/auth/logout?all=true`)."""
     async with auth.database.transaction() as connection:
-        rows = await auth.sessions.living(connection, caller.token.account)
-    return [SessionOut(**row._mapping, current=row.id == caller.token.session) for row in rows]  # noqa: SLF001 - public
+        rows = await auth.sessions.active(connection, current.token.account)
+    return [SessionOut(**row, current=row["id"] == current.token.session) for row in rows]
 
 
-@router.delete(
+@one.delete(
     "/{session_id}", status_code=204, summary="End one of the caller's sessions", responses=refused(ItemNotFound)
 )
-async def end_own_session(auth: Parts, caller: LivingCaller, session_id: UUID) -> None:
-    async with auth.database.transaction() as connection:
-        account = caller.token.account
-        ended = await auth.sessions.end_own(connection, session_id, account)
-        if ended:
-            await trail.record(
-                connection, "session_ended", reason="deleted", account=account, actor=account, session=session_id
-            )
-    if not ended:
-        raise ItemNotFound
+async def end_own_session(auth: Composed, current: Current, session_id: UUID) -> None:
+    await log_out.end_own_session(auth.database, auth.sessions, current.token, session_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -64,8 +63,7 @@ def last_hour() -> CompoundSelect[Any]:
     return union_all(*(select(sent, frees_in).where(which, lately) for which in whose))
 
 
-@cache
-def asking(lifetime: timedelta, beside: tuple[CTE, ...]) -> Select[Any]:
+def asking(lifetime: timedelta) -> Select[Any]:
     """A new challenge: parameters `challenge, account, mailbox, of_epoch, mac, code_event`, and those of the events."""
     new = insert(challenges).values(
         id=_CHALLENGE,
@@ -76,7 +74,7 @@ def asking(lifetime: timedelta, beside: tuple[CTE, ...]) -> Select[Any]:
         expires_at=func.now() + lifetime,
         code_event_id=bindparam("code_event", type_=Uuid),
     )
-    return select(func.now()).add_cte(new.cte("asked"), insertion(outbox).cte("told"), *beside)
+    return select(func.now()).add_cte(new.cte("asked"), insertion(outbox).cte("told"))
 
 
 def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:

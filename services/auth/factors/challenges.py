@@ -23,7 +23,6 @@ from services.auth.accounts.read_model import Identity
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenge_statements import LAST_HOUR, asking, lock_values, locking, of_its_account, trying
 from services.auth.factors.failed_codes import CodesOff, Guess, WrongCodes
-from services.auth.parts import NOTHING, Part
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
 from shared.audit import told
@@ -80,11 +79,12 @@ class Challenges:
         self._cooldown = timedelta(seconds=settings.otp_resend_cooldown)
         self._codes_per_hour = settings.otp_codes_per_hour
         self._wrong_codes = WrongCodes(settings.otp_wrong_in_a_row)
+        self._asking = asking(self._lifetime)
         self._locking = locking(self._wrong_codes.are_off)
         self._trying = trying(self._wrong_codes.counted(), self._alive())
 
-    async def request(self, connection: AsyncConnection, identity: Identity, beside: Part = NOTHING) -> Challenge:
-        """A new challenge, its code on the way. `beside`: what else the last statement does.
+    async def request(self, connection: AsyncConnection, identity: Identity) -> Challenge:
+        """A new challenge, its code on the way.
 
         Raises:
             CodesOff: after too many wrong ones.
@@ -108,9 +108,8 @@ class Challenges:
             "mac": _mac(self._peppers[0], asked.id, code),
             "code_event": event_id,
             **told(connection, trail.event("code_sent", account=identity.id), event),
-            **beside.values,
         }
-        await connection.execute(asking(self._lifetime, beside.statements), values)
+        await connection.execute(self._asking, values)
         return asked
 
     async def resend(self, connection: AsyncConnection, challenge_id: UUID) -> None:

@@ -16,8 +16,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.auth.api.routes import Caller, LivingCaller
-from services.auth.gateway.guarded_route import LivingRoute
+from services.auth.api.guards import Current, CurrentSession
+from services.auth.gateway.guarded_route import ActiveSessionRoute
 from shared.web import problems
 from shared.web.bearer import NotPermitted
 from shared.web.guarded_route import Yes
@@ -45,7 +45,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 _ONLY = {ONLY: [204, 401, 403]}
 
-router = APIRouter(prefix=PATH, route_class=LivingRoute)
+router = APIRouter(prefix=PATH, route_class=ActiveSessionRoute)
 
 
 @router.get(
@@ -56,9 +56,9 @@ router = APIRouter(prefix=PATH, route_class=LivingRoute)
     openapi_extra=_ONLY,
     summary="For a gateway: may this request pass, and whose is it?",
 )
-async def forward(caller: LivingCaller) -> Yes:
+async def forward(current: Current) -> Yes:
     """Refused with 401 or 403 and nothing else. Any other method is answered like GET; a body is not looked at."""
-    return _passes(caller)
+    return _passes(current)
 
 
 @router.get(
@@ -69,15 +69,15 @@ async def forward(caller: LivingCaller) -> Yes:
     openapi_extra=_ONLY,
     summary="The same, for administrators only",
 )
-async def forward_admin(caller: LivingCaller) -> Yes:
+async def forward_admin(current: Current) -> Yes:
     """403 for everybody else who is logged in."""
-    if not caller.is_admin:
+    if not current.is_admin:
         raise NotPermitted
-    return _passes(caller)
+    return _passes(current)
 
 
-def _passes(caller: Caller) -> Yes:
-    values = (str(caller.token.account), str(caller.token.session), "true" if caller.is_admin else "false")
+def _passes(current: CurrentSession) -> Yes:
+    values = (str(current.token.account), str(current.token.session), "true" if current.is_admin else "false")
     return Yes(_NO_CONTENT, [(name, value.encode()) for name, value in zip(_NAMES, values, strict=True)])
 
 

@@ -1,6 +1,6 @@
-"""The statements that take and give back places under the limits on wrong passwords (services.auth.login.attempts).
+"""The statements that reserve and release slots under the limits on wrong passwords (services.auth.login.attempts).
 
-An attempt has three places: one by its network, one by its name and address, one by its name. A statement locks these
+An attempt has three slots: one by its network, one by its name and address, one by its name. A statement locks these
 rows in this order, or two of them would wait for each other: so each part reads from the one before it.
 """
 
@@ -37,12 +37,10 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from services.auth.accounts.read_model import Identity, identity_in, of_name
 from services.auth.login.hourly_limit import FIRST_SLOT, HourlyLimit, done, in_flight, one_less, one_more, releasing
-from services.auth.login.known_addresses import Addresses
-from services.auth.parts import Part
+from services.auth.login.known_addresses import KnownAddresses
 from services.auth.settings import AuthSettings
 from services.auth.tables import address_failures, login_failures, name_failures, outbox
 from shared.client_address import told_apart
-from shared.database.prepared import Prepared
 from shared.messaging.outbox import insertion
 from shared.names import canonical
 
@@ -54,10 +52,10 @@ _BY_ADDRESS = and_(login_failures.c.name_hash == _NAME_HASH, login_failures.c.ad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whose:
-    """By which name and from which address; neither is stored in clear.
+class AttemptKey:
+    """The name and the address of an attempt; neither is stored in clear.
 
-    `network`: the address too, as the key of what comes from it under all names; None where that has no limit.
+    `network`: the address again, as the key of all names that are tried from it; None where that has no limit.
     """
 
     name_hash: bytes
@@ -73,14 +71,10 @@ class Whose:
         """The holders whose shares of the hashing queue an attempt takes (shared.passwords.hashing)."""
         return [self.name_hash] if self.network is None else [self.name_hash, self.network]
 
-    def giving_back(self) -> Part:
-        """All places, after a success: to be done in the statement that ends the login."""
-        return Part(_GIVEN_BACK[True], self.values)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """Which places were to be had, each after the one before it; and who has the name at this moment, if anybody."""
+class Reserved:
+    """Which slots were free, each after the one before it; and the account that has the name at this moment, if any."""
 
     by_network: bool
     by_address: bool
@@ -88,57 +82,52 @@ class Taken:
     identity: Identity | None
 
 
-class Places:
-    def __init__(self, settings: AuthSettings, addresses: Addresses) -> None:
+class AttemptStatements:
+    def __init__(self, settings: AuthSettings, addresses: KnownAddresses) -> None:
         self._addresses = addresses
         self._free = settings.throttle_free
         self._first_wait = settings.throttle_first_wait
         self._longest_wait = settings.throttle_longest_wait
         self._network = HourlyLimit(address_failures, _NETWORK, settings.throttle_address_per_hour)
         self._name = HourlyLimit(name_failures, _NAME_HASH, settings.throttle_name_per_hour)
-        self._take = Prepared(self._taking())
-        self._count = Prepared(self._counting())
+        self._reserve = self._reserving()
+        self._record_failure = self._recording_failure()
 
-    def whose(self, username: str, address: str) -> Whose:
+    def key(self, username: str, address: str) -> AttemptKey:
         hashed = self._addresses.hashed(address)
-        return Whose(
+        return AttemptKey(
             name_hash=name_hash(username),
             address=hashed.hex(),
             network=hashed if told_apart(address) else None,
         )
 
-    async def take(self, connection: AsyncConnection, username: str, address: str) -> Taken:
+    async def reserve(self, connection: AsyncConnection, username: str, address: str) -> Reserved:
         """Reserves all three, in one statement. If not all were free, the caller must release those that it got."""
         values = {
-            **self.whose(username, address).values,
+            **self.key(username, address).values,
             "submitted_name": canonical(username),
             "here": self._addresses.all_hashed(address),
         }
-        row = await self._take.one(connection, values)
-        assert row is not None  # noqa: S101 - it always has one
+        row = (await connection.execute(self._reserve, values)).mappings().one()
         got = {name: row[name] for name in ("by_network", "by_address", "by_name")}
-        return Taken(**got, identity=identity_in(row))
+        return Reserved(**got, identity=identity_in(row))
 
-    async def wait_left(self, connection: AsyncConnection, mine: Whose, taken: Taken) -> float:
+    async def retry_after(self, connection: AsyncConnection, key: AttemptKey, reserved: Reserved) -> float:
         """Seconds until failures alone no longer refuse this attempt; 0 when they do not."""
-        if not taken.by_network:
+        if not reserved.by_network:
             left = self._network.retry_after()
-        elif taken.by_address:
+        elif reserved.by_address:
             left = self._name.retry_after()
         else:
             left = select(func.extract("epoch", login_failures.c.wait_until - func.now())).where(_BY_ADDRESS)
-        return max(0.0, float((await connection.execute(left, mine.values)).scalar_one_or_none() or 0))
+        return max(0.0, float((await connection.execute(left, key.values)).scalar_one_or_none() or 0))
 
-    async def count(self, connection: AsyncConnection, mine: Whose, told: Mapping[str, Any]) -> bool:
-        """All places become failures, and what is `told` of it an event.
+    async def record_failure(self, connection: AsyncConnection, key: AttemptKey, event: Mapping[str, Any]) -> bool:
+        """All slots become failures, and the `event` is written; whether a limit of the name is reached by that."""
+        row = (await connection.execute(self._record_failure, {**key.values, **event})).one()
+        return bool(row.waits or row.full)
 
-        Returns whether a limit of the name has been reached by that.
-        """
-        row = await self._count.one(connection, {**mine.values, **told})
-        assert row is not None  # noqa: S101 - these are upserts
-        return bool(row["waits"] or row["full"])
-
-    def _counting(self) -> Select[Any]:
+    def _recording_failure(self) -> Select[Any]:
         by_network = self._network.counting().cte("by_network")
         by_address = self._one_more_by_address(self._network.has_reserved(by_network)).cte("by_address")
         by_name = self._name.counting(after=exists(by_address)).cte("by_name")
@@ -163,7 +152,7 @@ class Places:
             },
         ).returning(login_failures.c.wait_until.is_not(None).label("waits"))
 
-    def _taking(self) -> Select[Any]:
+    def _reserving(self) -> Select[Any]:
         username_key = bindparam("submitted_name", type_=Text)
         familiar = self._addresses.familiar(username_key, bindparam("here", type_=ARRAY(LargeBinary)))
         by_network = self._network.reserving(exempt=familiar)
@@ -171,10 +160,10 @@ class Places:
         by_address = self._by_address(passes)
         by_name = self._name.reserving(exempt=familiar, after=exists(by_address))
         identity = of_name(username_key).subquery("identity")
-        places = select(
+        slots = select(
             passes.label("by_network"), exists(by_address).label("by_address"), exists(by_name).label("by_name")
-        ).subquery("places")
-        return select(places, identity).select_from(places.outerjoin(identity, true()))
+        ).subquery("slots")
+        return select(slots, identity).select_from(slots.outerjoin(identity, true()))
 
     def _by_address(self, after: ColumnElement[bool]) -> CTE:
         row = login_failures.c
@@ -191,14 +180,14 @@ class Places:
         )
 
 
-async def give_back(connection: AsyncConnection, mine: Whose, *, success: bool) -> None:
-    """A `success` forgets what was counted by name and address."""
-    await _GIVE_BACK[success].one(connection, mine.values)
+async def release(connection: AsyncConnection, key: AttemptKey, *, success: bool) -> None:
+    """A `success` forgets the failures by name and address."""
+    await connection.execute(_RELEASE[success], key.values)
 
 
-async def give_back_some(connection: AsyncConnection, mine: Whose, taken: Taken) -> None:
-    """Those of an attempt that got the one by network, and not all: what else there is belongs to others."""
-    await _GIVE_BACK_SOME[taken.by_address].one(connection, mine.values)
+async def release_some(connection: AsyncConnection, key: AttemptKey, reserved: Reserved) -> None:
+    """For an attempt that got the slot by network, and not all: the others belong to other attempts."""
+    await connection.execute(_RELEASE_SOME[reserved.by_address], key.values)
 
 
 def name_hash(username: str) -> bytes:
@@ -206,7 +195,7 @@ def name_hash(username: str) -> bytes:
     return hashlib.sha256(canonical(username).encode()).digest()
 
 
-def _given_back(*, success: bool) -> tuple[CTE, ...]:
+def _released(*, success: bool) -> tuple[CTE, ...]:
     by_network = releasing(
         address_failures,
         address_failures.c.address_hash == _NETWORK,
@@ -228,11 +217,10 @@ def _given_back(*, success: bool) -> tuple[CTE, ...]:
     return by_network + by_address + by_name
 
 
-def _released(*parts: CTE) -> Prepared:
-    return Prepared(select(literal(1)).add_cte(*parts))
+def _statement(parts: tuple[CTE, ...]) -> Select[Any]:
+    return select(literal(1)).add_cte(*parts)
 
 
-_GIVEN_BACK = {success: _given_back(success=success) for success in (True, False)}
-_GIVE_BACK = {success: _released(*parts) for success, parts in _GIVEN_BACK.items()}
-# With the one by name and address, or without it.
-_GIVE_BACK_SOME = {True: _released(*_GIVEN_BACK[False][:6]), False: _released(*_GIVEN_BACK[False][:3])}
+_RELEASE = {success: _statement(_released(success=success)) for success in (True, False)}
+# With the slot by name and address, or without it.
+_RELEASE_SOME = {both: _statement(_released(success=False)[: 6 if both else 3]) for both in (True, False)}

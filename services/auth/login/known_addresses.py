@@ -1,4 +1,4 @@
-"""From where an account has logged in before. Of an address nothing is stored but its HMAC under a server key."""
+"""The addresses from which an account has logged in before, stored as their HMACs under a server key."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ import hmac
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Exists, LargeBinary, Uuid, any_, bindparam, exists, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Exists, any_, exists, func
 
-from services.auth.parts import Part
 from services.auth.settings import AuthSettings
 from services.auth.tables import familiar_addresses, identities
 from shared.client_address import network_of
 
-# Who logs in all day is not written down each time.
-_NOTED_EVERY = timedelta(days=1)
 
-
-class Addresses:
+class KnownAddresses:
     def __init__(self, settings: AuthSettings) -> None:
         self._peppers = [pepper.get_secret_value().encode() for pepper in settings.otp_peppers]
         self._lifetime = timedelta(seconds=settings.familiar_address_lifetime)
 
     def hashed(self, address: str) -> bytes:
-        """Of an IPv6 address its network's: one client may choose any address in it."""
+        """For IPv6 the hash of the network: one client may choose any address in it."""
         return _hmac(self._peppers[0], address)
 
     def all_hashed(self, address: str) -> list[bytes]:
-        """Under each server key that there has been."""
+        """Under the server key of today and each one before it."""
         return [_hmac(pepper, address) for pepper in self._peppers]
 
     def familiar(self, username_key: ColumnElement[str], here: ColumnElement[Any]) -> Exists:
@@ -41,28 +36,6 @@ class Addresses:
             identities.c.username_key == username_key,
             ~identities.c.deleted,
         )
-
-    def remembering(self, address: str) -> Part:
-        """To be done when the session begins: who has the password alone is no owner yet."""
-        return Part((_REMEMBERED,), {"from_address": self.hashed(address)})
-
-
-def _remembered() -> CTE:
-    """Of the `account` that the session is of."""
-    account, here = bindparam("account", type_=Uuid), bindparam("from_address", type_=LargeBinary)
-    lately = exists().where(
-        familiar_addresses.c.account_id == account,
-        familiar_addresses.c.address_hash == here,
-        familiar_addresses.c.last_at >= func.now() - _NOTED_EVERY,
-    )
-    # Looked up first: the upsert alone locks the row, and that is a write.
-    new = insert(familiar_addresses).from_select(["account_id", "address_hash"], select(account, here).where(~lately))
-    return new.on_conflict_do_update(index_elements=["account_id", "address_hash"], set_={"last_at": func.now()}).cte(
-        "remembered"
-    )
-
-
-_REMEMBERED = _remembered()
 
 
 def _hmac(pepper: bytes, address: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether a session is alive: asked of the database at each request, by all requests of the moment together."""
+"""Whether a session is active: asked of the database at each request, by all requests of the moment together."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select
 
 from services.auth.accounts.in_step import fresh
-from services.auth.accounts.read_model import session_lives
+from services.auth.accounts.read_model import is_active_session
 from services.auth.tables import identities, sessions
-from shared.database.batched_reads import AskedTogether
+from shared.database.batched_reads import BatchedReads
 from shared.database.pool import Database
 from shared.database.prepared import Prepared
 from shared.tokens.access import AccessToken
 
 
-class LivingSessions:
+class ActiveSessions:
     """`staleness`: time without a word from users after which nobody is an administrator."""
 
     def __init__(self, database: Database, *, max_lifetime: timedelta, staleness: timedelta) -> None:
         self._database = database
-        self._living = _living(max_lifetime, staleness)
-        self._asked = AskedTogether(self._read)
+        self._active = _active(max_lifetime, staleness)
+        self._reads = BatchedReads(self._read)
 
-    async def admin_if_alive(self, token: AccessToken) -> bool | None:
-        """Whether the owner of this session is an administrator; None when the session does not live."""
-        owner = await self._asked.ask(token.session)
+    async def is_admin(self, token: AccessToken) -> bool | None:
+        """Whether the owner of this session is an administrator; None when the session is not active."""
+        owner = await self._reads.get(token.session)
         return owner[1] if owner is not None and owner[0] == token.account else None
 
-    async def _read(self, asked: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
-        """Of each session that lives its owner, and whether that is an administrator."""
-        rows = await self._living.read(self._database, {"asked": list(asked)})
+    async def _read(self, wanted: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
+        """The owner of each active session, and whether it is an administrator."""
+        rows = await self._active.read(self._database, {"wanted": list(wanted)})
         return {session: (account, is_admin) for session, account, is_admin in rows}
 
 
-def _living(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
+def _active(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
     # One text for any number of sessions: with IN each number would be prepared anew.
     return Prepared(
         select(sessions.c.id, sessions.c.account_id, and_(identities.c.is_admin, fresh(staleness)).label("is_admin"))
         .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
-        .where(sessions.c.id == any_(bindparam("asked", type_=ARRAY(Uuid))), session_lives(max_lifetime))
+        .where(sessions.c.id == any_(bindparam("wanted", type_=ARRAY(Uuid))), is_active_session(max_lifetime))
     )

@@ -16,12 +16,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.auth.accounts.read_model import session_lives
-from services.auth.parts import NOTHING, Part
+from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.client import Client
 from services.auth.sessions.statements import beginning, renewal, repetition, values_of
 from services.auth.settings import AuthSettings
@@ -53,6 +52,7 @@ class Sessions:
         self._access_lifetime = settings.access_token_lifetime
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
         self._max_lifetime = timedelta(seconds=settings.session_max_lifetime)
+        self._beginning = beginning(self._lifetime)
         self._renewal = renewal(self._lifetime, self._max_lifetime)
         self._repetition = repetition(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
 
@@ -63,16 +63,14 @@ class Sessions:
         epoch: int,
         amr: list[str],
         client: Client,
-        beside: Part = NOTHING,
+        address_hash: bytes,
     ) -> TokenPair:
-        """One statement. `beside`: what else it does; of its parameters, `account` is there."""
+        """One statement. `amr`: the authentication methods of RFC 8176; the address becomes a known one."""
         session, token = uuid7(), uuid7()
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
-        values |= values_of(client) | told(connection, event) | dict(beside.values)
-        row = await beginning(self._lifetime, beside.statements).one(connection, values)
-        assert row is not None  # noqa: S101 - it always has one
-        now = row["now"]
+        values |= values_of(client) | told(connection, event) | {"from_address": address_hash}
+        now = (await connection.execute(self._beginning, values)).scalar_one()
         facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
         return self._pair(facts, token)
 
@@ -80,7 +78,7 @@ class Sessions:
         """A new pair for a token that is used for the first time; one statement."""
         token, event = uuid7(), trail.event("refresh")
         values = {"parent": token_id, "token": token} | values_of(client) | event_values(event)
-        row = await self._renewal.one(connection, values)
+        row = (await connection.execute(self._renewal, values)).mappings().one_or_none()
         if row is None:
             return None
         facts = SessionFacts(**row)
@@ -90,11 +88,11 @@ class Sessions:
 
     async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
         """The pair that `rotate` has given for it. The caller commits either way: a None may have ended the session."""
-        row = (await connection.execute(self._repetition, {"parent": token_id})).one_or_none()
+        row = (await connection.execute(self._repetition, {"parent": token_id})).mappings().one_or_none()
         if row is None:
             await self._refuse(connection, token_id)
             return None
-        facts = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+        facts = dict(row)
         token = facts.pop("token")
         session = SessionFacts(**facts)
         account = session.account
@@ -119,7 +117,7 @@ class Sessions:
     async def end_own(self, connection: AsyncConnection, session: UUID, account: UUID) -> bool:
         """Whether it was a living session of this account, which is now ended."""
         own = and_(sessions.c.id == session, sessions.c.account_id == account, identities.c.id == account)
-        return await self._end(connection, and_(own, session_lives(self._max_lifetime)))
+        return await self._end(connection, and_(own, is_active_session(self._max_lifetime)))
 
     async def _end(self, connection: AsyncConnection, which: ColumnElement[bool]) -> bool:
         """Of one account; whether there was one to end. No session is ended, or told of, twice."""
@@ -141,7 +139,7 @@ class Sessions:
             await add(connection, outbox, event)
         return bool(rows)
 
-    async def living(self, connection: AsyncConnection, account: UUID) -> Sequence[Row[Any]]:
+    async def active(self, connection: AsyncConnection, account: UUID) -> Sequence[RowMapping]:
         """The newest of the account, newest first: `id, created_at, last_used_at, address, user_agent`."""
         shown: list[ColumnElement[Any]] = [
             sessions.c.id,
@@ -153,11 +151,11 @@ class Sessions:
         query = (
             select(*shown)
             .join(identities, identities.c.id == sessions.c.account_id)
-            .where(sessions.c.account_id == account, session_lives(self._max_lifetime))
+            .where(sessions.c.account_id == account, is_active_session(self._max_lifetime))
             .order_by(sessions.c.auth_time.desc(), sessions.c.id.desc())
             .limit(_MOST_LISTED)
         )
-        return (await connection.execute(query)).all()
+        return (await connection.execute(query)).mappings().all()
 
     def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
         return TokenPair(

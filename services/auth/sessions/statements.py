@@ -1,13 +1,11 @@
 """The statements that begin a session, that swap a refresh token for its successor, and that find the successor again.
 
-Each is everything at once. The order of their locks: token, then session. The rest is new rows, but for what is done
-beside the beginning.
+Each does everything at once, and is built once. They lock the token before the session.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -15,25 +13,31 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    LargeBinary,
     Select,
     Text,
     Uuid,
     bindparam,
+    exists,
     func,
     insert,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 
-from services.auth.accounts.read_model import session_lives
+from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.client import Client
-from services.auth.tables import identities, outbox, refresh_tokens, sessions
-from shared.database.prepared import Prepared
+from services.auth.tables import familiar_addresses, identities, outbox, refresh_tokens, sessions
 from shared.messaging.outbox import insertion
 
 _SESSION = bindparam("session", type_=Uuid)
 _TOKEN = bindparam("token", type_=Uuid)
 _PARENT = bindparam("parent", type_=Uuid)
+_ACCOUNT = bindparam("account", type_=Uuid)
+
+# An account that logs in all day is not noted each time.
+_NOTED_EVERY = timedelta(days=1)
 
 # The fields of `services.auth.tokens.issue.SessionFacts`, but for `now`.
 _FACTS = (
@@ -49,22 +53,40 @@ def values_of(client: Client) -> dict[str, Any]:
     return {"address_shown": client.address, "agent_shown": client.user_agent}
 
 
-@cache
-def beginning(lifetime: timedelta, beside: tuple[CTE, ...]) -> Prepared:
-    """Parameters: `session, token, account, of_epoch, by_means`, those of the client and of the event. Gives `now`."""
+def beginning(lifetime: timedelta) -> Select[Any]:
+    """A session, its first token, its event, and the address as one that its account has logged in from.
+
+    Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event. Gives
+    `now`.
+    """
     session = insert(sessions).values(
         id=_SESSION,
-        account_id=bindparam("account", type_=Uuid),
+        account_id=_ACCOUNT,
         epoch=bindparam("of_epoch", type_=BigInteger),
         amr=bindparam("by_means", type_=ARRAY(Text)),
         **_used_now(func.now() + lifetime),
     )
     token = insert(refresh_tokens).values(id=_TOKEN, session_id=_SESSION, expires_at=func.now() + lifetime)
-    parts = (session.cte("begun"), token.cte("issued"), insertion(outbox).cte("told"))
-    return Prepared(select(func.now().label("now")).add_cte(*parts, *beside))
+    parts = (session.cte("begun"), token.cte("issued"), insertion(outbox).cte("told"), _address_remembered())
+    return select(func.now().label("now")).add_cte(*parts)
 
 
-def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Prepared:
+def _address_remembered() -> CTE:
+    address = bindparam("from_address", type_=LargeBinary)
+    lately = exists().where(
+        familiar_addresses.c.account_id == _ACCOUNT,
+        familiar_addresses.c.address_hash == address,
+        familiar_addresses.c.last_at >= func.now() - _NOTED_EVERY,
+    )
+    # Looked up first: the upsert alone locks the row, and that is a write.
+    row = select(_ACCOUNT, address).where(~lately)
+    new = upsert(familiar_addresses).from_select(["account_id", "address_hash"], row)
+    return new.on_conflict_do_update(index_elements=["account_id", "address_hash"], set_={"last_at": func.now()}).cte(
+        "remembered"
+    )
+
+
+def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """With the parameters `parent, token`, those of the client and of the event; gives the session's facts, or none."""
     used = _first_use(max_lifetime)
     expires_at = func.least(func.now() + lifetime, used.c.auth_time + max_lifetime)
@@ -72,7 +94,7 @@ def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Prepared:
     issued = insert(refresh_tokens).from_select(["id", "session_id", "parent_id", "expires_at"], token)
     prolonged = update(sessions).where(sessions.c.id == used.c.id).values(**_used_now(expires_at))
     told = insertion(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
-    return Prepared(select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), told.cte("told")))
+    return select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), told.cte("told"))
 
 
 def _first_use(max_lifetime: timedelta) -> CTE:
@@ -83,7 +105,7 @@ def _first_use(max_lifetime: timedelta) -> CTE:
         .values(used_at=func.clock_timestamp())
         .where(token.id == _PARENT, token.used_at.is_(None), token.expires_at > func.clock_timestamp())
         .where(token.session_id == sessions.c.id, sessions.c.account_id == identities.c.id)
-        .where(session_lives(max_lifetime))
+        .where(is_active_session(max_lifetime))
     )
     return use.returning(*_FACTS, func.now().label("now")).cte("used")
 
@@ -96,7 +118,7 @@ def repetition(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
         .join_from(refresh_tokens, successor, successor.c.parent_id == token.id)
         .join(sessions, sessions.c.id == token.session_id)
         .join(identities, identities.c.id == sessions.c.account_id)
-        .where(token.id == _PARENT, token.used_at > func.clock_timestamp() - grace, session_lives(max_lifetime))
+        .where(token.id == _PARENT, token.used_at > func.clock_timestamp() - grace, is_active_session(max_lifetime))
     )
 
 

@@ -41,7 +41,9 @@ def is_as_usual(answer: httpx.Response, *usual: int) -> bool:
 async def sessions_of(auth: AuthApp, account: UUID, count: int) -> list[Pair]:
     """As logins give them, without their hashes."""
     async with auth.parts.database.transaction() as connection:
-        given = [await auth.parts.sessions.begin(connection, account, 0, ["pwd"], NOBODY) for _ in range(count)]
+        given = [
+            await auth.parts.sessions.begin(connection, account, 0, ["pwd"], NOBODY, bytes(32)) for _ in range(count)
+        ]
     return [Pair(each.access_token, each.refresh_token) for each in given]
 
 

@@ -11,7 +11,7 @@ import jwt
 import pytest
 from sqlalchemy import event
 
-from services.auth.api.routes import Auth
+from services.auth.api.guards import Auth
 from shared.messaging.memory import MemoryBus
 from shared.observability.correlation import correlation_id
 from tests.auth_steps import Accounts, Steps, pair

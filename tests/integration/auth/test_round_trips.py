@@ -35,25 +35,26 @@ def round_trips(auth_app: AuthApp) -> RoundTrips:
     return RoundTrips(auth_app.parts.database)
 
 
-async def test_a_login_asks_twice_once_on_each_side_of_the_hash(
+async def test_a_login_asks_once_before_the_hash_and_twice_after_it(
     auth_app: AuthApp, accounts: Accounts, round_trips: RoundTrips
 ) -> None:
     account = await accounts.new()
 
     answers = [await auth_app.log_in(account.username) for _ in range(TIMES)]
 
-    assert settled(map(round_trips.of, answers)) == 2
+    # The slots; the session, and the slots released.
+    assert settled(map(round_trips.of, answers)) == 1 + 2
     assert {answer.status_code for answer in answers} == {200}
 
 
-async def test_a_login_with_2fa_asks_once_before_the_hash_and_three_things_in_one_transaction_after_it(
+async def test_a_login_with_2fa_asks_once_before_the_hash_and_after_it_in_one_transaction_and_once_more(
     auth_app: AuthApp, accounts: Accounts, round_trips: RoundTrips
 ) -> None:
     account = await accounts.new(is_2fa=True)
 
     answers = [await auth_app.log_in(account.username) for _ in range(TIMES)]
 
-    assert settled(map(round_trips.of, answers)) == 1 + 5
+    assert settled(map(round_trips.of, answers)) == 1 + 5 + 1
     assert {answer.status_code for answer in answers} == {200}
 
 
@@ -65,7 +66,7 @@ async def test_a_wrong_password_asks_as_often_whether_there_is_such_an_account_o
 
     answers = {name: [await auth_app.log_in(name, OTHER_PASSWORD) for _ in range(6)] for name in names}
 
-    # The places, a look at the deadline, and the failures.
+    # The slots, a look at the deadline, and the failures.
     assert [settled(map(round_trips.of, answers[name])) for name in names] == [3, 3, 3]
     assert {answer.status_code for each in answers.values() for answer in each} == {400}
 

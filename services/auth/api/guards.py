@@ -1,0 +1,86 @@
+"""Dependencies of the routes: the composed service, the current session, the current challenge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import Depends, Request
+
+from services.auth.accounts.read_model_watch import ReadModelWatch
+from services.auth.factors.back_pressure import BackPressure
+from services.auth.login.log_in import Login
+from services.auth.login.second_factor import SecondFactor
+from services.auth.sessions.active import ActiveSessions
+from services.auth.sessions.lifecycle import Sessions
+from services.auth.settings import AuthSettings
+from services.auth.tokens.issue import Tokens
+from shared.database.pool import Database
+from shared.passwords.hashing import Passwords
+from shared.tokens.access import AccessToken
+from shared.tokens.signed import TokenInvalid
+from shared.web.bearer import BearerToken, TemporaryBearer, TokenNotValid
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """The parts of the service, composed once at start-up (services.auth.app)."""
+
+    settings: AuthSettings
+    database: Database
+    passwords: Passwords
+    tokens: Tokens
+    sessions: Sessions
+    active: ActiveSessions
+    login: Login
+    second_factor: SecondFactor
+    back_pressure: BackPressure
+    read_model: ReadModelWatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentSession:
+    """`is_admin` is true at this moment, by the read model; no token says it."""
+
+    token: AccessToken
+    is_admin: bool
+
+
+async def composed(request: Request) -> Auth:
+    auth: Auth = request.app.state.auth
+    return auth
+
+
+Composed = Annotated[Auth, Depends(composed)]
+
+
+async def current_session(auth: Composed, bearer: BearerToken) -> CurrentSession:
+    """The session of the access token. Raises `TokenNotValid` unless it is active and its account may log in."""
+    try:
+        token = auth.tokens.read_access(bearer)
+    except TokenInvalid as error:
+        log.info("access token refused", reason=str(error))
+        raise TokenNotValid from None
+    is_admin = await auth.active.is_admin(token)
+    if is_admin is None:
+        raise TokenNotValid
+    return CurrentSession(token=token, is_admin=is_admin)
+
+
+Current = Annotated[CurrentSession, Depends(current_session)]
+
+
+async def current_challenge(auth: Composed, bearer: TemporaryBearer) -> UUID:
+    """The challenge of the temporary token. Raises `TokenNotValid`."""
+    try:
+        return auth.tokens.read_temporary(bearer)
+    except TokenInvalid as error:
+        log.info("temporary token refused", reason=str(error))
+        raise TokenNotValid from None
+
+
+CurrentChallenge = Annotated[UUID, Depends(current_challenge)]

@@ -1,0 +1,45 @@
+"""`POST /auth/token`: the first step of a login."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from services.auth.api.credentials import OPENAPI, credentials
+from services.auth.api.guards import Composed
+from services.auth.api.schemas import REFRESHED, Credentials, OtpRequiredOut, TokenPairOut
+from services.auth.factors.failed_codes import CodesOff
+from services.auth.login.password import IncorrectUsernameOrPassword
+from services.auth.sessions.client import FromClient
+from services.auth.sessions.lifecycle import TokenPair
+from shared.web.json_depth import ShallowJsonRoute
+from shared.web.openapi_responses import Answers, refused
+from shared.web.problems import TooManyRequests
+
+_LOGGED_IN: Answers = {
+    200: {**REFRESHED[200], "description": "`otp_required` says which: false, logged in; true, a code is on its way"}
+}
+
+router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
+
+
+@router.post(
+    "/token",
+    summary="Log in with username and password",
+    openapi_extra=OPENAPI,
+    responses=_LOGGED_IN | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
+)
+async def token(
+    auth: Composed, client: FromClient, given: Annotated[Credentials, Depends(credentials)]
+) -> TokenPairOut | OtpRequiredOut:
+    """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail.
+
+    While codes can not be delivered before they expire, 503 instead of a promise; while accounts that were registered a
+    moment ago can not be known, 503 instead of a refusal.
+    """
+    outcome = await auth.login.log_in(given.username, given.password, client)
+    if isinstance(outcome, TokenPair):
+        return TokenPairOut.of(outcome)
+    temporary = auth.tokens.temporary(outcome.account, outcome.id, outcome.created_at)
+    return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)

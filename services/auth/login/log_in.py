@@ -1,0 +1,68 @@
+"""Username and password in; a token pair, or the challenge of a second factor, out.
+
+A failing login is answered at a fixed deadline after it began, never at once, and until then looks at the read model
+again and again. So an account that registered or changed its password a moment ago gets in as soon as its event has
+arrived; and unknown user, wrong password and inactive account take the same time (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.auth.accounts.read_model import Identity
+from services.auth.factors.challenges import Challenge, Challenges
+from services.auth.factors.refusals import refusals
+from services.auth.login.attempts import Attempts
+from services.auth.login.known_addresses import KnownAddresses
+from services.auth.login.password import IncorrectUsernameOrPassword, PasswordCheck
+from services.auth.sessions.client import Client
+from services.auth.sessions.lifecycle import Sessions, TokenPair
+from shared import failpoints
+from shared.database.pool import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    database: Database
+    attempts: Attempts
+    password: PasswordCheck
+    challenges: Challenges
+    sessions: Sessions
+    addresses: KnownAddresses
+
+    async def log_in(self, username: str, password: str, client: Client) -> TokenPair | Challenge:
+        """Only a wrong password counts as a failure: whatever else goes wrong releases the attempt.
+
+        Raises:
+            TooManyRequests: beyond a limit on wrong passwords, or on codes.
+            IncorrectUsernameOrPassword: at the deadline; `PerhapsNotKnownYet` while the read model is behind.
+            CodesOff: the password was right, and the account gets no codes.
+            Unavailable: the hash queue is full, or codes are not being delivered.
+        """
+        attempt = await self.attempts.reserve(username, client.address or "-")
+        try:
+            identity = await self.password.check(username, password, attempt)
+        except IncorrectUsernameOrPassword as wrong:
+            await self.attempts.record_failure(attempt, wrong.account)
+            raise
+        except BaseException:
+            await self.attempts.release(attempt, success=False)
+            raise
+        try:
+            if identity.is_2fa:
+                return await self._start_challenge(identity)
+            return await self._start_session(identity, client)
+        finally:
+            await self.attempts.release(attempt, success=True)
+
+    async def _start_challenge(self, identity: Identity) -> Challenge:
+        async with refusals(self.database, "login", account=identity.id), self.database.transaction() as connection:
+            challenge = await self.challenges.request(connection, identity)
+            failpoints.reach("login: before commit")
+        failpoints.reach("login: committed")
+        return challenge
+
+    async def _start_session(self, identity: Identity, client: Client) -> TokenPair:
+        address = self.addresses.hashed(client.address or "-")
+        async with self.database.statement() as connection:
+            return await self.sessions.begin(connection, identity.id, identity.session_epoch, ["pwd"], client, address)
