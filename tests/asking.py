@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from shared.web import problems
 from shared.web.application import Service
-from shared.web.rate_limit import Floods
+from shared.web.rate_limit import RateLimiter
 
 
 def small_app(
@@ -19,18 +19,18 @@ def small_app(
     max_body: int = 1024,
     max_headers: int = 2048,
     token_endpoints: frozenset[str] = frozenset(),
-    floods: Floods | None = None,
+    limiter: RateLimiter | None = None,
     trusted_proxies: str = "",
 ) -> Service:
     """An application without routes, with all that ours have around them."""
-    nobody = Floods(frozenset(), None)
+    nobody = RateLimiter(frozenset(), None)
     return Service(
         "test",
         "test",
         max_body=max_body,
         max_headers=max_headers,
         token_endpoints=token_endpoints,
-        floods=floods or nobody,
+        limiter=limiter or nobody,
         trusted_proxies=trusted_proxies,
     )
 

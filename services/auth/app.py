@@ -46,11 +46,11 @@ from shared.sealing import Sealer
 from shared.web.application import Service
 from shared.web.cors import for_browsers
 from shared.web.process import Running
-from shared.web.rate_limit import Floods
+from shared.web.rate_limit import RateLimiter
 
 TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
 # Where a password, a code or a token can be guessed.
-FLOODED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
+RATE_LIMITED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool
@@ -64,15 +64,14 @@ def build(settings: AuthSettings) -> Service:
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=TOKEN_ENDPOINTS,
-        floods=Floods.of(settings, FLOODED),
+        limiter=RateLimiter.of(settings, RATE_LIMITED),
         trusted_proxies=settings.trusted_proxies,
         cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
     app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
-    app.serve(verify_token.router, forward.router, refresh.router, login.router, second_factor.router, sessions.router)
-    app.include_router(sessions.one)
-    app.include_router(keys.router)
+    for each in (verify_token, forward, refresh, login, second_factor, sessions, keys):
+        app.include_router(each.router)
     return app
 
 

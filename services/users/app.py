@@ -11,7 +11,7 @@ from services.users.callers import Users
 from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
-from services.users.routes import FLOODED, router
+from services.users.routes import RATE_LIMITED, router
 from services.users.settings import UsersSettings
 from services.users.tables import metadata, outbox
 from shared.database.expiry import sweep_forever
@@ -29,7 +29,7 @@ from shared.tokens.remote_keys import RemoteKeys
 from shared.web.application import Service
 from shared.web.cors import for_browsers
 from shared.web.process import Running
-from shared.web.rate_limit import Floods
+from shared.web.rate_limit import RateLimiter
 
 _EVENTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
 
@@ -42,12 +42,12 @@ def build(settings: UsersSettings) -> Service:
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=frozenset(),
-        floods=Floods.of(settings, FLOODED),
+        limiter=RateLimiter.of(settings, RATE_LIMITED),
         trusted_proxies=settings.trusted_proxies,
     )
     app.edge = for_browsers(app.edge, settings.cors_origins)
-    app.serve(me.router, router, account_routes.router)
-    app.include_router(account_routes.by_id)
+    for each in (me.router, router, account_routes.router, account_routes.by_id):
+        app.include_router(each)
     return app
 
 

@@ -20,7 +20,7 @@ from shared.sealing import Sealer
 from shared.tokens.access import AccessToken, kind
 from shared.tokens.remote_keys import RemoteKeys
 from shared.tokens.signed import TokenInvalid
-from shared.web.bearer import BearerToken, NotPermitted, TokenNotValid
+from shared.web.bearer import AccessScheme, NotPermitted, TokenNotValid, bearer_token
 
 log = structlog.get_logger()
 
@@ -72,8 +72,10 @@ async def parts(request: Request) -> Users:
 Parts = Annotated[Users, Depends(parts)]
 
 
-async def caller(users: Parts, bearer: BearerToken) -> Caller:
+async def caller(request: Request, _scheme: AccessScheme = None) -> Caller:
     """Raises `TokenMissing`, `TokenNotValid`; `Unavailable` while no public key has ever been fetched."""
+    bearer = bearer_token(request.scope)
+    users = await parts(request)
     settings = users.settings
     expected = kind(issuer=settings.issuer, audience=settings.audience)
     try:

@@ -36,7 +36,7 @@ from shared.web.problems import ItemNotFound, TooManyRequests
 
 PREFIX = "/api/v1/users"
 # Where a stranger can make an account, or somebody can learn which names are taken.
-FLOODED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
+RATE_LIMITED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
 _LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
 _LOGS_IN: Answers = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from http import HTTPStatus
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import Histogram
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.observability.correlation import accept, client_address, correlation_id
 from shared.observability.logs import Line
-from shared.web import problems, shortcut
-from shared.web.guarded_route import GuardedRoute, Straight, raises
+from shared.web import lean_route, problems
 from shared.web.problems import Problem
-from shared.web.rate_limit import Floods, RefusesFloods
+from shared.web.rate_limit import RateLimiter, RateLimitMiddleware
 from shared.web.understood import Understood
 
 # Digits of a Content-Length that can still be meant.
@@ -51,7 +49,7 @@ class Service(FastAPI):
         max_body: int,
         max_headers: int,
         token_endpoints: frozenset[str],
-        floods: Floods,
+        limiter: RateLimiter,
         trusted_proxies: str = "",
         cache_control: str | None = None,
     ) -> None:
@@ -64,26 +62,38 @@ class Service(FastAPI):
             telemetry=_NOT_LOOKED_FOR,
         )
         problems.install(self, token_endpoints=token_endpoints)
-        self.add_middleware(_Limits, max_body=max_body, max_headers=max_headers)
-        self.add_middleware(RefusesFloods, floods=floods)
-        self._floods = floods
-        self._straight = Straight(super().__call__, self.exception_handlers, max_headers)
-        self.edge: ASGIApp = _Observed(self._straight, Understood(self, trusted_proxies), service, cache_control)
+        self.add_middleware(BodyLimitMiddleware, max_body=max_body, max_headers=max_headers)
+        self.add_middleware(RateLimitMiddleware, limiter=limiter)
+        self._limiter = limiter
+        self._max_headers = max_headers
+        self.edge: ASGIApp = AccessLogMiddleware(
+            self._answer, Understood(self, trusted_proxies), service, cache_control
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
         await self.edge(scope, receive, send)
 
-    def serve(self, *routers: APIRouter) -> None:
-        """Serve their routes the short way. Their paths have no parameters."""
-        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-        shortcut.add(self, routes)
-        for route in routes:
-            if isinstance(route, GuardedRoute) and not self._floods.limits(route.path):
-                self._straight.add(route)
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Each layer that the framework has around a route costs little; all of them as much as a token's check."""
+        route = self._first.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None or not lean_route.has_no_body(scope["headers"], self._max_headers):
+            await super().__call__(scope, receive, send)
+            return
+        scope["route"] = route
+        request = Request(scope, receive)
+        try:
+            response = await route.handler(request)
+        except Exception as error:  # noqa: BLE001 - every failure has its answer
+            response = await problems.respond(request, error)
+        await response(scope, receive, send)
+
+    @cached_property
+    def _first(self) -> dict[tuple[str, str], lean_route.LeanRoute]:
+        return lean_route.first(self, self._limiter.limits)
 
 
-class _Observed:
+class AccessLogMiddleware:
     """Around the framework: gives the request its correlation id, and tells of its end in the log and the metrics."""
 
     def __init__(self, app: ASGIApp, understood: Understood, service: str, cache_control: str | None) -> None:
@@ -108,7 +118,7 @@ class _Observed:
         try:
             self._understood.check(scope)
         except (Problem, RequestValidationError) as error:
-            app = ExceptionMiddleware(raises(error), scope["app"].exception_handlers)
+            app = await problems.respond(Request(scope), error)
         address = client_address.set(scope["client"][0] if scope.get("client") else "")
         status = None
 
@@ -155,7 +165,7 @@ class _End:
         self._line.write(ms=round(seconds * 1000, 1))
 
 
-class _Limits:
+class BodyLimitMiddleware:
     """Refuses oversized headers at once and an oversized body while it is read, whatever its Content-Length says.
 
     The body is read here: what is raised while FastAPI reads one becomes its 400.

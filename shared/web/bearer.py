@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
 
@@ -60,7 +60,7 @@ class NotPermitted(Problem):
         super().__init__(headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'})
 
 
-# For the OpenAPI document; what they find is not used, because it is taken from the first of two headers.
+# For the OpenAPI document; what they find is not used: of two headers they take the first.
 _access = HTTPBearer(
     scheme_name="access_token",
     bearerFormat="JWT",
@@ -96,18 +96,6 @@ def _refusal(offered: Sequence[bytes]) -> Problem:
     return TokenNotValid() if _SCHEME.match(text) else SchemeNotBearer()
 
 
-async def _bearer_token(
-    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_access)]
-) -> str:
-    return bearer_token(request.scope)
-
-
-async def _temporary_token(
-    request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_temporary)]
-) -> str:
-    return bearer_token(request.scope)
-
-
-BearerToken = Annotated[str, Depends(_bearer_token)]
-# Read in the same way. Which kind a token is of, the token itself says.
-TemporaryBearer = Annotated[str, Depends(_temporary_token)]
+# Of a guard's parameter without a use: they put the padlock into the document.
+AccessScheme = Annotated[HTTPAuthorizationCredentials | None, Security(_access)]
+TemporaryScheme = Annotated[HTTPAuthorizationCredentials | None, Security(_temporary)]

@@ -51,10 +51,15 @@ class ShallowJsonRoute(APIRoute):
 
         return shallow
 
+    def model(self) -> type[BaseModel] | None:
+        """The body that this route reads."""
+        model = self.body_field.field_info.annotation if self.body_field else None
+        return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
     def _wanted(self) -> str:
         """The body that this route reads, in words."""
-        model = self.body_field.field_info.annotation if self.body_field else None
-        return wanted(model) if isinstance(model, type) and issubclass(model, BaseModel) else "a JSON object"
+        model = self.model()
+        return "a JSON object" if model is None else wanted(model)
 
 
 def refuse_deep(body: bytes) -> None:

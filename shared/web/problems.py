@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
@@ -149,6 +149,14 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
     app.add_exception_handler(SQLAlchemyError, on_database_error)
     app.add_exception_handler(OSError, on_database_error)  # asyncpg: connection refused, timed out
     app.add_exception_handler(Exception, on_bug)
+
+
+async def respond(request: Request, error: Exception) -> Response:
+    """The answer to `error`, as `install` has it."""
+    handlers = request.app.exception_handlers
+    handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+    response: Response = await handler(request, error)
+    return response
 
 
 def _headers(request: Request, error: HTTPException) -> dict[str, str]:

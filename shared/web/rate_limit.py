@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.client_address import told_apart
 from shared.configuration.settings import HttpSettings
-from shared.web.problems import Problem, TooManyRequests
+from shared.web import problems
+from shared.web.problems import TooManyRequests
 
 # Addresses that are remembered, the latest: 4 MB. Who has more of them can begin anew with one that was forgotten.
 _REMEMBERED = 20_000
@@ -49,7 +50,7 @@ class Buckets:
         return max(0.0, excess / self._rate)
 
 
-class Floods:
+class RateLimiter:
     """What is limited, and how; a rate of 0 is no limit."""
 
     def __init__(self, paths: frozenset[str], buckets: Buckets | None) -> None:
@@ -73,16 +74,16 @@ class Floods:
         return 0.0 if client is None else self._buckets.wait(client)
 
 
-class RefusesFloods:
+class RateLimitMiddleware:
     """Before the body is read: what is refused costs next to nothing."""
 
-    def __init__(self, app: ASGIApp, floods: Floods) -> None:
+    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self._app = app
-        self._floods = floods
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not (wait := self._floods.wait(scope)):
+        if not (wait := self._limiter.wait(scope)):
             await self._app(scope, receive, send)
             return
-        answer = await scope["app"].exception_handlers[Problem](Request(scope), TooManyRequests(wait))
+        answer = await problems.respond(Request(scope), TooManyRequests(wait))
         await answer(scope, receive, send)

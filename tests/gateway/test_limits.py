@@ -1,4 +1,4 @@
-"""Floods, oversized requests and slow clients end at the gateway."""
+"""RateLimiter, oversized requests and slow clients end at the gateway."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from sqlalchemy import Row
 
 from services.auth import app as auth_service
 from services.auth.api.guards import current_session
-from services.auth.app import FLOODED, TOKEN_ENDPOINTS
+from services.auth.app import RATE_LIMITED, TOKEN_ENDPOINTS
 from services.users import app as users_service
 from services.users.callers import caller
-from services.users.routes import FLOODED as USERS_FLOODED
+from services.users.routes import RATE_LIMITED as USERS_RATE_LIMITED
 from shared.messaging.memory import MemoryBus
 from tests.asking import problem
 from tests.auth_steps import Accounts, Login, Pair, Steps, pair
@@ -45,7 +45,7 @@ from tests.servers.databases import Databases
 
 __all__ = ("accounts", "sql")
 
-LIMITED = sorted(FLOODED | USERS_FLOODED)
+LIMITED = sorted(RATE_LIMITED | USERS_RATE_LIMITED)
 SOMEBODY = "01890a5d-ac96-774b-bcce-b302099a8050"
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody@127.0.0.1:1/none")
 
@@ -79,9 +79,9 @@ def guessable(app: FastAPI) -> set[str]:
 
 
 def test_every_path_where_something_can_be_guessed_is_limited(keys: Keys) -> None:
-    assert guessable(auth_service.build(auth_settings(NOWHERE, keys))) == FLOODED
+    assert guessable(auth_service.build(auth_settings(NOWHERE, keys))) == RATE_LIMITED
     users = users_service.build(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"))
-    assert guessable(users) | asks_for_a_name(users) == USERS_FLOODED
+    assert guessable(users) | asks_for_a_name(users) == USERS_RATE_LIMITED
 
 
 @asynccontextmanager
@@ -89,7 +89,7 @@ async def application(databases: Databases, keys: Keys, path: str) -> AsyncItera
     """The service of `path`, which lets two requests through, and one more in a quarter of an hour."""
     limits = {"flood_rate": 0.001, "flood_burst": 2}
     bus = MemoryBus()
-    if path in FLOODED:
+    if path in RATE_LIMITED:
         async with running_auth(auth_settings(databases, keys, **limits), bus) as auth:
             yield auth.app
     else:

@@ -7,7 +7,7 @@ import pytest
 from fastapi import APIRouter, Request
 
 from shared.web.application import Service
-from shared.web.rate_limit import Buckets, Floods
+from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import client_of, problem, small_app
 
 LIMITED = "/api/token"
@@ -16,8 +16,8 @@ BURST = 3
 
 def app(trusted_proxies: str = "", *, burst: int = BURST) -> Service:
     """Its routes tell who asks; one of them is limited, and never refills."""
-    floods = Floods(frozenset({LIMITED, "/api/things/{thing}/try"}), Buckets(1e-9, burst))
-    app = small_app(floods=floods, trusted_proxies=trusted_proxies)
+    limiter = RateLimiter(frozenset({LIMITED, "/api/things/{thing}/try"}), Buckets(1e-9, burst))
+    app = small_app(limiter=limiter, trusted_proxies=trusted_proxies)
     router = APIRouter()
 
     @router.post(LIMITED)

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
-from shared.web.bearer import BearerToken, NotPermitted, TemporaryBearer
+from shared.web.bearer import AccessScheme, NotPermitted, TemporaryScheme, bearer_token
 from tests.asking import client_of, problem, small_app
 
 INVALID = 'Bearer realm="login2fa", error="invalid_token", error_description="Token not valid"'
@@ -18,11 +18,11 @@ def guarded_app() -> FastAPI:
     app = small_app()
 
     @app.post("/echo")
-    async def echo(token: BearerToken) -> str:
-        return token
+    async def echo(request: Request, _scheme: AccessScheme) -> str:
+        return bearer_token(request.scope)
 
     @app.get("/admin")
-    async def admin(_token: BearerToken) -> str:
+    async def admin(_scheme: AccessScheme) -> str:
         raise NotPermitted
 
     return app
@@ -106,8 +106,8 @@ def test_the_api_documentation_tells_which_kind_of_token_each_route_takes_and_wh
     app = guarded_app()
 
     @app.post("/step")
-    async def step(token: TemporaryBearer) -> str:
-        return token
+    async def step(request: Request, _scheme: TemporaryScheme) -> str:
+        return bearer_token(request.scope)
 
     document = app.openapi()
     schemes = document["components"]["securitySchemes"]

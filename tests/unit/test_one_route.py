@@ -6,25 +6,25 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
+from typing import Annotated
 from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
-from starlette.types import Scope
 
 from deploy.standalone.front import Front
 from services.auth import app as auth
-from services.auth.app import FLOODED as AUTH_FLOODED
+from services.auth.app import RATE_LIMITED as AUTH_RATE_LIMITED
 from services.auth.settings import AuthSettings
 from services.users import app as users
-from services.users.routes import FLOODED as USERS_FLOODED
+from services.users.routes import RATE_LIMITED as USERS_RATE_LIMITED
 from services.users.settings import UsersSettings
 from shared.web.application import Service
-from shared.web.bearer import BearerToken, bearer_token
-from shared.web.guarded_route import GuardedRoute, Yes
-from shared.web.rate_limit import Buckets, Floods
+from shared.web.bearer import AccessScheme, bearer_token
+from shared.web.lean_route import LeanRoute
+from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import client_of, problem, small_app
 from tests.raw_http import request, watched
 
@@ -120,37 +120,36 @@ async def test_two_slashes_are_another_path(clients: dict[str, httpx.AsyncClient
     problem(await clients["users"].request(method, "/api/v1/users//"), 404, "not_found")
 
 
-# --- on the short ways, and at the limits
+# --- on a lean route, and at the limits
 
 
-class BearersRoute(GuardedRoute):
-    async def who_asks(self, scope: Scope) -> str:
-        return bearer_token(scope)
+async def bearer(request: Request, _scheme: AccessScheme = None) -> str:
+    return bearer_token(request.scope)
 
 
-async def whose(bearer: BearerToken) -> Yes:
-    return Yes(200, [(b"content-length", b"%d" % len(bearer))], bearer.encode())
+async def whose(token: Annotated[str, Depends(bearer)]) -> Response:
+    return Response(token)
 
 
-async def test_the_straight_way_is_taken_in_every_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lean_route_is_answered_first_in_every_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
     app = small_app()
-    router = APIRouter(route_class=BearersRoute)
+    router = APIRouter(route_class=LeanRoute)
     router.get("/whose", response_model=None)(whose)
-    app.serve(router)
+    app.include_router(router)
 
     async def must_not_be_asked(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(app._straight, "_framework", must_not_be_asked)
+    monkeypatch.setattr(FastAPI, "__call__", must_not_be_asked)
     async with client_of(app) as client:
         for method, path in (("GET", "/whose"), ("GET", "/whose/"), ("HEAD", "/whose"), ("HEAD", "/whose/")):
             answer = await client.request(method, path, headers={"Authorization": "Bearer abc"})
             assert answer.status_code == 200, (method, path)
 
 
-@pytest.mark.parametrize("path", sorted(AUTH_FLOODED | USERS_FLOODED))
+@pytest.mark.parametrize("path", sorted(AUTH_RATE_LIMITED | USERS_RATE_LIMITED))
 async def test_a_limited_route_has_one_limit_in_both_spellings(path: str) -> None:
-    app = small_app(floods=Floods(frozenset({path}), Buckets(1e-9, 2)))
+    app = small_app(limiter=RateLimiter(frozenset({path}), Buckets(1e-9, 2)))
 
     async def route() -> str:
         return "yes"

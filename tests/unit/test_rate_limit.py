@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.web import rate_limit
-from shared.web.rate_limit import Buckets, Floods
+from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import problem, small_app
 
 RATE, BURST = 50.0, 200
@@ -69,7 +69,7 @@ def test_only_the_latest_clients_are_remembered(buckets: Buckets, monkeypatch: p
 def limited(trusted_proxies: str = "") -> FastAPI:
     app = small_app(
         token_endpoints=frozenset({"/token"}),
-        floods=Floods(frozenset({"/token", "/register"}), Buckets(0.1, 2)),
+        limiter=RateLimiter(frozenset({"/token", "/register"}), Buckets(0.1, 2)),
         trusted_proxies=trusted_proxies,
     )
     for path in ("/token", "/register", "/other"):

@@ -21,7 +21,7 @@ from shared.database.pool import Database
 from shared.passwords.hashing import Passwords
 from shared.tokens.access import AccessToken
 from shared.tokens.signed import TokenInvalid
-from shared.web.bearer import BearerToken, TemporaryBearer, TokenNotValid
+from shared.web.bearer import AccessScheme, TemporaryScheme, TokenNotValid, bearer_token
 
 log = structlog.get_logger()
 
@@ -58,8 +58,10 @@ async def composed(request: Request) -> Auth:
 Composed = Annotated[Auth, Depends(composed)]
 
 
-async def current_session(auth: Composed, bearer: BearerToken) -> CurrentSession:
+async def current_session(request: Request, _scheme: AccessScheme = None) -> CurrentSession:
     """The session of the access token. Raises `TokenNotValid` unless it is active and its account may log in."""
+    bearer = bearer_token(request.scope)
+    auth = await composed(request)
     try:
         token = auth.tokens.read_access(bearer)
     except TokenInvalid as error:
@@ -74,8 +76,10 @@ async def current_session(auth: Composed, bearer: BearerToken) -> CurrentSession
 Current = Annotated[CurrentSession, Depends(current_session)]
 
 
-async def current_challenge(auth: Composed, bearer: TemporaryBearer) -> UUID:
+async def current_challenge(request: Request, _scheme: TemporaryScheme = None) -> UUID:
     """The challenge of the temporary token. Raises `TokenNotValid`."""
+    bearer = bearer_token(request.scope)
+    auth = await composed(request)
     try:
         return auth.tokens.read_temporary(bearer)
     except TokenInvalid as error:

@@ -8,11 +8,11 @@ from services.auth.api.guards import Auth
 from services.auth.api.schemas import REFRESHED, RefreshIn, TokenPairOut
 from services.auth.sessions.client import client_of
 from services.auth.sessions.refresh import RefreshTokenNotValid, refresh
+from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import refused
 from shared.web.problems import TooManyRequests
-from shared.web.quick_json import QuickJsonRoute
 
-router = APIRouter(prefix="/api/v1/auth", route_class=QuickJsonRoute)
+router = APIRouter(prefix="/api/v1/auth", route_class=LeanRoute)
 
 
 @router.post(

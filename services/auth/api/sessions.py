@@ -15,7 +15,6 @@ from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound
 
 router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
-one = APIRouter(prefix="/api/v1/auth/sessions", route_class=ShallowJsonRoute)
 
 
 @router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")
@@ -23,7 +22,7 @@ async def logout(auth: Composed, current: Current, everywhere: Annotated[bool, Q
     await log_out.log_out(auth.database, auth.sessions, current.token, everywhere=everywhere)
 
 
-@one.get("", summary="The caller's active sessions, the newest first")
+@router.get("/sessions", summary="The caller's active sessions, the newest first")
 async def list_own_sessions(auth: Composed, current: Current) -> list[SessionOut]:
     """The 200 newest; all of them can be ended together (`POST /api/v1/auth/logout?all=true`)."""
     async with auth.database.transaction() as connection:
@@ -31,8 +30,11 @@ async def list_own_sessions(auth: Composed, current: Current) -> list[SessionOut
     return [SessionOut(**row, current=row["id"] == current.token.session) for row in rows]
 
 
-@one.delete(
-    "/{session_id}", status_code=204, summary="End one of the caller's sessions", responses=refused(ItemNotFound)
+@router.delete(
+    "/sessions/{session_id}",
+    status_code=204,
+    summary="End one of the caller's sessions",
+    responses=refused(ItemNotFound),
 )
 async def end_own_session(auth: Composed, current: Current, session_id: UUID) -> None:
     await log_out.end_own_session(auth.database, auth.sessions, current.token, session_id)

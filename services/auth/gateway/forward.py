@@ -11,16 +11,15 @@ import json
 import re
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth.api.guards import Current, CurrentSession
-from services.auth.gateway.guarded_route import ActiveSessionRoute
 from shared.web import problems
 from shared.web.bearer import NotPermitted
-from shared.web.guarded_route import Yes
+from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
 
 PATH = "/api/v1/auth/forward"
@@ -35,7 +34,6 @@ _HEADERS = {
     "X-Auth-Session": "Session id",
     "X-Auth-Admin": "`true` or `false`: whether the account is an administrator at this moment",
 }
-_NAMES = [name.lower().encode() for name in _HEADERS]
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     204: {
         "description": "The request may pass",
@@ -45,7 +43,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 _ONLY = {ONLY: [204, 401, 403]}
 
-router = APIRouter(prefix=PATH, route_class=ActiveSessionRoute)
+router = APIRouter(prefix=PATH, route_class=LeanRoute)
 
 
 @router.get(
@@ -56,7 +54,7 @@ router = APIRouter(prefix=PATH, route_class=ActiveSessionRoute)
     openapi_extra=_ONLY,
     summary="For a gateway: may this request pass, and whose is it?",
 )
-async def forward(current: Current) -> Yes:
+async def forward(current: Current) -> Response:
     """Refused with 401 or 403 and nothing else. Any other method is answered like GET; a body is not looked at."""
     return _passes(current)
 
@@ -69,16 +67,16 @@ async def forward(current: Current) -> Yes:
     openapi_extra=_ONLY,
     summary="The same, for administrators only",
 )
-async def forward_admin(current: Current) -> Yes:
+async def forward_admin(current: Current) -> Response:
     """403 for everybody else who is logged in."""
     if not current.is_admin:
         raise NotPermitted
     return _passes(current)
 
 
-def _passes(current: CurrentSession) -> Yes:
+def _passes(current: CurrentSession) -> Response:
     values = (str(current.token.account), str(current.token.session), "true" if current.is_admin else "false")
-    return Yes(_NO_CONTENT, [(name, value.encode()) for name, value in zip(_NAMES, values, strict=True)])
+    return Response(status_code=_NO_CONTENT, headers=dict(zip(_HEADERS, values, strict=True)))
 
 
 class AnswersGateways:

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from services.auth.expiry import expired
+from shared.database import expiry
 from shared.database.expiry import sweep_forever
 from shared.database.pool import Database
 from tests.polling import eventually
@@ -76,6 +78,11 @@ TABLES = (
     "notifiers",
     "notices",
 )
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "_INTERVAL", 0.05)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the quick way of a JSON body answers is what the framework answers: shared.web.quick_json."""
+"""A lean route that reads a JSON body answers as the framework does: shared.web.lean_route."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import BaseModel, Field, StrictStr
 
-from shared.web import problems, shortcut
+from shared.web import problems
 from shared.web.json_depth import ShallowJsonRoute
+from shared.web.lean_route import LeanRoute
 from shared.web.problems import ItemNotFound
-from shared.web.quick_json import QuickJsonRoute
 
 JSON = "application/json"
 
@@ -40,7 +39,7 @@ def app_with(route_class: type[ShallowJsonRoute]) -> FastAPI:
     problems.install(app, token_endpoints=frozenset())
     router = APIRouter(route_class=route_class)
     router.post("/tell")(tell)
-    shortcut.add(app, [route for route in router.routes if isinstance(route, APIRoute)])
+    app.include_router(router)
     return app
 
 
@@ -81,7 +80,7 @@ BODIES = {
 @pytest.mark.parametrize("kind", [JSON, f"{JSON}; charset=utf-8", "APPLICATION/JSON", "text/plain", None, "a/b+json"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_whatever_is_sent_the_answer_is_that_of_the_framework(body: bytes, kind: str | None) -> None:
-    assert await answer(app_with(QuickJsonRoute), body, kind) == await answer(app_with(ShallowJsonRoute), body, kind)
+    assert await answer(app_with(LeanRoute), body, kind) == await answer(app_with(ShallowJsonRoute), body, kind)
 
 
 async def test_a_body_in_pieces_is_read_to_its_end_on_either_way() -> None:
@@ -91,22 +90,19 @@ async def test_a_body_in_pieces_is_read_to_its_end_on_either_way() -> None:
             for piece in pieces:
                 yield piece
 
-        quick, slow = [await answer(app_with(each), sent(), JSON) for each in (QuickJsonRoute, ShallowJsonRoute)]
+        quick, slow = [await answer(app_with(each), sent(), JSON) for each in (LeanRoute, ShallowJsonRoute)]
         assert quick == slow
 
 
-async def test_what_is_as_it_should_be_does_not_go_the_frameworks_way() -> None:
-    app = app_with(QuickJsonRoute)
-    (route,) = [route for route in app.routes if isinstance(route, QuickJsonRoute)]
-
-    async def must_not_be_asked(*_: object) -> None:
+async def test_what_is_as_it_should_be_is_not_left_to_the_framework(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def must_not_be_asked(_request: Request) -> Response:
         raise AssertionError
 
-    route._framework = must_not_be_asked
-    status, _headers, body = await answer(app, BODIES["right"], JSON)
+    monkeypatch.setattr(ShallowJsonRoute, "get_route_handler", lambda _route: must_not_be_asked)
+    status, _headers, body = await answer(app_with(LeanRoute), BODIES["right"], JSON)
     assert (status, body) == (200, b'{"token":"abc","agent":"a test","kind":"told"}')
 
 
 def test_to_the_document_it_is_a_route_like_any_other() -> None:
-    quick, slow = (app_with(each).openapi() for each in (QuickJsonRoute, ShallowJsonRoute))
+    quick, slow = (app_with(each).openapi() for each in (LeanRoute, ShallowJsonRoute))
     assert quick == slow

@@ -1,4 +1,4 @@
-"""What is asked straight is answered as the framework answers, with all that is around it: shared.web.guarded_route."""
+"""A lean route is answered as the framework answers, with all that is around it: shared.web.lean_route."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from io import StringIO
+from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.web.application import Service
-from shared.web.bearer import BearerToken, NotPermitted, bearer_token
-from shared.web.guarded_route import GuardedRoute, Yes
-from shared.web.rate_limit import Buckets, Floods
+from shared.web.bearer import AccessScheme, NotPermitted, bearer_token
+from shared.web.lean_route import LeanRoute
+from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import client_of, problem, small_app
 
 PATH = "/whose"
 BODY = b"x"
 
 
-class BearersRoute(GuardedRoute):
-    async def who_asks(self, scope: Scope) -> str:
-        return bearer_token(scope)
+async def bearer(request: Request, _scheme: AccessScheme = None) -> str:
+    return bearer_token(request.scope)
 
 
-async def whose(bearer: BearerToken) -> Yes:
-    match bearer:
+async def whose(token: Annotated[str, Depends(bearer)]) -> Response:
+    match token:
         case "forbidden":
             raise NotPermitted
         case "away":
             raise ConnectionRefusedError
         case "mistaken":
-            raise ValueError(f"nobody shall read {bearer}")
-    return Yes(200, [(b"content-length", b"%d" % len(bearer)), (b"content-type", b"text/plain")], bearer.encode())
+            raise ValueError(f"nobody shall read {token}")
+    return Response(token, media_type="text/html")
 
 
 @dataclass
@@ -56,12 +56,12 @@ class Recorder:
         await self._app(scope, receive, send)
 
 
-def app_with(asked: Asked, floods: Floods | None = None) -> Service:
-    app = small_app(floods=floods)
+def app_with(asked: Asked, limiter: RateLimiter | None = None) -> Service:
+    app = small_app(limiter=limiter)
     app.add_middleware(Recorder, asked=asked)
-    router = APIRouter(route_class=BearersRoute)
+    router = APIRouter(route_class=LeanRoute)
     router.get(PATH, response_model=None)(whose)
-    app.serve(router)
+    app.include_router(router)
     return app
 
 
@@ -139,7 +139,7 @@ async def test_another_method_is_refused_by_the_framework(client: httpx.AsyncCli
 
 
 @pytest.mark.parametrize(("token", "status"), [("somebody", 200), ("forbidden", 403), ("mistaken", 500)])
-async def test_a_request_that_is_asked_straight_is_told_of_in_the_log_and_counted(
+async def test_a_request_that_is_answered_first_is_told_of_in_the_log_and_counted(
     client: httpx.AsyncClient, stream: StringIO, token: str, status: int
 ) -> None:
     labels = {"service": "test", "method": "GET", "route": PATH, "status": str(status)}
@@ -157,8 +157,8 @@ async def test_a_request_that_is_asked_straight_is_told_of_in_the_log_and_counte
 
 
 async def test_what_is_limited_is_the_frameworks_whose_limit_it_is(asked: Asked) -> None:
-    floods = Floods(frozenset({PATH}), Buckets(rate=0.001, burst=1))
-    async with client_of(app_with(asked, floods)) as client:
+    limiter = RateLimiter(frozenset({PATH}), Buckets(rate=0.001, burst=1))
+    async with client_of(app_with(asked, limiter)) as client:
         first = await client.get(PATH, headers=bearing("somebody"))
         second = await client.get(PATH, headers=bearing("somebody"))
 
