@@ -6,6 +6,7 @@ Every replica does it; they skip each other's rows.
 from __future__ import annotations
 
 import asyncio
+import random
 
 import structlog
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
@@ -23,17 +24,23 @@ Expired = tuple[tuple[Table, ColumnElement[bool]], ...]
 
 
 async def sweep_forever(database: Database, expired: Expired) -> None:
-    """Until cancelled; no failure ends it."""
+    """Until cancelled; no failure ends it. Replicas that start together do not sweep together."""
+    await asyncio.sleep(random.uniform(0, _INTERVAL))  # noqa: S311 - no secret
     while True:
         try:
-            while await _sweep(database, expired) == _BATCH:
-                pass
+            await sweep(database, expired)
         except Exception as error:  # noqa: BLE001 - the next round tries again
             log.warning("sweep failed", error=type(error).__name__)
         await asyncio.sleep(_INTERVAL)
 
 
-async def _sweep(database: Database, rows: Expired) -> int:
+async def sweep(database: Database, expired: Expired) -> None:
+    """One round, until nothing is left."""
+    while await _sweep_batch(database, expired) == _BATCH:
+        pass
+
+
+async def _sweep_batch(database: Database, rows: Expired) -> int:
     """One batch of each table, each in its own transaction; returns the size of the largest."""
     largest = 0
     for table, expired in rows:

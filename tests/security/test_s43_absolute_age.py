@@ -115,7 +115,7 @@ async def test_it_is_listed_and_kept_exactly_as_long_as_it_lives(
     other = pair(await auth_app.log_in(account.username))
     counts = []
     for _ in range(3):
-        await sweep._sweep(auth_app.parts.database, expired(familiar_address_lifetime=DAY))
+        await sweep.sweep(auth_app.parts.database, expired(familiar_address_lifetime=DAY))
         counts.append((await listed(auth_app, other), await sql.fetchval("SELECT count(*) FROM sessions")))
         await clock.forward(1)
 

@@ -17,6 +17,11 @@ def domains() -> Domains:
     return Domains()
 
 
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "WAITING_SECONDS", 0.05)
+
+
 @pytest.fixture
 async def under_way() -> AsyncExitStack:
     return AsyncExitStack()

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
+import pytest
 
 from services.auth.sweep import expired
 from shared.database import Database
+from shared import sweep
 from shared.sweep import sweep_forever
 from tests.polling import eventually
 from tests.servers.databases import Databases
@@ -76,6 +78,11 @@ TABLES = (
     "notifiers",
     "notices",
 )
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_INTERVAL", 0.05)
 
 
 @asynccontextmanager
