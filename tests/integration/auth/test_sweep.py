@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from services.auth.sweep import expired
-from shared.database import Database
 from shared import sweep
+from shared.database import Database
 from shared.sweep import sweep_forever
 from tests.polling import eventually
 from tests.servers.databases import Databases
