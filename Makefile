@@ -19,7 +19,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-security test-containers test-unit e2e faults security audit sbom check lint format migrate \
+.PHONY: help up demo test test-services test-security test-containers test-deaths test-other-faults test-unit e2e faults security audit sbom check lint format migrate \
 	bench postman lock clean image pin-images
 
 help: ## This list
@@ -36,7 +36,9 @@ demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a
 CONTAINERS = tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
 SECURITY = tests/security $(STARTS)
+# Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.
 FAULTS = tests/faults
+DEATHS = $(wildcard tests/faults/rows/test_0*.py tests/faults/rows/test_1[0-2]_*.py) tests/faults/run
 # On servers that were given, two runs at once would get in each other's way.
 ALONE = $(strip $(ARGS)$(TEST_POSTGRES_URL)$(TEST_RABBITMQ_URL))
 
@@ -45,7 +47,7 @@ ifneq ($(ALONE),)
 	$(RUN) -m pytest $(ARGS)
 else
 	@$(MAKE) --no-print-directory -j3 test-services test-security test-containers
-	$(RUN) -m pytest $(FAULTS) $(STARTS:%=--ignore=%)
+	@$(MAKE) --no-print-directory -j2 test-deaths test-other-faults
 endif
 
 test-services: $(VENV)/.dev
@@ -57,6 +59,13 @@ test-security: $(VENV)/.dev
 
 test-containers: $(VENV)/.dev
 	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(CONTAINERS) 2>&1 | sed -u 's/^/containers: /'
+
+test-deaths: $(VENV)/.dev
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(DEATHS) 2>&1 | sed -u 's/^/deaths:       /'
+
+test-other-faults: $(VENV)/.dev
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(FAULTS) $(addprefix --ignore=,$(STARTS) $(DEATHS)) 2>&1 \
+		| sed -u 's/^/other faults: /'
 
 test-unit: $(VENV)/.dev ## The tests that need no server
 	$(RUN) -m pytest tests/unit $(ARGS)

@@ -119,7 +119,7 @@ async def _claims(bench: Bench, connection: asyncpg.Connection) -> dict[str, lis
 
 
 async def _expired_block(product: System, connection: asyncpg.Connection) -> Sample:
-    """Auth sweeps when it starts, in batches, until nothing is left."""
+    """Auth sweeps within a minute of its start, in batches, until nothing is left."""
     await connection.execute(_CHALLENGE, _CHALLENGES, timeout=_WAIT_SECONDS)
     await connection.execute(_SESSION, _SESSIONS, timeout=_WAIT_SECONDS)
     await product.start("auth")

@@ -1,4 +1,4 @@
-"""A minute of faults that nobody has chosen, while people log in. `make faults` runs longer."""
+"""Half a minute of faults that nobody has chosen, while people log in. `make faults` runs longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.faults.run.random_run import random_run
 from tests.faults.run.world import Servers, own_servers
 
-SECONDS = 40.0
+SECONDS = 25.0
 LONGEST = 2.5  # of one fault; `make faults` has longer ones
 
 
