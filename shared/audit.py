@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.database.pool import after_commit
 from shared.messaging.events import Audited, AuthAudited, Event, UsersAudited
-from shared.messaging.outbox import add, hurry, values_of
+from shared.messaging.outbox import add, event_params, wake_relay
 from shared.observability.correlation import client_address, correlation_id
 from shared.observability.logs import AUDIT
 
@@ -58,7 +58,7 @@ class Trail:
         actor: UUID | None = None,
         session: UUID | None = None,
     ) -> Audited:
-        """The record, for who writes it with something else: see `told`."""
+        """The record, for who writes it with something else: see `outbox_params`."""
         return self.kind(
             occurred_at=datetime.now(UTC),
             act=act,
@@ -72,11 +72,11 @@ class Trail:
         )
 
 
-def told(connection: AsyncConnection, event: Audited, *others: Event) -> dict[str, object]:
-    """`note` it; gives the parameters of `outbox.insertion`, for other events in the same statement too."""
+def outbox_params(connection: AsyncConnection, event: Audited, *others: Event) -> dict[str, object]:
+    """`note` it; gives the parameters of `outbox.insert_events`, for other events in the same statement too."""
     note(connection, event)
-    hurry(connection, *others)
-    return values_of(*others, event)
+    wake_relay(connection, *others)
+    return event_params(*others, event)
 
 
 def note(connection: AsyncConnection, event: Audited) -> None:

@@ -29,7 +29,7 @@ from services.auth.api.guards import current_challenge, current_session
 from services.auth.tokens.keys import generate
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
-from services.notifier.otp_email import OtpEmail
+from services.notifier.mails.login_code import LoginCodeMail
 from services.users import app as users
 from services.users.callers import caller
 from shared.messaging import events
@@ -141,7 +141,7 @@ def test_every_event_has_exactly_the_subscribers_it_should_and_none_is_unwanted(
     }
     assert wanted == SUBSCRIBERS
     assert set(events.EVENTS) == set(SUBSCRIBERS) | UNHEEDED
-    assert {kind for kind in events.EVENTS if not events.must_be_heard(kind)} == UNHEEDED
+    assert {kind for kind in events.EVENTS if not events.mandatory(kind)} == UNHEEDED
 
 
 def test_the_type_of_an_event_begins_with_its_publisher_and_ends_in_its_version() -> None:
@@ -229,7 +229,7 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
         requested_at=now, expires_at=now + timedelta(minutes=4),
     )  # fmt: skip
     for subject in ("Your login code", "{{ code }}", "{code} %(code)s $code"):
-        composed = OtpEmail(sender=Mailbox("login@test.com"), subject=subject, site="Acme").compose(delivery)
+        composed = LoginCodeMail(sender=Mailbox("login@test.com"), subject=subject, site="Acme").compose(delivery)
         mail = email.message_from_bytes(composed, policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
         assert mail["Subject"] == f"[Acme] {subject}"
@@ -239,10 +239,10 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
 
 
 def test_the_code_stands_in_its_own_templates_alone_and_no_template_has_headers() -> None:
-    templates = sorted((PROJECT / "services" / "notifier" / "templates").iterdir())
-    assert {path.name.partition(".")[0] for path in templates} == {"otp_requested", "notice", "head"}
+    templates = sorted((PROJECT / "services" / "notifier" / "mails").glob("*.j2"))
+    assert {path.name.partition(".")[0] for path in templates} == {"login_code", "notice", "head"}
     for path in templates:
-        assert _text(path).count("{{ code }}") == (1 if path.name.startswith("otp_requested") else 0)
+        assert _text(path).count("{{ code }}") == (1 if path.name.startswith("login_code") else 0)
         assert not re.search(r"^subject:|<title>[^<]*\{", _text(path), re.IGNORECASE | re.MULTILINE)
 
 

@@ -40,9 +40,9 @@ def _moment(name: str, *, default: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True))
 
 
-def _taken() -> list[Column[object]]:
+def _in_flight() -> list[Column[object]]:
     """Places that attempts have which are under way: none of them can be counted before its outcome is known."""
-    return [Column("taken", Integer, nullable=False, server_default="0"), _moment("taken_until")]
+    return [Column("in_flight", Integer, nullable=False, server_default="0"), _moment("in_flight_until")]
 
 
 outbox = outbox_table(metadata)
@@ -174,7 +174,7 @@ login_failures = Table(
     Column("failures", BigInteger, nullable=False),
     _moment("last_at", default=True),
     _moment("wait_until"),
-    *_taken(),
+    *_in_flight(),
     Index("ix_login_failures_last_at", "last_at"),
 )
 
@@ -184,7 +184,7 @@ name_failures = Table(
     metadata,
     Column("name_hash", LargeBinary, primary_key=True),
     Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
-    *_taken(),
+    *_in_flight(),
     _moment("last_at", default=True),
     Index("ix_name_failures_last_at", "last_at"),
 )
@@ -196,7 +196,7 @@ address_failures = Table(
     metadata,
     Column("address_hash", LargeBinary, primary_key=True),
     Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
-    *_taken(),
+    *_in_flight(),
     _moment("last_at", default=True),
     Index("ix_address_failures_last_at", "last_at"),
 )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.notifier.channel import Channel
+from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.codes import Codes
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
@@ -14,7 +15,6 @@ from services.notifier.domains import Domains
 from services.notifier.file import FileChannel
 from services.notifier.heartbeat import Heart, signs_of_life
 from services.notifier.notices import Notices
-from services.notifier.post import Post
 from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
@@ -55,14 +55,14 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
     database_time = DatabaseTime()
     signed = SignedBus(bus, EdgeKeys.of(settings))
     reports = Reports(signed, database_time.now)
-    post = Post(channel)
+    breaker = CircuitBreaker(channel)
     heart = Heart(signed, channel.reach, database_time.now)
     turns, turns_of_notices = _turns(settings)
     reserved = settings.mail_reserved_domains
     kind = Codes(Sealer.of(settings.otp_sealing_keys), reports, database_time, heart, reserved_domains=reserved)
-    codes = Deliver(kind, post, database_time, turns)
+    codes = Deliver(kind, breaker, database_time, turns)
     consumption = await signed.consume(OTP_DELIVERY.queue, codes, concurrency=turns.seats)
-    notices = Deliver(Notices(reserved_domains=reserved), post, database_time, turns_of_notices)
+    notices = Deliver(Notices(reserved_domains=reserved), breaker, database_time, turns_of_notices)
     of_notices = await signed.consume(NOTICES.queue, notices, concurrency=turns_of_notices.seats)
 
     async def consumer_live() -> bool:
@@ -72,7 +72,7 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
         return channel.reach.good
 
     try:
-        async with signs_of_life(heart, post, channel.reach, lambda: consumption.live):
+        async with signs_of_life(heart, breaker, channel.reach, lambda: consumption.live):
             yield Running(
                 app=None,
                 checks={"notifier-consumer": consumer_live, MAIL_SERVER: mail_server_reached},

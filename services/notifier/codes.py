@@ -6,7 +6,7 @@ from prometheus_client import Counter, Histogram
 
 from services.notifier.channel import Delivery
 from services.notifier.database_time import DatabaseTime
-from services.notifier.deliver import End, recipient
+from services.notifier.deliver import AttemptResult, recipient
 from services.notifier.heartbeat import Heart
 from services.notifier.report import Reports
 from shared.messaging import bus
@@ -32,7 +32,7 @@ class Codes:
     def read(self, message: bus.Delivery) -> OtpRequested:
         return OtpRequested.from_message(message)
 
-    def opened(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
+    def decrypt(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
         if message.attempt == 1 and not message.put_off:
             self._heart.code_taken(event.requested_at)
         return Delivery(
@@ -44,8 +44,8 @@ class Codes:
             expires_at=event.expires_at,
         )
 
-    async def tell(self, event: OtpRequested, end: End, message: bus.Delivery) -> None:
-        if end.word == "delivered":
+    async def tell(self, event: OtpRequested, result: AttemptResult, message: bus.Delivery) -> None:
+        if result.status == "delivered":
             SECONDS.observe((self._database_time.now() - event.requested_at).total_seconds())
-        if end.word != "put_off":  # nothing has become of it yet
-            await self._reports.tell(event, end.word, message)
+        if result.status != "put_off":  # nothing has become of it yet
+            await self._reports.tell(event, result.status, message)

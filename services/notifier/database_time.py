@@ -4,7 +4,7 @@ The relay stamps each message with the database's clock. Our steady clock minus 
 are apart, plus the time that the message has been on its way. So:
 
 1. Every message says how far they are apart *at most*; more than it says was wrong.
-2. A message that has been on its way for no time (`Delivery.prompt`) says how far they are apart.
+2. A message that has been on its way for no time (`Delivery.fresh`) says how far they are apart.
 3. Before the first of these, our wall clock is believed, as it was when we started. It is never looked at again, so
    that a step of it changes nothing.
 
@@ -37,5 +37,5 @@ class DatabaseTime:
         at_most = time.monotonic() - delivery.published_at.timestamp()
         if abs(at_most - self._believed) > MOST_APART:
             return
-        if delivery.prompt or at_most < self._apart:
+        if delivery.fresh or at_most < self._apart:
             self._apart = at_most

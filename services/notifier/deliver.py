@@ -23,9 +23,9 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from prometheus_client import Counter
 
 from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryLater, WillNotDeliver
+from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.database_time import DatabaseTime
-from services.notifier.post import Post
-from services.notifier.report import Word
+from services.notifier.report import DeliveryStatus
 from services.notifier.turns import PutOff, Turns
 from shared import failpoints
 from shared.mail_address import RESERVED, AddressInvalid, one_address
@@ -49,10 +49,10 @@ E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """What became of an attempt, in auth's word for it; what the bus is to do; why."""
+class AttemptResult:
+    """The delivery status as auth is told it, what the bus is to do, and why."""
 
-    word: Word | Literal["put_off"]
+    status: DeliveryStatus | Literal["put_off"]
     outcome: Outcome
     reason: str = ""
 
@@ -66,19 +66,19 @@ class Kind(Protocol[E]):
     def read(self, message: bus.Delivery) -> E:
         """Raises `MalformedEvent`."""
 
-    def opened(self, message: bus.Delivery, event: E) -> Delivery | Notice:
+    def decrypt(self, message: bus.Delivery, event: E) -> Delivery | Notice:
         """Raises `MalformedEvent`, `Unsealable`."""
 
-    async def tell(self, event: E, end: End, message: bus.Delivery) -> None:
-        """Whoever wants to know of this end, last of all before the acknowledgement. Never fails."""
+    async def tell(self, event: E, result: AttemptResult, message: bus.Delivery) -> None:
+        """Report the result, last of all before the acknowledgement. Never fails."""
 
 
 class Deliver(Generic[E]):
     """The handler of one kind of event."""
 
-    def __init__(self, kind: Kind[E], post: Post, database_time: DatabaseTime, turns: Turns) -> None:
+    def __init__(self, kind: Kind[E], breaker: CircuitBreaker, database_time: DatabaseTime, turns: Turns) -> None:
         self._kind = kind
-        self._post = post
+        self._breaker = breaker
         self._database_time = database_time
         self._turns = turns
 
@@ -87,51 +87,50 @@ class Deliver(Generic[E]):
         try:
             event = self._kind.read(message)
         except MalformedEvent as error:
-            end = _given_up(error)
-            self._observe(message, end)
-            return end.outcome  # unreported: it does not say what it is for
-        end = await self._attempt(message, event)
-        self._observe(message, end)
-        await self._kind.tell(event, end, message)
+            result = _given_up(error)
+            self._observe(message, result)
+            return result.outcome  # unreported: it does not say what it is for
+        result = await self._attempt(message, event)
+        self._observe(message, result)
+        await self._kind.tell(event, result, message)
         failpoints.reach("notifier: reported")
-        return end.outcome
+        return result.outcome
 
-    async def _attempt(self, message: bus.Delivery, event: E) -> End:
+    async def _attempt(self, message: bus.Delivery, event: E) -> AttemptResult:
         try:
-            delivery = self._opened(message, event)
+            delivery = self._kind.decrypt(message, event)
         except (MalformedEvent, Unsealable) as error:
             return _given_up(error)
         if self._is_over(delivery):  # a backlog of these waits for nobody
-            return End("expired", Done())
+            return AttemptResult("expired", Done())
         try:
             return await self._in_turn(message, delivery)
         except WillNotDeliver as error:
-            return End("given_up", GiveUp(str(error)), str(error))
+            return AttemptResult("given_up", GiveUp(str(error)), str(error))
         except PutOff as error:
-            end, delay = End("put_off", Retry(str(error), tried=False), str(error)), put_off_delay(message.put_off)
+            result = AttemptResult("put_off", Retry(str(error), tried=False), str(error))
+            delay = put_off_delay(message.put_off)
         except (TryLater, CredentialsRefused) as error:
-            end, delay = End("deferred", Retry(str(error)), str(error)), retry_delay(message.attempt)
-        return End("expired", Done(), end.reason) if self._is_over(delivery, delay) else end
+            result = AttemptResult("deferred", Retry(str(error)), str(error))
+            delay = retry_delay(message.attempt)
+        return AttemptResult("expired", Done(), result.reason) if self._is_over(delivery, delay) else result
 
-    async def _in_turn(self, message: bus.Delivery, delivery: Delivery | Notice) -> End:
+    async def _in_turn(self, message: bus.Delivery, delivery: Delivery | Notice) -> AttemptResult:
         async with self._turns.turn(delivery.email, first_attempt=message.attempt == 1) as turn:
             if self._is_over(delivery):
-                return End("expired", Done())
-            await self._post.send(delivery, turn)
-        return End("delivered", Done())
+                return AttemptResult("expired", Done())
+            await self._breaker.send(delivery, turn)
+        return AttemptResult("delivered", Done())
 
     def _is_over(self, delivery: Delivery | Notice, after: float = 0) -> bool:
         return self._database_time.now() + timedelta(seconds=after) >= delivery.expires_at
 
-    def _opened(self, message: bus.Delivery, event: E) -> Delivery | Notice:
-        return self._kind.opened(message, event)
-
-    def _observe(self, message: bus.Delivery, end: End) -> None:
-        word = "retry" if end.word == "deferred" else end.word
-        self._kind.ends.labels(word).inc()
-        say = getattr(log, _LEVELS.get(word, "info"))
+    def _observe(self, message: bus.Delivery, result: AttemptResult) -> None:
+        status = "retry" if result.status == "deferred" else result.status
+        self._kind.ends.labels(status).inc()
+        say = getattr(log, _LEVELS.get(status, "info"))
         what = f"{self._kind.name} delivery"
-        say(what, outcome=word, reason=end.reason, event_id=message.event_id, attempt=message.attempt)
+        say(what, outcome=status, reason=result.reason, event_id=message.event_id, attempt=message.attempt)
 
 
 def recipient(given: str, event_type: str, *, reserved: bool) -> str:
@@ -147,6 +146,6 @@ def recipient(given: str, event_type: str, *, reserved: bool) -> str:
         raise MalformedEvent(f"malformed {event_type}: email") from None
 
 
-def _given_up(error: Exception) -> End:
+def _given_up(error: Exception) -> AttemptResult:
     reason = f"{type(error).__name__}: {error}"
-    return End("given_up", GiveUp(reason), reason)
+    return AttemptResult("given_up", GiveUp(reason), reason)

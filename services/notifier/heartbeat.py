@@ -17,7 +17,7 @@ from uuid import uuid4
 import structlog
 
 from services.notifier.channel import DeliveryFailed
-from services.notifier.post import Post
+from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.reach import Reach
 from shared.messaging.bus import Message
 from shared.messaging.events import NotifierHeartbeat
@@ -86,7 +86,7 @@ class Heart:
         return ""
 
 
-async def probe_forever(post: Post, reach: Reach) -> None:
+async def probe_forever(breaker: CircuitBreaker, reach: Reach) -> None:
     """Until cancelled. The outcome is in `reach`."""
     while True:
         due = (PROBED_EVERY if reach.good else PROBED_AGAIN) - reach.age
@@ -94,7 +94,7 @@ async def probe_forever(post: Post, reach: Reach) -> None:
             await asyncio.sleep(due)
             continue
         try:
-            await post.probe()
+            await breaker.probe()
         except DeliveryFailed:
             await asyncio.sleep(PROBED_AGAIN)  # the connection itself may not have been tried
         except Exception as error:  # noqa: BLE001 - the next one tries again
@@ -103,11 +103,13 @@ async def probe_forever(post: Post, reach: Reach) -> None:
 
 
 @asynccontextmanager
-async def signs_of_life(heart: Heart, post: Post, reach: Reach, consuming: Callable[[], bool]) -> AsyncIterator[None]:
+async def signs_of_life(
+    heart: Heart, breaker: CircuitBreaker, reach: Reach, consuming: Callable[[], bool]
+) -> AsyncIterator[None]:
     """Inside the block it beats."""
     tasks = (
         asyncio.create_task(heart.beat_forever(consuming), name="heartbeat"),
-        asyncio.create_task(probe_forever(post, reach), name="probe of the mail server"),
+        asyncio.create_task(probe_forever(breaker, reach), name="probe of the mail server"),
     )
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 from services.notifier.channel import Notice
-from services.notifier.deliver import End, recipient
+from services.notifier.deliver import AttemptResult, recipient
 from shared.messaging import bus
 from shared.messaging.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 
@@ -21,7 +21,7 @@ class Notices:
         kind = AuthNoticeRequested if message.routing_key == AuthNoticeRequested.type else UsersNoticeRequested
         return kind.from_message(message)
 
-    def opened(self, message: bus.Delivery, event: NoticeRequested) -> Notice:
+    def decrypt(self, message: bus.Delivery, event: NoticeRequested) -> Notice:
         return Notice(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
@@ -31,5 +31,5 @@ class Notices:
             expires_at=event.expires_at,
         )
 
-    async def tell(self, event: NoticeRequested, end: End, message: bus.Delivery) -> None:
+    async def tell(self, event: NoticeRequested, result: AttemptResult, message: bus.Delivery) -> None:
         """To nobody: what is in the log and in the metrics is enough."""

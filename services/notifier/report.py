@@ -31,7 +31,7 @@ REPORT_SECONDS = 2.0
 # A broker that takes no reports must not slow down every delivery of a backlog by that time.
 SILENCE_SECONDS = 5.0
 
-Word = Literal["delivered", "deferred", "given_up", "expired"]
+DeliveryStatus = Literal["delivered", "deferred", "given_up", "expired"]
 
 
 class Reports:
@@ -42,14 +42,14 @@ class Reports:
         self._now = now
         self._silent_until = 0.0
 
-    async def tell(self, request: OtpRequested, outcome: Word, message: Delivery) -> None:
+    async def tell(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> None:
         """Never fails, and takes REPORT_SECONDS at most."""
         error = await self._publish(self._report(request, outcome, message))
         REPORTS.labels("lost" if error else "confirmed").inc()
         if error:
             log.warning("report of a delivery lost", outcome=outcome, event_id=message.event_id, error=error)
 
-    def _report(self, request: OtpRequested, outcome: Word, message: Delivery) -> Message:
+    def _report(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> Message:
         event = OtpOutcome(
             challenge_id=request.challenge_id,
             request_event_id=request.event_id,

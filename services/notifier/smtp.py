@@ -12,8 +12,8 @@ import aiosmtplib
 from services.notifier.channel import CredentialsRefused, Delivery, DeliveryFailed, Notice, TryLater, WillNotDeliver
 from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us
 from services.notifier.mail_server import MailServer
-from services.notifier.notice_email import NoticeEmail
-from services.notifier.otp_email import OtpEmail
+from services.notifier.mails.login_code import LoginCodeMail
+from services.notifier.mails.notice import NoticeMail
 from services.notifier.settings import NotifierSettings
 from services.notifier.turns import Turn
 
@@ -26,8 +26,10 @@ class SmtpChannel:
         self._settings = settings
         self._server = MailServer(settings)
         self.reach = self._server.reach
-        self._otp_email = OtpEmail(sender=settings.mail_from, subject=settings.mail_subject, site=settings.site_name)
-        self._notice_email = NoticeEmail(sender=settings.mail_from, site=settings.site_name)
+        self._otp_email = LoginCodeMail(
+            sender=settings.mail_from, subject=settings.mail_subject, site=settings.site_name
+        )
+        self._notice_email = NoticeMail(sender=settings.mail_from, site=settings.site_name)
 
     async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
         dialogue = Dialogue(delivery.email)

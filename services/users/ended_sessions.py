@@ -20,7 +20,7 @@ from shared.database.expiry import Expired
 from shared.database.pool import Database, after_commit
 from shared.messaging.bus import Handler
 from shared.messaging.events import SessionEnded
-from shared.messaging.handlers import applying
+from shared.messaging.handlers import event_handler
 
 log = structlog.get_logger()
 
@@ -49,4 +49,4 @@ async def apply(connection: AsyncConnection, event: SessionEnded) -> None:
 
 def session_ended_handler(database: Database) -> Handler:
     """The handler of `auth.session_ended.v1`."""
-    return applying(database, SessionEnded, apply)
+    return event_handler(database, SessionEnded, apply)

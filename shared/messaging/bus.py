@@ -6,7 +6,7 @@ Two buses keep this contract, and the same tests (tests/contracts/test_bus.py) h
 1. `publish` returns only when the message can no longer be lost by the bus, and raises otherwise.
    A time-out means *unknown*: the message may arrive all the same, and consumers cope with a repeat.
 2. A message that no subscription wants is an error (`Unroutable`), never silence; unless nobody need listen to it
-   (`Message.must_be_heard`), and then it is gone; so it is from where a queue of theirs has no room.
+   (`Message.mandatory`), and then it is gone; so it is from where a queue of theirs has no room.
 3. A message leaves its queue only after its handler returned an outcome, and the outcome was carried out.
 4. Delivery is at-least-once and unordered.
 """
@@ -26,7 +26,7 @@ class Message:
     `event_id` names the fact and stays the same on every repeat; `routing_key` is the event's type,
     for example `auth.otp_requested.v1`; `body` is its JSON. `published_at` is when its publisher handed it over
     for the first time, by the clock of the database that it comes from; None where nobody has said so.
-    `mac` is made and checked by `signed.SignedBus`; a bus carries it. `must_be_heard`: see promise 2.
+    `mac` is made and checked by `signed.SignedBus`; a bus carries it. `mandatory`: see promise 2.
     """
 
     routing_key: str
@@ -35,20 +35,20 @@ class Message:
     correlation_id: str
     published_at: datetime | None = None
     mac: str = ""
-    must_be_heard: bool = field(default=True, compare=False)
+    mandatory: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Message):
     """A message handed to a subscriber; `attempt` is 1 the first time.
 
-    `put_off` is how often it has been put off: `Retry.tried`. `prompt`: it was published seconds ago at most, because
+    `put_off` is how often it has been put off: `Retry.tried`. `fresh`: it was published seconds ago at most, because
     its consumer had been waiting for one. False where that is not known.
     """
 
     attempt: int
     put_off: int = 0
-    prompt: bool = field(default=False, compare=False)
+    fresh: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

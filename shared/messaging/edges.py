@@ -62,7 +62,7 @@ class EdgeKeys:
 
     def signed(self, message: Message) -> Message:
         """With its MAC; as it is, when nobody need hear it and it has no edge. Raises `NoKeys`."""
-        if message.routing_key not in EDGES and not message.must_be_heard:
+        if message.routing_key not in EDGES and not message.mandatory:
             return message
         return replace(message, mac=_mac(self.of_type(message.routing_key)[0], _covered(message)))
 

@@ -33,13 +33,13 @@ class MalformedEvent(Exception):
 class Event(BaseModel):
     """A fact with an identity; `type` is its routing key: it begins with its publisher and ends in its major version.
 
-    `must_be_heard`: that no queue is bound for it is a fault, and it is kept until one is.
+    `mandatory`: that no queue is bound for it is a fault, and it is kept until one is.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: ClassVar[str]
-    must_be_heard: ClassVar[bool] = True
+    mandatory: ClassVar[bool] = True
 
     event_id: UUID = Field(default_factory=uuid7)
 
@@ -214,7 +214,7 @@ class Audited(Event):
     Every field is an id, a word of a closed list, a moment or an address: nothing that a person has typed.
     """
 
-    must_be_heard: ClassVar[bool] = False
+    mandatory: ClassVar[bool] = False
 
     occurred_at: Moment
     service: Literal["auth", "users"]
@@ -250,9 +250,9 @@ def _with_a_type(kind: type[Event]) -> Iterator[type[Event]]:
 # All that this version knows, by type.
 EVENTS: Final = {each.type: each for each in _with_a_type(Event)}
 
-_MAY_GO_UNHEARD: Final = frozenset(each.type for each in EVENTS.values() if not each.must_be_heard)
+_MAY_GO_UNHEARD: Final = frozenset(each.type for each in EVENTS.values() if not each.mandatory)
 
 
-def must_be_heard(event_type: str) -> bool:
+def mandatory(event_type: str) -> bool:
     """What an outbox row of this type asks of the bus; of a type that this version does not know, everything."""
     return event_type not in _MAY_GO_UNHEARD

@@ -23,7 +23,7 @@ E = TypeVar("E", bound=Event)
 GATHERING = 0.05
 
 
-def applying(
+def event_handler(
     database: Database, event_type: type[E], apply: Callable[[AsyncConnection, E], Awaitable[None]]
 ) -> Handler:
     """The handler of such an event: given up where it, or `apply`, finds it malformed or can not open its seal."""
@@ -35,7 +35,7 @@ def applying(
     return _handling(event_type, in_a_transaction)
 
 
-def applying_together(
+def batched_event_handler(
     database: Database,
     event_type: type[E],
     apply: Callable[[AsyncConnection, Sequence[E]], Awaitable[None]],
@@ -81,7 +81,7 @@ class _Crowd(Generic[E]):
         ended = asyncio.get_running_loop().create_future()
         self._waiting.append((event, ended))
         if self._transactions is None or self._transactions.done():
-            self._transactions = asyncio.create_task(self._until_nobody_waits(), name="applying together")
+            self._transactions = asyncio.create_task(self._until_nobody_waits(), name="event_handler together")
         await ended
 
     async def _until_nobody_waits(self) -> None:

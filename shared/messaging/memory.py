@@ -59,7 +59,7 @@ class MemoryBus:
             raise BusUnavailable("closed")
         wanted_by = [each for each in SUBSCRIPTIONS if message.routing_key in each.routing_keys]
         if not wanted_by:
-            if message.must_be_heard:
+            if message.mandatory:
                 raise Unroutable("no subscription wants it")
             return
         key = (message.routing_key, message.event_id)

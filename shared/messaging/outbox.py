@@ -1,7 +1,7 @@
 """The transactional outbox: an event is a row, written in the transaction of the change it tells of.
 
 `add` joins the caller's transaction and does nothing else. Committed, the row will be published
-(shared.messaging.relay); rolled back, the event has never been. `insertion` is the same as a part of the very
+(shared.messaging.relay); rolled back, the event has never been. `insert_events` is the same as a part of the very
 statement that makes the change.
 """
 
@@ -55,22 +55,22 @@ def outbox_table(metadata: MetaData) -> Table:
 
 async def add(connection: AsyncConnection, outbox: Table, *events: Event) -> None:
     """All of them in one round trip."""
-    await connection.execute(_added(outbox), values_of(*events))
-    hurry(connection, *events)
+    await connection.execute(_added(outbox), event_params(*events))
+    wake_relay(connection, *events)
 
 
-def hurry(connection: AsyncConnection, *events: Event) -> None:
+def wake_relay(connection: AsyncConnection, *events: Event) -> None:
     """Wake the relay after the commit, unless nobody waits for these events.
 
     A record of the audit trail goes with the relay's next look, within a second, and with all others of that second:
     a round of the relay for each login cost as much as the rest of it.
     """
-    if any(event.must_be_heard for event in events):
+    if any(event.mandatory for event in events):
         wake_after_commit(connection)
 
 
-def insertion(outbox: Table, source: CTE | None = None, **completed: Any) -> Insert:
-    """`add` as a part of a larger statement, with `values_of` the events; for each row of `source`, if there is one.
+def insert_events(outbox: Table, source: CTE | None = None, **completed: Any) -> Insert:
+    """`add` as a part of a larger statement, with `event_params` the events; for each row of `source`, if there is one.
 
     `completed`: fields of the events that only the statement itself knows, by expressions over `source`.
     """
@@ -85,8 +85,8 @@ def insertion(outbox: Table, source: CTE | None = None, **completed: Any) -> Ins
     return insert(outbox).from_select([name for _, name, _ in _WRITTEN], rows)
 
 
-def values_of(*events: Event) -> dict[str, object]:
-    """The parameters of `insertion`, which is to be followed by `hurry`."""
+def event_params(*events: Event) -> dict[str, object]:
+    """The parameters of `insert_events`, which is to be followed by `wake_relay`."""
     return {
         "event_ids": [event.event_id for event in events],
         "event_types": [event.type for event in events],
@@ -96,7 +96,7 @@ def values_of(*events: Event) -> dict[str, object]:
 
 
 # Made once: it takes SQLAlchemy longer to build a statement than Postgres to run it.
-_added = cache(insertion)
+_added = cache(insert_events)
 
 # Each with the parameter that holds it of all events.
 _WRITTEN: tuple[tuple[str, str, TypeEngine[Any]], ...] = (

@@ -25,7 +25,7 @@ from shared import failpoints
 from shared.database.pool import Database
 from shared.messaging.backoff import pauses
 from shared.messaging.bus import BusError, BusUnavailable, Message
-from shared.messaging.events import must_be_heard
+from shared.messaging.events import mandatory
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
@@ -179,7 +179,7 @@ class Relay:
         waited_for: list[Row[Any]] = []
         others: list[Row[Any]] = []
         for row in rows:
-            (waited_for if must_be_heard(row.type) else others).append(row)
+            (waited_for if mandatory(row.type) else others).append(row)
         sending: dict[asyncio.Task[None], int] = {}
         ends = time.monotonic() + self._pace.publish_timeout
         try:
@@ -213,7 +213,7 @@ def _message(row: Row[Any]) -> Message:
         event_id=str(row.event_id),
         correlation_id=row.correlation_id,
         published_at=row.claimed_at,
-        must_be_heard=must_be_heard(row.type),
+        mandatory=mandatory(row.type),
     )
 
 

@@ -109,7 +109,7 @@ async def test_what_is_put_off_comes_again_as_the_same_attempt(bus: Bus, spawn: 
 
     await eventually(lambda: len(seen.deliveries) == 3)
     assert [(each.attempt, each.put_off) for each in seen.deliveries] == [(1, 0), (1, 1), (1, 2)]
-    assert not any(each.prompt for each in seen.deliveries[1:])
+    assert not any(each.fresh for each in seen.deliveries[1:])
 
 
 async def test_a_retry_comes_again_after_the_delay_as_the_next_attempt(bus: Bus, spawn: Spawn) -> None:
@@ -189,9 +189,9 @@ async def test_a_message_that_nobody_need_hear_is_gone_without_an_error_and_othe
     await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
     stray = Message(routing_key="auth.nobody_wants_this.v1", body=b"{}", event_id="e", correlation_id="c")
 
-    await bus.publish(replace(stray, must_be_heard=False))
+    await bus.publish(replace(stray, mandatory=False))
 
-    await bus.publish(replace(otp_message("heard all the same"), must_be_heard=False))
+    await bus.publish(replace(otp_message("heard all the same"), mandatory=False))
     await eventually(lambda: seen.event_ids == {"heard all the same"})
 
 

@@ -1,4 +1,4 @@
-"""Which deliveries are `prompt`: those that were published a moment ago, and none that have waited anywhere."""
+"""Which deliveries are `fresh`: those that were published a moment ago, and none that have waited anywhere."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ async def hours_pass(bus: AmqpBus) -> None:
     consumption = bus._consumptions[-1]
     await eventually(lambda: consumption.live and not consumption._in_flight)
     consumption._attention._since -= 7200
-    assert consumption._attention.paid
+    assert consumption._attention.caught_up
 
 
-def prompt(seen: Recorder) -> dict[str, bool]:
-    return {delivery.event_id: delivery.prompt for delivery in seen.deliveries}
+def fresh(seen: Recorder) -> dict[str, bool]:
+    return {delivery.event_id: delivery.fresh for delivery in seen.deliveries}
 
 
 async def test_a_message_for_a_consumer_that_was_waiting_is_prompt(new_bus: NewBus) -> None:
@@ -45,7 +45,7 @@ async def test_a_message_for_a_consumer_that_was_waiting_is_prompt(new_bus: NewB
 
     await bus.publish(otp_message("new"))
 
-    await eventually(lambda: prompt(seen) == {"new": True})
+    await eventually(lambda: fresh(seen) == {"new": True})
 
 
 async def test_what_comes_right_after_the_connection_is_not(new_bus: NewBus) -> None:
@@ -55,7 +55,7 @@ async def test_what_comes_right_after_the_connection_is_not(new_bus: NewBus) -> 
 
     await bus.consume(OTP_DELIVERY.queue, seen, concurrency=2)
 
-    await eventually(lambda: prompt(seen) == {"backlog": False})
+    await eventually(lambda: fresh(seen) == {"backlog": False})
 
 
 async def test_nor_what_comes_right_after_a_connection_that_replaces_a_lost_one(
@@ -71,7 +71,7 @@ async def test_nor_what_comes_right_after_a_connection_that_replaces_a_lost_one(
 
     await proxy.start()
 
-    await eventually(lambda: prompt(seen) == {"while it was away": False}, 30)
+    await eventually(lambda: fresh(seen) == {"while it was away": False}, 30)
 
 
 async def test_nor_what_comes_when_every_slot_was_taken(new_bus: NewBus) -> None:
@@ -90,7 +90,7 @@ async def test_nor_what_comes_when_every_slot_was_taken(new_bus: NewBus) -> None
     go_on.set()
 
     await eventually(lambda: len(seen.deliveries) == 3)
-    assert not prompt(seen)["waited"]
+    assert not fresh(seen)["waited"]
 
 
 async def test_nor_a_retry_nor_a_letter_that_is_replayed(new_bus: NewBus, amqp_url: str) -> None:
@@ -107,11 +107,11 @@ async def test_nor_a_retry_nor_a_letter_that_is_replayed(new_bus: NewBus, amqp_u
     await bus.publish(replace(otp_message("again"), published_at=stamp))
     await eventually(lambda: len(outcomes) == 1)
     await hours_pass(bus)
-    assert [(delivery.prompt, delivery.published_at) for delivery in seen.deliveries] == [(True, stamp), (False, stamp)]
+    assert [(delivery.fresh, delivery.published_at) for delivery in seen.deliveries] == [(True, stamp), (False, stamp)]
 
     assert await dead_letters.replay(amqp_url) == 1
     await eventually(lambda: not outcomes)
-    assert (seen.deliveries[-1].prompt, seen.deliveries[-1].published_at) == (False, stamp)
+    assert (seen.deliveries[-1].fresh, seen.deliveries[-1].published_at) == (False, stamp)
 
 
 async def test_nor_what_another_consumer_had_first(new_bus: NewBus, operator: AbstractChannel) -> None:
@@ -125,7 +125,7 @@ async def test_nor_what_another_consumer_had_first(new_bus: NewBus, operator: Ab
     assert taken is not None
     await taken.reject(requeue=True)
 
-    await eventually(lambda: prompt(seen) == {"had": False})
+    await eventually(lambda: fresh(seen) == {"had": False})
 
 
 async def test_what_a_frozen_process_finds_in_its_socket_is_not_handled_while_the_broker_does_not_answer(
@@ -175,11 +175,11 @@ def test_a_process_that_was_frozen_was_not_waiting(monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         now += consumer.WATCH_SECONDS
         it.awake()
-    assert it.paid
+    assert it.caught_up
 
     now += consumer.ASLEEP_SECONDS + 0.1
-    assert not it.paid  # whichever comes first after it: a message,
+    assert not it.caught_up  # whichever comes first after it: a message,
     it.awake()
-    assert not it.paid  # or the watch
+    assert not it.caught_up  # or the watch
     now += attention.WHILE_SECONDS
-    assert it.paid
+    assert it.caught_up

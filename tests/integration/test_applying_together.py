@@ -14,7 +14,7 @@ from shared.database.pool import Database
 from shared.messaging import handlers
 from shared.messaging.bus import Done, GiveUp, Outcome, Retry
 from shared.messaging.events import SessionEnded
-from shared.messaging.handlers import applying_together
+from shared.messaging.handlers import batched_event_handler
 from tests.builders import delivery, session_ended
 from tests.polling import eventually
 from tests.servers.databases import Databases
@@ -28,7 +28,7 @@ class Crowds:
         self.applied: list[UUID] = []
         self.open = asyncio.Event()
         self.failure: BaseException | None = None
-        self._handler = applying_together(
+        self._handler = batched_event_handler(
             database, SessionEnded, self._apply, lambda event: self.applied.append(event.event_id)
         )
 

@@ -16,7 +16,7 @@ from tests.recording import Recorder, otp_message
 
 def audited(number: int) -> Message:
     return Message(
-        routing_key="auth.audit.v1", body=b"{}", event_id=f"act {number}", correlation_id="c", must_be_heard=False
+        routing_key="auth.audit.v1", body=b"{}", event_id=f"act {number}", correlation_id="c", mandatory=False
     )
 
 

@@ -143,7 +143,7 @@ async def test_a_code_is_delivered_by_a_notifier_whose_clock_is_five_minutes_off
 ) -> None:
     monkeypatch.setattr(database_time, "time", _clock(wrong))
     bus = await path.start_notifier()
-    await eventually(lambda: bus._consumptions[-1]._attention.paid)
+    await eventually(lambda: bus._consumptions[-1]._attention.caught_up)
 
     await path.code_arrives()
 
@@ -165,7 +165,7 @@ async def test_a_retry_is_delivered_by_a_notifier_whose_clock_is_five_minutes_ah
     monkeypatch.setattr(database_time, "time", _clock(300))
     path.mails.refuse("450 4.2.1 Busy", times=1)
     bus = await path.start_notifier()
-    await eventually(lambda: bus._consumptions[-1]._attention.paid)
+    await eventually(lambda: bus._consumptions[-1]._attention.caught_up)
 
     await path.code_arrives()
 

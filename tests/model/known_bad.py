@@ -19,11 +19,11 @@ from sqlalchemy import Row, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import database_time
-from services.notifier.channel import Delivery, Notice
+from services.notifier.channel import Delivery
+from services.notifier.codes import Codes
 from services.notifier.database_time import DatabaseTime
-from services.notifier.deliver import Deliver
-from services.notifier.otp_email import OtpEmail
-from shared.messaging import outbox, relay
+from services.notifier.mails.login_code import LoginCodeMail
+from shared.messaging import bus, outbox, relay
 from shared.messaging.amqp.consumer import AmqpConsumption
 from shared.messaging.amqp.link import Link
 from shared.messaging.amqp.messages import Arrived, Outgoing
@@ -71,13 +71,13 @@ class AcksBeforeTheCopyIsConfirmed(Settler):
         _left_alone(asyncio.create_task(super()._forward(copy, queue, link)))
 
 
-class RetriesPastExpiry(Deliver[OtpRequested]):
-    def _opened(self, *args: Any) -> Delivery | Notice:  # whatever the message comes with
-        opened = super()._opened(*args)
-        return replace(opened, expires_at=opened.expires_at + timedelta(days=1))
+class RetriesPastExpiry(Codes):
+    def decrypt(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
+        delivery = super().decrypt(message, event)
+        return replace(delivery, expires_at=delivery.expires_at + timedelta(days=1))
 
 
-class NewMessageIdForEachSending(OtpEmail):
+class NewMessageIdForEachSending(LoginCodeMail):
     def compose(self, delivery: Delivery) -> bytes:
         new = f"Message-ID: {make_msgid(domain='login2fa.example')}".encode()
         return re.sub(rb"(?m)^Message-ID: .*?(?=\r$)", new, super().compose(delivery))
@@ -128,7 +128,7 @@ KNOWN_BAD = (
         {"I2"},
         lambda: patch("shared.messaging.outbox.add", add_in_a_transaction_of_its_own),
     ),
-    KnownBad("retry past expiry", {"I3"}, lambda: patch("services.notifier.app.Deliver", RetriesPastExpiry)),
+    KnownBad("retry past expiry", {"I3"}, lambda: patch("services.notifier.app.Codes", RetriesPastExpiry)),
     KnownBad(
         "expiry by the notifier's own clock",
         {"I1", "I3"},
@@ -139,6 +139,6 @@ KNOWN_BAD = (
     KnownBad(
         "a new Message-ID for each sending",
         {"I4"},
-        lambda: patch("services.notifier.smtp.OtpEmail", NewMessageIdForEachSending),
+        lambda: patch("services.notifier.smtp.LoginCodeMail", NewMessageIdForEachSending),
     ),
 )

@@ -20,7 +20,7 @@ from sqlalchemy.sql import ClauseElement, Delete, Insert, Select
 from shared.database.pool import Database
 from shared.messaging.relay import BY_INDEX
 
-# Each with the parameter of `shared.messaging.outbox.values_of` that holds it of all events.
+# Each with the parameter of `shared.messaging.outbox.event_params` that holds it of all events.
 _COLUMNS = {
     "event_ids": "event_id",
     "event_types": "type",

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from services.notifier import app as notifier
-from services.notifier.notice_email import TEXTS
+from services.notifier.mails.notice import TEXTS
 from shared.messaging.events import NoticeWord
 from shared.messaging.memory import MemoryBus
 from tests.builders import registered

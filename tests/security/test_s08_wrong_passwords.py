@@ -106,7 +106,7 @@ async def test_a_place_of_a_process_that_died_is_free_again_after_a_minute(
 ) -> None:
     monkeypatch.setattr(attempts, "_PAUSES", ())
     await ask(few, "nobody")
-    await sql.execute("UPDATE name_failures SET taken = 1, taken_until = now() + interval '1 minute'")
+    await sql.execute("UPDATE name_failures SET in_flight = 1, in_flight_until = now() + interval '1 minute'")
 
     assert await outcome(few, "nobody") == (429, "1")
     await clock.forward(60)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from services.notifier import app as notifier
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
-from services.notifier.otp_email import OtpEmail
+from services.notifier.mails.login_code import LoginCodeMail
 from services.users.accounts import valid_email
 from services.users.problems import EmailNotValid
 from shared.messaging.memory import MemoryBus
@@ -181,7 +181,7 @@ def composed(**fields: str) -> bytes:
     values = {"event_id": str(uuid4()), "correlation_id": "request-1", "email": "ann@example.org"}
     expires = now + timedelta(minutes=4)
     order = Delivery(**{**values, **fields}, code="519273", requested_at=now, expires_at=expires)
-    return OtpEmail(sender=Mailbox("login@example.com"), subject="Your login code", site="Acme").compose(order)
+    return LoginCodeMail(sender=Mailbox("login@example.com"), subject="Your login code", site="Acme").compose(order)
 
 
 @given(correlation_id=st.text(max_size=255) | st.sampled_from(BREAKS_A_LINE))

@@ -31,7 +31,7 @@ async def notifier(keys: Keys, mail_sink: MailSink) -> AsyncIterator[Handler]:
 
 def stamped(event: OtpRequested, at: datetime) -> Delivery:
     """As the relay publishes it when the database's clock says `at`, and on its way for no time."""
-    sent = replace(delivery(event), published_at=at, prompt=True)
+    sent = replace(delivery(event), published_at=at, fresh=True)
     return replace(sent, mac=edge_keys.ALL.signed(sent).mac)
 
 

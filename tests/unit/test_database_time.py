@@ -43,7 +43,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     return clocks
 
 
-def published(clocks: Clocks, *, ago: float = 0.0, prompt: bool = False, stamped: bool = True) -> Delivery:
+def published(clocks: Clocks, *, ago: float = 0.0, fresh: bool = False, stamped: bool = True) -> Delivery:
     moment = clocks.database - timedelta(seconds=ago)
     return Delivery(
         routing_key="auth.otp_requested.v1",
@@ -51,7 +51,7 @@ def published(clocks: Clocks, *, ago: float = 0.0, prompt: bool = False, stamped
         event_id="e",
         correlation_id="c",
         attempt=1,
-        prompt=prompt,
+        fresh=fresh,
         published_at=moment if stamped else None,
     )
 
@@ -71,7 +71,7 @@ def test_with_any_clock_a_code_that_has_just_come_lives_as_long_as_it_should(clo
     database_time = DatabaseTime()
     clocks.true += 30
 
-    database_time.learn(published(clocks, prompt=True))
+    database_time.learn(published(clocks, fresh=True))
 
     assert [takes_for_expired(database_time, clocks, age=age) for age in (0, 239.9, 240.1)] == [False, False, True]
     clocks.true += 100  # a retry, a slow mail server
@@ -83,7 +83,7 @@ def test_with_any_clock_a_code_that_has_just_come_lives_as_long_as_it_should(clo
 def test_a_step_of_the_clock_while_running_changes_nothing(clocks: Clocks, wrong: float, step: float) -> None:
     clocks.wrong = wrong
     database_time = DatabaseTime()
-    database_time.learn(published(clocks, prompt=True))
+    database_time.learn(published(clocks, fresh=True))
 
     clocks.wrong += step
 
@@ -126,7 +126,7 @@ def test_a_clock_that_is_behind_never_makes_a_code_older_than_it_is(clocks: Cloc
 def test_a_message_that_waited_in_secret_errs_to_the_safe_side_until_the_next(clocks: Clocks) -> None:
     database_time = DatabaseTime()
 
-    database_time.learn(published(clocks, ago=15, prompt=True))
+    database_time.learn(published(clocks, ago=15, fresh=True))
     assert [takes_for_expired(database_time, clocks, age=age) for age in (239.9, 254.9, 255.1)] == [False, False, True]
 
     database_time.learn(published(clocks))
@@ -136,11 +136,11 @@ def test_a_message_that_waited_in_secret_errs_to_the_safe_side_until_the_next(cl
 @pytest.mark.parametrize("step", [-300, 300])
 def test_a_step_of_the_databases_clock_is_followed_with_the_next_prompt_message(clocks: Clocks, step: float) -> None:
     database_time = DatabaseTime()
-    database_time.learn(published(clocks, prompt=True))
+    database_time.learn(published(clocks, fresh=True))
     clocks.began += step  # as seen from the database
     clocks.true += step
 
-    database_time.learn(published(clocks, prompt=True))
+    database_time.learn(published(clocks, fresh=True))
 
     assert [takes_for_expired(database_time, clocks, age=age) for age in (239.9, 240.1)] == [False, True]
 
@@ -150,16 +150,16 @@ def test_without_stamps_the_own_clock_decides_as_it_did_before(clocks: Clocks, w
     clocks.wrong = wrong
     database_time = DatabaseTime()
 
-    database_time.learn(published(clocks, prompt=True, stamped=False))
+    database_time.learn(published(clocks, fresh=True, stamped=False))
 
     assert takes_for_expired(database_time, clocks, age=1) == (wrong > 0)
 
 
 @pytest.mark.parametrize("ago", [-10 * MOST_APART, 10 * MOST_APART, -60e9, 60e9])
-@pytest.mark.parametrize("prompt", [False, True])
-def test_a_stamp_that_can_not_be_ours_is_not_believed(clocks: Clocks, ago: float, prompt: bool) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_stamp_that_can_not_be_ours_is_not_believed(clocks: Clocks, ago: float, fresh: bool) -> None:
     database_time = DatabaseTime()
 
-    database_time.learn(published(clocks, ago=ago, prompt=prompt))
+    database_time.learn(published(clocks, ago=ago, fresh=fresh))
 
     assert [takes_for_expired(database_time, clocks, age=age) for age in (239.9, 240.1)] == [False, True]

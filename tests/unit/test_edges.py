@@ -34,7 +34,7 @@ def test_every_event_that_one_of_ours_consumes_has_the_edge_from_its_publisher_t
         for kind in each.routing_keys
     }
     assert wanted == EDGES
-    assert {kind for kind, event in EVENTS.items() if event.must_be_heard} == set(EDGES)
+    assert {kind for kind, event in EVENTS.items() if event.mandatory} == set(EDGES)
 
 
 def test_what_is_signed_is_verified() -> None:
@@ -96,5 +96,5 @@ def test_without_the_keys_of_its_edge_nothing_is_signed_or_verified() -> None:
 
 
 def test_the_audit_trail_is_not_signed() -> None:
-    record = replace(SENT, routing_key="users.audit.v1", must_be_heard=False)
+    record = replace(SENT, routing_key="users.audit.v1", mandatory=False)
     assert keys(NEW).signed(record) is record

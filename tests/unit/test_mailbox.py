@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
-from services.notifier.otp_email import OtpEmail
+from services.notifier.mails.login_code import LoginCodeMail
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_mail_is_from_one_mailbox_whatever_its_name_holds(name: str) -> None:
     )  # fmt: skip
     sender = Mailbox("login@example.com", name)
 
-    composed = OtpEmail(sender=sender, subject="Your login code", site="Acme").compose(delivery)
+    composed = LoginCodeMail(sender=sender, subject="Your login code", site="Acme").compose(delivery)
     mail = email.message_from_bytes(composed, policy=email.policy.default)
 
     (sent_by,) = mail["From"].addresses

@@ -24,7 +24,7 @@ from services.auth.tables import in_step
 from shared.database.pool import Database
 from shared.messaging.bus import Handler
 from shared.messaging.events import InStep
-from shared.messaging.handlers import applying
+from shared.messaging.handlers import event_handler
 
 log = structlog.get_logger()
 
@@ -79,7 +79,7 @@ def in_step_handler(database: Database) -> Handler:
         if not await hear(connection, event):
             log.warning("not in step with users: a change of an administrator has not come, or was given up")
 
-    return applying(database, InStep, apply)
+    return event_handler(database, InStep, apply)
 
 
 async def watch_forever(database: Database) -> None:

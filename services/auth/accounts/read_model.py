@@ -18,7 +18,7 @@ from services.auth.tables import identities, in_step, sessions
 from shared.database.pool import Database, after_commit
 from shared.messaging.bus import Handler
 from shared.messaging.events import AccountChanged
-from shared.messaging.handlers import applying
+from shared.messaging.handlers import event_handler
 from shared.names import canonical
 from shared.sealing import Sealer
 
@@ -121,4 +121,4 @@ def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
         tell = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
         after_commit(connection, tell)
 
-    return applying(database, AccountChanged, apply_opened)
+    return event_handler(database, AccountChanged, apply_opened)

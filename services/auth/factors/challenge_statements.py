@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from services.auth.accounts.read_model import may_log_in
 from services.auth.tables import challenges, identities, outbox
-from shared.messaging.outbox import insertion
+from shared.messaging.outbox import insert_events
 
 _CHALLENGE = bindparam("challenge", type_=Uuid)
 _ACCOUNT = bindparam("account", type_=Uuid)
@@ -74,7 +74,7 @@ def asking(lifetime: timedelta) -> Select[Any]:
         expires_at=func.now() + lifetime,
         code_event_id=bindparam("code_event", type_=Uuid),
     )
-    return select(func.now()).add_cte(new.cte("asked"), insertion(outbox).cte("told"))
+    return select(func.now()).add_cte(new.cte("asked"), insert_events(outbox).cte("told"))
 
 
 def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:

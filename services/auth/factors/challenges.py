@@ -25,7 +25,7 @@ from services.auth.factors.challenge_statements import LAST_HOUR, asking, lock_v
 from services.auth.factors.failed_codes import CodesOff, Guess, WrongCodes
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
-from shared.audit import told
+from shared.audit import outbox_params
 from shared.messaging.events import OtpRequested, code_context
 from shared.messaging.outbox import add
 from shared.names import email_key_hash
@@ -107,7 +107,7 @@ class Challenges:
             "of_epoch": identity.session_epoch,
             "mac": _mac(self._peppers[0], asked.id, code),
             "code_event": event_id,
-            **told(connection, trail.event("code_sent", account=identity.id), event),
+            **outbox_params(connection, trail.event("code_sent", account=identity.id), event),
         }
         await connection.execute(self._asking, values)
         return asked

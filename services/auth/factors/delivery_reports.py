@@ -16,7 +16,7 @@ from services.auth.tables import challenges
 from shared.database.pool import Database
 from shared.messaging.bus import Handler
 from shared.messaging.events import OtpOutcome
-from shared.messaging.handlers import applying_together
+from shared.messaging.handlers import batched_event_handler
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ _UPDATE = {word: _update(word) for word in _SAYS_MORE_THAN}
 
 def otp_outcome_handler(database: Database) -> Handler:
     """The handler of `notifier.otp_outcome.v1`."""
-    return applying_together(database, OtpOutcome, apply, _tell)
+    return batched_event_handler(database, OtpOutcome, apply, _tell)
 
 
 def _tell(event: OtpOutcome) -> None:

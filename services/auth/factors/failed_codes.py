@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.notices import tell_owner
 from services.auth.tables import challenges, code_failures, outbox, trail
-from shared.audit import told
-from shared.messaging.outbox import insertion
+from shared.audit import outbox_params
+from shared.messaging.outbox import insert_events
 from shared.web.problems import Problem
 
 log = structlog.get_logger()
@@ -67,7 +67,7 @@ class WrongCodes:
 
     async def was_right(self, connection: AsyncConnection, guess: Guess) -> None:
         event = trail.event("code_verified", account=guess.account, actor=guess.account)
-        await connection.execute(_FORGETTING, {"account": guess.account, **told(connection, event)})
+        await connection.execute(_FORGETTING, {"account": guess.account, **outbox_params(connection, event)})
 
     async def was_not_compared(self, connection: AsyncConnection, guess: Guess) -> None:
         less = update(code_failures).values(failures=code_failures.c.failures - 1)
@@ -79,7 +79,7 @@ class WrongCodes:
 
 def _forgetting() -> Select[Any]:
     forgotten = delete(code_failures).where(code_failures.c.account_id == bindparam("account", type_=Uuid))
-    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insertion(outbox).cte("told"))
+    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insert_events(outbox).cte("told"))
 
 
 _FORGETTING = _forgetting()

@@ -41,7 +41,7 @@ from services.auth.login.known_addresses import KnownAddresses
 from services.auth.settings import AuthSettings
 from services.auth.tables import address_failures, login_failures, name_failures, outbox
 from shared.client_address import told_apart
-from shared.messaging.outbox import insertion
+from shared.messaging.outbox import insert_events
 from shared.names import canonical
 
 _NAME_HASH = bindparam("hashed_name", type_=LargeBinary)
@@ -132,7 +132,7 @@ class AttemptStatements:
         by_address = self._one_more_by_address(self._network.has_reserved(by_network)).cte("by_address")
         by_name = self._name.counting(after=exists(by_address)).cte("by_name")
         both = select(by_address.c.waits, by_name.c.full).select_from(by_address.join(by_name, true()))
-        return both.add_cte(insertion(outbox).cte("told"))
+        return both.add_cte(insert_events(outbox).cte("told"))
 
     def _one_more_by_address(self, after: ColumnElement[bool]) -> ReturningInsert[Any]:
         failures = login_failures.c.failures + 1
@@ -175,7 +175,7 @@ class AttemptStatements:
             new.on_conflict_do_update(
                 index_elements=["name_hash", "address"], set_=one_more(login_failures), where=and_(~waits, room)
             )
-            .returning(login_failures.c.taken)
+            .returning(login_failures.c.in_flight)
             .cte("by_address")
         )
 

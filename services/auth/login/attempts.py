@@ -25,7 +25,7 @@ from services.auth.login.attempt_statements import AttemptKey, AttemptStatements
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.settings import AuthSettings
 from services.auth.tables import trail
-from shared.audit import told
+from shared.audit import outbox_params
 from shared.audit_words import Reason
 from shared.database.pool import Database
 from shared.web.problems import TooManyRequests
@@ -75,7 +75,9 @@ class Attempts:
         """The slots become failures. `account`: the owner of the name, who is told when a limit is reached."""
         event = trail.event("login", "refused", "wrong_credentials", account=account)
         async with self._database.statement() as connection:
-            limit_reached = await self._statements.record_failure(connection, attempt.key, told(connection, event))
+            limit_reached = await self._statements.record_failure(
+                connection, attempt.key, outbox_params(connection, event)
+            )
         if limit_reached and account is not None:
             self._notices.tell_soon(account, "wrong_passwords")
 

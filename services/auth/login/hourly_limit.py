@@ -35,7 +35,7 @@ _HOUR = timedelta(hours=1)
 # A process that died releases no slot.
 _LEASE = timedelta(minutes=1)
 
-FIRST_SLOT: Mapping[str, ColumnElement[Any]] = {"taken": literal(1), "taken_until": func.now() + _LEASE}
+FIRST_SLOT: Mapping[str, ColumnElement[Any]] = {"in_flight": literal(1), "in_flight_until": func.now() + _LEASE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class HourlyLimit:
         upsert = new.on_conflict_do_update(
             index_elements=[self._column], set_=one_more(self.table), where=or_(room, exempt)
         )
-        return upsert.returning(row.taken).cte(f"reserved_{self.table.name}")
+        return upsert.returning(row.in_flight).cte(f"reserved_{self.table.name}")
 
     def has_reserved(self, reserved: CTE) -> ColumnElement[bool]:
         return or_(self.key.is_(None), exists(reserved))
@@ -105,12 +105,14 @@ def releasing(
 
     Whether it is the last is asked under the row's lock: two that end at once would each see the slot of the other.
     """
-    last = and_(table.c.taken <= 1, nothing_left).label("is_last")
+    last = and_(table.c.in_flight <= 1, nothing_left).label("is_last")
     which = mine if after is None else and_(mine, after)
     held = select(last).where(which).with_for_update().cte(f"held_{table.name}")
-    gone = delete(table).where(mine, exists().where(held.c.is_last)).returning(table.c.taken).cte(f"gone_{table.name}")
+    gone = (
+        delete(table).where(mine, exists().where(held.c.is_last)).returning(table.c.in_flight).cte(f"gone_{table.name}")
+    )
     less = update(table).where(mine, ~exists(gone)).values(**one_less(table), **(reset or {}))
-    return held, gone, less.returning(table.c.taken).cte(f"less_{table.name}")
+    return held, gone, less.returning(table.c.in_flight).cte(f"less_{table.name}")
 
 
 def done(parts: tuple[CTE, CTE, CTE]) -> ColumnElement[bool]:
@@ -120,15 +122,15 @@ def done(parts: tuple[CTE, CTE, CTE]) -> ColumnElement[bool]:
 
 
 def in_flight(table: Table) -> ColumnElement[int]:
-    return case((table.c.taken_until > func.now(), table.c.taken), else_=0)
+    return case((table.c.in_flight_until > func.now(), table.c.in_flight), else_=0)
 
 
 def one_more(table: Table) -> dict[str, Any]:
-    return {"taken": in_flight(table) + 1, "taken_until": func.now() + _LEASE}
+    return {"in_flight": in_flight(table) + 1, "in_flight_until": func.now() + _LEASE}
 
 
 def one_less(table: Table) -> dict[str, Any]:
-    return {"taken": func.greatest(table.c.taken - 1, 0)}
+    return {"in_flight": func.greatest(table.c.in_flight - 1, 0)}
 
 
 def _rows(part: CTE) -> ColumnElement[int]:

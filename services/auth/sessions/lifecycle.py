@@ -26,11 +26,10 @@ from services.auth.sessions.statements import beginning, renewal, repetition, va
 from services.auth.settings import AuthSettings
 from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
 from services.auth.tokens.issue import SessionFacts, Tokens
-from shared.audit import note, told
+from shared.audit import note, outbox_params
 from shared.audit_words import Act, Reason
 from shared.messaging.events import SessionEnded
-from shared.messaging.outbox import add
-from shared.messaging.outbox import values_of as event_values
+from shared.messaging.outbox import add, event_params
 
 # A list for a person to read; somebody who logs in from a script has thousands.
 _MOST_LISTED = 200
@@ -69,7 +68,7 @@ class Sessions:
         session, token = uuid7(), uuid7()
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
-        values |= values_of(client) | told(connection, event) | {"from_address": address_hash}
+        values |= values_of(client) | outbox_params(connection, event) | {"from_address": address_hash}
         now = (await connection.execute(self._beginning, values)).scalar_one()
         facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
         return self._pair(facts, token)
@@ -77,7 +76,7 @@ class Sessions:
     async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
         """A new pair for a token that is used for the first time; one statement."""
         token, event = uuid7(), trail.event("refresh")
-        values = {"parent": token_id, "token": token} | values_of(client) | event_values(event)
+        values = {"parent": token_id, "token": token} | values_of(client) | event_params(event)
         row = (await connection.execute(self._renewal, values)).mappings().one_or_none()
         if row is None:
             return None

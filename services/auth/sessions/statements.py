@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.client import Client
 from services.auth.tables import familiar_addresses, identities, outbox, refresh_tokens, sessions
-from shared.messaging.outbox import insertion
+from shared.messaging.outbox import insert_events
 
 _SESSION = bindparam("session", type_=Uuid)
 _TOKEN = bindparam("token", type_=Uuid)
@@ -67,7 +67,7 @@ def beginning(lifetime: timedelta) -> Select[Any]:
         **_used_now(func.now() + lifetime),
     )
     token = insert(refresh_tokens).values(id=_TOKEN, session_id=_SESSION, expires_at=func.now() + lifetime)
-    parts = (session.cte("begun"), token.cte("issued"), insertion(outbox).cte("told"), _address_remembered())
+    parts = (session.cte("begun"), token.cte("issued"), insert_events(outbox).cte("told"), _address_remembered())
     return select(func.now().label("now")).add_cte(*parts)
 
 
@@ -93,7 +93,7 @@ def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     token = select(_TOKEN, used.c.id, _PARENT, expires_at)
     issued = insert(refresh_tokens).from_select(["id", "session_id", "parent_id", "expires_at"], token)
     prolonged = update(sessions).where(sessions.c.id == used.c.id).values(**_used_now(expires_at))
-    told = insertion(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
+    told = insert_events(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
     return select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), told.cte("told"))
 
 

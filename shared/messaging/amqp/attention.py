@@ -30,7 +30,7 @@ class Attention:
         self._awake_at = time.monotonic()
 
     @property
-    def paid(self) -> bool:
+    def caught_up(self) -> bool:
         """Whether what arrives now has just been published."""
         return not self.asleep and time.monotonic() - self._since >= WHILE_SECONDS
 

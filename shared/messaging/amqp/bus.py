@@ -27,17 +27,15 @@ class AmqpBus:
 
     async def publish(self, message: Message) -> None:
         """See `bus.Bus.publish`. Takes `publisher.PUBLISH_SECONDS` at most."""
-        key, must_be_heard = message.routing_key, message.must_be_heard
+        key, mandatory = message.routing_key, message.mandatory
         try:
             exchange = events_exchange(publisher(key))
         except LookupError as error:
             raise Unroutable(str(error)) from None
         try:
-            await self._publisher.publish(
-                outgoing(message), exchange=exchange, routing_key=key, must_be_heard=must_be_heard
-            )
+            await self._publisher.publish(outgoing(message), exchange=exchange, routing_key=key, mandatory=mandatory)
         except Rejected:
-            if must_be_heard:
+            if mandatory:
                 raise
             # A stranger's queue is full: what we would try again for ever would hold up the codes behind it.
             log.warning("refused by a full queue, and given up", event_type=key, event_id=message.event_id)

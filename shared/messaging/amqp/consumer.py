@@ -161,7 +161,7 @@ class AmqpConsumption:
 
     def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
         async def receive(message: Arrived) -> None:
-            delivery = received(message, waited_for=self._attention.paid)
+            delivery = received(message, waited_for=self._attention.caught_up)
             task = asyncio.create_task(self._handle(delivery, message, link))
             self._in_flight.add(task)
             self._notice_no_room()

@@ -122,7 +122,7 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
         put_off=number(message.headers.get(PUT_OFF)) or 0,
         published_at=moment(message.headers.get(PUBLISHED_AT)),
         mac=text(message.headers.get(MAC)),
-        prompt=waited_for and not is_copy and not message.redelivered,
+        fresh=waited_for and not is_copy and not message.redelivered,
     )
 
 

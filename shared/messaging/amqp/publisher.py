@@ -31,23 +31,23 @@ class Publisher:
         self._damaged = False  # then the topology is declared again, where the user may do that
         self._closed = False
 
-    async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, must_be_heard: bool = True) -> None:
+    async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool = True) -> None:
         """Return once the broker has confirmed it; many may be in flight at once.
 
         Raises:
             BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
         """
         try:
-            await answered_here(self._publish(message, exchange, routing_key, must_be_heard), PUBLISH_SECONDS)
+            await answered_here(self._publish(message, exchange, routing_key, mandatory), PUBLISH_SECONDS)
         except (BusUnavailable, asyncio.CancelledError):
             # A broker that is frozen takes later what is written now: each further attempt would be one more message.
             self._doubted = True
             raise
 
-    async def _publish(self, message: Outgoing, exchange: str, routing_key: str, must_be_heard: bool) -> None:
+    async def _publish(self, message: Outgoing, exchange: str, routing_key: str, mandatory: bool) -> None:
         link = await self._ready(exchange)
         try:
-            await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=must_be_heard)
+            await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=mandatory)
         except PublishError:
             # Somebody deleted a queue or a binding.
             log.warning("message unroutable", exchange=exchange, routing_key=routing_key)

@@ -83,7 +83,7 @@ async def test_a_mail_that_is_refused_for_good_is_given_up_at_once_with_its_reas
 async def test_refused_credentials_pause_deliveries_alarm_and_burn_no_message(
     path: CodesPath, promises: Promises, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.notifier.post._PAUSE", PAUSE)
+    monkeypatch.setattr("services.notifier.circuit_breaker._PAUSE", PAUSE)
     path.mails.refuse(CREDENTIALS_REFUSED, at="MAIL")
     await path.start_notifier()
     began = time.monotonic()

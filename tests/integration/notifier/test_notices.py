@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.notifier import app
-from services.notifier.notice_email import TEXTS
+from services.notifier.mails.notice import TEXTS
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from shared.messaging.events import NoticeWord
 from shared.messaging.memory import MemoryBus

@@ -189,7 +189,7 @@ async def test_refused_credentials_pause_all_deliveries_without_touching_the_ser
 async def test_deliveries_go_on_after_the_pause(
     keys: Keys, requested: Requested, mail_sink: MailSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.notifier.post._PAUSE", 0)
+    monkeypatch.setattr("services.notifier.circuit_breaker._PAUSE", 0)
     mail_sink.refuse("530 5.7.0 Authentication required", at="MAIL", times=1)
     async with running_notifier(keys, smtp_port=mail_sink.port) as notifier:
         event = requested()

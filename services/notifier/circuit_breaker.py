@@ -1,4 +1,4 @@
-"""The channel as all kinds of mail share it: while the mail server refuses our credentials, none of them is tried."""
+"""The channel as all kinds of mail share it: while the mail server refuses our credentials, no mail is tried."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAUSED = Gauge("login2fa_deliveries_paused", "1 while the mail server refuses ou
 _PAUSE = 30.0
 
 
-class Post:
+class CircuitBreaker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._paused_until = 0.0

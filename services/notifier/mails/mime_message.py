@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from services.notifier.channel import Delivery, Notice
 from services.notifier.mailbox import Mailbox
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parent
 
 # The whole mail (RFC 5322, RFC 2046), as the library `email` would write it, in a twentieth of the time.
 # Auto-Submitted: RFC 3834, no vacation answers.
@@ -54,7 +54,7 @@ Content-Transfer-Encoding: 7bit
 _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
-class Letter:
+class MimeMessage:
     """Made of the templates `<name>.txt.j2` and `<name>.html.j2`, which get the name of the site as `site`."""
 
     def __init__(self, name: str, *, sender: Mailbox, site: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.notifier.channel import Notice
-from services.notifier.letter import Letter
 from services.notifier.mailbox import Mailbox
+from services.notifier.mails.mime_message import MimeMessage
 from shared.messaging.events import NoticeWord
 
 _CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
@@ -66,9 +66,9 @@ _TEST = (
 )
 
 
-class NoticeEmail:
+class NoticeMail:
     def __init__(self, *, sender: Mailbox, site: str) -> None:
-        self._letter = Letter("notice", sender=sender, site=site)
+        self._message = MimeMessage("notice", sender=sender, site=site)
 
     def compose(self, notice: Notice) -> bytes:
         subject, happened, advice = _TEST if notice.notice == "mail_test" else TEXTS[notice.notice]
@@ -77,4 +77,4 @@ class NoticeEmail:
             "advice": advice,
             "moment": f"{notice.occurred_at:%d %B %Y, %H:%M} UTC",
         }
-        return self._letter.compose(notice, subject=subject, date=notice.occurred_at, values=values)
+        return self._message.compose(notice, subject=subject, date=notice.occurred_at, values=values)
