@@ -110,13 +110,12 @@ def after_commit(connection: AsyncConnection, call: Callable[[], None]) -> None:
 class Database:
     """`url` is an SQLAlchemy URL of the driver asyncpg, with the service's own role.
 
-    `committing` is set before each commit that wrote to the outbox, `committed` after it.
+    `committed` is set after each commit that wrote to the outbox.
     """
 
     def __init__(
         self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
     ) -> None:
-        self.committing = asyncio.Event()
         self.committed = asyncio.Event()
         self._turns = asyncio.Semaphore(pool_size)
         self._pool_timeout = pool_timeout
@@ -140,8 +139,6 @@ class Database:
         """One transaction: commits at the end of the block, rolls back when it raises."""
         async with self._told_after(self._taken(self._engine)) as connection, connection.begin():
             yield connection
-            if connection.info.get(_WAKE):
-                self.committing.set()
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +33,6 @@ PUBLISHED = Counter("login2fa_outbox_published_total", "Events confirmed by the 
 FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were not confirmed.", ["service"])
 OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not yet published.", ["service"])
 
-
-# So long a claim waits for the commit that it was begun for; one that takes longer is found by the next round.
-COMMIT_SECONDS = 0.1
 
 # Of a table that is empty most of the time the planner knows nothing that stays true: once its index had been large, it
 # read and sorted all rows for each claim, and went on so with the plan it had kept when they had become many.
@@ -59,7 +55,7 @@ class Pace:
 
 def claim(outbox: Table, batch: int) -> Select[Any]:
     age = func.extract("epoch", func.now() - outbox.c.created_at).label("age")
-    claimed_at = func.statement_timestamp().label("claimed_at")  # the transaction may have been begun earlier
+    claimed_at = func.statement_timestamp().label("claimed_at")
     oldest = select(outbox, age, claimed_at).order_by(outbox.c.id).limit(batch)
     return oldest.with_for_update(skip_locked=True)
 
@@ -121,7 +117,7 @@ class Relay:
                 continue
             backoff = pauses()
             if not more:
-                await self._pause(self._pace.poll, self._stopping, self._database.committing, self._database.committed)
+                await self._pause(self._pace.poll, self._stopping, self._database.committed)
 
     async def _try_round(self) -> bool | None:
         """None: it went wrong."""
@@ -138,9 +134,9 @@ class Relay:
 
     async def _round(self) -> bool:
         """Publish one batch; whether there is more to publish at once. Raise when part of it was not confirmed."""
+        self._database.committed.clear()
         async with self._database.transaction() as connection:
             await connection.execute(BY_INDEX)
-            await self._until_committed()
             asked = time.monotonic()
             rows = (await connection.execute(self._claim)).all()
             OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
@@ -158,16 +154,6 @@ class Relay:
             FAILED.labels(self._service).inc(len(errors))
             raise errors[0]
         return len(rows) == self._pace.batch or len(confirmed) < len(rows)
-
-    async def _until_committed(self) -> None:
-        """While a commit is under way, which takes a write to the disk, our own transaction has been begun already."""
-        committing, committed = self._database.committing, self._database.committed
-        if committing.is_set() and not committed.is_set():
-            with suppress(TimeoutError):  # it was rolled back, or takes long
-                async with asyncio.timeout(COMMIT_SECONDS):
-                    await committed.wait()
-        committing.clear()
-        committed.clear()
 
     async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
         """All confirms in flight at once, under one total time-out: ids confirmed, and what failed.

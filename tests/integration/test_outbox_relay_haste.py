@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.event import listen
 
 from services.auth.tables import outbox
-from shared.messaging import relay
 from shared.messaging.bus import Message
 from shared.messaging.events import AuthAudited
 from shared.messaging.outbox import add
@@ -90,61 +88,6 @@ async def a_code_and_a_record(outbox_of_auth: Outbox) -> tuple[str, str]:
     async with outbox_of_auth.database.transaction() as connection:
         await add(connection, outbox, record, code)
     return str(code.event_id), str(record.event_id)
-
-
-async def in_a_transaction(outbox_of_auth: Outbox) -> int:
-    """How many connections have begun one and are asked nothing."""
-    idle = "state = 'idle in transaction' AND datname = current_database()"
-    async with outbox_of_auth.elsewhere.statement() as connection:
-        counted = await connection.execute(text(f"SELECT count(*) FROM pg_stat_activity WHERE {idle}"))
-        return int(counted.scalar_one())
-
-
-async def test_a_relay_begins_its_transaction_while_the_commit_is_under_way_and_claims_after_it(
-    outbox_of_auth: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(relay, "COMMIT_SECONDS", 3600)
-    database = outbox_of_auth.database
-    outbox_of_auth.relay()
-    (first,) = await outbox_of_auth.commit()
-    await eventually(outbox_of_auth.is_empty)
-
-    database.committing.set()
-    await eventually(lambda: in_a_transaction(outbox_of_auth))
-    (second,) = await outbox_of_auth.commit(by=outbox_of_auth.elsewhere)
-    assert outbox_of_auth.delivered.event_ids == {first}
-    database.committed.set()
-
-    await eventually(outbox_of_auth.is_empty)
-    assert outbox_of_auth.delivered.event_ids == {first, second}
-
-
-async def test_a_commit_that_fails_holds_up_none_of_the_following(outbox_of_auth: Outbox) -> None:
-    outbox_of_auth.relay()
-    await outbox_of_auth.commit()
-    await eventually(outbox_of_auth.is_empty)
-    await outbox_of_auth.commit(by=outbox_of_auth.elsewhere)
-
-    outbox_of_auth.database.committing.set()
-
-    await eventually(outbox_of_auth.is_empty)
-
-
-async def test_a_transaction_that_wrote_an_event_tells_of_its_commit_before_it_and_after_it(
-    outbox_of_auth: Outbox,
-) -> None:
-    database, told = outbox_of_auth.database, list[tuple[bool, bool]]()
-
-    def note(_connection: Connection) -> None:
-        told.append((database.committing.is_set(), database.committed.is_set()))
-
-    listen(database._engine.sync_engine, "commit", note)
-    async with database.transaction():
-        pass
-    await outbox_of_auth.commit()
-
-    assert told == [(False, False), (True, False)]
-    assert database.committed.is_set()
 
 
 async def test_a_claim_reads_no_more_rows_than_it_takes_whatever_the_planner_knows(outbox_of_auth: Outbox) -> None:

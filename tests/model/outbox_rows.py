@@ -110,7 +110,6 @@ class MemoryDatabase(Database):
     """One process's pool. `lose_connections` ends every transaction that is open in it."""
 
     def __init__(self, rows: Rows) -> None:
-        self.committing = asyncio.Event()
         self.committed = asyncio.Event()
         self._rows = rows
         self._open: list[Transaction] = []
@@ -122,8 +121,6 @@ class MemoryDatabase(Database):
         self._open.append(transaction)
         try:
             yield cast("AsyncConnection", transaction)
-            if transaction.info:
-                self.committing.set()
             transaction.commit()
         finally:
             self._end(transaction)
