@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping
 from typing import get_args
 
 import pytest
@@ -30,9 +31,14 @@ GOOD = {
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Good and complete, for every service; nothing else."""
+    return nothing_but(monkeypatch, GOOD)
+
+
+def nothing_but(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) -> pytest.MonkeyPatch:
+    """These are the environment."""
     for name in os.environ:
         monkeypatch.delenv(name)
-    for name, value in GOOD.items():
+    for name, value in values.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 

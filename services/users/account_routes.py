@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from services.users import audit, reading
 from services.users.accounts import etag, valid_email
-from services.users.callers import Caller, KnownCaller, Parts, Users
+from services.users.callers import Caller, Composed, KnownCaller, Users
 from services.users.problems import (
     EmailNotValid,
     LastAdministrator,
@@ -48,26 +48,28 @@ _DELETION_REFUSED = refused(NotPermitted, LoginTooOld, ItemNotFound, VersionDiff
 
 
 @by_id.get(BY_ID, summary="An account", responses=refused(NotPermitted, ItemNotFound))
-async def read_account(users: Parts, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
+async def read_account(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await reading.one(users, known, user_id), response)
 
 
 @by_id.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
 async def change_account(
-    users: Parts, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
+    users: Composed, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
     if_match: IfMatch = None,
 ) -> AccountOut:  # fmt: skip
     return shown(await _changed(users, known, user_id, given, if_match), response)
 
 
 @by_id.delete(BY_ID, summary="Delete an account", responses=_DELETION_REFUSED)
-async def delete_account(users: Parts, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None) -> MessageOut:
+async def delete_account(
+    users: Composed, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None
+) -> MessageOut:
     return await _deleted(users, known, user_id, if_match)
 
 
 @router.patch("/", summary="Change one's own account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
 async def change_own_account(
-    users: Parts, known: KnownCaller, given: AccountPatch, response: Response,
+    users: Composed, known: KnownCaller, given: AccountPatch, response: Response,
     user_id: UserId = None, if_match: IfMatch = None,
 ) -> AccountOut:  # fmt: skip
     return shown(await _changed(users, known, user_id or known.token.account, given, if_match), response)
@@ -75,7 +77,7 @@ async def change_own_account(
 
 @router.delete("/", summary="Delete one's own account", responses=_DELETION_REFUSED)
 async def delete_own_account(
-    users: Parts, known: KnownCaller, user_id: UserId = None, if_match: IfMatch = None
+    users: Composed, known: KnownCaller, user_id: UserId = None, if_match: IfMatch = None
 ) -> MessageOut:
     return await _deleted(users, known, user_id or known.token.account, if_match)
 

@@ -64,18 +64,18 @@ class Caller:
             self.require_admin()
 
 
-async def parts(request: Request) -> Users:
+async def composed(request: Request) -> Users:
     users: Users = request.app.state.users
     return users
 
 
-Parts = Annotated[Users, Depends(parts)]
+Composed = Annotated[Users, Depends(composed)]
 
 
 async def caller(request: Request, _scheme: AccessScheme = None) -> Caller:
     """Raises `TokenMissing`, `TokenNotValid`; `Unavailable` while no public key has ever been fetched."""
     bearer = bearer_token(request.scope)
-    users = await parts(request)
+    users = await composed(request)
     settings = users.settings
     expected = kind(issuer=settings.issuer, audience=settings.audience)
     try:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 
 from services.users import audit, reading
 from services.users.account_routes import BY_ID, shown
-from services.users.callers import Caller, KnownCaller, Parts, Users
+from services.users.callers import Caller, Composed, KnownCaller, Users
 from services.users.presence import prove
 from services.users.problems import (
     CurrentPasswordWrong,
@@ -31,14 +31,14 @@ from services.users.writes import writing
 from shared.names import NO_CONTROL, canonical, refuse_control
 from shared.web.bearer import NotPermitted
 from shared.web.json_depth import ShallowJsonRoute
-from shared.web.openapi_responses import Answers, leads_to, refused
+from shared.web.openapi_responses import Responses, leads_to, refused
 from shared.web.problems import ItemNotFound, TooManyRequests
 
 PREFIX = "/api/v1/users"
 # Where a stranger can make an account, or somebody can learn which names are taken.
 RATE_LIMITED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
 _LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
-_LOGS_IN: Answers = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
+_LOGS_IN: Responses = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 
 
 def _without_control(text: str | None) -> str | None:
@@ -87,7 +87,7 @@ IdempotencyKey = Annotated[
     ),
 )
 async def registration(
-    users: Parts, given: RegistrationIn, response: Response, idempotency_key: IdempotencyKey = None
+    users: Composed, given: RegistrationIn, response: Response, idempotency_key: IdempotencyKey = None
 ) -> AccountOut:
     row = await register_once(users, given, idempotency_key)
     response.headers["Location"] = f"{PREFIX}/{row.id}"
@@ -99,7 +99,7 @@ async def registration(
     summary="Change one's own password; every other session ends",
     responses=refused(PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, ItemNotFound, TooManyRequests),
 )
-async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -> MessageOut:
+async def change_password(users: Composed, known: KnownCaller, given: PasswordIn) -> MessageOut:
     if given.password != given.confirm_password:
         raise PasswordsDiffer
     own = known.token.account
@@ -123,7 +123,7 @@ async def change_password(users: Parts, known: KnownCaller, given: PasswordIn) -
 @router.get("/", summary="Accounts, in order of registration", responses=refused(CursorNotValid, NotPermitted))
 async def list_accounts(
     request: Request,
-    users: Parts,
+    users: Composed,
     known: KnownCaller,
     response: Response,
     user_id: UUID | None = None,

@@ -8,7 +8,7 @@ from typing import Any
 from shared.web.bearer import SchemeNotBearer, TokenMissing, TokenNotValid
 from shared.web.problems import MEDIA_TYPE, Problem
 
-Answers = dict[int | str, dict[str, Any]]
+Responses = dict[int | str, dict[str, Any]]
 
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _RETRY_AFTER = {
@@ -23,7 +23,7 @@ NOT_AUTHENTICATED = (TokenMissing, SchemeNotBearer, TokenNotValid)
 ONLY = "x-only-statuses"
 
 
-def refused(*problems: type[Problem]) -> Answers:
+def refused(*problems: type[Problem]) -> Responses:
     """For `responses=` of a route: these problems by their status, each with its code and sentence."""
     by_status: dict[int, list[str]] = {}
     for problem in problems:

@@ -14,10 +14,10 @@ from services.auth.login.password import IncorrectUsernameOrPassword
 from services.auth.sessions.client import FromClient
 from services.auth.sessions.lifecycle import TokenPair
 from shared.web.json_depth import ShallowJsonRoute
-from shared.web.openapi_responses import Answers, refused
+from shared.web.openapi_responses import Responses, refused
 from shared.web.problems import TooManyRequests
 
-_LOGGED_IN: Answers = {
+_LOGGED_IN: Responses = {
     200: {**REFRESHED[200], "description": "`otp_required` says which: false, logged in; true, a code is on its way"}
 }
 

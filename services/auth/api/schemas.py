@@ -9,14 +9,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from services.auth.sessions.lifecycle import TokenPair
 from shared.names import NO_CONTROL, refuse_control
-from shared.web.openapi_responses import Answers, leads_to
+from shared.web.openapi_responses import Responses, leads_to
 
 # ASCII digits as a JSON string: a library that compares codes may take full-width digits and numbers for them.
 _CODE = re.compile(r"^[0-9]{6}$")
 _SEPARATORS = re.compile(r"[\s\u2010-\u2015-]+")
 
 _REFRESH_LINK = leads_to("post", "/api/v1/auth/refresh-token", {"refresh_token": "$response.body#/refresh_token"})
-REFRESHED: Answers = {200: {"links": {"refresh": _REFRESH_LINK}}}
+REFRESHED: Responses = {200: {"links": {"refresh": _REFRESH_LINK}}}
 
 Text = Annotated[StrictStr, AfterValidator(refuse_control), Field(json_schema_extra=NO_CONTROL)]
 
