@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from services.cli import app
 from services.configuration import SETTINGS
 from shared.configuration.settings import SettingsInvalid, load
 from tests import edge_keys
+from tests.good_settings import nothing_but
 from tests.servers.tls_mail import self_signed
 
 CANARY = "canary-0123456789"
@@ -70,11 +70,7 @@ PLAIN = [
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in os.environ:
-        monkeypatch.delenv(name)
-    for name, value in ENCRYPTED.items():
-        monkeypatch.setenv(name, value)
-    return monkeypatch
+    return nothing_but(monkeypatch, ENCRYPTED)
 
 
 def refusals() -> list[str]:
