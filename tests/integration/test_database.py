@@ -92,25 +92,19 @@ async def test_a_transaction_commits_at_its_end_and_rolls_back_when_it_raises(da
 # --- a server that goes away and comes back
 
 
-async def test_after_its_connections_were_killed_the_next_transaction_works(databases: Databases, make: Make) -> None:
-    database = make()
-    await asyncio.gather(ask(database, "SELECT pg_sleep(0)"), ask(database))
-    await kill_backends(databases)
-    assert set(await asyncio.gather(ask(database), ask(database))) == {42}
-
-
 @pytest.mark.parametrize("idle", [True, False], ids=["after a rest", "in use a moment ago"])
-async def test_after_its_connections_were_killed_a_statement_alone_and_a_read_work(
+async def test_after_its_connections_were_killed_a_transaction_a_statement_alone_and_a_read_work(
     databases: Databases, make: Make, monkeypatch: pytest.MonkeyPatch, idle: bool
 ) -> None:
     monkeypatch.setattr(database_module, "_TRUSTED", 0.0 if idle else 60.0)
     database, drivers = make(), list[asyncpg.Connection]()
     event.listen(database._engine.sync_engine, "connect", lambda adapted, _: drivers.append(adapted.driver_connection))
-    assert await ask(database) == 42
+    await asyncio.gather(ask(database, "SELECT pg_sleep(0)"), ask(database))
     await kill_backends(databases)
     if not idle:  # then it goes by what the connection itself knows, and that comes with the next turn of the loop
         await eventually(lambda: all(driver.is_closed() for driver in drivers))
 
+    assert await ask(database) == 42
     async with database.statement() as connection:
         assert (await connection.execute(text("SELECT 42"))).scalar_one() == 42
     assert (await database.read(text("SELECT 42")))[0][0] == 42
@@ -194,7 +188,7 @@ async def test_while_postgres_restarts_it_is_not_now_and_afterwards_the_same_poo
 
 
 async def test_an_exhausted_pool_is_not_now(make: Make) -> None:
-    database = make(pool_size=1, pool_timeout=0.05)
+    database = make(pool_size=1, pool_timeout=0.5)
     async with database.transaction():
         assert is_transient(await refusal(database))
     assert await ask(database) == 42
@@ -245,11 +239,11 @@ def assert_not_now(answer: httpx.Response) -> None:
 
 
 async def test_each_of_these_is_answered_503_with_a_time_to_come_again(databases: Databases, make: Make) -> None:
-    exhausted = make(pool_size=1, pool_timeout=0.05)
+    exhausted = make(pool_size=1, pool_timeout=0.5)
     async with exhausted.transaction(), client_of(app_on(exhausted)) as client:
         assert_not_now(await client.get("/"))
 
-    slow = make(command_timeout=0.1)
+    slow = make(command_timeout=0.5)
     async with client_of(app_on(slow)) as client:
         assert_not_now(await client.get("/", params={"statement": "SELECT pg_sleep(30)"}))
 

@@ -76,7 +76,7 @@ async def test_after_its_connections_were_killed_a_read_works(databases: Databas
 
 
 async def test_an_exhausted_pool_is_not_now(make: Make) -> None:
-    database = make(pool_size=1, pool_timeout=0.05)
+    database = make(pool_size=1, pool_timeout=0.5)
     async with database.transaction():
         assert is_transient(await refusal(database, NUMBERS, numbers=[1]))
     assert await numbers(database) == [1, 2, 3]
