@@ -1,10 +1,8 @@
-"""A DataLoader that keeps nothing: reads of the same moment share one statement, so that each costs the less the more.
+"""Combines concurrent reads into one statement, a DataLoader without a cache: it saves round trips to Postgres.
 
-1. No answer is kept: a statement begins after all the reads were asked for that it answers.
-2. While one statement is under way the reads that come in wait, and share the next one.
-3. A statement that hangs stops nobody: after `_PATIENCE` its reads are tried once more, together with those that wait.
-
-Without it `verify-token`, `forward` and `me` of `make bench` cost a round trip to Postgres each.
+1. No result is reused: a statement begins after all reads that it answers were requested.
+2. Reads that arrive while a statement runs share the next one.
+3. A statement that hangs blocks nobody: after `_PATIENCE` seconds its reads are tried once more, with the waiting ones.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class _Read(Generic[Key, Value]):
 
 
 class BatchedReads(Generic[Key, Value]):
-    """`load` gives the values of all these keys; one that it leaves out has the value None."""
+    """`load` returns the values of the keys; a key that it leaves out has the value None."""
 
     def __init__(self, load: Callable[[AbstractSet[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
         self._load = load
@@ -48,7 +46,7 @@ class BatchedReads(Generic[Key, Value]):
 
     def _begin(self) -> None:
         self._current = asyncio.create_task(self._run_batch(), name="batched reads")
-        self._batches.add(self._current)  # one that hangs, and is no longer the current one, could be collected
+        self._batches.add(self._current)  # the loop holds tasks weakly: one that hangs could be garbage-collected
         self._current.add_done_callback(self._ended)
 
     def _ended(self, batch: asyncio.Task[None]) -> None:
@@ -74,13 +72,13 @@ class BatchedReads(Generic[Key, Value]):
         try:
             values = await self._load({read.key for read in reads})
             for read in reads:
-                if not read.value.done():  # a client that hangs up no longer waits
+                if not read.value.done():  # its client may have hung up
                     read.value.set_result(values.get(read.key))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised in each read
+        except Exception as error:  # noqa: BLE001 - raised in each read
             for read in reads:
                 if not read.value.done():
                     read.value.set_exception(error)
         finally:
             overdue.cancel()
             for read in reads:
-                read.value.cancel()  # of a batch that was cancelled: else they would wait for ever
+                read.value.cancel()  # if the batch was cancelled, its reads would wait for ever

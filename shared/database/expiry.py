@@ -1,7 +1,4 @@
-"""Removes what has expired, in small batches: no table grows with the age of the installation, no cron job is needed.
-
-Every replica does it; they skip each other's rows.
-"""
+"""Deletes expired rows in small batches, on every replica; replicas skip each other's rows."""
 
 from __future__ import annotations
 
@@ -19,12 +16,12 @@ log = structlog.get_logger()
 _INTERVAL = 60.0
 _BATCH = 1000
 
-# Which rows of which tables.
+# Tables, each with the condition for its expired rows.
 Expired = tuple[tuple[Table, ColumnElement[bool]], ...]
 
 
 async def sweep_forever(database: Database, expired: Expired) -> None:
-    """Until cancelled; no failure ends it. Replicas that start together do not sweep together."""
+    """Run until cancelled, also after failures. The random delay keeps replicas from sweeping together."""
     await asyncio.sleep(random.uniform(0, _INTERVAL))  # noqa: S311 - no secret
     while True:
         try:
@@ -35,13 +32,12 @@ async def sweep_forever(database: Database, expired: Expired) -> None:
 
 
 async def sweep(database: Database, expired: Expired) -> None:
-    """One round, until nothing is left."""
     while await _sweep_batch(database, expired) == _BATCH:
         pass
 
 
 async def _sweep_batch(database: Database, rows: Expired) -> int:
-    """One batch of each table, each in its own transaction; returns the size of the largest."""
+    """One batch per table, each in its own transaction; returns the size of the largest."""
     largest = 0
     for table, expired in rows:
         async with database.transaction() as connection:

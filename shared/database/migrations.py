@@ -14,18 +14,18 @@ from sqlalchemy.pool import NullPool
 
 from shared.configuration.database_url import engine_arguments
 
-# Any number will do, as long as no other program of this database takes it: replicas migrate one after the other.
+# Any number that no other program uses in this database: with it replicas migrate one after the other.
 _LOCK = 0x106142FA
 
 _OWNED = "SELECT count(*) FROM pg_namespace WHERE nspname = :schema AND pg_get_userbyid(nspowner) = current_user"
 
 
 class SchemaRefused(Exception):
-    """Nothing was changed; the text says why, in a sentence for the operator."""
+    """Nothing was changed; the text tells the operator why."""
 
 
 async def upgrade(url: str, scripts: Path, *, schema: str, revision: str = "head") -> None:
-    """Bring `schema` at `url` to `revision`; what has been done is not done again. Raises `SchemaRefused`."""
+    """Migrate `schema` at `url` to `revision`; safe to repeat. Raises `SchemaRefused`."""
     address, tls = engine_arguments(url)
     engine = create_async_engine(address, poolclass=NullPool, hide_parameters=True, connect_args=tls)
     config = Config()
@@ -41,7 +41,7 @@ async def upgrade(url: str, scripts: Path, *, schema: str, revision: str = "head
 
 
 def run_environment(metadata: MetaData) -> None:
-    """What an `env.py` of Alembic does: run within the transaction that `upgrade` has opened."""
+    """For an `env.py` of Alembic: run in the transaction that `upgrade` has opened."""
     connection: Connection = context.config.attributes["connection"]
     context.configure(
         connection=connection,
@@ -53,13 +53,13 @@ def run_environment(metadata: MetaData) -> None:
         transaction_per_migration=False,
     )
     context.run_migrations()
-    # Like every new table it can be written by the role that runs, which has the schema's name.
+    # The service's role, named like the schema, may write every new table; it must not write this one.
     role = metadata.schema
     connection.execute(text(f"REVOKE INSERT, UPDATE, DELETE ON {role}.alembic_version FROM {role}"))
 
 
 def _refuse_foreign(connection: Connection, schema: str, config: Config) -> None:
-    """Tables of another owner than the schema's could not be used by the role that runs."""
+    """The service's role could not use tables of an owner other than the schema's."""
     if not connection.scalar(text(_OWNED), {"schema": schema}):
         raise SchemaRefused(
             f"Schema {schema} does not belong to the role that migrates, which MIGRATOR_DATABASE_URL names:"

@@ -1,4 +1,4 @@
-"""One service's Postgres: a pool, and transactions that only the edge opens."""
+"""One service's Postgres: a pool, and transactions that only the edge (a route, a handler) opens."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ _AFTER = "login2fa.after_commit"
 
 _RETURNED = "login2fa.returned"
 
-# Whether a connection is being taken from the pool for a mere read.
+# Whether a connection is checked out only for a read.
 _READS: ContextVar[bool] = ContextVar("reads", default=True)
 
 _PING = "SELECT 1"
 
-# Seconds for which a connection that was in use is taken to be alive.
+# Seconds after its last use for which a connection counts as alive.
 _TRUSTED = 0.1
 
-# SQLSTATE classes and codes that say "not now": connection failures; refused credentials, which are being changed;
-# deadlocks; resources; a lock that was not to be had; operator intervention; the server's disk and files; a read-only
-# (failed-over) server; a transaction that stood still for too long; what only an operator's trigger raises; a database
-# that does not exist, or whose tables, columns or rights are not those of this version: its migration is still to come.
+# SQLSTATE classes and codes that mean "not now": connection, credentials (being changed), deadlock, resources, lock,
+# operator intervention, the server's disk and files, read-only (failed-over) server, idle transaction, an operator's
+# trigger, and a missing database, table, column or right: the migration is still to come.
 _READ_ONLY = "25006"
 _NOT_MIGRATED = ("3D000", "3F000", "42P01", "42703", "42501")
 _UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001", *_NOT_MIGRATED)
@@ -45,7 +44,7 @@ class CannotConnect(ConnectionError):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the database could not be asked at this moment, as opposed to having said no."""
+    """Whether the database was unavailable, as opposed to refusing the statement."""
     if isinstance(error, PoolExhausted | TimeoutError | ConnectionError):
         return True
     if isinstance(error, DBAPIError):
@@ -54,15 +53,15 @@ def is_transient(error: BaseException) -> bool:
 
 
 def sqlstate(error: BaseException) -> str:
-    """The server's own code for it; empty where the server has said nothing."""
+    """The server's error code; empty if the server did not answer."""
     said = getattr(error, "orig", None) or error
-    # Of a connection that could not be made, only the cause has it.
+    # If the connection failed, only the cause has the code.
     codes = (getattr(each, "sqlstate", None) for each in (said, said.__cause__))
     return next((str(code) for code in codes if code), "")
 
 
 def _discard_if_read_only(context: ExceptionContext) -> None:
-    """A connection knows only the server that it was made to: kept, it would refuse to write for ever."""
+    """A connection stays with one server: after a failover a pooled one would refuse writes for ever."""
     if sqlstate(context.original_exception) == _READ_ONLY:
         context.is_disconnect = True
 
@@ -72,11 +71,8 @@ def _note_the_time(_connection: Any, record: Any) -> None:
 
 
 def _pre_ping(connection: Any, record: Any, _proxy: Any) -> None:
-    """Without this the first use after a restart of Postgres fails. The pool makes another one in place of a dead one.
-
-    SQLAlchemy's `pool_pre_ping` costs a round trip each time. One that was in use a moment ago, and has not been closed
-    since, is taken to be alive; and one for a mere read, which is asked again.
-    """
+    """Replace a dead connection: else the first use after a restart of Postgres fails."""
+    # Unlike `pool_pre_ping` it saves the round trip if the connection was just in use, or for a read, which is retried.
     lately = time.monotonic() - record.info.get(_RETURNED, time.monotonic()) < _TRUSTED
     if _READS.get() or (lately and not connection.driver_connection.is_closed()):
         return
@@ -98,20 +94,17 @@ def _lost(error: BaseException | None) -> bool:
 
 
 def wake_after_commit(connection: AsyncConnection) -> None:
-    """Ask that `Database.committed` be set once this transaction has committed."""
+    """Set `Database.committed` once this transaction has committed."""
     connection.info[_WAKE] = True
 
 
 def after_commit(connection: AsyncConnection, call: Callable[[], None]) -> None:
-    """To be called once this transaction has committed; never, if it is rolled back. It must not fail."""
+    """Run `call` once this transaction has committed, never after a rollback. It must not fail."""
     connection.info.setdefault(_AFTER, []).append(call)
 
 
 class Database:
-    """`url` is an SQLAlchemy URL of the driver asyncpg, with the service's own role.
-
-    `committed` is set after each commit that wrote to the outbox.
-    """
+    """`url` is an SQLAlchemy URL for asyncpg with the service's own role. `wake_after_commit` sets `committed`."""
 
     def __init__(
         self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
@@ -124,9 +117,9 @@ class Database:
             address,
             pool_size=pool_size,
             max_overflow=0,
-            pool_use_lifo=True,  # the one used last: what it and its server process need is at hand
+            pool_use_lifo=True,  # the one used last has warm caches, as has its server process
             pool_timeout=pool_timeout,
-            hide_parameters=True,  # an error's text must not hold a password hash
+            hide_parameters=True,  # an error's text must not contain a password hash
             connect_args={"timeout": pool_timeout, "command_timeout": command_timeout} | tls,
         )
         event.listen(self._engine.sync_engine, "handle_error", _discard_if_read_only)
@@ -136,27 +129,26 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: commits at the end of the block, rolls back when it raises."""
         async with self._told_after(self._taken(self._engine)) as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
-        """For one statement, which is a transaction by itself: two round trips fewer. A second one commits apart."""
+        """For one statement that commits by itself: saves two round trips. A second one commits separately."""
         async with self._told_after(self._taken(self._autocommitting)) as connection:
             yield connection
 
     @asynccontextmanager
     async def _told_after(self, opened: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
-        """What was asked for with `wake_after_commit` and `after_commit` is done once `opened` has committed."""
+        """Do what `wake_after_commit` and `after_commit` asked for, once `opened` has committed."""
         wake = False
         calls: list[Callable[[], None]] = []
         async with opened as connection:
-            info = connection.info  # now: of a connection that got lost it can't be had, and the loss would be masked
+            info = connection.info  # read now: on a lost connection it raises, and hides the loss
             try:
                 yield connection
             finally:
-                # `info` lives as long as the pooled connection: a leftover would wake for a stranger.
+                # `info` lives as long as the pooled connection: a leftover would run after another transaction.
                 wake = info.pop(_WAKE, False)
                 calls = info.pop(_AFTER, [])
         if wake:
@@ -166,7 +158,7 @@ class Database:
 
     @asynccontextmanager
     async def _taken(self, engine: AsyncEngine, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
-        """Raises `PoolExhausted` when none was to be had in time; `CannotConnect`."""
+        """Raises `PoolExhausted` if no connection becomes free in time, `CannotConnect` if none can be made."""
         async with self._turn(), AsyncExitStack() as stack:
             before = _READS.set(reads)
             try:
@@ -174,14 +166,14 @@ class Database:
             except Exception as error:
                 if is_transient(error):
                     raise
-                raise CannotConnect(type(error).__name__) from error  # whatever it is, no request or event is to blame
+                raise CannotConnect(type(error).__name__) from error  # never the fault of a request or event
             finally:
                 _READS.reset(before)
             yield connection
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Who came first is served first: SQLAlchemy's pool lets whoever comes right now overtake those who wait."""
+        """First come, first served: SQLAlchemy's pool lets a new caller overtake those that wait."""
         try:
             async with asyncio.timeout(self._pool_timeout):
                 await self._turns.acquire()
@@ -193,10 +185,7 @@ class Database:
             self._turns.release()
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """One statement that only reads: it commits by itself, so that no BEGIN and no COMMIT are waited for.
-
-        Of a connection that had died meanwhile it is asked once more.
-        """
+        """One statement that only reads, without BEGIN and COMMIT; tried again if its connection was dead."""
         try:
             return await self._read(statement, values)
         except DBAPIError as error:
@@ -210,10 +199,7 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
-        """The driver's own connection, outside of any transaction, for a mere read; if that fails, it is closed.
-
-        Raises `PoolExhausted` when none was to be had in time.
-        """
+        """The driver's own connection, for a read outside transactions; closed on failure. Raises `PoolExhausted`."""
         async with self._turn():
             made = await self._engine.raw_connection()
             try:

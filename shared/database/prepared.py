@@ -1,8 +1,4 @@
-"""A read that goes past SQLAlchemy: compiled once, and run by the driver.
-
-SQLAlchemy takes longer over such a statement than Postgres takes to answer it: `verify-token`, `forward` and `me` of
-`make bench` are about a tenth faster for it.
-"""
+"""Compiled reads on the driver, without SQLAlchemy: `verify-token`, `forward` and `me` are about a tenth faster."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from shared.database.pool import Database
 
 
 class Found(asyncpg.Record):  # type: ignore[misc] # the driver has no types
-    """A row of the driver, whose columns are attributes too, as those of SQLAlchemy's rows are."""
+    """A row of the driver with its columns as attributes, like SQLAlchemy's rows."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -28,26 +24,23 @@ class Found(asyncpg.Record):  # type: ignore[misc] # the driver has no types
 
 
 class Prepared:
-    """Values are given by the names of the parameters; what the driver makes of them is what Postgres gets."""
+    """Values are given by parameter name and converted by the driver, not by SQLAlchemy."""
 
     def __init__(self, statement: Select[Any]) -> None:
         compiled = statement.compile(dialect=dialect())  # type: ignore[no-untyped-call] # SQLAlchemy has no types here
         self._statement = statement
         self._text = compiled.string
-        # What was written into the statement as a value is a parameter too.
+        # A value that is written in the statement is a parameter too.
         self._order = [(name, compiled.params[name]) for name in compiled.positiontup or ()]
 
     async def read(self, database: Database, values: Mapping[str, Any]) -> Sequence[Any]:
-        """All rows of a mere read, which commits by itself. Raises what `Database.read` raises.
-
-        What fails is asked once more by way of SQLAlchemy, which heals what can be healed and says what it was.
-        """
+        """All rows of a read that commits by itself. SQLAlchemy repeats a failed one. Raises like `Database.read`."""
         arguments = [values.get(name, written) for name, written in self._order]
         try:
             async with database.driver() as driver:
                 rows: Sequence[Any] = await driver.fetch(self._text, *arguments, record_class=Found)
                 return rows
-        except (PoolExhausted, TimeoutError):  # who has waited for so long is not made to wait again
+        except (PoolExhausted, TimeoutError):  # the caller has waited long enough
             raise
-        except Exception:  # noqa: BLE001 - whatever it was, it is asked again, and fails with its own name if it has to
+        except Exception:  # noqa: BLE001 - SQLAlchemy repeats it and raises its own error
             return await database.read(self._statement, values)

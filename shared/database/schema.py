@@ -1,4 +1,4 @@
-"""Whether a service's database can be reached, and has the tables and columns that this version reads."""
+"""Whether a service's database can be reached and has the tables and columns that this version reads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ _SECONDS: Final = 2.0
 
 
 class Schema:
-    """`metadata` describes it."""
-
     def __init__(self, database: Database, metadata: MetaData) -> None:
         self._database = database
-        # It reads no row, and Postgres refuses it where a table, a column or the right to read one is missing.
+        # It reads no row; Postgres refuses it if a table, a column or the right to read one is missing.
         self._every_column = select(*(select(each).where(false()).exists() for each in metadata.sorted_tables))
 
     async def is_ready(self) -> bool:

@@ -1,6 +1,4 @@
-"""Pauses between attempts: growing, so that a broker in trouble is left in peace; random, so that those who
-lost it together do not come back together.
-"""
+"""Pauses between attempts: they grow, to spare a broker in trouble; they are random, so that clients spread out."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ CEILING = 5.0
 
 
 def pauses() -> Iterator[float]:
-    """Seconds, without end. Begin a new one after a success."""
+    """Seconds, without end. Start a new iterator after each success."""
     pause = FIRST
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret

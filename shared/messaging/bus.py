@@ -1,13 +1,10 @@
-"""What a service knows of the message broker, whichever one carries its messages.
+"""The contract of both buses, `amqp.AmqpBus` and `memory.MemoryBus`; tests/contracts/test_bus.py checks it.
 
-Two buses keep this contract, and the same tests (tests/contracts/test_bus.py) hold both to it:
-`amqp.AmqpBus` on RabbitMQ, and `memory.MemoryBus` inside one process.
-
-1. `publish` returns only when the message can no longer be lost by the bus, and raises otherwise.
-   A time-out means *unknown*: the message may arrive all the same, and consumers cope with a repeat.
-2. A message that no subscription wants is an error (`Unroutable`), never silence; unless nobody need listen to it
-   (`Message.mandatory`), and then it is gone; so it is from where a queue of theirs has no room.
-3. A message leaves its queue only after its handler returned an outcome, and the outcome was carried out.
+1. `publish` returns only when the bus can no longer lose the message, and raises otherwise.
+   A time-out means *unknown*: the message may still arrive, and consumers cope with a repeat.
+2. A message without a subscription is an error (`Unroutable`). One that is not `mandatory` is dropped instead, also
+   where an operator's queue is full.
+3. A message leaves its queue only after its handler's outcome was carried out.
 4. Delivery is at-least-once and unordered.
 """
 
@@ -21,47 +18,34 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """An event on its way.
+    """An event in transit."""
 
-    `event_id` names the fact and stays the same on every repeat; `routing_key` is the event's type,
-    for example `auth.otp_requested.v1`; `body` is its JSON. `published_at` is when its publisher handed it over
-    for the first time, by the clock of the database that it comes from; None where nobody has said so.
-    `mac` is made and checked by `signed.SignedBus`; a bus carries it. `mandatory`: see promise 2.
-    """
-
-    routing_key: str
-    body: bytes
-    event_id: str
+    routing_key: str  # the event's type, for example `auth.otp_requested.v1`
+    body: bytes  # JSON
+    event_id: str  # the same on every repeat
     correlation_id: str
-    published_at: datetime | None = None
-    mac: str = ""
-    mandatory: bool = field(default=True, compare=False)
+    published_at: datetime | None = None  # by the clock of the publisher's database
+    mac: str = ""  # made and checked by `signed.SignedBus`
+    mandatory: bool = field(default=True, compare=False)  # see 2 above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Message):
-    """A message handed to a subscriber; `attempt` is 1 the first time.
-
-    `put_off` is how often it has been put off: `Retry.tried`. `fresh`: it was published seconds ago at most, because
-    its consumer had been waiting for one. False where that is not known.
-    """
+    """`attempt` counts from 1, `put_off` counts retries without `tried`."""
 
     attempt: int
     put_off: int = 0
-    fresh: bool = field(default=False, compare=False)
+    fresh: bool = field(default=False, compare=False)  # published seconds ago at most; false if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The message has been dealt with and is removed."""
+    """Remove the message; it was handled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Deliver the message again after `topology.retry_delay(attempt)`, as attempt + 1.
-
-    Where nothing was `tried`: after `topology.put_off_delay(put_off)`, as the same attempt, and put_off + 1.
-    """
+    """Repeat as attempt + 1 after `topology.retry_delay`; if not `tried`, as put_off + 1 after `put_off_delay`."""
 
     reason: str
     tried: bool = True
@@ -69,17 +53,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Move the message to the subscription's dead-letter queue, together with the reason."""
+    """Move the message to the subscription's dead-letter queue, with the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What an operator may see of a message that was given up: everything but its body (`size` is in bytes).
-
-    What the broker moved by itself (a delivery limit), or nobody of ours sent, may lack the last three.
-    """
+    """A dead letter for an operator, so without its body; `size` is in bytes."""
 
     queue: str
     event_id: str
@@ -92,17 +73,16 @@ class DeadLetter:
 
 Outcome = Done | Retry | GiveUp
 
-# A handler that raises is retried like `Retry`, and given up after `topology.MAX_HANDLER_ERRORS` attempts,
-# so that a bug can't circulate a message for ever.
+# An exception means `Retry`, or `GiveUp` after `topology.MAX_HANDLER_ERRORS` attempts: a bug must not loop for ever.
 Handler = Callable[[Delivery], Awaitable[Outcome]]
 
 
 class BusError(Exception):
-    """The message was not, or not provably, accepted."""
+    """The message was not accepted, or it is unknown whether it was."""
 
 
 class BusUnavailable(BusError):
-    """No connection to the broker, or it did not answer in time: outcome unknown, try again later."""
+    """No connection to the broker, or no answer in time: the outcome is unknown, try again later."""
 
 
 class Unroutable(BusError):
@@ -114,38 +94,30 @@ class Rejected(BusError):
 
 
 class Consumption(Protocol):
-    """A running subscription. It survives broker restarts by itself."""
+    """A running subscription. It survives broker restarts."""
 
     @property
     def live(self) -> bool:
-        """Whether the broker counts this consumer on the queue at this moment (for readiness)."""
+        """Whether the broker has this consumer on the queue now (for readiness)."""
 
     async def stop(self, grace: float) -> None:
-        """Take no new message, let those in flight finish for `grace` seconds, then cancel them unsettled."""
+        """Accept no new message, give handlers `grace` seconds to finish, then cancel them unsettled."""
 
 
 class Bus(Protocol):
     async def publish(self, message: Message) -> None:
-        """Hand `message` over, durably. May be called many times concurrently.
-
-        Raises:
-            BusError: not accepted, or not known to be. `asyncio.timeout` around the call is honoured.
-        """
+        """Publish durably; may run concurrently and under `asyncio.timeout`. Raises `BusError`."""
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> Consumption:
-        """Start handling the messages of one of `topology.SUBSCRIPTIONS`, named by its queue.
+        """Consume the queue of one of `topology.SUBSCRIPTIONS` with at most `concurrency` handlers at a time.
 
-        Returns at once, connected or not: a broker that is away is waited for in the background.
-        At most `concurrency` handlers run at a time.
-
-        Raises:
-            LookupError: no subscription has this queue.
-            TopologyMismatch: the broker is there, and has no such queue, or does not permit its use.
+        A broker that is away is awaited in the background. Raises `LookupError` if no subscription has this queue,
+        `TopologyMismatch` if the broker has no such queue or does not permit its use.
         """
 
     async def close(self) -> None:
-        """Stop every consumption with no grace, and disconnect."""
+        """Stop every consumption without grace, and disconnect."""
 
 
 class TopologyMismatch(BusError):
-    """A queue or exchange is not as this version needs it, or not for this user to use: an operator must decide."""
+    """A queue or exchange differs from what this version needs, or is not permitted: an operator must act."""

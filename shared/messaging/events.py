@@ -1,8 +1,4 @@
-"""Every event that crosses a service boundary: a frozen fact, in the past tense.
-
-The JSON of each is pinned by tests/contracts/test_events.py. A reader ignores fields it does not know, so a
-field may be added; a change of meaning is a new type with the next version number.
-"""
+"""Events between services (JSON: tests/contracts/test_events.py). Fields may be added; a new meaning is a new type."""
 
 from __future__ import annotations
 
@@ -27,14 +23,11 @@ Moment = Annotated[AwareDatetime, PlainSerializer(_utc, return_type=str)]
 
 
 class MalformedEvent(Exception):
-    """The body is not this event. The message names the fields at fault, never their values."""
+    """The body is not this event. The text names the bad fields, never their values."""
 
 
 class Event(BaseModel):
-    """A fact with an identity; `type` is its routing key: it begins with its publisher and ends in its major version.
-
-    `mandatory`: that no queue is bound for it is a fault, and it is kept until one is.
-    """
+    """`type`: routing key, publisher first and major version last. A `mandatory` event is kept until it has a queue."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -48,7 +41,7 @@ class Event(BaseModel):
 
     @classmethod
     def from_message(cls, message: Message) -> Self:
-        """Raises `MalformedEvent` when the type or the body is another one's."""
+        """Raises `MalformedEvent` if the type or the body is another event's."""
         if message.routing_key != cls.type:
             raise MalformedEvent(f"expected {cls.type}")
         try:
@@ -56,13 +49,13 @@ class Event(BaseModel):
         except ValidationError as error:
             fields = {".".join(map(str, problem["loc"])) or "body" for problem in error.errors()}
             raise MalformedEvent(f"malformed {cls.type}: {', '.join(sorted(fields))}") from None
-        if "event_id" not in event.model_fields_set:  # the default is for writing
+        if "event_id" not in event.model_fields_set:  # the default is for new events only
             raise MalformedEvent(f"malformed {cls.type}: event_id")
         return event
 
 
 class OtpRequested(Event):
-    """Auth wants a one-time password delivered. `sealed_code` is sealed for `code_context` (shared.sealing)."""
+    """Auth asks for delivery of a one-time password, sealed for `code_context` (shared.sealing)."""
 
     type: ClassVar[str] = "auth.otp_requested.v1"
 
@@ -79,15 +72,15 @@ class OtpRequested(Event):
 
 
 def code_context(event_id: UUID, challenge_id: UUID, account_id: UUID, email: str, expires_at: datetime) -> str:
-    """What a sealed code is bound to: it opens in no other event, and goes to no other mailbox, nor later."""
+    """A sealed code opens only in this event, for this mailbox and expiry time."""
     return json.dumps(["code", str(event_id), str(challenge_id), str(account_id), email, _utc(expires_at)])
 
 
 class OtpOutcome(Event):
-    """What became of the one-time password that the `OtpRequested` event `request_event_id` asked for.
+    """A delivery result for the one-time password of the `OtpRequested` event `request_event_id`.
 
-    `deferred`: an attempt failed, the next one follows. `given_up` and `expired`: none follows. `delivered`: somebody
-    has taken responsibility for it. One request may have several, in any order; `attempt` counts from 1.
+    `deferred`: an attempt failed, another follows. `given_up`, `expired`: none follows. `delivered`: a mail server or
+    the file has accepted it. One request may have several, in any order; `attempt` counts from 1.
     """
 
     type: ClassVar[str] = "notifier.otp_outcome.v1"
@@ -100,20 +93,15 @@ class OtpOutcome(Event):
 
 
 class NotifierHeartbeat(Event):
-    """A notifier lives, and this is how it fares; facts about it and its mail server, never about a recipient.
-
-    `number` counts its beats from 1. `consuming`: the broker has it as a consumer of the codes. `mail_taken`: the mail
-    server takes connections (the file, where codes go to one, can be written). `lag` in seconds: how old the code
-    was that it was handed last for a first attempt, if there was one since the beat before.
-    """
+    """The state of a notifier and its mail server, never of a recipient (docs/decisions/0007-back-pressure.md)."""
 
     type: ClassVar[str] = "notifier.heartbeat.v1"
 
     instance_id: UUID
-    number: int
-    consuming: bool
-    mail_taken: bool
-    lag: float | None = None
+    number: int  # from 1
+    consuming: bool  # the broker has it as a consumer of the codes
+    mail_taken: bool  # the mail server accepts connections, or the file can be written
+    lag: float | None = None  # seconds: age of the latest code at its first attempt, if any since the last heartbeat
     occurred_at: Moment
 
 
@@ -131,7 +119,7 @@ NoticeWord = Literal[
 
 
 class NoticeRequested(Event):
-    """The owner of an account is to be told of something, at the address that was theirs then."""
+    """The owner of an account must be notified, at their address of that time."""
 
     account_id: UUID
     email: str
@@ -149,28 +137,22 @@ class UsersNoticeRequested(NoticeRequested):
 
 
 class AccountChanged(Event):
-    """An account is now like this: the whole state, so that the highest `version` alone tells the truth.
-
-    That is so within one `incarnation` of the users database; a higher one comes before any version, see
-    docs/decisions/0014-in-step.md. A deletion is a tombstone: `deleted` is true and every personal field is empty.
-    `session_epoch` grows when sessions must end; those of older epochs are over, all but `kept_session`: see
-    docs/decisions/0001-session-epoch.md. `sealed_password_hash` is sealed for `hash_context` (shared.sealing).
-    """
+    """A whole account: the highest `incarnation`, then the highest `version` wins (docs/decisions/0014-in-step.md)."""
 
     type: ClassVar[str] = "users.account_changed.v1"
 
     account_id: UUID
     incarnation: int
     version: int
-    deleted: bool
+    deleted: bool  # then every personal field is empty
     username: str = ""
     email: str = ""
-    sealed_password_hash: str = ""
+    sealed_password_hash: str = ""  # sealed for `hash_context` (shared.sealing)
     is_2fa: bool = False
     is_admin: bool = False
     is_active: bool = False
-    session_epoch: int = 0
-    kept_session: UUID | None = None
+    session_epoch: int = 0  # sessions of an older epoch are over: docs/decisions/0001-session-epoch.md
+    kept_session: UUID | None = None  # the only exception
 
     @property
     def hash_context(self) -> str:
@@ -178,28 +160,22 @@ class AccountChanged(Event):
 
 
 def hash_context(event_id: UUID, account_id: UUID, incarnation: int, version: int) -> str:
-    """What a sealed password hash is bound to: it opens for no other account, nor in another version of this one."""
+    """A sealed password hash opens only in this event, for this account and version."""
     return json.dumps(["password_hash", str(event_id), str(account_id), incarnation, version])
 
 
 class InStep(Event):
-    """These are all active administrators, each with its version, by `moment` of the clock of users' database.
-
-    `incarnation`: the latest one of which all accounts have been published.
-    """
+    """All active administrators with their versions; `incarnation`: the latest one with all accounts published."""
 
     type: ClassVar[str] = "users.in_step.v1"
 
-    moment: Moment
+    moment: Moment  # by the clock of users' database
     incarnation: int
     administrators: tuple[tuple[UUID, int], ...]
 
 
 class SessionEnded(Event):
-    """Auth has ended these sessions of the account by themselves, and the account has not changed.
-
-    After `until`, by the clock of auth's database, no access token of theirs is good any more.
-    """
+    """Auth ended only these sessions. Their access tokens are invalid after `until`, by auth's database clock."""
 
     type: ClassVar[str] = "auth.session_ended.v1"
 
@@ -209,10 +185,7 @@ class SessionEnded(Event):
 
 
 class Audited(Event):
-    """Somebody did, or tried to do, something that matters to security (docs/audit.md).
-
-    Every field is an id, a word of a closed list, a moment or an address: nothing that a person has typed.
-    """
+    """A security-relevant act, done or tried (docs/audit.md). No field holds text that a person typed."""
 
     mandatory: ClassVar[bool] = False
 
@@ -247,12 +220,12 @@ def _with_a_type(kind: type[Event]) -> Iterator[type[Event]]:
         yield from _with_a_type(each)
 
 
-# All that this version knows, by type.
+# All events that this version knows, by type.
 EVENTS: Final = {each.type: each for each in _with_a_type(Event)}
 
 _MAY_GO_UNHEARD: Final = frozenset(each.type for each in EVENTS.values() if not each.mandatory)
 
 
 def mandatory(event_type: str) -> bool:
-    """What an outbox row of this type asks of the bus; of a type that this version does not know, everything."""
+    """True also for a type that this version does not know."""
     return event_type not in _MAY_GO_UNHEARD

@@ -1,7 +1,4 @@
-"""Events that change a service's own tables: each in one transaction.
-
-While the database is away, or not as this version needs it, they are put off: that counts as no attempt.
-"""
+"""Event handlers that change a service's own tables; while the database is unavailable, no attempt is counted."""
 
 from __future__ import annotations
 
@@ -19,14 +16,14 @@ from shared.sealing import Unsealable
 
 E = TypeVar("E", bound=Event)
 
-# Seconds after a transaction in which those that come are gathered for the next one; who comes alone waits for nobody.
+# Seconds after a transaction in which events gather for the next one; a lone event does not wait.
 GATHERING = 0.05
 
 
 def event_handler(
     database: Database, event_type: type[E], apply: Callable[[AsyncConnection, E], Awaitable[None]]
 ) -> Handler:
-    """The handler of such an event: given up where it, or `apply`, finds it malformed or can not open its seal."""
+    """Run `apply` in a transaction; give up an event that is malformed or cannot be unsealed."""
 
     async def in_a_transaction(event: E) -> None:
         async with database.transaction() as connection:
@@ -41,9 +38,9 @@ def batched_event_handler(
     apply: Callable[[AsyncConnection, Sequence[E]], Awaitable[None]],
     applied: Callable[[E], None],
 ) -> Handler:
-    """The same for events that come in crowds: those that come within GATHERING of a transaction share the next one.
+    """Like `event_handler`, but events that arrive within `GATHERING` of a transaction share the next one.
 
-    What fails, fails for all of them, so `apply` must not stumble over a single event. `applied` is told of each.
+    An error fails the whole batch, so `apply` must not fail for a single event. `applied` gets each committed event.
     """
     crowd = _Crowd(database, apply)
 
@@ -63,7 +60,7 @@ def _handling(event_type: type[E], carry_out: Callable[[E], Awaitable[None]]) ->
         except (SQLAlchemyError, OSError) as error:
             if not is_transient(error):
                 raise
-            return Retry("database unavailable", tried=False)  # no fault of the event, so no attempt of it
+            return Retry("database unavailable", tried=False)  # not the event's fault, so it counts as no attempt
         return Done()
 
     return handle
@@ -77,7 +74,7 @@ class _Crowd(Generic[E]):
         self._transactions: asyncio.Task[None] | None = None
 
     async def join(self, event: E) -> None:
-        """Returns once its transaction has committed; raises what that transaction raised."""
+        """Return after the commit of the event's transaction; raise what the transaction raised."""
         ended = asyncio.get_running_loop().create_future()
         self._waiting.append((event, ended))
         if self._transactions is None or self._transactions.done():
@@ -95,7 +92,7 @@ class _Crowd(Generic[E]):
                     ended.set_result(None)
                 else:
                     ended.set_exception(failure)
-            # In a backlog they come two or three at a time, and each transaction costs as much as writing fifty.
+            # A backlog arrives two or three events at a time, and a transaction costs as much as writing fifty.
             await asyncio.sleep(GATHERING)
 
     async def _in_a_transaction(self, events: Sequence[E]) -> BaseException | None:
@@ -103,8 +100,8 @@ class _Crowd(Generic[E]):
             async with self._database.transaction() as connection:
                 await self._apply(connection, events)
         except asyncio.CancelledError:
-            # A stuck connection raises this in tasks that nobody cancelled; they would wait for ever.
+            # A stuck connection raises this in tasks that nobody cancelled; `join` would wait for ever.
             return TimeoutError("cancelled from within")
-        except Exception as error:  # noqa: BLE001 - it is raised again where each of them is handled
+        except Exception as error:  # noqa: BLE001 - raised again in the handler of each event
             return error
         return None

@@ -1,4 +1,4 @@
-"""Runs a handler, and makes an outcome of whatever it does."""
+"""Runs a handler and turns each result or error into an outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def outcome_of(handler: Handler, delivery: Delivery, queue: str) -> Outcom
     try:
         return await handler(delivery)
     except asyncio.CancelledError as error:
-        # Libraries raise this in tasks that nobody cancelled; only a real one leaves the message unsettled.
+        # Libraries raise this in tasks that nobody cancelled; only a real cancel leaves the message unsettled.
         if (task := asyncio.current_task()) and task.cancelling():
             raise
         return _failed(error, delivery, queue)
@@ -37,7 +37,7 @@ def _failed(error: BaseException, delivery: Delivery, queue: str) -> Outcome:
         event_type=delivery.routing_key,
         attempt=delivery.attempt,
         error=type(error).__name__,
-        # The frames without the error's own text: a validation error quotes the body it rejects.
+        # Without the error's text: a validation error quotes the body that it rejects.
         traceback="".join(traceback.format_tb(error.__traceback__)),
     )
     reason = f"handler failed: {type(error).__name__}"

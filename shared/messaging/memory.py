@@ -1,11 +1,6 @@
-"""The bus inside one process: the services, their relay and their handlers share it.
+"""The bus inside one process. The caller's outbox is its disk: `publish` returns once every subscriber has finished.
 
-It has no disk, so the caller's outbox is its disk: `publish` returns only once every subscriber is done with
-the message for good, retries and their delays included. A process that dies before that finds the row in its
-outbox.
-
-A caller may lose patience meanwhile. The message goes on, and the next `publish` of the same event joins it,
-or learns that it has ended, instead of starting it a second time.
+If a caller gives up earlier, the message goes on; the next `publish` of the event joins it or learns that it ended.
 """
 
 from __future__ import annotations
@@ -42,7 +37,7 @@ class MemoryBus:
     def __init__(self) -> None:
         self._in_flight: dict[Key, asyncio.Task[None]] = {}
         self._waiting: dict[Key, int] = {}
-        # Ended while nobody waited: their publishers will come again. Bounded, the oldest go first.
+        # Ended after their publisher gave up; it will publish again. Bounded: the oldest go first.
         self._ended_unseen: dict[Key, None] = {}
         self._consumers: dict[str, list[MemoryConsumption]] = {each.queue: [] for each in SUBSCRIPTIONS}
         self._arrivals: dict[str, asyncio.Event] = {each.queue: asyncio.Event() for each in SUBSCRIPTIONS}
@@ -51,7 +46,7 @@ class MemoryBus:
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """The latest, oldest first. They end with the process; the log has them too."""
+        """The latest, oldest first. They are lost with the process; the log has them too."""
         return tuple(self._dead_letters)
 
     async def publish(self, message: Message) -> None:
@@ -76,7 +71,7 @@ class MemoryBus:
         task = self._in_flight[key]
         self._waiting[key] = self._waiting.get(key, 0) + 1
         try:
-            await asyncio.wait({task})  # unlike `await task`, it leaves the task alone when the caller is cancelled
+            await asyncio.wait({task})  # unlike `await task`, this does not cancel the task with its caller
         finally:
             self._waiting[key] -= 1
             if not self._waiting[key]:
@@ -112,7 +107,7 @@ class MemoryBus:
                 put_off=put_off,
             )
             outcome = None
-            while outcome is None:  # a consumer that is stopped in the middle leaves the message to the next
+            while outcome is None:  # None: this consumer was stopped, so the next one gets the message
                 consumer = await self._consumer(to.queue)
                 outcome = await consumer.handle(delivery)
             match outcome:

@@ -1,4 +1,4 @@
-"""A subscription inside the process: at most so many handlers at a time, and an orderly end."""
+"""A subscription inside the process, with limited concurrency and an orderly stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MemoryConsumption:
         return not self._stopped
 
     async def handle(self, delivery: Delivery) -> Outcome | None:
-        """What the handler made of it; None if this consumer was stopped first."""
+        """The handler's outcome; None if this consumer was stopped first."""
         self.load += 1
         try:
             async with self._slots:
@@ -43,7 +43,7 @@ class MemoryConsumption:
             await asyncio.wait({task})
         finally:
             self._running.discard(task)
-            task.cancel()  # only when we are cancelled ourselves: the bus is closed
+            task.cancel()  # it still runs only if we are cancelled: the bus is closed
         return None if task.cancelled() else task.result()
 
     async def stop(self, grace: float) -> None:

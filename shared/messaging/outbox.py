@@ -1,9 +1,4 @@
-"""The transactional outbox: an event is a row, written in the transaction of the change it tells of.
-
-`add` joins the caller's transaction and does nothing else. Committed, the row will be published
-(shared.messaging.relay); rolled back, the event has never been. `insert_events` is the same as a part of the very
-statement that makes the change.
-"""
+"""The transactional outbox: an event is a row, written in the same transaction as the change that it reports."""
 
 from __future__ import annotations
 
@@ -40,7 +35,6 @@ from shared.observability.correlation import correlation_id
 
 
 def outbox_table(metadata: MetaData) -> Table:
-    """The outbox of the service whose schema `metadata` describes."""
     return Table(
         "outbox",
         metadata,
@@ -54,25 +48,21 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 async def add(connection: AsyncConnection, outbox: Table, *events: Event) -> None:
-    """All of them in one round trip."""
+    """Insert all `events` in one round trip."""
     await connection.execute(_added(outbox), event_params(*events))
     wake_relay(connection, *events)
 
 
 def wake_relay(connection: AsyncConnection, *events: Event) -> None:
-    """Wake the relay after the commit, unless nobody waits for these events.
-
-    A record of the audit trail goes with the relay's next look, within a second, and with all others of that second:
-    a round of the relay for each login cost as much as the rest of it.
-    """
+    """Wake the relay after the commit, but not for audit events alone: a round per login doubled its cost."""
     if any(event.mandatory for event in events):
         wake_after_commit(connection)
 
 
 def insert_events(outbox: Table, source: CTE | None = None, **completed: Any) -> Insert:
-    """`add` as a part of a larger statement, with `event_params` the events; for each row of `source`, if there is one.
+    """`add` as part of a larger statement, for `event_params`; for each row of `source`, if given.
 
-    `completed`: fields of the events that only the statement itself knows, by expressions over `source`.
+    `completed`: event fields that only the statement itself knows, as expressions over `source`.
     """
     arrays = [bindparam(parameter, type_=ARRAY(of)) for parameter, _, of in _WRITTEN]
     columns = [column(name, of) for _, name, of in _WRITTEN]
@@ -86,7 +76,7 @@ def insert_events(outbox: Table, source: CTE | None = None, **completed: Any) ->
 
 
 def event_params(*events: Event) -> dict[str, object]:
-    """The parameters of `insert_events`, which is to be followed by `wake_relay`."""
+    """The parameters of `insert_events`. Call `wake_relay` after it."""
     return {
         "event_ids": [event.event_id for event in events],
         "event_types": [event.type for event in events],
@@ -95,10 +85,10 @@ def event_params(*events: Event) -> dict[str, object]:
     }
 
 
-# Made once: it takes SQLAlchemy longer to build a statement than Postgres to run it.
+# Cached: SQLAlchemy takes longer to build the statement than Postgres to run it.
 _added = cache(insert_events)
 
-# Each with the parameter that holds it of all events.
+# Parameter, column and type of the column.
 _WRITTEN: tuple[tuple[str, str, TypeEngine[Any]], ...] = (
     ("event_ids", "event_id", Uuid()),
     ("event_types", "type", Text()),

@@ -1,11 +1,10 @@
-"""The relay: carries committed outbox rows to the bus, and removes each once the bus has confirmed it.
+"""The relay publishes committed outbox rows and deletes each once the bus has confirmed it. Invariants:
 
-Invariants:
-1. A row is deleted only in the transaction that claimed it, and only after the bus has confirmed its message.
-2. The row lock is the claim. A relay that dies loses its locks with its connection; nothing stays "processing".
+1. A row is deleted only in the transaction that claimed it, and only after the confirm.
+2. The row lock is the claim. It ends with the connection, so nothing stays "processing".
 3. A time-out means *unknown*: the row stays and is published again; consumers cope with a repeat.
-4. Nothing but its own cancellation ends the relay.
-5. A claim that may have been lost is not published: a relay that was frozen for `lease` has been replaced.
+4. Only its own cancellation ends the relay.
+5. A relay that was frozen for `lease` does not publish: its claim may be lost.
 """
 
 from __future__ import annotations
@@ -34,17 +33,13 @@ FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were 
 OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not yet published.", ["service"])
 
 
-# Of a table that is empty most of the time the planner knows nothing that stays true: once its index had been large, it
-# read and sorted all rows for each claim, and went on so with the plan it had kept when they had become many.
+# The outbox is mostly empty, so the planner's statistics mislead: it kept a plan that sorted all rows for each claim.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Seconds and rows; the defaults suit production.
-
-    `lease`: Postgres ends a transaction that stands still for so long (deploy/postgres/roles.sql), and its claim.
-    """
+    """Seconds and rows. `lease`: Postgres then ends an idle transaction, and its claim (deploy/postgres/roles.sql)."""
 
     batch: int = 100
     poll: float = 1.0
@@ -61,7 +56,6 @@ def claim(outbox: Table, batch: int) -> Select[Any]:
 
 
 def deletion(outbox: Table) -> Delete:
-    """Of the rows whose ids are `confirmed`; one statement for any number of them."""
     confirmed = bindparam("confirmed", type_=ARRAY(outbox.c.id.type))
     return delete(outbox).where(outbox.c.id == any_(confirmed))
 
@@ -78,7 +72,7 @@ class Relay:
         self._database = database
         self._bus = bus
         self._pace = pace or Pace()
-        # Made once: in each round it took SQLAlchemy as long as Postgres takes to answer.
+        # Built once: SQLAlchemy took as long for it as Postgres for the answer.
         self._claim = claim(outbox, self._pace.batch)
         self._deletion = deletion(outbox)
         self._stopping = asyncio.Event()
@@ -87,7 +81,7 @@ class Relay:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, and has finished a round (well or badly) lately."""
+        """Whether it runs and has finished a round lately, well or badly."""
         recent = time.monotonic() - self._last_round < self._pace.considered_stuck
         return self._task is not None and not self._task.done() and recent
 
@@ -95,11 +89,11 @@ class Relay:
         self._task = asyncio.create_task(self._run(), name=f"{self._service} relay")
 
     async def stop(self, grace: float) -> None:
-        """Publish what is committed, for at most `grace` seconds, then stop."""
+        """Publish committed rows for at most `grace` seconds, then stop."""
         if self._task is None:
             return
         self._stopping.set()
-        # Cancelling at once would roll back the claim of messages that are on their way: each a duplicate.
+        # An immediate cancel would roll back the claim of messages in flight: each a duplicate.
         await asyncio.wait([self._task], timeout=grace)
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -120,7 +114,7 @@ class Relay:
                 await self._pause(self._pace.poll, self._stopping, self._database.committed)
 
     async def _try_round(self) -> bool | None:
-        """None: it went wrong."""
+        """Returns None after a failure."""
         try:
             return await self._round()
         except asyncio.CancelledError:
@@ -133,7 +127,7 @@ class Relay:
         return None
 
     async def _round(self) -> bool:
-        """Publish one batch; whether there is more to publish at once. Raise when part of it was not confirmed."""
+        """Publish one batch; return whether more is waiting. Raises if part of it was not confirmed."""
         self._database.committed.clear()
         async with self._database.transaction() as connection:
             await connection.execute(BY_INDEX)
@@ -156,11 +150,10 @@ class Relay:
         return len(rows) == self._pace.batch or len(confirmed) < len(rows)
 
     async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
-        """All confirms in flight at once, under one total time-out: ids confirmed, and what failed.
+        """Publish all rows concurrently under one time-out; return the confirmed ids and the errors.
 
-        The audit trail, for which nobody waits, leaves when the broker has what somebody waits for: before, it would
-        only be in the way of a code. Who is to stop leaves it for another round: a code whose row is not deleted when
-        the grace is over is mailed twice.
+        Audit events go last, so that they delay no code. During a stop they are left for another round: a code whose
+        row is not deleted within the grace period is mailed twice.
         """
         waited_for: list[Row[Any]] = []
         others: list[Row[Any]] = []

@@ -1,7 +1,4 @@
-"""The bus as a service uses it: what it publishes is signed, and what it consumes is checked before anything else.
-
-No handler sees a message that did not pass: its body is not read, and it is not tried again.
-"""
+"""The bus of a service: it signs events, and gives up a forged one before a handler sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ log = structlog.get_logger()
 
 REFUSED = Counter("login2fa_events_refused_total", "Forged or unsigned events, given up.", ["queue", "type"])
 
-# Of an event that its queue is not for: what a stranger calls it must not name a series of a metric.
+# Label for events of a type that the queue is not for: foreign text must not create a metric series.
 OTHER = "other"
 
 
@@ -26,11 +23,11 @@ class SignedBus:
         self._keys = keys
 
     async def publish(self, message: Message) -> None:
-        """See `Bus.publish`. Raises `NoKeys` too."""
+        """See `Bus.publish`. Also raises `NoKeys`."""
         await self._bus.publish(self._keys.signed(message))
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> Consumption:
-        """See `Bus.consume`. Raises `NoKeys` where those of an event that this queue is for are missing."""
+        """See `Bus.consume`. Also raises `NoKeys` if the keys of an event of this queue are missing."""
         wanted = subscription(queue).routing_keys
         for event_type in wanted:
             self._keys.of_type(event_type)

@@ -1,8 +1,7 @@
-"""The one description of events, exchanges and queues: who publishes what, and who consumes it.
+"""Describes events, exchanges and queues; `deploy/rabbitmq` derives the permissions of the broker's users from it.
 
-An event's type begins with the process that publishes it, a queue's name with the one that consumes from it. Each
-process has two exchanges of its own: its events, and the copies that it makes for its own retry and dead-letter
-queues. What the broker's users may do is derived from here (`deploy/rabbitmq`).
+An event's type begins with its publisher, a queue's name with its consumer. Each process has two exchanges: its events,
+and copies for its own retry and dead-letter queues.
 """
 
 from __future__ import annotations
@@ -15,21 +14,18 @@ USERS: Final = "users"
 NOTIFIER: Final = "notifier"
 PROCESSES: Final = (AUTH, USERS, NOTIFIER)
 
-# Seconds before the 2nd, 3rd, ... attempt; the last one repeats. A code lives 240 s.
+# Seconds before attempt 2, 3, ...; the last one repeats. A code lives 240 s.
 RETRY_DELAYS = (1, 3, 10, 30)
 
 MAX_HANDLER_ERRORS = 5
 
-# A message is put off so often by the shortest delay, then by a longer one: a crowd of them would keep the broker busy.
+# After so many short delays a message gets longer ones: a large batch would keep the broker busy.
 PUT_OFF_SHORTLY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One subscriber's queue and the routing keys (event types) it wants.
-
-    `lifetime` in seconds: what is true for a moment only, and is gone when nobody has taken it by then.
-    """
+    """A consumer's queue and its event types. A message is dropped after `lifetime` seconds, if set."""
 
     queue: str
     routing_keys: tuple[str, ...]
@@ -53,25 +49,21 @@ class Subscription:
 
 OTP_DELIVERY = Subscription("notifier.otp", ("auth.otp_requested.v1",))
 ACCOUNT_READ_MODEL = Subscription("auth.accounts", ("users.account_changed.v1",))
-# Apart from the accounts: a backlog of these is no reason to let no administrator pass.
+# Separate from the accounts: a backlog of those must not lock out the administrators.
 IN_STEP = Subscription("auth.in_step", ("users.in_step.v1",))
 OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
-# Apart from the codes, so that a flood of notices delays none of them.
+# Separate from the codes, so that a flood of notices delays none of them.
 NOTICES = Subscription("notifier.notices", ("auth.notice_requested.v1", "users.notice_requested.v1"))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
 HEARTBEATS = Subscription("auth.heartbeats", ("notifier.heartbeat.v1",), lifetime=10)
 SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS, HEARTBEATS)
 
-# Published for queues of an operator alone (docs/audit.md).
+# Only for an operator's own queues (docs/audit.md).
 FOR_OPERATORS = ("auth.audit.v1", "users.audit.v1")
 
 
 def publisher(routing_key: str) -> str:
-    """The process that publishes events of this type.
-
-    Raises:
-        LookupError: none does.
-    """
+    """The process that publishes events of this type. Raises `LookupError` if there is none."""
     return _process_of(routing_key)
 
 
@@ -83,7 +75,6 @@ def _process_of(name: str) -> str:
 
 
 def published_by(process: str) -> tuple[str, ...]:
-    """The types of all its events."""
     consumed = [key for each in SUBSCRIPTIONS for key in each.routing_keys]
     return tuple(key for key in (*consumed, *FOR_OPERATORS) if publisher(key) == process)
 
@@ -97,7 +88,7 @@ def events_exchange(process: str) -> str:
 
 
 def returns_exchange(process: str) -> str:
-    """Where its copies for its own retry and dead-letter queues go, and what an operator replays."""
+    """For the process's own retry and dead-letter copies, and for replays by an operator."""
     return f"{process}.returns"
 
 
@@ -105,11 +96,7 @@ EVENTS_EXCHANGES = frozenset(map(events_exchange, PROCESSES))
 
 
 def subscription(queue: str) -> Subscription:
-    """The subscription whose work queue this is.
-
-    Raises:
-        LookupError: there is none; a consumer of an undeclared queue would wait for ever.
-    """
+    """The subscription of a work queue. Raises `LookupError`: a consumer of an undeclared queue waits for ever."""
     for each in SUBSCRIPTIONS:
         if each.queue == queue:
             return each
@@ -122,5 +109,5 @@ def retry_delay(attempt: int) -> int:
 
 
 def put_off_delay(put_off: int) -> int:
-    """Seconds to wait with a message that has been put off so often before."""
+    """Seconds to wait with a message that was put off `put_off` times before."""
     return RETRY_DELAYS[0] if put_off < PUT_OFF_SHORTLY else RETRY_DELAYS[2]

@@ -1,7 +1,4 @@
-"""A subscription that begins once its service can apply what comes.
-
-A replica whose database is not ready would take events from those whose database is.
-"""
+"""A subscription that starts when its database is ready: earlier it would take events from replicas that are ready."""
 
 from __future__ import annotations
 
@@ -19,8 +16,6 @@ log = structlog.get_logger()
 
 
 class WhenReady:
-    """A `Consumption`: not live before it has begun."""
-
     def __init__(self, queue: str, consume: Callable[[], Awaitable[Consumption]]) -> None:
         self._queue = queue
         self._consume = consume
@@ -31,7 +26,7 @@ class WhenReady:
     async def begin(
         cls, bus: SignedBus, ready: Callable[[], Awaitable[bool]], queue: str, handler: Handler, *, concurrency: int
     ) -> Self:
-        """See `Bus.consume`, and what it raises: at once where `ready` holds, else as soon as it does."""
+        """See `Bus.consume`, also for its errors: at once if `ready` is true, else as soon as it is."""
         made = cls(queue, lambda: bus.consume(queue, handler, concurrency=concurrency))
         if await ready():
             made._begun = await made._consume()
@@ -58,7 +53,7 @@ class WhenReady:
             try:
                 if await ready():
                     self._begun = await self._consume()
-            except Exception as error:  # noqa: BLE001 - it may be mended, like what was not ready
-                log.error(  # noqa: TRY400 - it comes again every few seconds, and a traceback would bury it
+            except Exception as error:  # noqa: BLE001 - the cause may pass, so try again
+                log.error(  # noqa: TRY400 - repeated every few seconds, a traceback would bury the text
                     "not consuming", queue=self._queue, error=f"{type(error).__name__}: {error}"
                 )

@@ -1,9 +1,4 @@
-"""Access tokens (RFC 9068): what auth signs and every service checks.
-
-To verify a signature costs more than all the rest of a check, and clients send the same token many times. So what was
-verified is remembered, and only that: whether the key is still published and the token's time has not run out is asked
-at each read, and whether its session lives is nobody's question here.
-"""
+"""Access tokens (RFC 9068): auth signs them, every service checks them and remembers verified signatures."""
 
 from __future__ import annotations
 
@@ -20,13 +15,13 @@ from shared.tokens.signed import KeyFinder, Kind, TokenInvalid, verify
 
 TYP = "at+jwt"
 
-# Tokens, the latest: 12 MB.
+# The latest tokens: 12 MB.
 MOST_REMEMBERED: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """`session` is the claim `sid`; `epoch` the account's session epoch when that session began."""
+    """`session` is the claim `sid`; `epoch` is the account's session epoch when that session began."""
 
     account: UUID
     session: UUID
@@ -34,7 +29,7 @@ class AccessToken:
     auth_time: int
 
     def login_age(self) -> float:
-        """Seconds since the person last proved who they are."""
+        """Seconds since the person last authenticated."""
         return time.time() - self.auth_time
 
 
@@ -44,7 +39,7 @@ def kind(*, issuer: str, audience: str) -> Kind:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A token whose signature was good."""
+    """A token with a verified signature."""
 
     expected: Kind
     kid: str
@@ -53,13 +48,13 @@ class _Seen:
     token: AccessToken
 
     def holds(self, expected: Kind, key_for: KeyFinder) -> bool:
-        """The very same key, and not one of its name: what has been loaded anew is verified anew."""
+        """The same key object, not only the same `kid`: after a reload of the keys the token is verified again."""
         in_time = time.time() - expected.leeway < self.expires_at
         return in_time and key_for(self.kid) is self.key and expected == self.expected
 
 
 class AccessTokens:
-    """Reads access tokens, and remembers those that were good: by a digest, so that none can be taken from here."""
+    """Reads access tokens and remembers valid ones by a digest, so that its memory contains no token."""
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._most = most
@@ -69,7 +64,7 @@ class AccessTokens:
         return len(self._seen)
 
     def read(self, token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
-        """As `read_access_token`."""
+        """See `read_access_token`."""
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         seen = self._seen.get(digest)
         if seen is not None:
@@ -78,7 +73,7 @@ class AccessTokens:
             del self._seen[digest]
         verified = verify(token, expected, key_for)
         good = _access_token(verified.claims)
-        if "nbf" not in verified.claims:  # of a token's times only its end is looked at again
+        if "nbf" not in verified.claims:  # a remembered token is checked only for `exp`
             self._remember(digest, _Seen(expected, verified.kid, verified.key, verified.claims["exp"], good))
         return good
 
@@ -89,11 +84,7 @@ class AccessTokens:
 
 
 def read_access_token(token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
-    """Signature, kind and expiry only; whether the session still lives is the caller's question.
-
-    Raises:
-        TokenInvalid: it is no access token of this issuer, or has expired.
-    """
+    """Check signature, kind and expiry, not the session. Raises `TokenInvalid`."""
     return _access_token(verify(token, expected, key_for).claims)
 
 

@@ -1,8 +1,4 @@
-"""Auth's public keys (RFC 7517) as another service sees them: fetched in the background, served from memory.
-
-The last good answer is kept for as long as auth is away. A token with an unknown `kid` may be the first after a
-rotation: it causes one early fetch, shared by all who wait for it, and at most one per `early_interval`.
-"""
+"""Auth's public keys (RFC 7517), fetched in the background; the last ones are kept while auth is away."""
 
 from __future__ import annotations
 
@@ -47,11 +43,11 @@ class RemoteKeys:
 
     @property
     def known(self) -> bool:
-        """Whether a token can be checked: once true, it stays so."""
+        """Whether tokens can be checked: once true, it stays so."""
         return bool(self._keys)
 
     async def read(self, token: str, expected: Kind) -> AccessToken:
-        """Raises `TokenInvalid`; `Unavailable` as long as no key has ever been seen."""
+        """Raises `TokenInvalid`, or `Unavailable` until the first keys have been fetched."""
         try:
             return self._tokens.read(token, expected, self._keys.get)
         except UnknownKey:
@@ -63,16 +59,17 @@ class RemoteKeys:
     async def _run(self) -> None:
         while True:
             await self._fetch()
-            # Until the first answer ask often: nobody can be let in before it.
+            # Ask often until the first answer: without keys nobody gets in.
             await asyncio.sleep(self._interval if self._keys else 0.5)
 
     async def _fetch_early(self) -> None:
+        """An unknown `kid` may mean a rotation: one fetch for all waiting, at most one per `early_interval` seconds."""
         if self._fetching is None:
             if time.monotonic() - self._fetched_at < self._early_interval and self._keys:
                 return
             self._fetching = asyncio.create_task(self._fetch())
             self._fetching.add_done_callback(self._fetch_ended)
-        # Shielded: one client that hangs up must not cancel what the others wait for.
+        # Shielded: one client that hangs up must not cancel the fetch that others wait for.
         await asyncio.shield(self._fetching)
 
     def _fetch_ended(self, _task: asyncio.Task[None]) -> None:
@@ -85,13 +82,13 @@ class RemoteKeys:
                 answer = await self._client.get(self._url)
             answer.raise_for_status()
             keys = signing_keys(answer.json())
-        except Exception as error:  # noqa: BLE001 - whatever answers there, the refresh must go on
+        except Exception as error:  # noqa: BLE001 - the refresh must go on after any error
             log.warning("public keys not fetched", url=self._url, error=type(error).__name__)
             return
         self._keys = keys
 
 
 def signing_keys(document: dict[str, Any]) -> dict[str, jwt.PyJWK]:
-    """By `kid`: those of a key set that are for signatures (RFC 7517 section 4.2). Raises `jwt.PyJWTError`."""
+    """The signature keys of a key set by `kid` (RFC 7517 section 4.2). Raises `jwt.PyJWTError`."""
     keys = jwt.PyJWKSet.from_dict(document).keys
     return {key.key_id: key for key in keys if key.key_id and key.public_key_use == "sig"}

@@ -1,7 +1,6 @@
 """Strict reading of our JSON Web Tokens (RFC 7515, RFC 7519, with the advice of RFC 8725).
 
-Each kind of token has its own `typ` and audience, and is read as that kind or not at all. A header may hold
-`alg`, `kid` and `typ` and nothing else: there is no `jku`, `x5u`, `crit` or `zip` to be tricked by.
+Each kind has its own `typ` and audience. A header may hold only `alg`, `kid` and `typ`: no `jku`, `x5u`, `crit`, `zip`.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from jwt.utils import der_to_raw_signature
 
 MAX_LENGTH: Final = 8192
 
-# RFC 8725 section 3.1: whatever a key or a token says, nothing else is verified.
+# RFC 8725 section 3.1: no other algorithm is accepted, whatever a key or a token says.
 ALGORITHMS: Final = frozenset({"ES256", "RS256", "EdDSA"})
 
-# The three parts as RFC 7515 section 2 writes them: no padding, no white space. PyJWT is more lenient.
+# Three parts as in RFC 7515 section 2, without padding or white space. PyJWT is more lenient.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub", "jti")
 _TIMES: Final = ("exp", "iat", "auth_time")
@@ -34,27 +33,25 @@ KeyFinder = Callable[[str], jwt.PyJWK | None]
 
 
 class TokenInvalid(Exception):
-    """Not a token of the kind asked for, or not ours. The text is for the log, never for the client."""
+    """Not our token, or not of this kind. The text is for the log, never for the client."""
 
 
 class UnknownKey(TokenInvalid):
-    """Signed with a key that is not published (any longer, or yet)."""
+    """Its key is not published (any longer, or yet)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What tells one kind of token from the others."""
-
     typ: str
     audience: str
     issuer: str
-    # Seconds of grace on `exp`, for kinds whose expiry the database judges; the claim is then a backstop.
+    # Extra seconds after `exp`, for kinds whose expiry the database checks; the claim is then a backstop.
     leeway: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a token says, and the key that says so."""
+    """The claims of a token and the key that verified them."""
 
     claims: dict[str, Any]
     kid: str
@@ -62,7 +59,7 @@ class Verified:
 
 
 class _DeterministicES256(ECAlgorithm):
-    """RFC 6979: the same claims give the same text. It costs what a random signature costs."""
+    """RFC 6979: the same claims give the same token, at no extra cost."""
 
     def __init__(self) -> None:
         super().__init__(ECAlgorithm.SHA256, ec.SECP256R1)
@@ -76,7 +73,7 @@ def _signer() -> jwt.PyJWS:
     signer = jwt.PyJWS()
     try:
         deterministic = _DeterministicES256()
-    except UnsupportedAlgorithm:  # OpenSSL before 3.2: a repeated answer has the same claims, and another signature
+    except UnsupportedAlgorithm:  # OpenSSL before 3.2: a repeated answer gets another signature
         return signer
     signer.unregister_algorithm("ES256")
     signer.register_algorithm("ES256", deterministic)
@@ -91,7 +88,7 @@ def sign(claims: Mapping[str, Any], private: Any, algorithm: str, header: dict[s
 
 
 def read(token: str, kind: Kind, key_for: KeyFinder) -> dict[str, Any]:
-    """The claims of `token`; raises `TokenInvalid`."""
+    """The claims of `token`. Raises `TokenInvalid`."""
     return verify(token, kind, key_for).claims
 
 
@@ -136,7 +133,7 @@ def _key(header: dict[str, Any], kind: Kind, key_for: KeyFinder) -> jwt.PyJWK:
 
 
 def _check_types(claims: dict[str, Any]) -> None:
-    # PyJWT takes "5", True and 1e3 for a time.
+    # PyJWT accepts "5", True and 1e3 as times.
     for name in _TIMES:
         value = claims.get(name, 0)
         if type(value) is not int or not 0 <= value < _LAST_SECOND:

@@ -1,4 +1,4 @@
-"""The bus on RabbitMQ. How it keeps its promises: `publisher`, `consumer`, `topology`."""
+"""The bus on RabbitMQ. `publisher`, `consumer` and `topology` keep its promises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class AmqpBus:
-    """`heartbeat` and `connect_timeout` in seconds; `name` is what an operator sees on the connections."""
+    """`heartbeat` and `connect_timeout` are in seconds; operators see `name` on the connections."""
 
     def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5, connect_timeout: float = 5.0) -> None:
         self._broker = Broker(url, name, heartbeat, connect_timeout)
@@ -26,7 +26,7 @@ class AmqpBus:
         self._consumptions: list[AmqpConsumption] = []
 
     async def publish(self, message: Message) -> None:
-        """See `bus.Bus.publish`. Takes `publisher.PUBLISH_SECONDS` at most."""
+        """See `bus.Bus.publish`. Takes at most `publisher.PUBLISH_SECONDS` seconds."""
         key, mandatory = message.routing_key, message.mandatory
         try:
             exchange = events_exchange(publisher(key))
@@ -37,7 +37,7 @@ class AmqpBus:
         except Rejected:
             if mandatory:
                 raise
-            # A stranger's queue is full: what we would try again for ever would hold up the codes behind it.
+            # An operator's queue is full. Endless retries would delay the codes behind this event.
             log.warning("refused by a full queue, and given up", event_type=key, event_id=message.event_id)
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> AmqpConsumption:

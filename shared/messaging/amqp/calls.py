@@ -1,10 +1,8 @@
-"""One way to call the AMQP library, which hangs, cancels and raises in more ways than callers should know.
+"""Calls the AMQP library safely.
 
-1. A call ends within its time, even if the library does not let go of a cancelled one (it may wait for room
-   in the write queue of a stuck connection).
-2. It fails with a `BusError`. The library raises CancelledError in tasks that nobody cancelled when a
-   connection gets stuck; a CancelledError from here is always real.
-3. No error carries a message with it: the library's own do, body included.
+1. A call ends in time, even if the library ignores its cancellation (it may wait for a stuck connection).
+2. It fails with a `BusError`. The library raises CancelledError in tasks that nobody cancelled; from here it is real.
+3. No error carries a message body; the library's own errors do.
 """
 
 from __future__ import annotations
@@ -20,15 +18,11 @@ from shared.messaging.bus import BusError, BusUnavailable, Rejected, TopologyMis
 
 T = TypeVar("T")
 
-_abandoned: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly
+_abandoned: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly
 
 
 async def answered(call: Coroutine[Any, Any, T], within: float) -> T:
-    """Await a call of the library for at most `within` seconds.
-
-    Raises:
-        BusError: no answer, or a bad one.
-    """
+    """Await the library's `call` for at most `within` seconds. Raises `BusError` for no answer or a bad one."""
     task = asyncio.create_task(call)
     try:
         await asyncio.wait({task}, timeout=within)
@@ -41,11 +35,7 @@ async def answered(call: Coroutine[Any, Any, T], within: float) -> T:
 
 
 async def answered_here(call: Awaitable[T], within: float) -> T:
-    """The same without a task of its own, for each message: only of a call that lets go as soon as it is cancelled.
-
-    Raises:
-        BusError: no answer, or a bad one.
-    """
+    """Like `answered`, without a new task: only for calls that end at once when cancelled. Raises `BusError`."""
     try:
         async with asyncio.timeout(within):
             return await call
@@ -55,7 +45,7 @@ async def answered_here(call: Awaitable[T], within: float) -> T:
         if (task := asyncio.current_task()) and task.cancelling():
             raise
         raise BusUnavailable("connection lost") from None
-    except Exception as error:  # noqa: BLE001 - told in another class, whatever it is
+    except Exception as error:  # noqa: BLE001 - raised again as a `BusError`
         told = _told(error)
         raise told from told.__cause__
 
@@ -65,7 +55,7 @@ def _result(task: asyncio.Task[T]) -> T:
         return task.result()
     except asyncio.CancelledError:
         raise BusUnavailable("connection lost") from None
-    except Exception as error:  # noqa: BLE001 - told in another class, whatever it is
+    except Exception as error:  # noqa: BLE001 - raised again as a `BusError`
         told = _told(error)
         raise told from told.__cause__
 
@@ -82,7 +72,7 @@ def _told(error: Exception) -> BusError:
             refused = TopologyMismatch(f"the broker does not permit it to the user of RABBITMQ_URL: {error}")
             refused.__cause__ = error
             return refused
-    # Whatever else: refused, reset, closed, a protocol error, a missing exchange.
+    # Everything else: refused, reset, closed, a protocol error, a missing exchange.
     unavailable = BusUnavailable(f"{type(error).__name__}: {error}")
     unavailable.__cause__ = error
     return unavailable
@@ -97,4 +87,4 @@ def _abandon(task: asyncio.Task[Any]) -> None:
 def _forget(task: asyncio.Task[Any]) -> None:
     _abandoned.discard(task)
     if not task.cancelled():
-        task.exception()  # nobody waits for it any more: asyncio would log "never retrieved", with its text
+        task.exception()  # else asyncio logs "never retrieved" with the error's text

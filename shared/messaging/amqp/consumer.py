@@ -1,11 +1,10 @@
-"""A subscription on RabbitMQ that looks after itself: connects, watches its consumer, starts again when lost.
+"""A subscription on RabbitMQ that reconnects by itself.
 
-1. Handlers run in tasks of ours: the library cancels its own callbacks when the connection drops, in the
-   middle of a mail. A handler whose connection is gone finishes; its acknowledgement is lost, and the message
-   comes again: the one duplicate that at-least-once allows.
-2. Ack comes last: after the handler, and after the confirm of the copy in the retry or dead queue.
-3. `live` turns false within WATCH_SECONDS + ANSWER_SECONDS of whatever happens to the broker.
-4. A process that was frozen asks the broker before it handles what has come for it meanwhile, or settles anything.
+1. Handlers run in our own tasks: the library cancels its callbacks when the connection drops, in the middle of a mail.
+   Such a handler finishes, but its ack is lost: the message comes again, a duplicate that at-least-once allows.
+2. The ack comes last: after the handler, and after the confirm of the copy for the retry or dead-letter queue.
+3. `live` turns false within WATCH_SECONDS + ANSWER_SECONDS of any broker failure.
+4. A process that was frozen asks the broker first, before it handles or settles a message.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ WATCH_SECONDS = 5.0
 REACH_SECONDS = 1.0
 STEADY_SECONDS = 5.0
 CANCEL_SECONDS = 1.0
-ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # more than two looks of `_watch` are ever apart
+ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # longer than the gap between two rounds of `_watch`
 
 
 class AmqpConsumption:
@@ -44,7 +43,7 @@ class AmqpConsumption:
         self._handler = handler
         self._settler = settler
         self._concurrency = concurrency
-        # Prefetch bounds one connection; after a reconnect, handlers of the former may still run.
+        # Prefetch limits one connection only: after a reconnect, old handlers may still run.
         self._slots = asyncio.Semaphore(concurrency)
         self._attention = Attention(ASLEEP_SECONDS)
         self._link: Link | None = None
@@ -60,11 +59,7 @@ class AmqpConsumption:
         return self._link is not None and not self._link.lost.is_set() and not self._stopping
 
     async def first_attempt(self) -> None:
-        """Wait for it, but only if the broker can be reached at once.
-
-        Raises:
-            TopologyMismatch: what it found.
-        """
+        """Wait for the first attempt if the broker is reachable at once. Raises `TopologyMismatch`."""
         await asyncio.wait({self._reached}, timeout=REACH_SECONDS)
         if self._reached.done():
             await asyncio.wait({self._verdict}, timeout=DECLARE_SECONDS + ANSWER_SECONDS)
@@ -81,7 +76,7 @@ class AmqpConsumption:
             await self._stop_deliveries(link)
         await self._drain(deadline)
         if link is not None:
-            await link.close()  # the broker takes back what is unacknowledged
+            await link.close()  # the broker requeues unacknowledged messages
 
     async def _stop_deliveries(self, link: Link) -> None:
         try:
@@ -106,8 +101,7 @@ class AmqpConsumption:
             try:
                 await self._consume_until_lost()
             except TopologyMismatch as mismatch:
-                # It comes again every few seconds.
-                log.error(  # noqa: TRY400 - the text says it all, a traceback would bury it
+                log.error(  # noqa: TRY400 - repeated every few seconds, a traceback would bury the text
                     "topology mismatch, operator needed", queue=self._queue, error=str(mismatch)
                 )
                 self._decide(mismatch)
@@ -121,7 +115,7 @@ class AmqpConsumption:
             await asyncio.sleep(next(waits))
 
     def _decide(self, verdict: TopologyMismatch | None) -> None:
-        """The first attempt is over: let `consume` return."""
+        """End the first attempt, so that `consume` returns."""
         if not self._reached.done():
             self._reached.set_result(None)
         if not self._verdict.done():
@@ -142,13 +136,13 @@ class AmqpConsumption:
             await self._watch(link)
             log.warning("consumer lost", queue=self._queue)
         finally:
-            # `stop` still needs the connection for the acknowledgements of what is in flight.
+            # `stop` still needs the connection to acknowledge messages in flight.
             if not self._stopping or self._link is not link:
                 self._link = None
                 await link.close()
 
     async def _watch(self, link: Link) -> None:
-        """Return when the link is lost, or the broker does not know the consumer, or does not answer."""
+        """Return when the link is lost or the queue has no consumer. Raises `BusError` if the broker is silent."""
         while True:
             self._attention.awake()
             try:
@@ -180,13 +174,13 @@ class AmqpConsumption:
     async def _handle(self, delivery: Delivery, message: Arrived, link: Link) -> None:
         async with self._slots:
             if link.lost.is_set() or self._stopping or not await self._still_ours(link):
-                return  # the broker has it back, or will
+                return  # the broker requeues it
             outcome = await outcome_of(self._handler, delivery, self._queue)
-            if await self._still_ours(link):  # a copy of what another has would be one message more
+            if await self._still_ours(link):  # else the copy is a duplicate: another consumer has the message
                 await self._settler.settle(outcome, delivery, message, link)
 
     async def _still_ours(self, link: Link) -> bool:
-        """What a frozen process finds in its socket may have been given to another: nobody heard a heartbeat."""
+        """After a freeze the broker may have given the message to another consumer: we sent no heartbeat."""
         if not self._attention.asleep:
             return True
         try:

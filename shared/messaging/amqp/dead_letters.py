@@ -1,7 +1,6 @@
-"""An operator's view of the dead-letter queues on RabbitMQ: `list`, `replay`, `purge`.
+"""`list`, `replay` and `purge` for the dead-letter queues on RabbitMQ; they never show a body.
 
-Nothing here shows a body. What is looked at is taken without acknowledgement and goes back, in its old order,
-at the end; meanwhile (about a millisecond per letter) a second operator does not see it.
+Letters are read without acknowledgement and requeued in their old order; until then other operators do not see them.
 """
 
 from __future__ import annotations
@@ -25,34 +24,26 @@ __all__ = ("DeadLetter", "list", "purge", "replay")
 
 Letters = Sequence[DeadLetter]
 
-PUT_BACK_SECONDS = 2.0  # a few milliseconds; all of it where another operator took letters meanwhile
+PUT_BACK_SECONDS = 2.0  # usually milliseconds; all of it if another operator took letters meanwhile
 PUT_BACK_STEP = 0.01
 
 
 async def list(url: str, queue: str | None = None, *, limit: int = 1000) -> Letters:  # noqa: A001 - read as dead_letters.list
-    """The oldest `limit` letters of each subscription, or of the one whose work queue is `queue`; all stay.
-
-    Raises:
-        LookupError: no subscription has this queue.
-        BusUnavailable: no broker.
-    """
+    """The oldest `limit` letters of each queue, or of `queue`; all stay. Raises `LookupError`, `BusUnavailable`."""
     letters: Letters = []
     for each in _subscriptions(queue):
         async with _opened(url, each) as box:
-            # To the end, whatever the limit: the broker puts what was taken behind what was not.
+            # Read all, whatever the limit: the broker requeues these letters behind those not read.
             found = [described(message, each.queue) async for message in box.take()]
         letters = [*letters, *found[:limit]]
     return letters
 
 
 async def replay(url: str, queue: str | None = None, *, event_id: str | None = None) -> int:
-    """Put letters (all, or those of one event) back into their work queue as a first attempt; how many.
+    """Move letters (all, or those of one event) back to their work queue as a first attempt; return how many.
 
-    Each is confirmed there before it leaves here, so a failure in between doubles one letter and loses none.
-
-    Raises:
-        LookupError: no subscription has this queue.
-        BusError: the broker is away, or did not take a letter; it and the following ones stay.
+    A failure in between doubles one letter and loses none. Raises `LookupError`, and `BusError` if the broker is away
+    or refuses a letter: this letter and the next ones stay.
     """
     replayed = 0
     for each in _subscriptions(queue):
@@ -65,12 +56,7 @@ async def replay(url: str, queue: str | None = None, *, event_id: str | None = N
 
 
 async def purge(url: str, queue: str | None = None, *, event_id: str | None = None) -> int:
-    """Destroy letters (all, or those of one event); how many.
-
-    Raises:
-        LookupError: no subscription has this queue.
-        BusUnavailable: no broker.
-    """
+    """Destroy letters (all, or those of one event); return how many. Raises `LookupError`, `BusUnavailable`."""
     purged = 0
     for each in _subscriptions(queue):
         async with _opened(url, each) as box:
@@ -90,21 +76,21 @@ def _subscriptions(queue: str | None) -> Sequence[Subscription]:
 
 @asynccontextmanager
 async def _opened(url: str, source: Subscription) -> AsyncIterator[_Box]:
-    """What was taken inside the block and is not settled goes back at its end."""
+    """Requeue unsettled letters at the end of the block."""
     link = await Broker(url, "login2fa", heartbeat=10, connect_timeout=ANSWER_SECONDS).connect("dead letters")
     try:
         await link.open_channel()
         box = _Box(link, source)
         yield box
         if not link.lost.is_set():
-            # Closing alone does it too, but some time later: the next listing would begin in the middle.
+            # The close requeues them too, but later: the next listing would begin in the middle.
             await box.put_back()
     finally:
         await link.close()
 
 
 class _Box:
-    """The dead-letter queue of one subscription, open in front of one operator."""
+    """The dead-letter queue of one subscription."""
 
     def __init__(self, link: Link, source: Subscription) -> None:
         self._link = link
@@ -112,7 +98,7 @@ class _Box:
         self._held = 0
 
     async def take(self) -> AsyncIterator[AbstractIncomingMessage]:
-        """As many as there are now: letters that die again while we replay must not keep us here."""
+        """Take at most the present count: letters that die again during a replay would make it endless."""
         queue = await self._link.channel.get_queue(self._source.dead_queue, ensure=False)
         for _ in range(await self._count()):
             message = await answered(queue.get(fail=False, timeout=None), ANSWER_SECONDS)
@@ -142,17 +128,17 @@ class _Box:
         if not self._held:
             return
         await answered(self._refuse_all(), ANSWER_SECONDS)
-        # A nack has no answer, and a quorum queue takes it to disk first: until then the queue looks empty.
+        # A nack has no answer, and the quorum queue looks empty until the nack is on disk.
         deadline = time.monotonic() + PUT_BACK_SECONDS
-        while await self._count() < self._held and time.monotonic() < deadline:  # noqa: ASYNC110 - the broker tells nobody
+        while await self._count() < self._held and time.monotonic() < deadline:  # noqa: ASYNC110 - the broker sends no notification
             await asyncio.sleep(PUT_BACK_STEP)
 
     async def _refuse_all(self) -> None:
         underlying = await self._link.channel.get_underlay_channel()
-        await underlying.basic_nack(0, multiple=True, requeue=True)  # 0: all that is not acknowledged
+        await underlying.basic_nack(0, multiple=True, requeue=True)  # 0: all unacknowledged
 
     async def _count(self) -> int:
-        """Letters that nobody holds; 0 where no service has ever run against this broker."""
+        """Letters ready for delivery; 0 if the queue does not exist."""
         underlying = await self._link.channel.get_underlay_channel()
         try:
             answer = await answered(underlying.queue_declare(self._source.dead_queue, passive=True), ANSWER_SECONDS)

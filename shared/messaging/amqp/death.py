@@ -1,4 +1,4 @@
-"""Reads a message of a dead-letter queue, put there by us (`x-reason`) or by the broker itself (`x-death`)."""
+"""Reads a dead letter; we (`x-reason`) or the broker itself (`x-death`) moved it to its queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from shared.messaging.bus import DeadLetter
 
 
 def described(message: AbstractIncomingMessage, queue: str) -> DeadLetter:
-    """`queue` is the work queue that it died in."""
     reason, died_at = _ours(message) if DIED_AT in message.headers else _the_brokers(message)
     return DeadLetter(
         queue=queue,
@@ -40,7 +39,7 @@ def described(message: AbstractIncomingMessage, queue: str) -> DeadLetter:
 
 
 def for_replay(message: AbstractIncomingMessage) -> Outgoing:
-    """A first attempt again, that can not be taken for one which was published a moment ago; its MAC still holds."""
+    """A first attempt again; a header keeps it from counting as fresh. Its MAC stays valid."""
     return outgoing(received(message), attempt=1, headers={REPLAYED: True})
 
 

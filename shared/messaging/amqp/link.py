@@ -1,8 +1,4 @@
-"""One connection to the broker with one channel on it, and the knowledge whether it still works.
-
-`lost` is set once, whatever went: connection, channel, or the consumer. A link is never repaired, only
-replaced (the library's "robust" connection loops for ever on a queue that has other arguments).
-"""
+"""A connection with one channel, replaced when lost: the library's "robust" one loops for ever if arguments differ."""
 
 from __future__ import annotations
 
@@ -27,13 +23,13 @@ from shared.messaging.amqp.topology import compare, declare, look_for
 from shared.messaging.bus import BusUnavailable, TopologyMismatch
 
 ANSWER_SECONDS = 5.0
-DECLARE_SECONDS = 20.0  # forty quorum queues elect their leaders the first time
+DECLARE_SECONDS = 20.0  # the first time, forty quorum queues elect their leaders
 CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where the broker is, and how to behave towards it. A dead link is noticed after 4 `heartbeat`s."""
+    """The broker's address, and time-outs in seconds. A dead link is noticed after 4 `heartbeat`s."""
 
     url: str
     name: str
@@ -41,11 +37,7 @@ class Broker:
     connect_timeout: float
 
     async def connect(self, purpose: str) -> Link:
-        """A link that has no channel yet.
-
-        Raises:
-            BusUnavailable: not within `connect_timeout` seconds.
-        """
+        """Return a link without a channel. Raises `BusUnavailable` if that takes over `connect_timeout` seconds."""
         hide_bodies()
         connection = Connection(
             make_url(self.url, heartbeat=self.heartbeat),
@@ -55,7 +47,7 @@ class Broker:
         try:
             await answered(connection.connect(), self.connect_timeout)
         except BaseException:
-            await link.close()  # its destructor would start a task at a moment of its own choosing
+            await link.close()  # else its destructor starts a task later
             raise
         return link
 
@@ -65,7 +57,7 @@ class Link:
         self._connection = connection
         self._channel: AbstractChannel | None = None  # the library holds channels weakly
         self._consumer_tag: str | None = None
-        self.lost = asyncio.Event()
+        self.lost = asyncio.Event()  # set once, when connection, channel or consumer is gone
 
     @property
     def channel(self) -> AbstractChannel:
@@ -74,19 +66,11 @@ class Link:
         return self._channel
 
     async def declare(self) -> None:
-        """Declare the topology, which a user of ours may not; on a channel of its own, as `ensure`.
-
-        Raises:
-            BusError: `TopologyMismatch` among them.
-        """
+        """Declare the topology, which the users of our services may not. Raises `BusError`, also `TopologyMismatch`."""
         await self._on_own_channel(declare, DECLARE_SECONDS)
 
     async def ensure(self, *, exchange: str, queue: str | None = None) -> None:
-        """See that they are there, or declare the topology. A refusal closes a channel with all in flight on it.
-
-        Raises:
-            BusError: `TopologyMismatch` among them.
-        """
+        """Check that both exist, else declare the topology. Raises `BusError`, also `TopologyMismatch`."""
         try:
             await self._on_own_channel(partial(look_for, exchange=exchange, queue=queue), ANSWER_SECONDS)
         except BusUnavailable as error:
@@ -101,11 +85,12 @@ class Link:
         try:
             await self._on_own_channel(partial(compare, queue=queue), ANSWER_SECONDS)
         except TopologyMismatch as mismatch:
-            # Then its arguments are those of whoever declared it for us.
+            # This user may not declare, so the broker does not compare: the operator declared the queue.
             if not isinstance(mismatch.__cause__, ChannelAccessRefused):
                 raise
 
     async def _on_own_channel(self, work: Callable[[AbstractChannel], Awaitable[None]], within: float) -> None:
+        # A refusal closes the channel, and would fail all messages in flight on the shared one.
         async def on_own_channel() -> None:
             async with self._connection.channel() as channel:
                 await work(channel)
@@ -113,14 +98,14 @@ class Link:
         await answered(on_own_channel(), within)
 
     async def open_channel(self) -> None:
-        """With confirms, and with unroutable messages as errors: without, they vanish as if delivered."""
+        """With confirms, and with an error for each unroutable message: else it vanishes as if delivered."""
         channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
         self._channel = channel
         channel.close_callbacks.add(lambda *_: self.lost.set())
         await answered(channel.initialize(), ANSWER_SECONDS)
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool) -> None:
-        """Return once the broker has confirmed it; raises what the library raises."""
+        """Return once the broker has confirmed the message. Raises the library's own errors."""
         channel = await self._underlying()
         await channel.basic_publish(
             message.body,
@@ -128,18 +113,18 @@ class Link:
             routing_key=routing_key,
             properties=message.properties,
             mandatory=mandatory,
-            # Else it waits until its own bytes have left, and those of the next message are only written then.
+            # Else each message is written only after the bytes of the one before have left.
             wait=False,
         )
 
     async def acknowledge(self, message: Arrived) -> None:
-        """Hand it to the connection: there is no answer to wait for. Raises what the library raises."""
+        """Does not wait, because an ack has no answer. Raises the library's own errors."""
         assert message.delivery_tag is not None  # noqa: S101 - it was delivered
         channel = await self._underlying()
         await channel.basic_ack(message.delivery_tag, wait=False)
 
     async def _underlying(self) -> Channel:
-        """The library's own type for it does not tell of `wait`."""
+        """Cast, because the library's own type has no `wait`."""
         return cast("Channel", await self.channel.get_underlay_channel())
 
     async def consume(self, queue: str, callback: Callable[[Arrived], Awaitable[None]], prefetch: int) -> None:
@@ -156,7 +141,7 @@ class Link:
         self._consumer_tag = await answered(start(), ANSWER_SECONDS)
 
     async def count_consumers(self, queue: str) -> int:
-        """How many the broker knows on that queue, ours included; 0 if there is no such queue."""
+        """Consumers on the queue, ours included. Raises `BusError`, also if there is no such queue."""
 
         async def ask() -> int:
             underlying = await self.channel.get_underlay_channel()
@@ -166,7 +151,7 @@ class Link:
         return await answered(ask(), ANSWER_SECONDS)
 
     async def stop_deliveries(self, queue: str) -> None:
-        """No new message from now on; those already here can still be acknowledged."""
+        """Stop new messages; those already received can still be acknowledged."""
 
         async def cancel() -> None:
             if self._consumer_tag is not None:
@@ -176,7 +161,7 @@ class Link:
         await answered(cancel(), ANSWER_SECONDS)
 
     async def close(self) -> None:
-        """Never fails, never takes long: a frozen broker does not say goodbye, and is not waited for."""
+        """Never fails, and takes at most `CLOSE_SECONDS`: a frozen broker does not answer."""
         self.lost.set()
         goodbye = asyncio.create_task(self._connection.close())
         _goodbyes.add(goodbye)
@@ -184,10 +169,10 @@ class Link:
         await asyncio.wait({goodbye}, timeout=CLOSE_SECONDS)
 
 
-_goodbyes: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+_goodbyes: set[asyncio.Task[None]] = set()  # the loop holds tasks weakly
 
 
 def _said_goodbye(task: asyncio.Task[None]) -> None:
     _goodbyes.discard(task)
     if not task.cancelled():
-        task.exception()  # a connection that is gone can't be closed well; asyncio would log "never retrieved"
+        task.exception()  # the connection may be gone; else asyncio logs "never retrieved"

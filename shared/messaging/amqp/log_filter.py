@@ -1,4 +1,4 @@
-"""Keeps message bodies out of the AMQP library's own log records."""
+"""Keeps message bodies out of the AMQP library's log records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiormq.abc import DeliveredMessage
 
 
 class HideMessages(logging.Filter):
-    """A message that is returned after its publisher gave up on it is logged whole, and at ERROR."""
+    """The library logs a returned message whole, at ERROR, if its publisher has given up on it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.args and not isinstance(record.args, Mapping):
@@ -25,8 +25,7 @@ _hide_messages = HideMessages()
 
 
 def hide_bodies() -> None:
-    """Whatever the application's own level is. Cheap; called before every connection."""
     for name in ("aio_pika", "aiormq"):
         logger = logging.getLogger(name)
-        logger.setLevel(max(logger.level, logging.INFO))  # at DEBUG they write every frame, body included
-    logging.getLogger("aiormq.channel").addFilter(_hide_messages)  # adding it twice adds it once
+        logger.setLevel(max(logger.level, logging.INFO))  # at DEBUG they log every frame with its body
+    logging.getLogger("aiormq.channel").addFilter(_hide_messages)  # safe to repeat

@@ -1,7 +1,4 @@
-"""What an event looks like on the wire, and how a message becomes one again, whoever sent it.
-
-The event's type travels in the property `type`: the routing key changes on the way through a retry queue.
-"""
+"""Converts events to AMQP messages and back; the property `type` keeps the event's type through a retry queue."""
 
 from __future__ import annotations
 
@@ -28,13 +25,13 @@ PUBLISHED_AT = "x-published-at"
 MAC = "x-mac"
 REPLAYED = "x-replayed"
 
-SHORT_STRING = 255  # bytes: AMQP 0-9-1, 4.2.5.3. A longer property makes the library raise at every attempt.
+SHORT_STRING = 255  # bytes: AMQP 0-9-1, 4.2.5.3. The library raises for a longer property, at every attempt.
 MOST_ATTEMPTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What goes over the wire. The library's own message costs as much to make as all of its frames."""
+    """The library's own message class would cost as much to make as all of the message's frames."""
 
     body: bytes
     properties: Basic.Properties
@@ -42,7 +39,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What came over the wire to a consumer, likewise; with the names of the library's own message."""
+    """Likewise for a received message; the fields have the names of the library's message."""
 
     body: bytes
     headers: FieldTable
@@ -81,8 +78,7 @@ def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None =
         headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **known, **(headers or {})},
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
-        # A fresh one per attempt: two publishes in flight with one id swap their results, and the
-        # unroutable one of them counts as confirmed.
+        # New for each attempt: two publishes in flight with one id swap results; an unroutable one looks confirmed.
         message_id=uuid4().hex,
         correlation_id=short(message.correlation_id),
         message_type=short(message.routing_key),
@@ -104,13 +100,9 @@ def for_dead_letters(delivery: Delivery, reason: str) -> Outgoing:
 
 
 def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
-    """Never raises: a stranger's message without our headers must not take the consumer down.
-
-    `waited_for`: the broker had nothing else for its consumer. A copy, what was among the dead letters, or what another
-    consumer had first, is old.
-    """
+    """Never raises: a foreign message without our headers must not stop the consumer."""
     attempt = number(message.headers.get(ATTEMPT)) or 1
-    # Whoever puts one into a queue otherwise than by publishing an event may have had it for a while.
+    # Only a first delivery from an events exchange is new; everything else may have waited elsewhere.
     is_event = message.exchange in EVENTS_EXCHANGES
     is_copy = not is_event or attempt > 1 or REASON in message.headers or REPLAYED in message.headers
     return Delivery(
@@ -132,7 +124,7 @@ def event_id(message: Incoming) -> str:
 
 def event_type(message: Incoming) -> str:
     if message.exchange in EVENTS_EXCHANGES:
-        return text(message.routing_key)  # the broker has matched it
+        return text(message.routing_key)  # trusted: the broker has matched it with a binding
     deaths = broker_deaths(message)
     keys = deaths[-1].get("routing-keys") if deaths else None
     oldest = keys[0] if isinstance(keys, list) and keys else None
@@ -140,13 +132,13 @@ def event_type(message: Incoming) -> str:
 
 
 def broker_deaths(message: Incoming) -> list[FieldTable]:
-    """What the broker noted each time it moved the message by itself, the latest first."""
+    """The broker's notes on each move that it made by itself, the latest first."""
     notes = message.headers.get("x-death")
     return [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
 
 
 def text(value: object) -> str:
-    """`value` as a short text, or an empty one."""
+    """`value` cut to `SHORT_STRING` bytes; empty if it is no string."""
     return short(value) if isinstance(value, str) else ""
 
 
@@ -155,7 +147,7 @@ def short(value: str) -> str:
 
 
 def moment(value: object) -> datetime | None:
-    """`value` if it is a moment with its time zone in ISO 8601."""
+    """`value` if it is an ISO 8601 time with a time zone."""
     try:
         found = datetime.fromisoformat(text(value))
     except ValueError:
@@ -164,7 +156,6 @@ def moment(value: object) -> datetime | None:
 
 
 def number(value: object) -> int | None:
-    """`value` if it can be a count of attempts."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
         return value
     return None

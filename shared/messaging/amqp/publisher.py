@@ -1,7 +1,6 @@
-"""Publishes with confirms, over a connection of its own that is opened when first needed and again when lost.
+"""Publishes with confirms on a separate connection, which is opened when needed and again when lost.
 
-Its own, because a broker that runs out of memory or disk stops reading from every connection that publishes:
-acknowledgements on the same one would be stuck as well.
+A broker short of memory or disk stops reading from publishing connections: acks on the same one would be stuck.
 """
 
 from __future__ import annotations
@@ -27,21 +26,17 @@ class Publisher:
         self._broker = broker
         self._link: Link | None = None
         self._opening: asyncio.Task[Link] | None = None
-        self._doubted = False  # then the broker has to answer before it is sent anything more
-        self._damaged = False  # then the topology is declared again, where the user may do that
+        self._doubted = False  # if true, the broker must answer before the next message
+        self._damaged = False  # if true, declare the topology again, if permitted
         self._closed = False
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool = True) -> None:
-        """Return once the broker has confirmed it; many may be in flight at once.
-
-        Raises:
-            BusError: not confirmed. A link that hangs is left to its heartbeat: others are in flight on it.
-        """
+        """Return once the broker has confirmed it; may run concurrently. Raises `BusError` if not confirmed."""
         try:
             await answered_here(self._publish(message, exchange, routing_key, mandatory), PUBLISH_SECONDS)
         except (BusUnavailable, asyncio.CancelledError):
-            # A broker that is frozen takes later what is written now: each further attempt would be one more message.
-            self._doubted = True
+            # A frozen broker accepts later what is written now: each further attempt would be a duplicate.
+            self._doubted = True  # the link stays open until its heartbeat fails: other messages are in flight
             raise
 
     async def _publish(self, message: Outgoing, exchange: str, routing_key: str, mandatory: bool) -> None:
@@ -64,14 +59,14 @@ class Publisher:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(exchange), name="open publisher link")
             self._opening.add_done_callback(self._opened)
-        # Shielded: one caller's short patience must not end the attempt that the others wait for.
+        # Shielded: one caller's time-out must not cancel the attempt that others wait for.
         return await asyncio.shield(self._opening)
 
     async def _open(self, exchange: str) -> Link:
         link = self._link
         if link is not None and not link.lost.is_set():
             await self._examine(link, exchange)
-        # Asked last: what made us doubt it may come to be known only while the broker answers.
+        # Checked last: the loss may show only during `_examine`.
         if link is None or link.lost.is_set():
             if link is not None:
                 log.warning("broker connection lost", link="publisher")
@@ -83,7 +78,7 @@ class Publisher:
         return link
 
     async def _examine(self, link: Link, exchange: str) -> None:
-        """It answers; and what is damaged is mended if it can be, which must not hold up what is not damaged."""
+        """Check that the broker answers. Repair a damaged topology if possible; intact routes go on in any case."""
         damaged, self._damaged = self._damaged, False
         if not damaged:
             await link.ensure(exchange=exchange)
@@ -91,7 +86,7 @@ class Publisher:
         try:
             await link.declare()
         except TopologyMismatch as mismatch:
-            log.error(  # noqa: TRY400 - the text says it all, a traceback would bury it
+            log.error(  # noqa: TRY400 - a traceback would bury the text
                 "topology damaged, operator needed", error=str(mismatch)
             )
 

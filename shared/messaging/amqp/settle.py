@@ -1,4 +1,4 @@
-"""Carries out what a handler decided, on RabbitMQ: the copy first, confirmed; then the ack."""
+"""Carries out a handler's outcome on RabbitMQ: first the confirmed copy, then the ack."""
 
 from __future__ import annotations
 
@@ -41,11 +41,7 @@ class Settler:
         await self._ack(message, delivery, link)
 
     async def _forward(self, copy: Outgoing, queue: str, link: Link) -> None:
-        """Publish until confirmed, or until the original is no longer ours to acknowledge.
-
-        The original stays unacknowledged meanwhile. Handing it back at once would run its handler again
-        without a pause, and twenty times that is the delivery limit.
-        """
+        """Publish until confirmed or the link is lost: a requeue would run the handler again without a pause."""
         waits = pauses()
         while not link.lost.is_set():
             try:

@@ -1,10 +1,8 @@
-"""What `topology` describes, as objects of a RabbitMQ, 3.10 to 4.x; declares them, and looks whether they are there.
+"""Declares and checks the exchanges and queues of `topology` on RabbitMQ 3.10 to 4.x.
 
-Arguments of an existing queue can't be changed: whoever edits a table here gives the queue a new name
-(`topology`), or declaring it fails with `TopologyMismatch`.
-
-A process has no permission to declare: whoever may declare a queue chooses where its messages are dead-lettered to,
-and the broker moves them there without asking for the topic permission of anybody.
+The arguments of a queue are fixed: after an edit here it needs a new name, else declaring fails (`TopologyMismatch`).
+Services have no permission to declare: it includes the choice of the dead-letter target, to which the broker moves
+messages without a check of the topic permissions.
 """
 
 from __future__ import annotations
@@ -27,11 +25,10 @@ from shared.messaging.topology import (
     returns_exchange,
 )
 
-# A message that takes its consumer down with it (out of memory) never reaches our own count of attempts.
+# A message that kills its consumer (out of memory) never reaches our own count of attempts.
 DELIVERY_LIMIT = 20
 
-# Reading a dead queue without removing anything counts as a delivery. RabbitMQ 4 gives every quorum queue a
-# limit of 20 unless told otherwise: the twenty-first listing would destroy the letters. 3.10 knows no "none".
+# Each listing of dead letters counts as a delivery; RabbitMQ 4 would destroy them after 20. 3.10 knows no "none".
 UNLIMITED = 1_000_000_000
 
 
@@ -49,12 +46,12 @@ class Binding:
 
 
 def exchanges() -> list[str]:
-    """All of them topic exchanges: only these have permissions by routing key."""
+    """All are topic exchanges: only these have permissions by routing key."""
     return [exchange(process) for process in PROCESSES for exchange in (events_exchange, returns_exchange)]
 
 
 def queues() -> list[Queue]:
-    """First what others dead-letter into: a queue that exists is a queue that can already lose messages."""
+    """Dead-letter targets come first: a queue without its target could lose messages."""
     return [queue for subscription in SUBSCRIPTIONS for queue in _queues_of(subscription)]
 
 
@@ -65,7 +62,7 @@ def bindings() -> list[Binding]:
 def _queues_of(subscription: Subscription) -> list[Queue]:
     dead = _quorum(subscription.dead_queue, {"x-delivery-limit": UNLIMITED})
     work = {"x-delivery-limit": DELIVERY_LIMIT, **_end_of_what_waits(subscription)}
-    # One queue per delay: a time-to-live per message expires only at the head of the queue.
+    # One queue per delay: RabbitMQ expires a per-message TTL only at the head of the queue.
     retries = [
         _quorum(
             subscription.retry_queue(delay), {"x-message-ttl": delay * 1000, **_dead_letters_to(subscription.queue)}
@@ -83,18 +80,17 @@ def _bindings_of(subscription: Subscription) -> list[Binding]:
 
 
 def _end_of_what_waits(subscription: Subscription) -> FieldTable:
-    if subscription.lifetime is not None:  # what is no longer true is no dead letter
+    if subscription.lifetime is not None:  # an outdated message is dropped, not dead-lettered
         return {"x-message-ttl": subscription.lifetime * 1000}
     return _dead_letters_to(subscription.dead_queue)
 
 
 def _dead_letters_to(queue: str) -> FieldTable:
     return {
-        # The broker itself moves the message, and needs no permission for it.
+        # The default exchange: the broker itself moves the message and needs no permission.
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": queue,
-        # The default strategy is at-most-once: a leader that dies in between loses the message. This one
-        # is silently ignored without reject-publish.
+        # The default loses a message if the leader dies. This one is silently ignored without reject-publish.
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
@@ -105,12 +101,7 @@ def _quorum(name: str, arguments: FieldTable) -> Queue:
 
 
 async def declare(channel: AbstractChannel) -> None:
-    """Declare everything. Safe to repeat, and to run in many processes at once.
-
-    Raises:
-        TopologyMismatch: something of that name exists with other arguments, or the user may not declare;
-            `channel` is closed then.
-    """
+    """Safe to repeat, also concurrently. Raises `TopologyMismatch` (arguments, permission) and closes `channel`."""
     try:
         made = {name: await channel.declare_exchange(name, "topic", durable=True) for name in exchanges()}
         for queue in queues():
@@ -128,10 +119,7 @@ async def declare(channel: AbstractChannel) -> None:
 
 
 async def compare(channel: AbstractChannel, queue: str) -> None:
-    """Raises TopologyMismatch where `queue` has other arguments; the broker tells that to whoever may declare it.
-
-    It refuses the question of everybody else (ChannelAccessRefused). After either error `channel` is closed.
-    """
+    """Raises `TopologyMismatch` for other arguments, `ChannelAccessRefused` without permission; it closes `channel`."""
     described = next(each for each in queues() if each.name == queue)
     try:
         await channel.declare_queue(described.name, durable=True, arguments=described.arguments)
@@ -140,7 +128,7 @@ async def compare(channel: AbstractChannel, queue: str) -> None:
 
 
 async def look_for(channel: AbstractChannel, *, exchange: str, queue: str | None = None) -> None:
-    """Raises the library's ChannelNotFoundEntity where one of the two is missing; `channel` is closed then."""
+    """Raises the library's `ChannelNotFoundEntity` if one of the two is missing; this closes `channel`."""
     await channel.get_exchange(exchange, ensure=True)
     if queue is not None:
         await channel.get_queue(queue, ensure=True)
