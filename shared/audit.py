@@ -1,7 +1,7 @@
-"""The audit trail: one record for each act that matters to security, once and never changed (docs/audit.md).
+"""The audit trail: one record for each security act, never changed (docs/audit.md).
 
-1. An event through the outbox, in the transaction of the act: there is none of what was rolled back, and none is lost.
-2. A line in the log, after the commit, whatever LOG_LEVEL says.
+1. An event in the outbox, in the transaction of the act: a rollback removes both, and no event is lost.
+2. A log line after the commit, at any LOG_LEVEL.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ log = structlog.get_logger(AUDIT)
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """Of one service, through its outbox."""
-
     kind: type[AuthAudited | UsersAudited]
     outbox: Table
 
@@ -43,7 +41,7 @@ class Trail:
         actor: UUID | None = None,
         session: UUID | None = None,
     ) -> None:
-        """`account` is whom it concerns, `actor` who did it, where that is known for sure."""
+        """`account`: the account concerned. `actor`: the account that acted, only if that is certain."""
         event = self.event(act, outcome, reason, account=account, actor=actor, session=session)
         await add(connection, self.outbox, event)
         after_commit(connection, partial(_write, event))
@@ -58,7 +56,7 @@ class Trail:
         actor: UUID | None = None,
         session: UUID | None = None,
     ) -> Audited:
-        """The record, for who writes it with something else: see `outbox_params`."""
+        """The record alone, to be written with other events: see `outbox_params`."""
         return self.kind(
             occurred_at=datetime.now(UTC),
             act=act,
@@ -73,18 +71,18 @@ class Trail:
 
 
 def outbox_params(connection: AsyncConnection, event: Audited, *others: Event) -> dict[str, object]:
-    """`note` it; gives the parameters of `outbox.insert_events`, for other events in the same statement too."""
+    """Parameters of `outbox.insert_events` for all these events; `event` is logged after the commit."""
     note(connection, event)
     wake_relay(connection, *others)
     return event_params(*others, event)
 
 
 def note(connection: AsyncConnection, event: Audited) -> None:
-    """It is being put into the outbox by a statement on this connection."""
+    """Log `event` after the commit; a statement of the caller puts it into the outbox."""
     after_commit(connection, partial(_write, event))
 
 
 def _write(event: Audited) -> None:
-    # A command of an operator has no log: its standard output is an answer to a person.
+    # Operator commands configure no log: their standard output is for a person.
     if structlog.is_configured():
         log.info("audit", **event.model_dump(mode="json"))

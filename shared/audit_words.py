@@ -1,4 +1,4 @@
-"""The closed lists of words that the audit trail is written in (docs/audit.md)."""
+"""The closed lists of words in the audit trail (docs/audit.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who a client is, as far as its address tells: one notation of each, and whose `X-Forwarded-For` is believed."""
+"""Client addresses: their canonical notation, and which `X-Forwarded-For` is trusted."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-# A name of a zone is of any length.
-_LONGEST = 64
+_LONGEST = 64  # characters: an IPv6 zone name can have any length
 _HIGHEST_PORT = 65535
 
 
 class NotAnAddress(Exception):
-    """A trusted proxy names a client by something else."""
+    """A trusted proxy sent something that is no address."""
 
 
 @lru_cache(maxsize=4096)
 def canonical(address: str) -> str | None:
-    """The one notation that is compared, kept and shown: `::ffff:1.2.3.4` is 1.2.3.4, `2001:DB8:0::1` 2001:db8::1.
-
-    A zone (`fe80::1%eth0`) is left out. None of text that is no address.
-    """
+    """The notation that we compare, store and show: `::ffff:1.2.3.4` is 1.2.3.4; no IPv6 zone. None if invalid."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -32,7 +28,7 @@ def canonical(address: str) -> str | None:
 
 
 def network_of(address: str) -> str:
-    """An IPv4 address itself; of an IPv6 address its /64, from which one client may choose any; other text as it is."""
+    """An IPv4 address, or the /64 of an IPv6 address: one client may use all of it. Other text is only cut."""
     known = canonical(address)
     if known is None:
         return address[:_LONGEST]
@@ -40,15 +36,12 @@ def network_of(address: str) -> str:
 
 
 def told_apart(address: str) -> str | None:
-    """`network_of` it; None of the "" of those of whom nobody can say where they are: all of them would be one."""
+    """`network_of` the address; None if the client is unknown: all unknown clients would share one limit."""
     return network_of(address) if address not in ("", "-") else None
 
 
 def proxy_test(trusted_proxies: str) -> Callable[[str], bool]:
-    """Whether an address is one of TRUSTED_PROXIES; of `*`, which is everybody, none is.
-
-    Raises ValueError, with a sentence that says what to write.
-    """
+    """A test for addresses in TRUSTED_PROXIES; always False for `*`. Raises ValueError that says what to write."""
     named = [] if trusted_proxies.strip() == "*" else map(str.strip, trusted_proxies.split(","))
     networks = [_network(each, place) for place, each in enumerate(named, 1) if each]
 
@@ -66,9 +59,7 @@ def _network(text: str, place: int) -> ipaddress.IPv4Network | ipaddress.IPv6Net
     if ";" in text or len(text.split()) > 1:
         raise ValueError("addresses and networks are separated by commas: 127.0.0.1,10.0.0.0/8")
     try:
-        within = ipaddress.ip_interface(
-            text.replace("%", " ")
-        )  # a zone is left out of the addresses it is held against
+        within = ipaddress.ip_interface(text.replace("%", " "))  # refuses a zone: `canonical` removes it
     except ValueError:
         raise ValueError(
             f"number {place} of the list is no IP address and no network, such as 127.0.0.1 or 10.0.0.0/8;"
@@ -82,11 +73,7 @@ def _network(text: str, place: int) -> ipaddress.IPv4Network | ipaddress.IPv6Net
 
 
 class Clients:
-    """Who asks: the peer, or whom it names in `X-Forwarded-For` if it is one of TRUSTED_PROXIES.
-
-    Each proxy adds whom it has seen at the end. So the client is the last one there that is no trusted proxy; what
-    stands before it is the client's own word, and not looked at. With `*` every peer is believed, for the last alone.
-    """
+    """The client is the peer, or what a peer in TRUSTED_PROXIES (`*`: any) names in `X-Forwarded-For`."""
 
     def __init__(self, trusted_proxies: str) -> None:
         self._believes_all = trusted_proxies.strip() == "*"
@@ -94,10 +81,7 @@ class Clients:
         self._believes_none = not trusted_proxies.strip()
 
     def of(self, scope: Scope) -> tuple[str, int] | None:
-        """The client as a scope has it, in our notation; None where nobody can say. Raises `NotAnAddress`.
-
-        A client may have an address among those of the proxies: an office may share their network.
-        """
+        """ASGI's `client`, canonical; None if unknown. It may be in the proxies' network. Raises `NotAnAddress`."""
         if scope.get("client") is None:
             return None
         host, port = scope["client"]
@@ -110,9 +94,9 @@ class Clients:
         return (host, port) if self._believes_all else None
 
     def _named(self, scope: Scope) -> str | None:
-        """None where nobody is named."""
         values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         named = [each for value in values for each in value.decode("latin-1").split(",") if each.strip()]
+        # Proxies append: the client is the last address that is no trusted proxy. Addresses before it can be forged.
         last = None
         for each in reversed(named):
             last = _address(each.strip())
@@ -122,7 +106,7 @@ class Clients:
 
 
 def _address(text: str) -> str:
-    """Some proxies add the port: `1.2.3.4:5678`, `[2001:db8::1]:5678`. Raises `NotAnAddress`."""
+    """Removes the port that some proxies add: `1.2.3.4:5678`, `[2001:db8::1]:5678`."""
     if text.startswith("["):
         host, closed, port = text[1:].partition("]")
         port = "0" if closed and not port else port.removeprefix(":")

@@ -1,9 +1,4 @@
-"""Named places at which a test makes this very process die or stand still.
-
-Nothing in the product can make one do anything: no setting, no variable, no function switches it on. A test starts
-the service through an entry point of its own (tests/servers/with_failpoints.py), which sets `action`. Without that,
-reaching a failpoint costs one comparison.
-"""
+"""Places where a test crashes or pauses the process. Only tests/servers/with_failpoints.py sets `action`."""
 
 from __future__ import annotations
 
@@ -12,16 +7,16 @@ from typing import Literal
 
 Failpoint = Literal[
     "login: before commit",  # challenge and event are written
-    "login: committed",  # and nobody knows of it yet, not even the relay
+    "login: committed",  # the answer is not sent, and the relay has not run yet
     "relay: claimed",
     "relay: before delete",  # every message of the batch is confirmed
-    "relay: deleted",  # and the deletion is not committed
-    "publisher: confirmed",  # one message; others of the batch may still be on their way
+    "relay: deleted",  # the deletion is not committed yet
+    "publisher: confirmed",  # one message; others of the batch may be unconfirmed
     "settler: copied",  # the copy for a retry or the dead letters is confirmed, the original not acknowledged
     "notifier: before the channel",
     "notifier: delivered",  # the mail server has said 250
-    "file: written",  # a line or, where the disk is full, the beginning of one; not yet synchronised
-    "notifier: reported",  # auth has been told, the broker has no acknowledgement
+    "file: written",  # a line, or a part of it if the disk is full; not yet fsynced
+    "notifier: reported",  # reported to auth, not yet acknowledged to the broker
 ]
 
 action: Callable[[Failpoint], None] | None = None

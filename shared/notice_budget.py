@@ -1,9 +1,4 @@
-"""How many notices a mailbox gets: the same word at most once in ten minutes, and a day's share of all words together.
-
-Counted by the canonical address, whichever accounts they are about. One statement, in the transaction of the change:
-it locks the mailbox's row, so that of two notices at once one alone can be the last. Each service keeps its own rows;
-a mailbox gets ten a day of both, eight from users and two from auth.
-"""
+"""Limits notices to one mailbox: each word once in ten minutes, and ten a day: eight from users, two from auth."""
 
 from __future__ import annotations
 
@@ -27,7 +22,6 @@ _SAME_WORD: Final = timedelta(minutes=10)
 
 
 def notices_table(metadata: MetaData) -> Table:
-    """What each mailbox has been told lately, the latest first."""
     return Table(
         "notices",
         metadata,
@@ -41,17 +35,14 @@ def notices_table(metadata: MetaData) -> Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeBudget:
-    """`share`: notices to one mailbox in a day. `reserved`: so many of them are for this word alone.
-
-    So who can cause many notices of one word silences none of these.
-    """
+    """`share`: notices a day. `reserved`: slots for one word, so that a flood of other words cannot suppress it."""
 
     table: Table
     share: int
     reserved: Mapping[NoticeWord, int]
 
     async def claim(self, connection: AsyncConnection, address: str, notice: NoticeWord) -> bool:
-        """Whether this mailbox may be told so now; then it counts as told, if the transaction commits."""
+        """Whether the notice may be sent; if so it counts, once the transaction commits."""
         values = {
             "mailbox": email_key_hash(address),
             "word": notice,
@@ -70,7 +61,7 @@ class NoticeBudget:
         return ((self.table, self.table.c.last_at < func.now() - DAY),)
 
 
-# A notice takes a place that is reserved for its word, or else one of those that are not.
+# Uses a slot reserved for the word, else a free one. The lock on the mailbox's row makes concurrent claims wait.
 _CLAIM: Final = """
 INSERT INTO {table} AS mailbox (email_key_hash, words, told_at, last_at)
 VALUES (:mailbox, ARRAY[CAST(:word AS text)], ARRAY[now()], now())

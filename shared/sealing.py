@@ -1,8 +1,4 @@
-"""Sealing of the secret fields of an event: authenticated encryption, bound to its place.
-
-Fernet (AES-128-CBC with HMAC-SHA256, from `cryptography`). The context, which names the field, its event
-and what it is true of, is encrypted with the value and compared on opening: a ciphertext opens nowhere else.
-"""
+"""Encrypts secret event fields with Fernet (AES-128-CBC, HMAC-SHA256). The context binds a value to its event."""
 
 from __future__ import annotations
 
@@ -15,16 +11,14 @@ from pydantic import SecretStr
 
 
 class Unsealable(Exception):
-    """Tampered with, moved from another event, or sealed with a key that is not (or no longer) listed."""
+    """Tampered with, moved from another event, or sealed with a key that is not listed."""
 
 
 class Sealer:
-    """Seals with the first key, opens with any.
+    """Seals with the first key, opens with any. A key is 32 bytes in URL-safe base64.
 
-    To rotate, add the new key as the last one of all who open, then make it the first of all who seal, and drop the
-    old one when nothing is left that was sealed with it. In another order a message meets a reader without its key.
-
-    Keys are as `Fernet.generate_key()` makes them: 32 bytes, URL-safe base64.
+    Rotate in this order, else a reader lacks the key: append the new key for all openers; move it to the front for all
+    sealers; remove the old key when nothing sealed with it is left.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:

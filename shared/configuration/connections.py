@@ -1,8 +1,4 @@
-"""Where a process connects to, and whether that is encrypted: what REQUIRE_TLS asks of every address.
-
-Encrypted means that the other side proves its name by a certificate of an authority that we trust. Encryption towards
-whoever answers is no protection from whoever listens, and counts as plain.
-"""
+"""Server addresses and REQUIRE_TLS. TLS without a verified certificate and name counts as plain."""
 
 from __future__ import annotations
 
@@ -23,30 +19,28 @@ T = TypeVar("T")
 HIGHEST_PORT = 65535
 ESCAPED = "in the password write %40 for @, %2F for /, %23 for # and so on"
 
-# A comma behind the last @; before it one may stand in a password, unless another URL follows.
+# A comma after the last @, or before another URL; any other may be part of a password.
 _LIST = re.compile(r",[^@]*$|,\s*amqps?://")
 
-# What aio-pika makes of others, such as `no_verify_ssl`, is not wanted here.
+# aio-pika knows more, such as `no_verify_ssl`, which turns verification off.
 _BROKER_PARAMETERS = {"cafile", "certfile", "keyfile"}
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """`instead` says how its setting is written when it is encrypted."""
-
     hosts: tuple[str, ...]
     encrypted: bool
-    instead: str
+    instead: str  # how to write the setting with TLS
 
     def in_plain(self, exempt: Collection[str]) -> list[str]:
-        """The hosts that would be spoken to in plain over a network."""
+        """The hosts that would be reached over a network without TLS."""
         if self.encrypted:
             return []
         return [host for host in self.hosts if not is_loopback(host) and host not in exempt]
 
 
 def trusted(authorities: str | None = None) -> ssl.SSLContext:
-    """Trusts those in the file `authorities`; without one SSL_CERT_FILE's, or else the machine's. Raises ValueError."""
+    """TLS that trusts the CA file `authorities`, else SSL_CERT_FILE, else the system. Raises ValueError."""
     file = authorities or os.environ.get("SSL_CERT_FILE") or None
     try:
         return ssl.create_default_context(cafile=file)
@@ -61,7 +55,7 @@ def to_broker(url: str) -> Connection:
     if _LIST.search(url.partition("?")[0]):
         raise ValueError("must name one broker, not a list: for a cluster, a name or a load balancer that leads to all")
     try:
-        parsed = URL(url)  # what the client itself reads it with: one text is not read in two ways
+        parsed = URL(url)  # the parser of aio-pika, so that both read the URL alike
         host = parsed.host
     except ValueError:
         raise ValueError(f"is no URL like amqps://user:password@host:5671/; {ESCAPED}") from None
@@ -91,10 +85,7 @@ def to_http(url: str) -> Connection:
 
 
 def to_issuer(url: str) -> Connection:
-    """Where clients find us: as RFC 8414 section 2 and RFC 9207 want an issuer. Raises ValueError.
-
-    They compare it as it is written. A path is allowed; `http` too, for tries on one machine.
-    """
+    """An issuer as in RFC 8414 section 2 and RFC 9207; `http` too, for local tests. Raises ValueError."""
     try:
         connection = to_http(url)
     except ValueError:
@@ -109,7 +100,7 @@ def to_issuer(url: str) -> Connection:
 
 
 def of(variable: str, parse: Callable[[str], T], address: str) -> T:
-    """Raises ValueError, whose sentence names `variable`."""
+    """Parse `address`; raises ValueError that names `variable`."""
     try:
         return parse(address)
     except ValueError as error:
@@ -117,7 +108,7 @@ def of(variable: str, parse: Callable[[str], T], address: str) -> T:
 
 
 def refuse_unknown(given: Iterable[str], known: set[str]) -> None:
-    """Raises ValueError for a parameter of a URL that would be overlooked, or mean something unforeseen."""
+    """Raises ValueError for unknown URL parameters: they might be ignored, or change more than expected."""
     if unknown := sorted(set(given) - known):
         names = ", ".join(unknown)
         raise ValueError(f"has parameters that are not known here: {names}; known are {', '.join(sorted(known))}")

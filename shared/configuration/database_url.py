@@ -1,7 +1,4 @@
-"""A database URL as PostgreSQL's own programs take it: `sslmode` and `sslrootcert` decide who is believed.
-
-The driver knows neither name. Without `sslmode` it encrypts where the server offers to, and checks no certificate.
-"""
+"""Translates `sslmode` and `sslrootcert` of libpq for asyncpg; without `sslmode` no certificate is verified."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from shared.configuration.connections import ESCAPED, HIGHEST_PORT, Connection, 
 from shared.configuration.hosts import is_host
 
 _DRIVER = "postgresql+asyncpg"
-# Other programs call it by the first two; the third is SQLAlchemy's name of it, with the one driver that is here.
 _SCHEMES = ("postgresql", "postgres", _DRIVER)
 _PARAMETERS = {"host", "port", "target_session_attrs", "sslmode", "sslrootcert"}
 # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
@@ -23,10 +19,7 @@ _CHECKED = ("verify-ca", "verify-full")
 
 
 def engine_arguments(url: str) -> tuple[URL, dict[str, Any]]:
-    """For create_async_engine: the URL without the two, and the `connect_args` that stand for them.
-
-    Raises ValueError, with a sentence that tells no password.
-    """
+    """URL and `connect_args` for create_async_engine. Raises ValueError, without the password in its message."""
     known = parsed(url)
     mode, authorities = _tls(known)
     rest = known.difference_update_query(["sslmode", "sslrootcert"])
@@ -46,13 +39,13 @@ def to_database(url: str) -> Connection:
     hosts = [*([known.host] if known.host else []), *_listed(known, "host")]
     if any(not _is_port(port) for port in _listed(known, "port")):
         raise ValueError("port must be a number up to 65535, or a list of one for each host")
-    # Where the URL names none, the driver would take one from the environment.
+    # Without a host in the URL, the driver reads one from the environment.
     named = tuple(_without_port(host) for host in hosts) or ("a host that is not named",)
     return Connection(named, mode == "verify-full", "?sslmode=verify-full")
 
 
 def _tls(url: URL) -> tuple[str | None, str | None]:
-    """`sslmode`, and the file of `sslrootcert`. Raises ValueError."""
+    """`sslmode`, and the file of `sslrootcert` (None: the default)."""
     refuse_unknown(url.query, _PARAMETERS)
     mode, authorities = url.query.get("sslmode"), url.query.get("sslrootcert")
     if mode is None and authorities is None:
@@ -65,7 +58,7 @@ def _tls(url: URL) -> tuple[str | None, str | None]:
 
 
 def parsed(url: str) -> URL:
-    """For the driver asyncpg, whichever name of PostgreSQL `url` begins with. Raises ValueError."""
+    """The URL for asyncpg, with any scheme in `_SCHEMES`. Raises ValueError."""
     if url.partition("://")[0] not in _SCHEMES:
         raise ValueError("must begin with postgresql://, as in postgresql://user:password@host/database")
     try:
@@ -82,7 +75,6 @@ def parsed(url: str) -> URL:
 
 
 def _listed(url: URL, parameter: str) -> list[str]:
-    """Its values, as the dialect reads them."""
     values = url.query.get(parameter, ())
     return [each for value in ([values] if isinstance(values, str) else values) for each in value.split(",")]
 

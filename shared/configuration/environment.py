@@ -1,4 +1,4 @@
-"""One variable of the environment, or of the file that `<NAME>_FILE` names: every process and command reads it so."""
+"""Reads an environment variable, or the file that `<NAME>_FILE` names, for every process and command."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# Line breaks are among them: a URL would be read without it, and a header would become two.
+# They include line breaks: URL parsers drop them, and they split a header into two.
 _CONTROL = {"Cc", "Cs"}
 
 
 class VariableInvalid(Exception):
-    """Its text is for the operator: which variable, and what to write."""
+    """The message is for the operator: which variable, and what to write."""
 
 
 def value_of(variable: str) -> str | None:
-    """None where it is neither set nor named by a file, or empty; the variable wins over its file.
-
-    Blanks, line breaks and a byte order mark around it are left out: editors and `echo` add them to what they write.
-    Raises `VariableInvalid`.
-    """
+    """The variable, else its file; trimmed, as editors add line breaks and BOMs. Raises `VariableInvalid`."""
     text = _trimmed(os.environ.get(variable, ""))
     if not text and (path := os.environ.get(f"{variable}_FILE")):
         text = _trimmed(_read(f"{variable}_FILE", path))
@@ -30,7 +26,7 @@ def value_of(variable: str) -> str | None:
 
 
 def not_set(variables: Sequence[str]) -> Iterator[str]:
-    """Sentences that name them."""
+    """Sentences for the operator."""
     bare = [variable for variable in variables if not os.environ.get(f"{variable}_FILE")]
     yield from (f"{each} is not set: the file of {each}_FILE is empty" for each in variables if each not in bare)
     if len(bare) == 1:

@@ -1,17 +1,17 @@
-"""What a host name says about where it is."""
+"""Checks of host names and addresses."""
 
 from __future__ import annotations
 
 import re
 from ipaddress import ip_address
 
-# Neither a name nor an address has one of these; a colon only an IPv6 address.
+# Never in a name or an address; a colon is in IPv6 addresses only.
 _NOT_IN_A_HOST = re.compile(r"[\s/\\@,;?#*%\[\]\"'<>(){}|$&=]")
 _CONTAINER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}", re.ASCII)
 
 
 def is_loopback(host: str) -> bool:
-    """This machine itself: an address of the loopback range, `localhost`, or the folder of a Unix socket."""
+    """This machine: a loopback address, `localhost`, or the folder of a Unix socket."""
     if host.startswith("/") or host.lower() == "localhost":
         return True
     try:
@@ -33,5 +33,5 @@ def is_host(text: str) -> bool:
 
 
 def is_container_name(host: str) -> bool:
-    """One label, as containers of one network have it: no name of the internet, and no address."""
+    """One label, like the names of containers in one network; no internet name, no address."""
     return _CONTAINER.fullmatch(host) is not None

@@ -1,7 +1,4 @@
-"""Settings from the environment; a secret also from the file that `<NAME>_FILE` points to.
-
-A process refuses to start on a bad one, with a sentence that names the variable and never its value.
-"""
+"""Settings from the environment or a `<NAME>_FILE`. An error stops the start; it names the variable, not the value."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ from shared.configuration.types import Audience, BrokerUrl, Host, HostNames, Iss
 
 S = TypeVar("S", bound=BaseSettings)
 
-# pydantic's own errors, by type, in the words of whoever writes a variable.
 _SENTENCES = {
     "too_short": "must hold at least one",
     "bool_parsing": "must be true or false",
@@ -36,11 +32,11 @@ _SENTENCES = {
 
 
 class SettingsInvalid(Exception):
-    """Its text is for the operator: which variables are wrong, and what to write."""
+    """The message is for the operator: which variables are wrong, and what to write."""
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """Each variable, or the file of its `<NAME>_FILE`: the convention of the official Docker images."""
+    """`NAME` or `<NAME>_FILE`: the convention of the official Docker images."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - inherited
         return value_of(field_name.upper()), field_name, False
@@ -51,8 +47,6 @@ class _Environment(PydanticBaseSettingsSource):
 
 
 class ConnectionSettings(BaseSettings):
-    """What is asked of every connection, of a process or of a command."""
-
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     require_tls: bool = Field(
@@ -63,11 +57,11 @@ class ConnectionSettings(BaseSettings):
     )
 
     def connections(self) -> dict[str, Connection]:
-        """By the variable that says where to. Raises ValueError."""
+        """Connections by the name of their variable. Raises ValueError."""
         return {}
 
     def refuse_plain(self, variable: str, connection: Connection) -> None:
-        """Raises ValueError, with a sentence for the operator, where REQUIRE_TLS forbids `connection`."""
+        """Raises ValueError for the operator if REQUIRE_TLS forbids `connection`."""
         if self.require_tls and (hosts := connection.in_plain(self.tls_exempt_hosts)):
             raise ValueError(
                 f"{variable}: REQUIRE_TLS is on, and {', '.join(hosts)} would be spoken to without TLS, or without"
@@ -76,7 +70,7 @@ class ConnectionSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_purpose_for_each_key(self) -> Self:
-        # One key for everything would let each process that has it speak in every other's name.
+        # With one key for all purposes, each process that has it could impersonate the others.
         of_key: dict[str, str] = {}
         for name, value in self:
             for key in value if name.endswith(("_keys", "_peppers")) else ():
@@ -106,8 +100,6 @@ class ConnectionSettings(BaseSettings):
 
 
 class DemoSettings(ConnectionSettings):
-    """For the two services, and the command that makes the accounts."""
-
     demo: bool = Field(
         False,
         description="There are demo accounts, whose passwords everybody knows; refused where others could log in, "
@@ -116,8 +108,6 @@ class DemoSettings(ConnectionSettings):
 
 
 class ProcessSettings(ConnectionSettings):
-    """What every process has."""
-
     rabbitmq_url: BrokerUrl = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
     management_host: Host = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
     management_port: Port = Field(9000, description="Port of the same; 0 takes a free one")
@@ -131,8 +121,6 @@ class ProcessSettings(ConnectionSettings):
 
 
 class HttpSettings(ProcessSettings):
-    """What a process with an HTTP API has."""
-
     host: Host = Field("127.0.0.1", description="Address of the HTTP API")
     port: Port = Field(8000, description="Port of the HTTP API")
     trusted_proxies: Proxies = Field(
@@ -190,5 +178,5 @@ def _sentence(problem: ErrorDetails) -> str:
         context = {name: str(value).replace("'", "") for name, value in problem.get("ctx", {}).items()}
         return f"{variable}: {said.format(**context)}"
     message = problem["msg"].removeprefix("Value error, ")
-    # Without a variable: what several have to do with each other, and then the message names them.
+    # A rule across several variables has no variable here; its message names them.
     return f"{variable}: {message}" if variable else message

@@ -1,7 +1,4 @@
-"""The kinds of setting. Each takes what can be used, and refuses everything else in a sentence that says what to write.
-
-No sentence shows the value: it may be a secret that was put into the wrong variable.
-"""
+"""Types of settings. No error message shows the value: it may be a secret in the wrong variable."""
 
 from __future__ import annotations
 
@@ -18,9 +15,8 @@ from shared.configuration.database_url import to_database
 from shared.configuration.hosts import is_container_name, is_host, is_loopback
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
-_AUDIENCE = re.compile(r"[!-+\--~]+")  # visible ASCII but the comma
-# As many as the HMAC's own hash has (RFC 2104 section 3).
-_PEPPER_BYTES = 32
+_AUDIENCE = re.compile(r"[!-+\--~]+")  # visible ASCII except the comma
+_PEPPER_BYTES = 32  # the output length of the HMAC's hash (RFC 2104 section 3)
 
 
 def _split(value: object) -> object:
@@ -32,7 +28,7 @@ def _in_lower_case(value: object) -> object:
 
 
 def _32_bytes(keys: list[SecretStr]) -> list[SecretStr]:
-    # Fernet itself overlooks what follows the padding: of keys with a wrong separator it would take the first.
+    # Fernet ignores text after the padding: with a wrong separator it would use only the first key.
     if not all(_KEY.fullmatch(key.get_secret_value()) for key in keys):
         raise ValueError("each key must be 32 bytes in URL-safe base64; make one with: login2fa keys sealing")
     return keys
@@ -51,7 +47,7 @@ def _host_names(names: list[str]) -> list[str]:
 
 
 def _origins(origins: list[str]) -> list[str]:
-    """Exactly as a browser sends them (RFC 6454 section 6.2): what differs in a letter would never match."""
+    """Spelled exactly as browsers send them (RFC 6454 section 6.2); other spellings never match."""
     for origin in origins:
         try:
             url = httpx.URL(origin)
@@ -77,8 +73,6 @@ def _audience(value: str) -> str:
 
 
 def _kept(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """The text itself, if `parse` takes it."""
-
     def checked(value: str) -> str:
         parse(value)
         return value

@@ -1,7 +1,4 @@
-"""JSON lines on standard output, one per event, each with its correlation id.
-
-Our own lines are written at once, a request's among them; those of libraries come by way of `logging`. All look alike.
-"""
+"""JSON lines on standard output, one per event: our own, and those of libraries through `logging`."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ AUDIT = "audit"
 
 _LEVELS: Final = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 
-# Made once: `json.dumps` would make one for each line. ASCII only, so that no value can begin a line of its own.
+# `json.dumps` would create one per line. ASCII only, so that no value can start a new line.
 _JSON: Final = json.JSONEncoder(default=repr)
 
 
@@ -32,14 +29,12 @@ def _render(_logger: Any, _method: str, event: EventDict) -> str:
 
 
 class _Lines:
-    """What structlog calls when a line is ready: `audit` has a least level of its own."""
-
     def __init__(self, stream: TextIO, least: int) -> None:
         self._stream = stream
         self.least = least
 
     def msg(self, line: str) -> None:
-        # A full disk or a reader that has gone away must not refuse a login.
+        # A full disk or a closed pipe must not fail a login.
         with suppress(OSError, ValueError):
             self._stream.write(f"{line}\n")
             self._stream.flush()
@@ -48,11 +43,7 @@ class _Lines:
 
 
 class Line:
-    """A kind of line at level info that is told all the time, and differs in its numbers alone.
-
-    What is known of it is written down once: structlog, for which each line is a new one, takes three times as long.
-    It looks like any other line. Before `configure` it is not written.
-    """
+    """A frequent info line in which only numbers vary: encoding the rest once is three times as fast as structlog."""
 
     _lines: ClassVar[_Lines | None] = None
     _end: ClassVar[str] = ""
@@ -69,7 +60,6 @@ class Line:
 
     @classmethod
     def configure(cls, service: str, lines: _Lines) -> None:
-        """For all of them."""
         cls._lines, cls._end = lines, _JSON.encode({"service": service}).removeprefix("{")
 
 
@@ -84,8 +74,6 @@ def _leave_out(logger: _Lines, method: str, event: EventDict) -> EventDict:
 
 
 def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
-    """Route our own and every library's log through one JSON formatter."""
-
     def _complete(logger: Any, method: str, event: EventDict) -> EventDict:
         event["level"] = method
         event["timestamp"] = _now()
@@ -96,7 +84,7 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
     common: list[Processor] = [_complete]
     least = _LEVELS[level]
     ours = _Lines(stream, least)
-    # What is audited is written whatever level an operator asks for.
+    # Audit lines are written at any LOG_LEVEL.
     audited = _Lines(stream, min(least, logging.INFO))
     Line.configure(service, ours)
     structlog.configure(
@@ -121,6 +109,6 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
     # At DEBUG these write whole message bodies, mails and SQL parameters.
     for bodies in ("aio_pika", "aiormq", "asyncio"):
         logging.getLogger(bodies).setLevel(max(logging.INFO, root.level))
-    # And these write SQL, URLs and mails at INFO.
+    # These write SQL, URLs and mails at INFO.
     for noisy in ("sqlalchemy", "httpx", "httpcore", "aiosmtplib", "uvicorn", "alembic"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

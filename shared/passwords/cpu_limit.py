@@ -1,8 +1,4 @@
-"""How many processors this process may use: the machine's, or what a container's limit leaves of them.
-
-Python knows of the first only (affinity). A pool as wide as a 64-core machine, in a container limited to two
-processors, runs 64 Argon2id hashes of 19 MiB at a time: none faster, and more memory than the container has.
-"""
+"""Usable processors. Python ignores container limits: a pool of 64 Argon2id threads may exceed a container's memory."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable(cgroup: Path = _CGROUP) -> int:
-    """At least 1; a limit of 1.5 processors counts as 2. Linux control groups, version 2 and 1."""
+    """At least 1; a limit of 1.5 processors counts as 2. Reads Linux control groups, versions 2 and 1."""
     count = len(os.sched_getaffinity(0))
     limit = _limit(cgroup)
     return min(count, math.ceil(limit)) if limit is not None else count

@@ -1,11 +1,4 @@
-"""Password hashing with Argon2id, off the event loop, in a pool that refuses rather than collapses.
-
-Parameters are OWASP's minimum by default (19 MiB, 2 passes, 1 lane). Text is normalised by NFKC first
-(NIST SP 800-63B section 3.1.1.2), and used whole.
-
-The queue is shared out: one holder, an address or an account, has at most a quarter of it. So whoever floods us with
-passwords waits and is refused alone.
-"""
+"""Argon2id password hashing off the event loop; defaults are OWASP's minimum (19 MiB, 2 passes, 1 lane)."""
 
 from __future__ import annotations
 
@@ -27,21 +20,17 @@ from shared.web.problems import Unavailable
 
 T = TypeVar("T")
 
-# Weight of the newest measurement in the running mean of a hash's duration.
-_SMOOTHING = 0.1
+_SMOOTHING = 0.1  # weight of the newest duration in the mean
 
-# Of the queue, for one holder; but as much as can be under way at a time, however short the queue is.
+# Share of the queue for one holder (address or account), but at least one job per thread: a flood delays only itself.
 _SHARE = 0.25
 
-# What is added to the 0 of the other threads: about a tenth of their share, where all want more than there is.
+# Other threads have 0: under full load a hash gets about a tenth of their processor share.
 _NICE = 10
 
 
 class Passwords:
-    """A pool of `threads`; of 0 as wide as the machine, or as its container is allowed to be.
-
-    Work that could not finish within `max_wait` seconds is refused (503), and so is what exceeds a holder's share.
-    """
+    """`threads`: 0 means one per usable processor. Jobs that would end after `max_wait` seconds are refused (503)."""
 
     def __init__(
         self, *, memory_kib: int = 19456, passes: int = 2, lanes: int = 1, threads: int = 0, max_wait: float = 5.0
@@ -51,7 +40,7 @@ class Passwords:
         self._pool = ThreadPool(self._threads, "argon2", _give_way)
         self._max_wait = max_wait
         began = time.perf_counter()
-        # Compared against when no account has the submitted name, so that the answer takes as long.
+        # Verified when no account has the name: equal time hides which names exist.
         self._nobody = self._hasher.hash(os.urandom(16).hex())
         self._duration = time.perf_counter() - began
 
@@ -66,11 +55,11 @@ class Passwords:
         )
 
     async def hash(self, password: str, holders: Collection[Hashable] = ()) -> str:
-        """Raises `Unavailable` when too many are waiting, or too many of one of the `holders`."""
+        """Raises `Unavailable` if the queue, or the share of one of the `holders`, is full."""
         return await self._run(lambda: self._hasher.hash(normalised(password)), holders)
 
     async def verify(self, password: str, stored: str | None, holders: Collection[Hashable] = ()) -> bool:
-        """Whether `password` belongs to the `stored` hash; costs the same without one. Raises as `hash`."""
+        """Whether `password` matches `stored`; takes as long without a hash. Raises `Unavailable` like `hash`."""
         matches = await self._run(lambda: self._matches(password, stored or self._nobody), holders)
         return matches and stored is not None
 
@@ -92,7 +81,7 @@ class Passwords:
         return await self._pool.run(lambda: self._timed(work), holders)
 
     def _refuse_beyond(self, longest: float, before: int) -> None:
-        """`before`: how many have to be done first."""
+        """`before`: jobs ahead. `longest`: seconds."""
         expected = (before + 1) * self._duration / self._threads
         if expected > longest:
             raise Unavailable(retry_after=round(expected))
@@ -106,15 +95,13 @@ class Passwords:
 
 
 def _give_way() -> None:
-    """Let all other threads go first: beside two of these a token check waited for as long as a hash takes.
-
-    On Linux it is the thread's own, elsewhere that of the process. A sandbox may forbid it.
-    """
+    """Without it, a token check waits as long as a hash. Linux only: elsewhere nice is per process."""
     if sys.platform != "linux":
         return
-    with suppress(OSError):
+    with suppress(OSError):  # a sandbox may forbid it
         os.nice(_NICE)
 
 
 def normalised(password: str) -> str:
+    """NIST SP 800-63B section 3.1.1.2: NFKC, never truncated."""
     return unicodedata.normalize("NFKC", password)

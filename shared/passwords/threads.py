@@ -1,9 +1,4 @@
-"""Threads for work that takes long, told of several at a time while many wait.
-
-What follows such work is short, and is done by the event loop; a password's hash has left nothing of it in the
-processor's caches. One after the other, several of them find there what the first of them has fetched. So where there
-is a queue, the first of a few results waits for the others, and all who are in it are answered sooner.
-"""
+"""A thread pool that delivers results in batches: a hash evicts the processor's caches, a batch refills them once."""
 
 from __future__ import annotations
 
@@ -16,15 +11,14 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# So many results at most are told of together, and half of what waits beyond a few; the first of them waits so long.
-# Eight would let in a few logins more a second, and a check of a token beside them wait longer: docs/performance.md.
+# A batch is half of the jobs beyond _FEW, at most _MOST: eight made token checks slower (docs/performance.md).
 _MOST = 4
 _FEW = 2
-_LONGEST = 0.2  # seconds
+_LONGEST = 0.2  # seconds after the first result: then the next one flushes the batch
 
 
 class ThreadPool:
-    """`begin` is called in each thread."""
+    """`begin` runs first in each thread."""
 
     def __init__(self, threads: int, name: str, begin: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
@@ -34,16 +28,14 @@ class ThreadPool:
         self._held: Counter[Hashable] = Counter()
 
     def held_by(self, holder: Hashable) -> int:
-        """How much of what is `waiting` has this holder."""
         return self._held[holder]
 
     async def run(self, work: Callable[[], T], holders: Collection[Hashable] = ()) -> T:
-        """Raises what `work` raises. It counts, for its holders too, until it ends, though its caller be gone."""
+        """Raises what `work` raises. A job counts for its holders until it ends, even if the caller is gone."""
         loop = asyncio.get_running_loop()
         work_done, told = self._pool.submit(work), loop.create_future()
         self.waiting += 1
         self._held.update(holders)
-        # Whoever is gone before it has begun needs no work to be done.
         told.add_done_callback(lambda told: told.cancelled() and work_done.cancel())
 
         def ended(work_done: Future[T]) -> None:
@@ -58,10 +50,7 @@ class ThreadPool:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _has_ended(self, work_done: Future[T], told: asyncio.Future[T], holders: Collection[Hashable]) -> bool:
-        """Called in any thread: whether to tell now.
-
-        What is told of is counted down before it is taken from here: so whoever ends last of all sees nobody wait.
-        """
+        """Any thread: whether to flush. `waiting` drops before a result is dequeued, so the last job always flushes."""
         now = time.monotonic()
         if not self._ended:
             self._first_ended = now
@@ -70,7 +59,7 @@ class ThreadPool:
         return len(self._ended) >= enough or now - self._first_ended > _LONGEST
 
     def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One of them; the next one after whatever is due by then, a probe of liveness for one."""
+        """Deliver one result; the next one comes after callbacks that are due, such as a liveness probe."""
         if not self._ended:
             return
         self.waiting -= 1

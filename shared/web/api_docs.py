@@ -1,4 +1,4 @@
-"""One OpenAPI document, one page of interactive documentation and one to begin at, for all services; no internet."""
+"""The OpenAPI document, its interactive page and the home page of all services; they need no internet access."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from starlette.staticfiles import StaticFiles
 
 from shared.web import openapi_responses
 
-# What the page loads, below docs/assets/.
+# Loaded by PAGE from docs/assets/.
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 _START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null})'
 _START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
 
-# In the page itself, so that it holds wherever the page is served from: nothing but our own files and this one script.
+# The CSP is in the page, so it applies behind every gateway: only our own files and this one script.
 _POLICY = (
     f"default-src 'none'; script-src 'self' 'sha256-{_START_HASH}'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
@@ -47,7 +47,7 @@ PAGE = f"""<!doctype html>
 </html>
 """
 
-# At the public address itself. Its links are relative: it may lie below a path.
+# The links are relative: the public address may have a path.
 HOME = """<!doctype html>
 <html lang="en">
 <head>
@@ -71,7 +71,7 @@ HOME = """<!doctype html>
 </html>
 """
 
-# The tags of the document with their operations, in the order in which somebody meets them.
+# Tags and their operations, in the order in which a client needs them.
 ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "account": (
         "Register, and one's own account",
@@ -119,10 +119,7 @@ def installed_version() -> str:
 
 
 def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
-    """The OpenAPI document of `apps` together; raises ValueError when two of them name different things alike.
-
-    The id of an operation is the name of its function: what generated clients call their own.
-    """
+    """Merge the documents of `apps`. Raises ValueError if different schemas or two operations share a name."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
     security: dict[str, Any] = {}
@@ -156,10 +153,10 @@ def _name(paths: dict[str, Any], app: FastAPI) -> None:
     for context in iter_route_contexts(app.routes):
         for method in context.methods or ():
             operation = paths[str(context.path_format)][method.lower()]
-            operation["operationId"] = name = str(context.name)
+            operation["operationId"] = name = str(context.name)  # generated clients use this name
             for answer in operation["responses"].values():
                 for content in answer.get("content", {}).values():
-                    content.get("schema", {}).pop("title", None)  # "Response Token Api V1 Auth Token Post"
+                    content.get("schema", {}).pop("title", None)  # such as "Response Token Api V1 Auth Token Post"
             if name in _TAGS:
                 operation["tags"] = [_TAGS[name]]
 
@@ -173,8 +170,6 @@ def _in_order(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
-    """`/`, `/docs` and `/openapi.json`."""
-
     async def home(_request: Request) -> Response:
         return HTMLResponse(HOME)
 
@@ -193,7 +188,7 @@ def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
 
 
 def assets() -> Path:
-    """The folder of ASSETS: Swagger UI as the package `fastapi-offline` carries it; found without importing it."""
+    """The folder of ASSETS in the package `fastapi-offline`, found without an import. Raises RuntimeError."""
     spec = find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
         raise RuntimeError("fastapi-offline is not installed: install requirements/runtime.txt")

@@ -1,4 +1,4 @@
-"""What every HTTP API of ours has around its routes: limits, a correlation id, a log line and a metric a request."""
+"""The layers around the routes of every HTTP API: limits, correlation id, access log and metrics."""
 
 from __future__ import annotations
 
@@ -22,24 +22,18 @@ from shared.web.problems import Problem
 from shared.web.rate_limit import RateLimiter, RateLimitMiddleware
 from shared.web.understood import Understood
 
-# Digits of a Content-Length that can still be meant.
-_LONGEST_LENGTH = 18
+_LONGEST_LENGTH = 18  # digits of a plausible Content-Length
 
-# What nginx logs when nobody waits for the answer any more.
-_CLIENT_GONE = 499
+_CLIENT_GONE = 499  # nginx's status for a client that closed the connection before the answer
 
-# Else FastAPI asks the environment at each request who wants to hear of it.
+# Otherwise FastAPI looks for OpenTelemetry providers on each request.
 _NOT_LOOKED_FOR: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
 
 
 class Service(FastAPI):
-    """An application without routes. Its documentation is served by `shared.web.api_docs`, for all services at once.
-
-    What a request meets first is `edge`; the framework, and the layers that it has around its routes, come after.
-    `cache_control` is of all answers that do not have their own.
-    """
+    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header."""
 
     def __init__(
         self,
@@ -75,7 +69,7 @@ class Service(FastAPI):
         await self.edge(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Each layer that the framework has around a route costs little; all of them as much as a token's check."""
+        """Lean routes bypass FastAPI's layers: together they cost as much as a token check."""
         route = self._first.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
         if route is None or not lean_route.has_no_body(scope["headers"], self._max_headers):
             await super().__call__(scope, receive, send)
@@ -94,7 +88,7 @@ class Service(FastAPI):
 
 
 class AccessLogMiddleware:
-    """Around the framework: gives the request its correlation id, and tells of its end in the log and the metrics."""
+    """Sets the correlation id; writes one log line and one metric when the request ends."""
 
     def __init__(self, app: ASGIApp, understood: Understood, service: str, cache_control: str | None) -> None:
         self._app = app
@@ -110,7 +104,7 @@ class AccessLogMiddleware:
         began = time.perf_counter()
         method = scope["method"]
         if method == "HEAD":
-            # Answered as GET is. A copy: the server looks into its own, and sends no body.
+            # Answered like GET. A copy: uvicorn reads the method from its own scope and sends no body.
             scope = {**scope, "method": "GET"}
         current = accept(_header(scope, b"x-request-id"))
         token = correlation_id.set(current)
@@ -134,13 +128,13 @@ class AccessLogMiddleware:
         try:
             await app(scope, receive, observed_send)
         except Exception:
-            # The framework has answered what nobody expected, and told of it; it raises it for a server to tell again.
+            # Already answered with 500 and logged: the framework raises the error again for the server to log.
             if status != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
         finally:
             seconds = time.perf_counter() - began
             status = status or _CLIENT_GONE
-            # The template and not the path: paths are unbounded, and a query may hold what it should not.
+            # The template, not the path: paths are unbounded, and a query may hold secrets.
             route = getattr(scope.get("route"), "path_format", "-")
             self._end(method, route, status).tell(seconds)
             client_address.reset(address)
@@ -154,7 +148,7 @@ class AccessLogMiddleware:
 
 
 class _End:
-    """Of all requests that end alike: to find their metric and to begin their line would cost more than the rest."""
+    """Keeps the metric and the start of the log line for one kind of request: creating them each time is slow."""
 
     def __init__(self, service: str, method: str, route: str, status: int) -> None:
         self._timer = REQUESTS.labels(service, method, route, status)
@@ -166,10 +160,7 @@ class _End:
 
 
 class BodyLimitMiddleware:
-    """Refuses oversized headers at once and an oversized body while it is read, whatever its Content-Length says.
-
-    The body is read here: what is raised while FastAPI reads one becomes its 400.
-    """
+    """Refuses oversized headers (431) and bodies (413), whatever Content-Length says. Limits are in bytes."""
 
     def __init__(self, app: ASGIApp, max_body: int, max_headers: int) -> None:
         self._app = app
@@ -186,7 +177,7 @@ class BodyLimitMiddleware:
         elif _size(scope["headers"]) > self._max_headers:
             await self._long_headers(scope, receive, send)
         elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
-            # The rest of the body may follow: the connection ends here, once the client can have read the answer.
+            # The rest of the body may follow, so the connection closes (`BoundedHttp` lets the client read the answer).
             await self._too_large(scope, receive, send)
         elif messages[-1]["type"] != "http.disconnect":
 
@@ -197,11 +188,11 @@ class BodyLimitMiddleware:
 
     def _declares_too_much(self, scope: Scope) -> bool:
         declared = _header(scope, b"content-length") or "0"
-        # By its length first: int() refuses more than 4300 digits.
+        # Length first: int() raises on more than 4300 digits.
         return declared.isdecimal() and (len(declared) > _LONGEST_LENGTH or int(declared) > self._max_body)
 
     async def _read(self, receive: Receive) -> deque[Message] | None:
-        """The messages of the whole body; None as soon as it is too large."""
+        """None once the body is too large. Read here: FastAPI answers 400 to any error while it reads a body."""
         messages: deque[Message] = deque()
         size = 0
         while not messages or messages[-1].get("more_body", False):
@@ -213,7 +204,6 @@ class BodyLimitMiddleware:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """The first of this name, which is in small letters."""
     for each, value in scope["headers"]:
         if each == name:
             return str(value, "latin-1")

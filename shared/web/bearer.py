@@ -1,4 +1,4 @@
-"""Bearer tokens in requests (RFC 6750): from the Authorization header, once, and from nowhere else."""
+"""Bearer tokens (RFC 6750), accepted only in a single Authorization header."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.web.problems import Problem
 
 REALM = 'Bearer realm="login2fa"'
 
-# Only the scheme is case-insensitive (RFC 9110 section 11.1): IGNORECASE takes 10 µs over the letters of a token.
+# Only the scheme is case-insensitive (RFC 9110 section 11.1). IGNORECASE for the token too would cost 10 µs.
 _CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _SCHEME = re.compile(rb"(?i:bearer)[ \t]")
 
@@ -32,7 +32,7 @@ class TokenNotValid(Problem):
 
 
 class TokenMissing(Problem):
-    """No credentials at all: RFC 6750 section 3.1 asks for a challenge without an error code."""
+    """No credentials: RFC 6750 section 3.1 wants a challenge without an error code."""
 
     status = 401
     code = "token_missing"
@@ -43,7 +43,7 @@ class TokenMissing(Problem):
 
 
 class SchemeNotBearer(TokenMissing):
-    """Another scheme than ours: to RFC 6750 section 3.1 the same as none."""
+    """Another scheme: RFC 6750 section 3.1 treats it like no credentials."""
 
     code = "scheme_not_bearer"
     detail = "The header Authorization does not begin with Bearer: send `Authorization: Bearer <token>`"
@@ -60,7 +60,7 @@ class NotPermitted(Problem):
         super().__init__(headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'})
 
 
-# For the OpenAPI document; what they find is not used: of two headers they take the first.
+# For the OpenAPI document only: with two headers they would accept the first.
 _access = HTTPBearer(
     scheme_name="access_token",
     bearerFormat="JWT",
@@ -87,7 +87,6 @@ def bearer_token(scope: Scope) -> str:
 
 
 def _refusal(offered: Sequence[bytes]) -> Problem:
-    """For the values of `Authorization`, which are no one token."""
     if len(offered) > 1:
         return TokenNotValid()
     text = offered[0].strip() if offered else b""
@@ -96,6 +95,6 @@ def _refusal(offered: Sequence[bytes]) -> Problem:
     return TokenNotValid() if _SCHEME.match(text) else SchemeNotBearer()
 
 
-# Of a guard's parameter without a use: they put the padlock into the document.
+# Types of unused guard parameters: they add the padlock to the OpenAPI document.
 AccessScheme = Annotated[HTTPAuthorizationCredentials | None, Security(_access)]
 TemporaryScheme = Annotated[HTTPAuthorizationCredentials | None, Security(_temporary)]

@@ -1,7 +1,4 @@
-"""Scripts of other origins in a browser: who may call, and what they may read (CORS, of the Fetch standard).
-
-No cookie is read, so no credentials are allowed: a script sends its token itself.
-"""
+"""CORS (Fetch standard). Credentials are not allowed: no cookie is read, and scripts send the token themselves."""
 
 from __future__ import annotations
 
@@ -10,17 +7,15 @@ from collections.abc import Collection
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Beyond what the standard allows every script to send, and to read.
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _SENT = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID")
 _READ = ("ETag", "Link", "Retry-After", "WWW-Authenticate", "X-Request-ID")
 
-# Seconds for which a browser need not ask again; none believes more than two hours.
-_KEPT = 600
+_KEPT = 600  # seconds that a browser caches a preflight answer
 
 
 def for_browsers(app: ASGIApp, origins: Collection[str], *, but: tuple[str, ...] = ()) -> ASGIApp:
-    """`app`, whose every answer scripts of these origins may read; not below the paths `but`."""
+    """Add CORS for `origins` to `app`, except below the paths `but`."""
     return _Cors(app, origins, but) if origins else app
 
 

@@ -1,12 +1,11 @@
-"""The faults of a request, field by field, in words that say what is wanted. No value that was sent is repeated."""
+"""Error sentences for the fields of a request. They never repeat a value that was sent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-# By pydantic's types of errors, from those of their context that are ours and not the client's. A type that is not
-# listed has words of pydantic's own that will do.
+# By pydantic's error type, with our limits but no client values. Other types keep pydantic's message.
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "missing": lambda _: "This field is missing",
     "json_invalid": lambda _: "The body is not valid JSON: it breaks off, or something in it is out of place",
@@ -16,7 +15,7 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_type": lambda _: "A string is wanted, in quotes",
     "string_too_short": lambda limits: f"At least {_characters(limits['min_length'])} wanted",
     "string_too_long": lambda limits: f"At most {_characters(limits['max_length'])} allowed",
-    # A length that is asked after another rule is called one of items.
+    # pydantic's types for the length of a string that another validator has checked first.
     "too_short": lambda limits: f"At least {_characters(limits['min_length'])} wanted",
     "too_long": lambda limits: f"At most {_characters(limits['max_length'])} allowed",
     "bool_type": lambda _: "`true` or `false` is wanted, without quotes",
@@ -32,7 +31,7 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 
 
 def told(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """For the member `errors` of a problem document: each field at fault, with its sentence."""
+    """The member `errors` of a problem document: each invalid field with its sentence."""
     return [{"field": _field(error["loc"]), "detail": _sentence(error)} for error in errors]
 
 
@@ -48,8 +47,8 @@ def _characters(number: int) -> str:
 
 
 def _field(location: tuple[Any, ...]) -> str:
-    """`body.email` as `email`: a person looks for the field, not for our plumbing."""
-    if [type(part) for part in location[1:]] == [int]:  # where the JSON breaks off: no field has that name
+    """`body.email` becomes `email`."""
+    if [type(part) for part in location[1:]] == [int]:  # offset of a JSON syntax error, not a field
         location = location[:1]
     parts = [str(part) for part in location[1:]] or [str(location[0])]
     return ".".join(parts)[:100]

@@ -1,7 +1,4 @@
-"""JSON that is nested too deeply, or that is not UTF-8, is refused before anything parses it.
-
-A body that is no JSON at all is refused by the framework, and here in words that say what is wanted.
-"""
+"""Refuses JSON that is nested too deeply or not UTF-8 before it is parsed, and rewords FastAPI's other refusals."""
 
 from __future__ import annotations
 
@@ -18,17 +15,17 @@ from starlette.exceptions import HTTPException
 
 MAX_DEPTH: Final = 32
 
-# Pydantic's types of errors for a body that is not there, or is something else than an object.
+# pydantic's error types for a body that is missing or no object.
 _NO_OBJECT: Final = {"missing", "model_type", "model_attributes_type", "dict_type"}
 _FORMS: Final = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
-# Possessive, and content without its closing quote: each byte is looked at once, whatever is sent.
+# Possessive, with an optional closing quote: linear time for any input (no ReDoS).
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class ShallowJsonRoute(APIRoute):
-    """For routers whose routes read JSON: `APIRouter(route_class=ShallowJsonRoute)`."""
+    """For routes that read JSON: `APIRouter(route_class=ShallowJsonRoute)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -44,7 +41,7 @@ class ShallowJsonRoute(APIRoute):
                     raise not_as_wanted(self._wanted(), media_type) from None
                 raise
             except HTTPException as error:
-                # What the framework can't read for a reason that it does not foresee, such as bytes that are no UTF-8.
+                # FastAPI's 400 for a body that it cannot parse, such as bytes that are not UTF-8.
                 if error.status_code == HTTPStatus.BAD_REQUEST:
                     raise _refusal("The body can not be read") from None
                 raise
@@ -52,19 +49,17 @@ class ShallowJsonRoute(APIRoute):
         return shallow
 
     def model(self) -> type[BaseModel] | None:
-        """The body that this route reads."""
         model = self.body_field.field_info.annotation if self.body_field else None
         return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
     def _wanted(self) -> str:
-        """The body that this route reads, in words."""
         model = self.model()
         return "a JSON object" if model is None else wanted(model)
 
 
 def refuse_deep(body: bytes) -> None:
-    """Raises RequestValidationError, which is answered 422. Whether `body` is JSON at all is not asked."""
-    # RFC 8259 section 8.1. Python would read UTF-16 too, whose brackets and quotes are counted wrongly below.
+    """Raises RequestValidationError (422). Does not check that `body` is valid JSON."""
+    # RFC 8259 section 8.1. Python also reads UTF-16, whose brackets and quotes would be miscounted below.
     if b"\0" in body:
         raise _refusal("The body is not JSON in UTF-8")
     depth = 0
@@ -75,7 +70,7 @@ def refuse_deep(body: bytes) -> None:
 
 
 def wanted(model: type[BaseModel]) -> str:
-    """`a JSON object with email and password`: its required fields, or some of the others where none is."""
+    """`a JSON object with email and password`: the required fields, or all if none is required."""
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     if required:
         return f"a JSON object with {_listed(required, 'and')}"
@@ -87,7 +82,6 @@ def media_type_of(request: Request) -> str:
 
 
 def not_as_wanted(wanted: str, media_type: str) -> RequestValidationError:
-    """The body was none, or of another kind; a client's mistake is most often its `Content-Type`."""
     if _is_json(media_type):
         return _refusal(f"Send {wanted}")
     came = "as a form" if media_type in _FORMS else "as another type" if media_type else "without one"

@@ -1,9 +1,4 @@
-"""A route that reads its request by hand, for what comes with every request of somebody else's API.
-
-FastAPI finds, resolves and validates anew at each request what is the same each time. To FastAPI a lean route is one
-like any other: in the document, for the methods that it refuses, and for the tests that ask whether it has a guard.
-Without it `verify-token`, `forward`, `me` and `refresh` of `make bench` cost a quarter to three times as much more.
-"""
+"""Routes without FastAPI's work on each request, for endpoints that other services call often (docs/decisions/0011)."""
 
 from __future__ import annotations
 
@@ -22,12 +17,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class LeanRoute(ShallowJsonRoute):
-    """Its endpoint is one of two kinds.
+    """The endpoint is one of two kinds.
 
-    1. It takes what its guard returns and nothing else, and returns a `Response`. The guard can be called with the
-       request alone. Such a route is answered before the framework is asked (`first`).
-    2. It takes `request` and `given`, a model of a small JSON body, and returns another model. A body that is not as it
-       should be is left to FastAPI, which says what is wrong with it.
+    1. It takes only its guard's result, and returns a `Response`. The guard takes only the request. See `first`.
+    2. It takes `request` and `given`, a model of a small JSON body; returns a model. FastAPI refuses invalid bodies.
     """
 
     handler: Handler
@@ -47,7 +40,7 @@ class LeanRoute(ShallowJsonRoute):
 
 
 def first(app: FastAPI, is_limited: Callable[[str], bool]) -> dict[tuple[str, str], LeanRoute]:
-    """The guarded lean routes by method and path, which hold no parameters; but for those whose rate is limited."""
+    """Guarded lean routes by method and path (without parameters), except those with a rate limit."""
     return {
         (method, str(context.path)): context.route
         for context in iter_route_contexts(app.routes)
@@ -57,7 +50,7 @@ def first(app: FastAPI, is_limited: Callable[[str], bool]) -> dict[tuple[str, st
 
 
 def has_no_body(headers: Iterable[tuple[bytes, bytes]], max_size: int) -> bool:
-    """Whether the headers announce none (RFC 9112 section 6), and are at most `max_size` bytes themselves."""
+    """Whether the headers announce no body (RFC 9112 section 6) and have at most `max_size` bytes."""
     size = 0
     for name, value in headers:
         if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
@@ -83,7 +76,7 @@ def _read(endpoint: Callable[..., Any], model: type[BaseModel], framework: Handl
         try:
             given = model.model_validate_json(body)
         except ValidationError:
-            return await framework(request)  # the request has kept its body
+            return await framework(request)  # the request caches its body
         told: BaseModel = await endpoint(request=request, given=given)
         return Response(told.model_dump_json(), media_type=_JSON)
 

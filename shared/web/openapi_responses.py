@@ -1,4 +1,4 @@
-"""How a route says in the OpenAPI document with which statuses it refuses, and what all of them refuse with."""
+"""The refusals of each route in the OpenAPI document, and those that all routes share."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ _RETRY_AFTER = {
 }
 _WITH_RETRY_AFTER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
-# Every guard refuses with these, for want of a token that is good.
 NOT_AUTHENTICATED = (TokenMissing, SchemeNotBearer, TokenNotValid)
 
-# The key of an operation that lists the only statuses it ever answers with: nothing is added to its own.
-ONLY = "x-only-statuses"
+ONLY = "x-only-statuses"  # key of an operation that lists all its statuses itself: none is added
 
 
 def refused(*problems: type[Problem]) -> Responses:
-    """For `responses=` of a route: these problems by their status, each with its code and sentence."""
     by_status: dict[int, list[str]] = {}
     for problem in problems:
         sentence = getattr(problem, "detail", "in words of its own")
@@ -33,7 +30,7 @@ def refused(*problems: type[Problem]) -> Responses:
 
 
 def leads_to(method: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
-    """A link of a response: these fields of the next request's body are found there (OpenAPI runtime expressions)."""
+    """An OpenAPI link: `fields` fill the body of the next request, with runtime expressions."""
     place = path.replace("~", "~0").replace("/", "~1")
     return {"operationRef": f"#/paths/{place}/{method}", "requestBody": fields}
 
@@ -44,7 +41,7 @@ def answer(status: int, description: str) -> dict[str, Any]:
 
 
 def completed(operation: dict[str, Any]) -> dict[str, Any]:
-    """The responses of `operation`, with those that its middleware, its guard and its schemas give."""
+    """The responses of `operation`, plus those of middleware, guard and schemas."""
     own: dict[str, Any] = operation["responses"]
     if ONLY in operation:
         return own
@@ -59,6 +56,6 @@ def completed(operation: dict[str, Any]) -> dict[str, Any]:
     if operation.get("security"):
         added[401] = refused(*NOT_AUTHENTICATED)[401]["description"]
     invalid = own.pop("422", None)
-    if invalid is not None and MEDIA_TYPE in invalid["content"]:  # a problem of the route's own, not the framework's
+    if invalid is not None and MEDIA_TYPE in invalid["content"]:  # the route's own problem, not FastAPI's
         added[422] = f"{invalid['description']}; {added[422]}"
     return dict(sorted(({str(status): answer(status, text) for status, text in added.items()} | own).items()))

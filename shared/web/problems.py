@@ -1,8 +1,4 @@
-"""Every refusal as a problem document (RFC 9457), rendered in one place.
-
-A business failure is one small class with its status, code and sentence. At the OAuth token endpoints the
-document also carries `error` and `error_description` of RFC 6749 section 5.2.
-"""
+"""Renders each failure as a problem document (RFC 9457); at token endpoints with members of RFC 6749 section 5.2."""
 
 from __future__ import annotations
 
@@ -29,7 +25,7 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
-# RFC 6749 section 5.2 where it has a word for the failure, section 4.1.2.1 for the last two.
+# RFC 6749 section 5.2; section 4.1.2.1 for `server_error` and `temporarily_unavailable`.
 _OAUTH_ERRORS = {
     400: "invalid_grant",
     401: "invalid_grant",
@@ -38,15 +34,14 @@ _OAUTH_ERRORS = {
     503: "temporarily_unavailable",
 }
 
-# Where the framework has a title alone.
-_SENTENCES = {
+_SENTENCES = {  # FastAPI gives only a title for these
     404: "There is nothing at this path",
     405: "This path does not take that method: the header Allow names those that it takes",
 }
 
 
 class Problem(Exception):
-    """Raise a subclass. `code` is stable, for programs; `detail` is a sentence, for people."""
+    """Raise a subclass, one per business failure. `code` is stable, for programs; `detail` is a sentence for people."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -58,7 +53,7 @@ class Problem(Exception):
 
 
 class Unavailable(Problem):
-    """Try again after `retry_after` whole seconds."""
+    """`retry_after`: whole seconds."""
 
     status = 503
     code = "temporarily_unavailable"
@@ -95,7 +90,7 @@ def document(status: int, code: str, detail: str, **members: Any) -> dict[str, A
 
 
 def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> None:
-    """Make `app` answer every failure with a problem document; `token_endpoints` are paths as in RFC 6749."""
+    """Make `app` answer every failure with a problem document. `token_endpoints`: the paths that RFC 6749 covers."""
 
     def answer(
         request: Request,
@@ -131,7 +126,7 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
         if is_transient(error):
             log.warning("database unavailable", error=type(error).__name__, sqlstate=sqlstate(error))
             return await on_problem(request, Unavailable())
-        # The frames without the error's own text: "Failing row contains ..." repeats a password's hash.
+        # Frames only: the error's text ("Failing row contains ...") can contain a password hash.
         frames = "".join(traceback.format_tb(error.__traceback__))
         log.error("unexpected error", error=type(error).__name__, sqlstate=sqlstate(error), traceback=frames)
         return something_went_wrong(request)
@@ -152,7 +147,6 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
 
 
 async def respond(request: Request, error: Exception) -> Response:
-    """The answer to `error`, as `install` has it."""
     handlers = request.app.exception_handlers
     handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
     response: Response = await handler(request, error)
@@ -160,7 +154,7 @@ async def respond(request: Request, error: Exception) -> Response:
 
 
 def _headers(request: Request, error: HTTPException) -> dict[str, str]:
-    """With 405 all methods of the path (RFC 9110 section 15.5.6), where the framework names those of one route."""
+    """405 lists all methods of the path (RFC 9110 section 15.5.6); the framework lists those of one route."""
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed(request)

@@ -1,4 +1,4 @@
-"""The life of a process: start, serve, tell the truth about its health, drain on SIGTERM."""
+"""The life cycle of a process: start, serve, report health, drain on SIGTERM."""
 
 from __future__ import annotations
 
@@ -28,20 +28,17 @@ log = structlog.get_logger()
 Check = Callable[[], Awaitable[bool]]
 Reason = Callable[[], str]
 
-# Longer than gateways keep an idle connection (nginx: 60 s): else they send a request into one that is closing.
+# Longer than a gateway keeps an idle connection (nginx: 60 s): else it sends a request into a closing one.
 KEEP_ALIVE_SECONDS = 75
 
 
 class CannotListen(Exception):
-    """The address is taken or not ours; the text says which and what to do."""
+    """The message names the address and the reason, and says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A composed service: what it serves (a worker serves nothing), and what readiness asks.
-
-    `reasons`, by the name of a check, say in a sentence for the operator why it does not hold.
-    """
+    """A composed service; `app` is None for a worker. `reasons` explain failed checks to the operator."""
 
     app: ASGIApp | None
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -52,7 +49,7 @@ class Running:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `until_signalled`: two servers in one process would each take them from the other."""
+        """Leave signals to `until_signalled`: two servers in one process would replace each other's handlers."""
         yield
 
 
@@ -73,10 +70,7 @@ def listen(host: str, port: int, *, hint: str) -> socket.socket:
 async def serving(
     app: ASGIApp, bound: socket.socket, *, grace: float, keep_alive: int = KEEP_ALIVE_SECONDS
 ) -> AsyncIterator[None]:
-    """Serve `app` inside the block; at its end finish the requests under way, for at most `grace` seconds.
-
-    `keep_alive`: seconds for which a connection may be idle.
-    """
+    """Serve `app` inside the block, then drain for at most `grace` seconds. `keep_alive`: idle seconds allowed."""
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
@@ -84,7 +78,7 @@ async def serving(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # whom TRUSTED_PROXIES names is believed by shared.client_address
+        proxy_headers=False,  # shared.client_address handles TRUSTED_PROXIES
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
         timeout_keep_alive=keep_alive,
@@ -92,7 +86,7 @@ async def serving(
     server = _Server(config)
     task = asyncio.create_task(server.serve([bound]), name="http server")
     try:
-        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn tells of its start by a flag only
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn reports its start only by a flag
             await asyncio.sleep(0.005)
         yield
     finally:
@@ -101,11 +95,10 @@ async def serving(
 
 
 def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = MappingProxyType({})) -> ASGIApp:
-    """`/livez`: the process answers. `/readyz`: each named check holds, or 503 names those that do not. `/metrics`.
+    """`/livez`, `/metrics`, and `/readyz`: 503 unless all checks pass.
 
-    `/readyz?exclude=NAME`, repeatable, leaves a check out of the verdict, as the Kubernetes API server's own does.
-    A name that no check has excludes nothing, and the answer's `warning` says so. `?verbose` asks the excluded ones,
-    too, and has the known reasons of those that do not hold.
+    `?exclude=NAME` (repeatable, as in Kubernetes) ignores a check; an unknown name adds a `warning`.
+    `?verbose` runs all checks, and adds the known reasons of failed ones.
     """
 
     async def livez(_request: Request) -> Response:
@@ -125,7 +118,7 @@ def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = Mapp
 async def _readiness(
     checks: Mapping[str, Check], reasons: Mapping[str, Reason], exclude: Sequence[str], *, verbose: bool
 ) -> tuple[dict[str, object], bool]:
-    # Not asked at all: one that hangs would use up the time that the probe has for the others.
+    # An excluded check is not run: if it hangs, it would use up the probe's timeout.
     asked = {name: check for name, check in checks.items() if verbose or name not in exclude}
     results = dict(zip(asked, await asyncio.gather(*(_holds(check) for check in asked.values())), strict=True))
     ready = all(holds for name, holds in results.items() if name not in exclude)
@@ -143,14 +136,14 @@ async def _holds(check: Check) -> bool:
     try:
         async with asyncio.timeout(3):
             return await check()
-    except Exception as error:  # noqa: BLE001 - a check that breaks does not hold
+    except Exception as error:  # noqa: BLE001 - a check that raises has failed
         log.warning("readiness check failed", error=type(error).__name__)
         return False
 
 
 @asynccontextmanager
 async def until_signalled() -> AsyncIterator[asyncio.Event]:
-    """The event is set by the first SIGTERM or SIGINT; a second one ends the process the hard way."""
+    """The first SIGTERM or SIGINT sets the event; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -165,17 +158,14 @@ async def until_signalled() -> AsyncIterator[asyncio.Event]:
 
 
 def _keep_what_is_here() -> None:
-    """What is here when a process begins to serve lives as long as it does: 300,000 objects for the collector.
-
-    It would walk through all of them once in about a thousand requests, for 50 ms in which nobody is answered.
-    """
+    """Freeze the 300,000 start-up objects: scanning them would pause about every thousandth request for 50 ms."""
     gc.collect()
     gc.freeze()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sockets:
-    """Bound before anything else starts, so that a taken port is told at once."""
+    """Bound before anything else starts, so that a taken port is reported at once."""
 
     public: socket.socket | None
     management: socket.socket
@@ -183,7 +173,7 @@ class Sockets:
 
 @asynccontextmanager
 async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIterator[None]:
-    """Serve inside the block; at its end finish the requests under way, within `grace` seconds."""
+    """Serve both sockets inside the block, then drain for at most `grace` seconds."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
             serving(management(running.checks, running.reasons), sockets.management, grace=1)

@@ -1,14 +1,9 @@
-"""HTTP/1.1 as uvicorn speaks it, but strict about where a request ends.
+"""HTTP/1.1 by uvicorn, but strict about where a request ends.
 
-- A request that asks for another protocol is read as if it did not ask (RFC 9110 section 7.8). httptools skips the body
-  of such a request, and takes what comes later of it for the next request.
-- A request whose end is not clear, and one that is not HTTP, is refused once, in its turn; nothing more is parsed.
-- A client may send so much before it means anything, and no more. The application refuses headers of more than
-  `MAX_HEADERS`, but it hears of a request only when they are complete, and httptools keeps a header, an address or a
-  trailer for as long as one comes.
-- A connection that ends with an answer to a request that is still coming stays open while the rest of that request is
-  read and dropped, for `LINGER_BYTES` and `LINGER_SECONDS` at most. A client that is still sending when a connection
-  closes sees it break, and never the answer.
+1. `Upgrade` is ignored (RFC 9110 section 7.8): httptools would parse a part of its body as the next request.
+2. A request with an unclear end, or that is not HTTP, is refused once, in order; nothing more is parsed.
+3. Unfinished input is limited: httptools buffers headers, URLs and trailers without limit.
+4. A connection that closes during a request first drops the rest of it: else the client sees a reset, not the answer.
 """
 
 from __future__ import annotations
@@ -23,19 +18,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.web import problems
 
-# Bytes that have led to nothing yet: neither to a request, nor to a piece of its body, nor to its end.
-MAX_UNFINISHED: Final = 65536
+MAX_UNFINISHED: Final = 65536  # bytes since the last complete headers, piece of a body or end of a request
 
-# A request that has its answer already.
 LINGER_BYTES: Final = 4 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
 
 
 class _Together:
-    """A transport whose writes of one moment go out together: uvicorn writes the head of an answer, then its body.
-
-    Each write would be a system call and a packet, which is the largest single cost of a short answer.
-    """
+    """Joins uvicorn's writes of head and body: each system call and packet is the largest cost of a short answer."""
 
     def __init__(self, transport: Transport, protocol: BoundedHttp) -> None:
         self._transport = transport
@@ -53,7 +43,7 @@ class _Together:
         self._pieces.append(piece)
 
     def close(self) -> None:
-        """The protocol may linger before it closes the connection itself: until then nothing more is written."""
+        """If the protocol lingers, it closes the connection later, and nothing more is written until then."""
         self._send()
         if self._protocol.lingers():
             self.is_closing = _always
@@ -61,7 +51,7 @@ class _Together:
             self._transport.close()
 
     def _send(self) -> None:
-        # A client may have hung up meanwhile: uvloop raises when a connection that is closed is written to.
+        # The client may have hung up: uvloop raises on a write to a closed connection.
         if self._pieces and not self.is_closing():
             self._transport.write(b"".join(self._pieces))
         self._pieces.clear()
@@ -72,7 +62,7 @@ def _always() -> bool:
 
 
 class _Parser(httptools.HttpRequestParser):
-    """Reads the head of a request that asks for another protocol a second time, without its `Upgrade`."""
+    """Parses the head of a request with `Upgrade` a second time, without that header."""
 
     def __init__(self, protocol: BoundedHttp) -> None:
         super().__init__(protocol)
@@ -87,17 +77,15 @@ class _Parser(httptools.HttpRequestParser):
             else:
                 return
             head = self._protocol.head_without_upgrade()
-            super().__init__(self._protocol)  # it has taken that head for a whole request, maybe for the last one
+            super().__init__(self._protocol)  # reset: it took that head for a whole request, maybe the last one
             super().feed_data(head)
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Each connection has one of these."""
-
     _unfinished = 0
     _in_message = False
     _refusal: bytes | None = None
-    # Bytes that may still be dropped while the connection lingers, and what ends it; None while it does not.
+    # While the connection lingers: bytes that may still be dropped, and the timer that closes it. Else None.
     _droppable: int | None = None
     _lingers_until: TimerHandle | None = None
 
@@ -111,10 +99,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def lingers(self) -> bool:
-        """Whether a connection that would close stays open, for the rest of a request that has its answer.
-
-        Asked a second time it is over: the time is up, or the server stops.
-        """
+        """Whether to stay open for the rest of an answered request; False at the second call (timeout, shutdown)."""
         if self._droppable is not None or self._refusal is not None or self.pipeline or not self._in_message:
             return False
         if not self.cycle.response_complete:
@@ -136,29 +121,28 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
-        """Raises `_NotClear`, which the parser carries to `send_400_response`."""
+        """Raises `_NotClear`; uvicorn then calls `send_400_response`."""
         self._unfinished = 0
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise _NotClear
-            return  # the parser comes back without the upgrade
+            return  # `_Parser` calls this again without `Upgrade`
         self._require_clear_end()
         super().on_headers_complete()
         self._in_message = True
-        self.headers = []  # for trailers: the request has its headers
+        self.headers = []  # for trailers: the request keeps its own list
 
     def on_body(self, body: bytes) -> None:
         self._unfinished = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Raises `_AnsweredAlready`, which stops the parser."""
         self._unfinished = 0
         if self._in_message:
             self._in_message = False
             super().on_message_complete()
             if self._droppable is not None:
-                raise _AnsweredAlready
+                raise _AnsweredAlready  # stops the parser
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
@@ -170,14 +154,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._refuse(_BAD_REQUEST)
 
     def head_without_upgrade(self) -> bytes:
-        """The head that was read last."""
         version = self.parser.get_http_version().encode()
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
         lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
     def _drop(self, data: bytes) -> None:
-        """The parser says where the request ends; what comes after it, and what is not clear, ends the connection."""
+        """Feed the parser, to find the end of the request; close there, at unclear data, or at the limit."""
         self._droppable = (self._droppable or 0) - len(data)
         if self._droppable > 0:
             try:
@@ -189,10 +172,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def _require_clear_end(self) -> None:
-        """RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and we know no other than `chunked`.
-
-        Section 3.2: a request names one host. With two of them each hop may mean another.
-        """
+        """RFC 9112: no transfer coding but `chunked`, none in HTTP/1.0 (6.1); one Host, or hops may differ (3.2)."""
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise _NotClear
@@ -203,10 +183,10 @@ class BoundedHttp(HttpToolsProtocol):
                 raise _NotClear
 
     def _refuse(self, answer: bytes) -> None:
-        """Once the requests before have their answers; at once if one has begun, as no answer is owed any more."""
+        """Answer after all earlier requests; if the response to this one has begun, close without an answer."""
         self._refusal = answer
         if self._in_message and self.pipeline:
-            self.pipeline.popleft()  # the request that is refused; those before it wait for their turn too
+            self.pipeline.popleft()  # the refused request; earlier ones still get their answers
         elif self._in_message:
             if self.cycle.response_started:
                 self._refusal = b""
@@ -221,11 +201,11 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class _AnsweredAlready(Exception):
-    """The request is complete, and its connection was only kept open for that."""
+    """The end of the request for which the connection lingered."""
 
 
 class _NotClear(Exception):
-    """Where the request ends can be read in two ways, or not at all."""
+    """The end of the request is ambiguous or unknown."""
 
 
 def _answer(status: str, code: str, detail: str) -> bytes:

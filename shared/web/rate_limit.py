@@ -1,8 +1,4 @@
-"""A limit against floods from one address, where something can be guessed or an account be made.
-
-It is that of our gateway, for those who have another one. Kept in the memory of the process: n replicas let n times as
-much through. A trusted proxy that does not say who asks is not limited: all its clients would be one.
-"""
+"""The gateway's rate limit per address, for deployments with another gateway; n replicas allow n times the rate."""
 
 from __future__ import annotations
 
@@ -20,25 +16,23 @@ from shared.configuration.settings import HttpSettings
 from shared.web import problems
 from shared.web.problems import TooManyRequests
 
-# Addresses that are remembered, the latest: 4 MB. Who has more of them can begin anew with one that was forgotten.
-_REMEMBERED = 20_000
+_REMEMBERED = 20_000  # latest addresses (4 MB); an attacker with more of them gets new buckets
 
 
 class Buckets:
-    """`rate` requests a second from each client, `burst` at once."""
+    """Token buckets: each client has `rate` requests a second, `burst` at once."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._burst = burst
         self._clock = clock
-        # What is missing from each client's bucket, and at which moment.
-        self._missing: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._missing: OrderedDict[str, tuple[float, float]] = OrderedDict()  # by client: missing tokens, and when
 
     def __len__(self) -> int:
         return len(self._missing)
 
     def wait(self, client: str) -> float:
-        """Seconds until another request may come; 0 when this one may, and then it is counted."""
+        """Seconds until the client may try again; 0 if this request passes, and it is then counted."""
         now = self._clock()
         missing, at = self._missing.get(client, (0.0, now))
         missing = max(0.0, missing - (now - at) * self._rate)
@@ -51,10 +45,8 @@ class Buckets:
 
 
 class RateLimiter:
-    """What is limited, and how; a rate of 0 is no limit."""
-
     def __init__(self, paths: frozenset[str], buckets: Buckets | None) -> None:
-        # As the framework compiles them: what a route answers is limited, however its path is written.
+        # Compiled like the framework's routes, so that no spelling of a path avoids the limit.
         self._patterns = [compile_path(path)[0] for path in paths]
         self._buckets = buckets
 
@@ -67,7 +59,7 @@ class RateLimiter:
         return any(pattern.match(path) for pattern in self._patterns)
 
     def wait(self, scope: Scope) -> float:
-        """Seconds, or 0 when the request may pass."""
+        """Seconds; 0 if the request may pass."""
         if self._buckets is None or scope["type"] != "http" or not self.limits(scope["path"]):
             return 0.0
         client = told_apart(scope["client"][0] if scope.get("client") else "")
@@ -75,7 +67,7 @@ class RateLimiter:
 
 
 class RateLimitMiddleware:
-    """Before the body is read: what is refused costs next to nothing."""
+    """Runs before the body is read, so that a refusal is cheap."""
 
     def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self._app = app

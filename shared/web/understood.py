@@ -1,7 +1,4 @@
-"""What is not understood is refused before any route is asked: a path, a query or the name of a client.
-
-`DELETE /users/?id=…` would else delete whoever asks: `user_id` is what that route looks at.
-"""
+"""Refuses unknown query parameters, and invalid paths and clients: `DELETE /users/?id=…` would delete the caller."""
 
 from __future__ import annotations
 
@@ -41,15 +38,12 @@ class Understood:
         self._clients = Clients(trusted_proxies)
 
     def check(self, scope: Scope) -> None:
-        """Puts the client and the path of the route into `scope`: a slash more or less at its end is the same route.
-
-        Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`.
-        """
+        """Set client and final slash in `scope`. Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`."""
         try:
             scope["client"] = self._clients.of(scope)
         except NotAnAddress:
             raise ClientNotValid from None
-        # A route's pattern may end in `$`, which matches before a line break too.
+        # `$` in a route's pattern also matches before a line break.
         if not scope["path"].isprintable():
             raise PathNotValid
         if scope["path"] in self._lacking_slash:
@@ -61,13 +55,13 @@ class Understood:
 
     def _remove_slash(self, scope: Scope) -> None:
         path = scope["path"]
-        # Not of two slashes: where a client lost the id in `/users/{id}/`, its own account is not meant.
+        # Two slashes stay: `/users/{id}/` with an empty id must not become the own account.
         if not path.endswith("//") and path[:-1] not in self._lacking_slash:
             scope["path"] = path[:-1] or "/"
 
     @cached_property
     def _lacking_slash(self) -> frozenset[str]:
-        """Paths of routes that end in a slash, without it."""
+        """Paths of the routes that end in a slash, without that slash."""
         paths = (str(context.path) for context in iter_route_contexts(self._app.routes))
         return frozenset(path[:-1] for path in paths if path.endswith("/"))
 
@@ -77,7 +71,7 @@ class Understood:
             raise RequestValidationError(faults)
 
     def _declared(self, method: str, path: str) -> Mapping[str, bool] | None:
-        """None where no route fits. Of several the one with the fewest parameters in its path is meant."""
+        """None if no route matches; the route with the fewest path parameters wins."""
         fitting = [route for route in self._routes if method in route[0] and route[1].match(path)]
         return min(fitting, key=lambda route: route[1].groups)[2] if fitting else None
 
@@ -91,7 +85,7 @@ class Understood:
 
 
 def _parameters(dependant: Any) -> Iterator[tuple[str, bool]]:
-    """Each by its name, and whether it may be given more than once."""
+    """Each name, and whether it may be repeated."""
     for parameter in dependant.query_params:
         yield parameter.alias, get_origin(parameter.field_info.annotation) is list
     for inner in dependant.dependencies:
