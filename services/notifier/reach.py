@@ -1,7 +1,6 @@
-"""Whether our mail gets as far as the mail server: it takes connections, and takes us for who we are.
+"""Whether the mail server accepts our connections and our login.
 
-What is said to MAIL, RCPT or DATA changes nothing here. It may be about one recipient, and what is said of one must not
-count for another (docs/decisions/0007).
+A refusal at MAIL, RCPT or DATA does not count: it may be about one recipient (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ REACHED = Gauge("login2fa_mail_server_reached", "1 while the mail server takes c
 
 
 class Reach:
-    """`turned` is set when it changes; whoever waits for that clears it. `reason` says why it is not good."""
+    """`turned` is set when `good` changes; the waiter clears it. `reason` says why `good` is false."""
 
     def __init__(self) -> None:
         self.good = False
@@ -29,7 +28,7 @@ class Reach:
 
     @property
     def age(self) -> float:
-        """Seconds since it was last seen."""
+        """Seconds since the last `note`."""
         return time.monotonic() - self._noted_at
 
     def note(self, *, good: bool, reason: str = "") -> None:
