@@ -1,4 +1,4 @@
-"""The one-time codes that the file channel delivers, as their reader finds them: lines `email/otp`."""
+"""Reads the one-time codes that the file channel writes, as lines `email/otp`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEP = 0.02
 
 
 class OtpInbox:
-    """Gives each delivery once, so that nobody takes the code of an earlier login for the one still on its way."""
+    """Returns each code once, so that an old code does not pass for one still on its way."""
 
     def __init__(self, file: Path, *, patience: float = 10.0) -> None:
         self.file = file
@@ -20,7 +20,7 @@ class OtpInbox:
         self._lock = threading.Lock()
 
     def next_code(self, email: str) -> str | None:
-        """The newest code for `email`, later than the one given before; None when none comes in time."""
+        """The newest code for `email` since the last call; None if none comes in time."""
         deadline = time.monotonic() + self._patience
         while (code := self._newer(email)) is None and time.monotonic() < deadline:
             time.sleep(STEP)

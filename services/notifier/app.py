@@ -40,7 +40,6 @@ def channel_of(settings: NotifierSettings) -> Channel:
 
 
 def _turns(settings: NotifierSettings) -> tuple[Turns, Turns]:
-    """Returns (turns of codes, turns of notices)."""
     places = (settings.notifier_concurrency, _NOTICES_AT_A_TIME)
     if settings.notifier_channel == "file":
         return AtOnce(places[0]), AtOnce(places[1])

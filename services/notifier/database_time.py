@@ -3,8 +3,7 @@
 The relay stamps each message with that clock. Our monotonic clock minus the stamp is the offset plus the transit time:
 
 1. Each message gives an upper bound of the offset.
-2. A message without transit time (`Delivery.fresh`) gives the offset. Remaining errors make a code seem younger, so in
-   doubt it is delivered.
+2. A message without transit time (`Delivery.fresh`) gives it. Errors make a code seem younger: it is delivered.
 3. Until then the wall clock of our start is used. It is not read again: a step of it changes nothing.
 4. A stamp that differs more than MOST_APART from that wall clock is ignored.
 """

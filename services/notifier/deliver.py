@@ -53,8 +53,6 @@ class AttemptResult:
 
 
 class Kind(Protocol[E]):
-    """`name` is for the log; `ends` counts results by the label `outcome`."""
-
     name: str
     ends: Counter
 

@@ -52,7 +52,6 @@ def _opened(path: Path) -> int:
 
 
 def _refuse_unwritable(path: Path) -> None:
-    """Raises OSError if a line could not be appended; writes nothing."""
     descriptor = _opened(path)
     try:
         if not os.fstatvfs(descriptor).f_bavail:

@@ -73,7 +73,6 @@ class Heart:
         self._lost = bool(error)
 
     async def _published(self, event: NotifierHeartbeat) -> str:
-        """Returns the name of the error, or an empty string."""
         body, event_id = event.to_body().encode(), str(event.event_id)
         message = Message(routing_key=event.type, body=body, event_id=event_id, correlation_id=event_id)
         try:
@@ -85,7 +84,6 @@ class Heart:
 
 
 async def probe_forever(breaker: CircuitBreaker, reach: Reach) -> None:
-    """Until cancelled. The result is in `reach`."""
     while True:
         due = (PROBED_EVERY if reach.good else PROBED_AGAIN) - reach.age
         if due > TOO_EARLY:
@@ -115,5 +113,5 @@ async def signs_of_life(
         while going:
             for task in going:
                 task.cancel()
-            # Repeated: aiosmtplib uses `wait_for`, which in Python 3.11 can lose one that comes with the result.
+            # Cancelled repeatedly: `wait_for` of Python 3.11, which aiosmtplib uses, can lose a cancellation.
             _, going = await asyncio.wait(going, timeout=_CANCELLED_AGAIN)

@@ -24,8 +24,7 @@ Advice = Callable[[BaseException, NotifierSettings], str]
 CREDENTIALS = {530, 534, 535, 538}
 PERMANENT = 500
 
-# Many servers refuse HELO, sender or client only at RCPT or DATA. Texts of Postfix, Exim, Sendmail and Exchange; codes
-# of RFC 3463, 7372 and 7505.
+# Many servers refuse HELO, sender or client only at RCPT or DATA. Codes: RFC 3463, 7372, 7505; texts: usual servers.
 _OF_HELO = re.compile(r"\b(?:helo|ehlo)\b", re.IGNORECASE)
 _OF_SENDER = re.compile(
     r"^5\.(?:1\.[78]|7\.2[0-7])\b|sender (?:address )?(?:rejected|denied|not allowed)", re.IGNORECASE
@@ -46,8 +45,6 @@ _ALL = "It is about one {of}; if it happens to all, look at MAIL_FROM and SMTP_U
 
 @dataclass(slots=True)
 class Dialogue:
-    """Progress of one SMTP conversation; a probe has no recipient."""
-
     recipient: str = ""
     stage: Stage = "connect"
 

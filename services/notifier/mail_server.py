@@ -156,8 +156,6 @@ def _beside(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -
 
 
 class _Connection:
-    """`leaving` is the timer that closes it when idle."""
-
     def __init__(self, settings: NotifierSettings) -> None:
         self._settings = settings
         self.smtp = aiosmtplib.SMTP(

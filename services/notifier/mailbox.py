@@ -46,7 +46,6 @@ class Mailbox:
         return f"{Header(self.name, 'utf-8', maxlinelen=_LONGEST_WORD).encode(linesep='')} <{self.address}>"
 
     def __str__(self) -> str:
-        """As MAIL_FROM has it."""
         if not self.name:
             return self.address
         name = formataddr((self.name, "")).removesuffix(" <>") if _NEEDS_QUOTES.search(self.name) else self.name

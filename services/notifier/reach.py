@@ -1,7 +1,4 @@
-"""Whether the mail server accepts our connections and our login.
-
-A refusal at MAIL, RCPT or DATA does not count: it may be about one recipient (docs/decisions/0007).
-"""
+"""Whether the mail server accepts our connections and login. A refused mail does not count (docs/decisions/0007)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Reports the result of each code to auth, as `OtpOutcome` events.
-
-A report that fails or is slow is dropped, and the message is acknowledged: a lost report must never repeat a mail.
-Auth tolerates lost, repeated and late reports.
-"""
+"""Reports the result of each code to auth (`OtpOutcome`). A lost report must never cause the mail to be sent again."""
 
 from __future__ import annotations
 
@@ -39,7 +35,7 @@ class Reports:
         self._silent_until = 0.0
 
     async def tell(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> None:
-        """Never raises, and takes REPORT_SECONDS at most."""
+        """Never raises, and takes REPORT_SECONDS at most. Auth tolerates lost, repeated and late reports."""
         error = await self._publish(self._report(request, outcome, message))
         REPORTS.labels("lost" if error else "confirmed").inc()
         if error:
@@ -61,7 +57,6 @@ class Reports:
         )
 
     async def _publish(self, report: Message) -> str:
-        """Returns the error, or an empty string."""
         if time.monotonic() < self._silent_until:
             return "not tried: the one before failed"
         try:

@@ -69,7 +69,6 @@ class Turn:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds since `begin`; None before it."""
         return None if self._began is None else time.monotonic() - self._began
 
 

@@ -12,7 +12,7 @@ from deploy.standalone.postgres.server import EmbeddedPostgres
 
 
 async def prepare(postgres: EmbeddedPostgres, passwords: Mapping[str, str], database: str = "login2fa") -> None:
-    """Create `database`, its roles and schemas in a started server, or bring them up to date."""
+    """Creates or updates `database`, its roles and schemas in a started server."""
     async with _superuser(postgres, "postgres") as admin:
         await create_database(admin, database)
     async with _superuser(postgres, database) as admin:

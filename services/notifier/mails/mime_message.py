@@ -50,8 +50,6 @@ _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
 class MimeMessage:
-    """Renders `<name>.txt.j2` and `<name>.html.j2` with the variable `site`."""
-
     def __init__(self, name: str, *, sender: Mailbox, site: str) -> None:
         self._sender = sender
         self._site = site
