@@ -16,7 +16,6 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def images(file: Path = FILE) -> dict[str, str]:
-    """`image:tag` or `image:tag@sha256:...`, by variable."""
     lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 

@@ -36,7 +36,6 @@ def new_password() -> str:
 
 
 def new_key() -> str:
-    """For sealing or for MACs."""
     return Fernet.generate_key().decode()
 
 

@@ -41,7 +41,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def as_lines(settings: ProcessSettings) -> Iterator[str]:
-    """Lines `NAME=value`; for a secret only whether it is set."""
     for name, value in settings:
         yield f"{name.upper()}={_shown(value)}"
 

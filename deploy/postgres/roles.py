@@ -44,7 +44,6 @@ async def ensure_roles(admin_url: str, urls: Mapping[str, str]) -> list[str]:
 
 
 async def create_database(admin: asyncpg.Connection, database: str) -> None:
-    """Creates `database` if it is missing. `admin` must be connected to another database."""
     if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", database):
         name = await admin.fetchval("SELECT quote_ident($1)", database)
         await admin.execute(f"CREATE DATABASE {name}")

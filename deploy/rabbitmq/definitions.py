@@ -25,8 +25,6 @@ class UrlInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BrokerUser:
-    """`role` is a process, or the operator."""
-
     role: str
     name: str
     password: str

@@ -1,6 +1,6 @@
 """The permissions of each broker user: exactly those that the topology needs.
 
-1. Nobody may configure: a declared queue could dead-letter to any exchange and routing key, with no permission check.
+1. Nobody may configure: a declared queue could dead-letter to any exchange and key, without the topic permission.
 2. Nobody may write to the default exchange: it leads to every queue, and has no permissions by routing key.
 3. A process writes only to its own exchanges: RabbitMQ up to 4.0.3 does not check the routing keys in CC and BCC.
 """

@@ -29,7 +29,6 @@ def main() -> int:
 
 
 def show(base_url: str, inbox: OtpInbox, transcript: Transcript) -> int:
-    """Returns the exit status."""
     try:
         walk(base_url, inbox, transcript)
     except StepFailed as failure:

@@ -11,8 +11,6 @@ STEP = 0.02
 
 
 class OtpInbox:
-    """Returns each code once, so that an old code does not pass for one still on its way."""
-
     def __init__(self, file: Path, *, patience: float = 10.0) -> None:
         self.file = file
         self._patience = patience
@@ -20,7 +18,7 @@ class OtpInbox:
         self._lock = threading.Lock()
 
     def next_code(self, email: str) -> str | None:
-        """The newest code for `email` since the last call; None if none comes in time."""
+        """The newest code since the last call, so no code comes twice; None if none comes in time."""
         deadline = time.monotonic() + self._patience
         while (code := self._newer(email)) is None and time.monotonic() < deadline:
             time.sleep(STEP)

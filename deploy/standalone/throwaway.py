@@ -109,7 +109,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], folder: Path, say: Calla
 
 
 def _look(client: httpx.Client, folder: Path) -> tuple[str, str]:
-    """Returns the address, if known, and what is still missing."""
     said = (folder / "output").read_text(errors="replace")
     address = re.search(r"(http://\S+)/api/v1\b", said)
     readiness = re.search(r"http://\S+/readyz\b", said)

@@ -58,7 +58,6 @@ class Transcript:
         self._write(f"\n{self.hide(sentence)}", RED)
 
     def secret(self, value: str) -> None:
-        """From now on `hide` shortens `value`."""
         if value:
             self._secrets[value] = shortened(value)
 

@@ -115,7 +115,6 @@ async def _postgres(state: State, secrets: Secrets) -> AsyncIterator[EmbeddedPos
 
 
 async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
-    """Raises `CannotStart` if Postgres ends first."""
     while not stop.is_set():
         with suppress(TimeoutError):
             async with asyncio.timeout(1):

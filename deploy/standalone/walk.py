@@ -141,7 +141,6 @@ class Steps:
         json: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Returns the JSON object; empty after 204. Raises `StepFailed` for another status."""
         call = Call(method=method, url=self._api + path, bearer=bearer, json=json, form=form)
         self._transcript.request(call)
         headers = {"Authorization": f"Bearer {bearer}"} if bearer is not None else None

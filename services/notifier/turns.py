@@ -73,8 +73,6 @@ class Turn:
 
 
 class Turns(Protocol):
-    """`seats`: messages to accept from the queue at a time."""
-
     seats: int
 
     def turn(self, address: str, *, first_attempt: bool) -> AbstractAsyncContextManager[Turn]:
@@ -82,8 +80,6 @@ class Turns(Protocol):
 
 
 class AtOnce:
-    """For the file channel, which has no slow recipients."""
-
     def __init__(self, concurrency: int) -> None:
         self.seats = concurrency
 

@@ -1,4 +1,4 @@
-"""The account that PostgreSQL runs as. It refuses root, so root becomes `nobody`: in a user namespace, or really."""
+"""The account that PostgreSQL runs as. It refuses root, so root becomes `nobody`, in a user namespace if possible."""
 
 from __future__ import annotations
 

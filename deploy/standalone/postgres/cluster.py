@@ -17,7 +17,6 @@ INITDB_SECONDS = 180.0  # half a second on a quiet machine
 
 
 def private_folder(path: Path, account: Account) -> None:
-    """Recreates `path`, empty, for the account only."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     account.give(path)

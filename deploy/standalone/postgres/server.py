@@ -156,7 +156,6 @@ class EmbeddedPostgres:
         return self._process.poll() if self._process else -1
 
     def stop(self) -> None:
-        """Fast shutdown; by force after a deadline."""
         process, self._process = self._process, None
         if process and process.poll() is None:
             self._end(process)
@@ -204,7 +203,6 @@ class EmbeddedPostgres:
     def libpq_env(
         self, user: str = superuser, password: str | None = None, database: str = "postgres"
     ) -> dict[str, str]:
-        """The environment for psql and all libpq programs; by default as the superuser."""
         return {
             "PGHOST": self.address.host,
             "PGPORT": str(self.address.port),
