@@ -1,4 +1,4 @@
-"""The accounts that a newcomer finds, in `make up` and in the containers."""
+"""The demo accounts of `make up` and of the containers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEMO_ACCOUNTS = (
 
 
 async def create_demo_accounts(settings: UsersSettings) -> None:
-    """Those that are there stay as they are."""
+    """Leaves existing accounts unchanged."""
     async with offline_parts(settings) as (database, passwords, sealer):
         administration = Administration(database, passwords, sealer)
         for account in DEMO_ACCOUNTS:
@@ -47,19 +47,16 @@ async def create_demo_accounts(settings: UsersSettings) -> None:
 
 
 class DemoAccountsLeft(Exception):
-    """The text says what to do about them."""
+    """The text says what to do."""
 
 
 async def refuse_demo_accounts(url: str) -> None:
-    """Raises `DemoAccountsLeft` where an administrator, whatever its name, is let in by a demo account's password.
-
-    Nobody without rights makes himself an administrator: no stranger stops a deployment in this way. `url` is that of
-    the role users.
-    """
+    """Raises `DemoAccountsLeft` if an administrator has a demo account's password. `url` is for the role `users`."""
     database, passwords = Database(url, pool_size=2), Passwords()
     try:
         async with database.statement() as connection:
             administrators = await connection.execute(
+                # Only administrators: else any user could choose such a password and stop a deployment.
                 select(accounts.c.email, accounts.c.password_hash).where(accounts.c.is_admin)
             )
         for (email, stored), account in product(administrators.all(), DEMO_ACCOUNTS):

@@ -1,8 +1,4 @@
-"""Which images of others are used: images.env beside this file names each once, and a test holds all others to it.
-
-Run as a program (`make pin-images`), it asks the registry for the digest behind each tag, and writes it wherever the
-image is named. To move to what a tag means today, run it again; to another tag: change it everywhere, and run it.
-"""
+"""Third-party images, listed in images.env. `make pin-images` writes the digest of each tag wherever it is named."""
 
 from __future__ import annotations
 
@@ -20,13 +16,12 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def images(file: Path = FILE) -> dict[str, str]:
-    """By the name that images.env gives it: `image:tag`, or `image:tag@sha256:...`."""
     lines = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
 
 def pin(project: Path, digest_of: Callable[[str], str]) -> None:
-    """Write the digest of each image after its tag, in place of the one that may stand there. Raises ValueError."""
+    """Adds or replaces the digest after each tag. Raises ValueError."""
     pinned = {}
     for named in images(project / NAMED_IN[0]).values():
         tag = named.partition("@")[0]

@@ -1,8 +1,4 @@
-"""The secrets of a deployment, each made once: how to make one, and how to keep it in a file.
-
-`write_missing` makes the folder that every process reads through `<NAME>_FILE` and JWT_KEYS_DIR. A file that is
-there stays as it is, and what is derived from it (a URL from a password) agrees with it.
-"""
+"""Creates the secrets of a deployment as files, for `<NAME>_FILE` and JWT_KEYS_DIR. Existing secrets stay unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +23,7 @@ DEFINITIONS = "rabbitmq_definitions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """Where the URLs lead: `host` or `host:port`; with `tls` they ask for it, and for a certificate of that name."""
+    """The servers in the URLs, as `host` or `host:port`. `tls` demands TLS and a certificate for that name."""
 
     postgres: str = "postgres"
     database: str = "login2fa"
@@ -40,7 +36,6 @@ def new_password() -> str:
 
 
 def new_key() -> str:
-    """That seals, or makes MACs."""
     return Fernet.generate_key().decode()
 
 
@@ -49,10 +44,9 @@ def new_pepper() -> str:
 
 
 def write_missing(folder: Path, servers: Servers, *, group_readable: bool = False) -> list[Path]:
-    """Make each secret that `folder` lacks; return what was made.
+    """Creates the secrets that `folder` lacks and returns their paths. Raises OSError, `UrlInvalid`.
 
-    Each file is its owner's alone (0600); with `group_readable` what Postgres and RabbitMQ themselves read is the
-    group's too (0640). Raises OSError where the folder or a file in it can't be used, and `UrlInvalid`.
+    Files have mode 0600; with `group_readable` those that Postgres and RabbitMQ read have 0640.
     """
     folder.mkdir(mode=0o750 if group_readable else 0o700, parents=True, exist_ok=True)
     made = []
@@ -86,10 +80,7 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
 
 
 def write_definitions(folder: Path, *, group_readable: bool = False) -> list[Path]:
-    """Write what RabbitMQ loads, from the four URLs in `folder` and the topology; return it if it has changed.
-
-    Raises OSError and `UrlInvalid`.
-    """
+    """Writes RabbitMQ's definitions from `folder`; returns their path if changed. Raises OSError, `UrlInvalid`."""
     path = folder / DEFINITIONS
     before = path.read_text() if path.exists() else ""
     text = as_text(definitions(broker_users(broker_urls(folder)), known_hashes(before)))
@@ -109,7 +100,7 @@ def _signing_key(folder: Path) -> list[Path]:
 
 
 def _password_in(file: Path) -> str:
-    """The password of the URL in `file`, so that a server started with it agrees; a new one when there is none."""
+    """The password of the URL in `file`, so that both files agree; a new one if the file is missing."""
     try:
         password = urlsplit(file.read_text().strip()).password
     except FileNotFoundError:
@@ -118,10 +109,7 @@ def _password_in(file: Path) -> str:
 
 
 def create_whole(path: Path, text: str, *, mode: int = 0o600) -> bool:
-    """All of it or nothing; a file that is there by now stays as it is, and the answer is False.
-
-    A kill must not leave half a secret, nor a second process that is about to be refused replace one in use.
-    """
+    """Atomic: a kill leaves no half secret. Returns False, and keeps the file, if `path` exists: it may be in use."""
     partial = _whole(path, text, mode)
     try:
         with suppress(FileExistsError):
@@ -133,7 +121,6 @@ def create_whole(path: Path, text: str, *, mode: int = 0o600) -> bool:
 
 
 def _whole(path: Path, text: str, mode: int) -> Path:
-    """A file beside `path` that holds all of `text`."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     partial = Path(name)
     try:

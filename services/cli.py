@@ -1,4 +1,4 @@
-"""The one command line of Login2FA. Each command is thin: settings, one call, a sentence for a person."""
+"""The command line `login2fa`. A command is thin: it loads settings, makes one call and prints a sentence."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ app.add_typer(users_app, name="users")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(config_app, name="config")
 
-# Before a new key signs, it has to be known: five seconds until a folder is read again, five minutes in a cache, five
-# more until the users service asks again, two until a cluster has brought the file into its pods; and some to spare.
+# Seconds until all know a new key: folder reread 5, caches 300, next fetch by users 300, sync to pods 120, reserve.
 _LEAD = 900
 
 KeysDir = Annotated[Path | None, typer.Option("--dir", help="Folder of PEM files; JWT_KEYS_DIR, when left out")]

@@ -1,4 +1,4 @@
-"""How a command of the command line runs and ends: with 0, or with 2 and a sentence that says what to change."""
+"""Runs a command. It exits with 0, or with 2 and a sentence that says what to change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fail(sentence: str) -> NoReturn:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; what an operator can put right is told in a sentence, not in a traceback."""
+    """Prints a sentence, not a traceback, for errors that an operator can fix."""
     from socket import gaierror
     from ssl import SSLError
 
@@ -45,7 +45,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 
 def load_settings(kind: Any, **given: Any) -> Any:
-    """Those that are `given` stood on the command line, and win."""
+    """`given` is from the command line and overrides the environment."""
     from shared.configuration.settings import SettingsInvalid, load
 
     try:
@@ -55,7 +55,7 @@ def load_settings(kind: Any, **given: Any) -> Any:
 
 
 def required(variable: str) -> str:
-    """As the settings of a process have it."""
+    """Reads the variable, or its file `<variable>_FILE`."""
     try:
         value = value_of(variable)
     except VariableInvalid as error:
@@ -66,14 +66,13 @@ def required(variable: str) -> str:
 
 
 def database_url(variable: str) -> str:
-    """As `required`; one that REQUIRE_TLS forbids is refused."""
+    """Like `required`; fails if REQUIRE_TLS forbids the URL."""
     from shared.configuration.database_url import to_database
 
     return _permitted(variable, required(variable), to_database)
 
 
 def broker_url(variable: str) -> str:
-    """As `database_url`."""
     from shared.configuration.connections import to_broker
 
     return _permitted(variable, required(variable), to_broker)

@@ -1,4 +1,4 @@
-"""The settings of all services: as they are for `login2fa config check`, and as tables for docs/configuration.md."""
+"""The settings of all services, for `login2fa config check` and for docs/configuration.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
     "notifier": NotifierSettings,
 }
 
-# A setting belongs to the first group that has a beginning of its name, in this order; "" begins every name.
+# A setting belongs to the first group with a prefix of its name; "" is a prefix of every name.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Broker, databases, TLS": ("rabbitmq_", "auth_database_", "users_database_", "database_", "require_", "tls_"),
     "Keys that processes share": (
@@ -41,13 +41,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def as_lines(settings: ProcessSettings) -> Iterator[str]:
-    """`NAME=value`, as it could stand in the environment; of a secret, whether it is set."""
     for name, value in settings:
         yield f"{name.upper()}={_shown(value)}"
 
 
 def tables() -> str:
-    """Markdown: a heading and a table for each group, a row for each variable, with the services that read it."""
     fields: dict[str, FieldInfo] = {}
     readers: dict[str, list[str]] = {}
     for service, settings in SETTINGS.items():

@@ -1,4 +1,4 @@
-"""What prepares a deployment: secrets, roles, schemas, demo accounts. Each can be run as often as one likes."""
+"""Commands that prepare a deployment: secrets, roles, schemas, demo accounts. Each can be run again at any time."""
 
 from __future__ import annotations
 

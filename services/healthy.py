@@ -1,7 +1,4 @@
-"""Ask this container's process whether it is ready: for HEALTHCHECK. Exit code 0, or 1 and what it said.
-
-On a socket and nothing more: asked every few seconds in every container, each import would be paid for each time.
-"""
+"""HEALTHCHECK of a container: exits with 0 if it is ready, else with 1. It imports little, because it runs often."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ ANSWER_SECONDS = 4.0
 
 def main() -> None:
     try:
-        # An empty variable is none, as it is to the process.
+        # An empty variable counts as unset, as in the process.
         port = int(os.environ.get("MANAGEMENT_PORT") or "9000")
         answer = _asked(os.environ.get("MANAGEMENT_HOST") or "127.0.0.1", port)
     except (OSError, OverflowError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""`login2fa mail ...`: what an operator asks of the way to the mail server. It reads the notifier's settings."""
+"""`login2fa mail ...`: tests the connection to the mail server with the notifier's settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from services.command_run import fail, load_settings, run
 
 
 def add_to(app: typer.Typer) -> None:
-    # A group, though it has one command: without a callback Typer would make that command the group itself.
     mail = typer.Typer(no_args_is_help=True, help="The way to the mail server.")
     mail.command("test")(send_test)
     app.add_typer(mail, name="mail")
@@ -26,7 +25,7 @@ def send_test(address: Annotated[str, typer.Argument(help="Who gets the mail")])
     from shared.observability import logs
 
     settings = load_settings(NotifierSettings)
-    logs.configure("mail test", "error", StringIO())  # it would say the same as this command
+    logs.configure("mail test", "error", StringIO())  # the log would repeat this command's output
 
     async def sent() -> None:
         try:

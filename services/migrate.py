@@ -1,4 +1,4 @@
-"""Which migrations belong to which service."""
+"""Runs the migrations of one service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One service as a process of its own: settings, broker, parts, sockets; then until SIGTERM."""
+"""Runs one service as a process until SIGTERM."""
 
 from __future__ import annotations
 

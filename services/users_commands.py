@@ -1,7 +1,4 @@
-"""What an operator does to accounts: `login2fa users ...`. Each command is thin: one call, a sentence for a person.
-
-No password stands on a command line or in the environment, where others read it: it comes from a prompt or stdin.
-"""
+"""`login2fa users ...`: account commands. Passwords come from a prompt or stdin: others can read a command line."""
 
 from __future__ import annotations
 
@@ -182,7 +179,7 @@ def _refuse_if_nobody_can_be_asked(*, stdin: bool) -> None:
 
 
 def _password(*, stdin: bool) -> str:
-    """Outside of an event loop, which would keep Ctrl-C from the prompt."""
+    """Call outside the event loop, which would keep Ctrl-C from the prompt."""
     if stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -1,4 +1,4 @@
-"""The pages as files, for a gateway that serves them without asking a service: /, /docs and /openapi.json."""
+"""Writes /, /docs and /openapi.json as files, for a gateway that serves them itself."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ _USAGE = 2
 
 
 def write(folder: Path) -> None:
-    """Write `index.html`, `openapi.json`, `docs/index.html` and `docs/assets/` below `folder`.
-
-    Each asset also as `.gz`, for nginx's `gzip_static`. The same input gives the same bytes and dates.
-
-    Raises:
-        OSError: `folder` can not be written.
-    """
+    """Assets are also written as `.gz` for nginx's `gzip_static`. Bytes and dates are reproducible. Raises OSError."""
     files = {"openapi.json": json.dumps(document(), separators=(",", ":")).encode()}
     files["index.html"] = api_docs.HOME.encode()
     files["docs/index.html"] = api_docs.PAGE.encode()
@@ -36,14 +30,14 @@ def write(folder: Path) -> None:
     (folder / "docs" / "assets").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-        # nginx makes an ETag of size and date: with one date for all, 0.1.1 would pass for 0.1.0.
+        # nginx's ETag is size and date: with one date for all files, 0.1.1 could pass for 0.1.0.
         date = int.from_bytes(hashlib.sha256(content).digest()[:4], "big") // 4
         os.utime(folder / name, (date, date))
 
 
 def document() -> dict[str, Any]:
     """The OpenAPI document of both services."""
-    # Defaults only, unchecked: a document needs no database and no key.
+    # Defaults, unchecked: a document needs no database and no key.
     apps = [auth.build(AuthSettings.model_construct()), users.build(UsersSettings.model_construct())]
     return api_docs.document(apps, api_docs.installed_version())
 

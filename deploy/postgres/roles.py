@@ -1,4 +1,4 @@
-"""The application's database, roles and schemas: the same roles.sql for every deployment."""
+"""Creates the database, the roles and the schemas with roles.sql, the same for every deployment."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from shared.configuration.connections import of
 from shared.configuration.database_url import engine_arguments, parsed
 
 ROLES = Path(__file__).parent / "roles.sql"
-# Two that run, and the one that owns what they use.
+# The two services, and the owner of their schemas.
 NAMES = ("auth", "users", "migrator")
 
 _ANSWER_SECONDS = 30
 
 
 class RolesRefused(Exception):
-    """Nothing was changed; the text says why, in a sentence for the administrator."""
+    """Nothing was changed. The text says why, for the administrator."""
 
 
 async def ensure_roles(admin_url: str, urls: Mapping[str, str]) -> list[str]:
-    """Make the roles and schemas that `urls`, by name of the role, log in to; or bring them up to date.
+    """Creates or updates the roles and schemas of `urls`: SQLAlchemy URLs by role, all of one database.
 
-    All are SQLAlchemy URLs of one database; the roles get the passwords that they hold. Returns what the administrator
-    has still to do, in sentences. Raises `RolesRefused`; sqlalchemy's DBAPIError, OSError or TimeoutError where the
-    server can't be reached.
+    Returns warnings for the administrator. Raises `RolesRefused`; DBAPIError, OSError, TimeoutError if unreachable.
     """
     admin = _parsed(admin_url, "ADMIN_DATABASE_URL")
     passwords = {role: _password(urls[role], role, admin) for role in NAMES}
@@ -46,17 +44,13 @@ async def ensure_roles(admin_url: str, urls: Mapping[str, str]) -> list[str]:
 
 
 async def create_database(admin: asyncpg.Connection, database: str) -> None:
-    """Create `database` unless it is there; `admin` is connected to another one."""
     if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", database):
         name = await admin.fetchval("SELECT quote_ident($1)", database)
         await admin.execute(f"CREATE DATABASE {name}")
 
 
 async def create_roles(admin: asyncpg.Connection, passwords: Mapping[str, str]) -> list[str]:
-    """Run roles.sql in the database that `admin`, an administrator, is connected to; return its warnings.
-
-    After an error the connection is left in a failed transaction: close it.
-    """
+    """Runs roles.sql and returns its warnings. After an error close the connection: its transaction has failed."""
     warnings: list[str] = []
 
     def heard(_: object, message: asyncpg.PostgresLogMessage) -> None:

@@ -1,4 +1,4 @@
-"""The same users and permissions as commands of rabbitmqctl, for a broker that loads no definitions of ours."""
+"""The users and permissions as rabbitmqctl commands, for a broker that does not load our definitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deploy.rabbitmq.grants import grant
 
 
 def rabbitmqctl_commands(users: list[BrokerUser]) -> str:
-    """A script for sh. It holds the passwords; `printf` is a part of the shell, so no process list shows them."""
+    """A sh script with passwords. `printf` is built into the shell, so no process list shows them."""
     content = definitions(users, {})
     lines = [
         "set -eu",

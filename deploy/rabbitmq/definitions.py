@@ -1,4 +1,4 @@
-"""The definitions that a RabbitMQ loads: users, permissions, exchanges, queues and bindings, all from the topology."""
+"""The definitions for RabbitMQ: users, permissions, exchanges, queues and bindings, all from the topology."""
 
 from __future__ import annotations
 
@@ -20,13 +20,11 @@ _SALT_BYTES = 4
 
 
 class UrlInvalid(Exception):
-    """The text names the URL, and not its password."""
+    """The text names the URL, but not its password."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerUser:
-    """`role` is the process that logs in as this user, or the operator."""
-
     role: str
     name: str
     password: str
@@ -54,7 +52,7 @@ def _user(role: str, url: str) -> BrokerUser:
 
 
 def definitions(users: list[BrokerUser], known: Mapping[str, str]) -> Definitions:
-    """`known` are hashes by user's name: one that is still right is kept, so that nothing changes without need."""
+    """`known`: password hashes by user name. A hash that still matches is kept, so that the file stays the same."""
     (vhost,) = {user.vhost for user in users}
     return {
         "users": [_with_hash(user, known.get(user.name, "")) for user in users],
@@ -86,7 +84,7 @@ def _with_hash(user: BrokerUser, known: str) -> Definitions:
 
 
 def hash_of(password: str, salt: bytes | None = None) -> str:
-    """As RabbitMQ's own `rabbitmqctl hash_password`."""
+    """As `rabbitmqctl hash_password` does it."""
     salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
@@ -139,7 +137,7 @@ def as_text(content: Definitions) -> str:
 
 
 def known_hashes(text: str) -> dict[str, str]:
-    """The hashes that a file of definitions holds, by user's name; none where it is not one of ours."""
+    """The hashes in a definitions file, by user name; empty if the file is not ours."""
     try:
         users: Iterable[Definitions] = json.loads(text)["users"]
         return {str(user["name"]): str(user["password_hash"]) for user in users}

@@ -1,10 +1,8 @@
-"""The permissions of each broker user: exactly what the topology says, and so nothing in the name of another.
+"""The permissions of each broker user: exactly those that the topology needs.
 
-1. Nobody may configure. A queue that one may declare can be given a dead-letter exchange and a routing key of one's
-   choice, and the broker moves messages there without asking for the topic permission.
+1. Nobody may configure: a declared queue could dead-letter to any exchange and key, without the topic permission.
 2. Nobody may write to the default exchange: it leads to every queue, and has no permissions by routing key.
-3. A process writes to exchanges of its own only. Up to RabbitMQ 4.0.3 the topic permission is asked for the routing
-   key alone, and not for those in the headers CC and BCC, which the message takes as well.
+3. A process writes only to its own exchanges: RabbitMQ up to 4.0.3 does not check the routing keys in CC and BCC.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ USERS_OF_BROKER = (*PROCESSES, OPERATOR)
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`writes` has the routing keys by exchange; `reads` are queues."""
+    """`writes`: routing keys by exchange. `reads`: queues."""
 
     writes: Mapping[str, tuple[str, ...]]
     reads: tuple[str, ...]
@@ -49,12 +47,12 @@ def _process(process: str) -> Grant:
 
 
 def _operator() -> Grant:
-    """Lists, replays and purges dead letters; sees the management page, with what this user may do anyway."""
+    """Lists, replays and purges dead letters. `monitoring` opens the management page."""
     back = {returns_exchange(process): tuple(each.queue for each in consumed_by(process)) for process in PROCESSES}
     return Grant(back, tuple(each.dead_queue for each in SUBSCRIPTIONS), ("monitoring",))
 
 
 def exactly(names: Iterable[str]) -> str:
-    """A regular expression that matches these names and no other; an unanchored one would match any part."""
+    """A regular expression for exactly these names; without anchors it would match any part of a name."""
     alternatives = "|".join(map(re.escape, names))
     return rf"\A(?:{alternatives})\z" if alternatives else "^$"

@@ -1,4 +1,4 @@
-"""`make demo`: a throw-away stack, walked through as a client does; exits 0 when every step went well."""
+"""`make demo`: runs the demo on a throw-away stack; exits with 0 if every step passed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploy.standalone.throwaway import StackFailed, throwaway_stack
 from deploy.standalone.transcript import Transcript, on_terminal
 from deploy.standalone.walk import StepFailed, walk
 
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+INTERRUPTED = 130  # as in shells: 128 + SIGINT
 
 
 def main() -> int:
@@ -29,7 +29,6 @@ def main() -> int:
 
 
 def show(base_url: str, inbox: OtpInbox, transcript: Transcript) -> int:
-    """Walk through the stack at `base_url`; the exit status."""
     try:
         walk(base_url, inbox, transcript)
     except StepFailed as failure:

@@ -1,4 +1,4 @@
-"""The one public address of `make up`: what a gateway does elsewhere, both services behind one port."""
+"""The public address of `make up`: both services behind one port, as behind a gateway."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from shared.web import api_docs
 
 
 class Front:
-    """Each request goes to the service that its path belongs to; the documentation covers both."""
-
     def __init__(self, *, auth: FastAPI, users: FastAPI) -> None:
         self._users = users
         self._auth = auth

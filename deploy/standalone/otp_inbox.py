@@ -1,4 +1,4 @@
-"""The one-time codes that the file channel delivers, as their reader finds them: lines `email/otp`."""
+"""Reads the one-time codes that the file channel writes, as lines `email/otp`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ STEP = 0.02
 
 
 class OtpInbox:
-    """Gives each delivery once, so that nobody takes the code of an earlier login for the one still on its way."""
-
     def __init__(self, file: Path, *, patience: float = 10.0) -> None:
         self.file = file
         self._patience = patience
@@ -20,7 +18,7 @@ class OtpInbox:
         self._lock = threading.Lock()
 
     def next_code(self, email: str) -> str | None:
-        """The newest code for `email`, later than the one given before; None when none comes in time."""
+        """The newest code since the last call, so no code comes twice; None if none comes in time."""
         deadline = time.monotonic() + self._patience
         while (code := self._newer(email)) is None and time.monotonic() < deadline:
             time.sleep(STEP)

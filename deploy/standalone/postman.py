@@ -1,4 +1,4 @@
-"""`make postman`: newman runs the Postman collection against a throw-away stack, its codes read over HTTP."""
+"""`make postman`: newman runs the Postman collection on a throw-away stack and reads the codes over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLLECTION = PROJECT / "docs" / "Login2FA.postman_collection.json"
 ENVIRONMENT = PROJECT / "docs" / "Login2FA.postman_environment.json"
 NEWMAN = PROJECT / "node_modules" / ".bin" / "newman"
 INTERRUPTED = 130
-# The collection waits for a resend as long as the answer says: not half a minute here.
+# Seconds. The collection waits for this cooldown, so it is short here.
 SETTINGS = {"OTP_RESEND_COOLDOWN": "2"}
 
 
@@ -45,7 +45,7 @@ def main() -> int:
 
 @contextmanager
 def serving_codes(inbox: OtpInbox) -> Iterator[str]:
-    """Answer `GET /code?email=` with the next code for that address, on a free loopback port: newman reads no files."""
+    """Serves `GET /code?email=` on a free loopback port, because newman reads no files."""
 
     class Codes(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -60,7 +60,7 @@ def serving_codes(inbox: OtpInbox) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_args: object) -> None:
-            """Not on the terminal: newman's report is there."""
+            """No log: the terminal shows newman's report."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Codes) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -75,7 +75,7 @@ def serving_codes(inbox: OtpInbox) -> Iterator[str]:
 def _newman(base_url: str, inbox_url: str) -> int:
     variables = {"base_url": base_url, "inbox_url": inbox_url}
     options = [option for name, value in variables.items() for option in ("--env-var", f"{name}={value}")]
-    # newman would send requests for the loopback address through a proxy, too.
+    # newman would use a proxy even for loopback addresses.
     env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     command = [str(NEWMAN), "run", str(COLLECTION), "--environment", str(ENVIRONMENT), *options]
     return subprocess.run([*command, "--timeout-request", "15000"], env=env, check=False).returncode

@@ -1,4 +1,4 @@
-"""What `make up` keeps in STATE_DIR besides the database: secrets made once, and the signing keys."""
+"""The secrets and signing keys that `make up` keeps in STATE_DIR, besides the database."""
 
 from __future__ import annotations
 
@@ -40,12 +40,11 @@ def new_secrets() -> Secrets:
 
 
 class State:
-    """Raises OSError where the folder cannot be written."""
+    """Raises OSError if the folder can not be written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        # To be passed through: where root has no user namespaces, PostgreSQL below runs as `nobody`. Each file with
-        # a secret is its owner's alone.
+        # PostgreSQL may run as `nobody` and must pass through. Only their owner can read files with secrets.
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         self.postgres = self.folder / "postgres"
         self.keys = self.folder / "keys"

@@ -1,4 +1,4 @@
-"""A throw-away stack: `services up` on a free port in a temporary folder, both gone at the end however it comes."""
+"""A throw-away stack: `services up` on a free port in a temporary folder. Both are always removed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackFailed(Exception):
-    """It did not become ready; the text says what was waited for, and ends with what the stack said last."""
+    """The text says what was missing, and ends with the last output of the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Stack:
 def throwaway_stack(
     *, demo_accounts: bool, say: Callable[[str], None], settings: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
-    """A stack that is ready; `settings` are environment variables of its services. Raises `StackFailed`."""
+    """Yields a ready stack. `settings` are its environment variables. Raises `StackFailed`."""
     with _signals_end_us(), _folder() as folder:
         say(f"Starting a throw-away stack in {folder} ...")
         began = time.monotonic()
@@ -62,12 +62,12 @@ def throwaway_stack(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Its name is short: the path of a Unix socket may have 107 bytes."""
+    """Its name is short: the path of a Unix socket may have 107 bytes at most."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="l2fa-"))
     except OSError as error:
         raise StackFailed(f"Cannot make a temporary folder: {error.strerror}. Choose a place with TMPDIR.") from error
-    folder.chmod(0o711)  # where root has to run PostgreSQL as another user, that user passes through here
+    folder.chmod(0o711)  # PostgreSQL may run as another user, who must pass through
     try:
         yield folder
     finally:
@@ -76,7 +76,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _launch(folder: Path, *, demo_accounts: bool, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # Port 0 and not one found free beforehand: somebody else could take that one meanwhile.
+    # Port 0: a port that was found free could be in use by now.
     options = ["--port", "0", "--state-dir", str(folder / "state"), "--demo" if demo_accounts else "--no-demo"]
     with (folder / "output").open("wb") as output:
         return subprocess.Popen(
@@ -86,7 +86,7 @@ def _launch(folder: Path, *, demo_accounts: bool, settings: Mapping[str, str]) -
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: a second signal would end the stack without its clean-up
+            start_new_session=True,  # no Ctrl-C: a second signal would skip the clean-up of the stack
         )
 
 
@@ -109,7 +109,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], folder: Path, say: Calla
 
 
 def _look(client: httpx.Client, folder: Path) -> tuple[str, str]:
-    """The address, when it is known, and what is still to wait for."""
     said = (folder / "output").read_text(errors="replace")
     address = re.search(r"(http://\S+)/api/v1\b", said)
     readiness = re.search(r"http://\S+/readyz\b", said)
@@ -120,7 +119,7 @@ def _look(client: httpx.Client, folder: Path) -> tuple[str, str]:
         if answer.status_code != httpx.codes.OK:
             missing = [name for name, holds in answer.json()["checks"].items() if not holds]
             return address[1], f"readiness of {', '.join(missing)}"
-        # The management port opens first.
+        # The public port opens after the management port.
         client.get(f"{address[1]}/.well-known/jwks.json").raise_for_status()
     except (httpx.HTTPError, ValueError, KeyError):
         return address[1], "its first answers"
@@ -143,13 +142,13 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        # None is left after a clean end; after any other its folder must not vanish under it.
+        # After an unclean end PostgreSQL may still run: stop it before its folder is removed.
         kill_servers(folder / "state" / "postgres" / "data")
 
 
 @contextmanager
 def _signals_end_us() -> Iterator[None]:
-    """SIGTERM and a closed terminal unwind like Ctrl-C does; whoever repeats one out of impatience disturbs nothing."""
+    """SIGTERM and SIGHUP unwind like Ctrl-C. A repeated signal is ignored, so the clean-up completes."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         for each in _SIGNALS:
@@ -158,19 +157,19 @@ def _signals_end_us() -> Iterator[None]:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
 
-    # One that is ignored stays so: nohup has its reasons.
+    # An ignored signal stays ignored, for nohup.
     defaults = (signal.SIG_DFL, signal.default_int_handler)
     before = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) in defaults}
     for number in before:
         signal.signal(number, end)
     yield
-    for number, handler in before.items():  # not after a signal: nothing may come between it and our end
+    for number, handler in before.items():  # not after a signal: the clean-up must not be interrupted
         signal.signal(number, handler)
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """What is begun in here is finished, Ctrl-C or not; it takes a bounded time."""
+    """Ignores signals inside the block, whose time must be bounded."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the demo shows: each request as a person would type it, each answer to be read, no secret in full."""
+"""The output of the demo: requests as commands, answers in a legible form, secrets shortened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import httpx
 
 SECRET_FIELDS = frozenset({"password", "access_token", "refresh_token", "temporary_token", "otp"})
-LONG = 40  # characters: a token, of which both ends may be seen
+LONG = 40  # characters; a longer secret is a token, and may show both ends
 INDENT = "   "
 
 BOLD, DIM, RED, GREEN = "1", "2", "31", "32"
@@ -58,7 +58,6 @@ class Transcript:
         self._write(f"\n{self.hide(sentence)}", RED)
 
     def secret(self, value: str) -> None:
-        """From now on `value` is shown shortened, wherever it stands."""
         if value:
             self._secrets[value] = shortened(value)
 
@@ -68,7 +67,6 @@ class Transcript:
         return text
 
     def legible(self, response: httpx.Response) -> str:
-        """The body, secrets shortened; JSON over several lines."""
         try:
             body = response.json()
         except ValueError:

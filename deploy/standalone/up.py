@@ -1,4 +1,4 @@
-"""Everything in one process: embedded Postgres, in-process bus, the three services, the file channel."""
+"""Everything in one process: embedded Postgres, in-process bus, three services, file channel."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from shared.web.process import CannotListen, Running, Sockets, listen, served, u
 DATABASE = "login2fa"
 HOST = "127.0.0.1"
 
-# What making or writing a folder says that can not be one of ours.
+# Errors of a folder that can not be STATE_DIR.
 _UNFIT_FOLDER = {
     errno.EACCES,
     errno.EPERM,
@@ -82,7 +82,7 @@ async def up(*, port: int, state_dir: Path, demo: bool) -> None:
 
 
 async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) -> None:
-    # Bound first: a second `make up` must end here, before it touches the state of the first.
+    # Bound first: a second `make up` must fail here, before it changes the state of the first.
     public = listen(HOST, port, hint="Is another one running? Stop it, or choose another port with PORT.")
     management = listen(HOST, 0, hint="")
     state = State(state_dir)
@@ -94,7 +94,7 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         await migrate("auth", owner)
         await migrate("users", owner)
         with _logging_to(state.log):
-            if demo:  # before the relay's first round: auth knows them as soon as we say that they are there
+            if demo:  # before the relay starts: auth must know them when we print them
                 await create_demo_accounts(settings.users)
             sockets = Sockets(public=public, management=management)
             async with _services(settings) as running, served(running, sockets, grace=5):
@@ -115,7 +115,6 @@ async def _postgres(state: State, secrets: Secrets) -> AsyncIterator[EmbeddedPos
 
 
 async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
-    """Wait for the end; raises `CannotStart` when Postgres ends first."""
     while not stop.is_set():
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -128,7 +127,7 @@ async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
 async def _services(settings: Settings) -> AsyncIterator[Running]:
     bus = MemoryBus()
     async with AsyncExitStack() as stack:
-        # Consumers before publishers, and ended after them; what auth tells users meanwhile waits in its outbox.
+        # Consumers start first and stop last. Until users runs, events for it wait in the outbox of auth.
         stack.push_async_callback(bus.close)
         parts = [
             await stack.enter_async_context(notifier.running(settings.notifier, bus)),
@@ -174,7 +173,6 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    """The terminal is for the person; the log is for looking things up."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "a", buffering=1) as file:
         logs.configure("standalone", "info", file)

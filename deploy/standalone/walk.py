@@ -1,7 +1,4 @@
-"""The walk of the demo: a login with two factors from registration to logout, as a client lives it.
-
-It knows the HTTP API and an inbox and nothing else, so it walks through any stack.
-"""
+"""The demo as a client: from registration to logout. It needs only the HTTP API and an inbox, so any stack will do."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from deploy.standalone.transcript import Call, Transcript
 
 
 class StepFailed(Exception):
-    """Its text names the step, what was expected, and what came; secrets are not shortened yet."""
+    """The text may hold secrets in full: hide them before it is printed."""
 
     def __init__(self, step: str, *, expected: str, came: str) -> None:
         super().__init__(f"Step {step} failed.\n  expected: {expected}\n  came:     {came}")
@@ -26,7 +23,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A new one at each walk, so that it can be repeated on one stack."""
+    """New for each walk, so that a walk can be repeated on one stack."""
 
     email: str = field(default_factory=lambda: f"ada.{secrets.token_hex(4)}@example.com")
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
@@ -144,7 +141,6 @@ class Steps:
         json: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The JSON object of an answer with this status; empty after 204."""
         call = Call(method=method, url=self._api + path, bearer=bearer, json=json, form=form)
         self._transcript.request(call)
         headers = {"Authorization": f"Bearer {bearer}"} if bearer is not None else None

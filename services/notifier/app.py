@@ -1,4 +1,4 @@
-"""The notifier, composed: the same function in production, in `make up` and in tests."""
+"""Composes the notifier: the same code in production, in `make up` and in tests."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from shared.messaging.topology import NOTICES, OTP_DELIVERY
 from shared.sealing import Sealer
 from shared.web.process import Running
 
-# Each has a connection to the mail server, of which most allow us so many: codes come first. A domain has one of these.
+# Each notice needs a connection, and mail servers limit those: most are left to codes. A domain gets one at a time.
 _NOTICES_AT_A_TIME = 4
 
-# The check's name; with the file channel it says whether the file can be written.
+# Name of the readiness check. For the file channel it means that the file can be written.
 MAIL_SERVER = "mail-server"
 
 
@@ -40,7 +40,6 @@ def channel_of(settings: NotifierSettings) -> Channel:
 
 
 def _turns(settings: NotifierSettings) -> tuple[Turns, Turns]:
-    """Those of the codes, and those of the notices."""
     places = (settings.notifier_concurrency, _NOTICES_AT_A_TIME)
     if settings.notifier_channel == "file":
         return AtOnce(places[0]), AtOnce(places[1])

@@ -1,4 +1,4 @@
-"""What delivers a code or a notice, and the ways in which that can fail."""
+"""The interface that delivers codes and notices, and its failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.messaging.events import NoticeWord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One code to one person. `event_id` is the same on every repeat, and so is the message's identity."""
+    """`event_id` is the same on every retry, and so is the `Message-ID` of the mail."""
 
     event_id: str
     correlation_id: str
@@ -23,14 +23,12 @@ class Delivery:
     expires_at: datetime
 
 
-# No event asks for the test: an operator does (services.notifier.trial).
+# `mail_test` comes from an operator (services.notifier.trial), not from an event.
 Said = NoticeWord | Literal["mail_test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One notice to one person."""
-
     event_id: str
     correlation_id: str
     email: str
@@ -40,31 +38,28 @@ class Notice:
 
 
 class DeliveryFailed(Exception):
-    """The text is a reason for the log and the dead-letter listing. It never holds an address or the code.
-
-    What a server has said is in it as `server_words` leaves it.
-    """
+    """The text goes to the log and the dead letters: no address, no code; server replies pass `server_words`."""
 
 
 class TryLater(DeliveryFailed):
-    """Refused connection, name or sender, time-out, 4xx, full disk: the next attempt may succeed."""
+    """Connection, name or sender refused, time-out, 4xx, disk full: a retry may succeed."""
 
 
 class WillNotDeliver(DeliveryFailed):
-    """5xx to the recipient or the mail: no attempt with this message can succeed."""
+    """5xx to the recipient or the mail: no retry can succeed."""
 
 
 class CredentialsRefused(DeliveryFailed):
-    """The mail server refuses *us* (530, 535): not the message's fault, so it must not be burnt."""
+    """The mail server refuses our login (530, 534, 535, 538): the message is not at fault and must be retried."""
 
 
 class Channel(Protocol):
     reach: Reach
 
     async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
-        """Returns once the other side has taken responsibility. Raises `DeliveryFailed`."""
+        """Returns once the mail server has accepted the mail, or the file the line. Raises `DeliveryFailed`."""
 
     async def probe(self) -> None:
-        """Find out whether a delivery would get as far as its recipient: see `reach`. Raises `DeliveryFailed`."""
+        """Tests the connection and the login, or the file, and updates `reach`. Raises `DeliveryFailed`."""
 
     async def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The channel as all kinds of mail share it: while the mail server refuses our credentials, no mail is tried."""
+"""The circuit breaker shared by codes and notices: it opens when the mail server refuses our credentials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 PAUSED = Gauge("login2fa_deliveries_paused", "1 while the mail server refuses our credentials.")
 
-# How long no mail is tried after the server has refused our credentials: trying on gets accounts locked.
+# Seconds that the breaker stays open. More logins with bad credentials could get our mail account locked.
 _PAUSE = 30.0
 
 

@@ -1,4 +1,4 @@
-"""One-time codes: their seal is opened here, and auth is told what became of each (services.notifier.report)."""
+"""One-time codes: decrypts each, and reports its result to auth (services.notifier.report)."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class Codes:
     async def tell(self, event: OtpRequested, result: AttemptResult, message: bus.Delivery) -> None:
         if result.status == "delivered":
             SECONDS.observe((self._database_time.now() - event.requested_at).total_seconds())
-        if result.status != "put_off":  # nothing has become of it yet
+        if result.status != "put_off":  # no result yet
             await self._reports.tell(event, result.status, message)

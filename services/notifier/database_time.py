@@ -1,16 +1,11 @@
-"""The clock of auth's database, as far as a process without a database can know it (docs/decisions/0008).
+"""The database's clock, estimated without a database connection (docs/decisions/0008).
 
-The relay stamps each message with the database's clock. Our steady clock minus that stamp is how far the two clocks
-are apart, plus the time that the message has been on its way. So:
+The relay stamps each message with that clock. Our monotonic clock minus the stamp is the offset plus the transit time:
 
-1. Every message says how far they are apart *at most*; more than it says was wrong.
-2. A message that has been on its way for no time (`Delivery.fresh`) says how far they are apart.
-3. Before the first of these, our wall clock is believed, as it was when we started. It is never looked at again, so
-   that a step of it changes nothing.
-
-4. Clocks that seem to be more than MOST_APART from where they were are not ours: the stamp is a stranger's.
-
-By 1 and 2 the errors that remain make a code younger than it is, never older: in doubt it is delivered.
+1. Each message gives an upper bound of the offset.
+2. A message without transit time (`Delivery.fresh`) gives it. Errors make a code seem younger: it is delivered.
+3. Until then the wall clock of our start is used. It is not read again: a step of it changes nothing.
+4. A stamp that differs more than MOST_APART from that wall clock is ignored.
 """
 
 from __future__ import annotations
@@ -31,9 +26,9 @@ class DatabaseTime:
         return datetime.fromtimestamp(time.monotonic() - self._apart, UTC)
 
     def learn(self, delivery: Delivery) -> None:
-        """To be called as soon as a message has come."""
+        """Call on receipt of a message: a delay would count as transit time."""
         if delivery.published_at is None:
-            return  # of a publisher that does not stamp yet
+            return  # an older publisher does not stamp
         at_most = time.monotonic() - delivery.published_at.timestamp()
         if abs(at_most - self._believed) > MOST_APART:
             return

@@ -1,14 +1,10 @@
-"""From an event that asks for a mail to one of the ends that a delivery has, decided in one table.
+"""The event handler for mails. One table decides the result of each attempt:
 
-delivered            the channel took it                                        -> done, and only then acknowledged
-retry later          refused connection, name, sender or credentials, 4xx       -> again with growing delays
-given up             5xx to recipient or mail, malformed, undecryptable         -> dead letter, and an error in the log
-expired              it is of no use to anybody any more                        -> dropped and counted
-
-Before any of these it may be put off, where too many are under way to its domain (services.notifier.turns): it comes
-again as the same attempt.
-
-What is particular to codes and to notices: services.notifier.codes, services.notifier.notices.
+delivered    the channel accepted it                                    -> done, and only then acknowledged
+retry later  refused connection, name, sender or credentials, 4xx       -> retried with growing delays
+given up     5xx to recipient or mail, malformed, undecryptable         -> dead letter, and an error in the log
+expired      the code or notice is too old                              -> dropped and counted
+put off      too many are under way (services.notifier.turns)           -> comes again as the same attempt
 """
 
 from __future__ import annotations
@@ -37,10 +33,9 @@ from shared.sealing import Unsealable
 
 log = structlog.get_logger()
 
-# What most addresses are like, and what the library takes as it is: it is asked of the others, for it needs as long as
-# everything else that is done with an event before its mail.
+# A fast path for plain addresses, which the library would accept unchanged: the library is slow.
 _PLAIN_ADDRESS = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}")
-_SHORT = 64  # characters: then no part of it is too long either
+_SHORT = 64  # characters: so no part of the address is too long either
 _NOT_PLAIN = tuple(f".{name}" for name in (*SPECIAL_USE_DOMAIN_NAMES, *RESERVED))
 
 _LEVELS = {"given_up": "error", "expired": "warning", "retry": "warning", "put_off": "debug"}
@@ -50,7 +45,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """The delivery status as auth is told it, what the bus is to do, and why."""
+    """`status` is for auth, `outcome` for the bus, `reason` for the log."""
 
     status: DeliveryStatus | Literal["put_off"]
     outcome: Outcome
@@ -58,8 +53,6 @@ class AttemptResult:
 
 
 class Kind(Protocol[E]):
-    """`name` is the log's; `ends` counts by `outcome`."""
-
     name: str
     ends: Counter
 
@@ -70,12 +63,10 @@ class Kind(Protocol[E]):
         """Raises `MalformedEvent`, `Unsealable`."""
 
     async def tell(self, event: E, result: AttemptResult, message: bus.Delivery) -> None:
-        """Report the result, last of all before the acknowledgement. Never fails."""
+        """Reports the result just before the acknowledgement. Never raises."""
 
 
 class Deliver(Generic[E]):
-    """The handler of one kind of event."""
-
     def __init__(self, kind: Kind[E], breaker: CircuitBreaker, database_time: DatabaseTime, turns: Turns) -> None:
         self._kind = kind
         self._breaker = breaker
@@ -89,7 +80,7 @@ class Deliver(Generic[E]):
         except MalformedEvent as error:
             result = _given_up(error)
             self._observe(message, result)
-            return result.outcome  # unreported: it does not say what it is for
+            return result.outcome  # no report: the event can not be read
         result = await self._attempt(message, event)
         self._observe(message, result)
         await self._kind.tell(event, result, message)
@@ -101,7 +92,7 @@ class Deliver(Generic[E]):
             delivery = self._kind.decrypt(message, event)
         except (MalformedEvent, Unsealable) as error:
             return _given_up(error)
-        if self._is_over(delivery):  # a backlog of these waits for nobody
+        if self._is_over(delivery):  # before its turn: an expired backlog waits for nothing
             return AttemptResult("expired", Done())
         try:
             return await self._in_turn(message, delivery)
@@ -134,10 +125,7 @@ class Deliver(Generic[E]):
 
 
 def recipient(given: str, event_type: str, *, reserved: bool) -> str:
-    """Raises `MalformedEvent`: a comma or a line break would make two recipients, or two lines in a file, of one.
-
-    `reserved`: one at a reserved domain is taken.
-    """
+    """Raises `MalformedEvent`: a comma or line break could add a recipient. `reserved` allows reserved domains."""
     if len(given) <= _SHORT and _PLAIN_ADDRESS.fullmatch(given) and not given.endswith(_NOT_PLAIN):
         return given
     try:

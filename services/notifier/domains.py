@@ -1,18 +1,15 @@
-"""Which recipients' domains answer quickly, as the deliveries of the last minutes to an hour have shown.
-
-It decides only who has to wait for whom inside this process: nothing of it is told to anybody.
-"""
+"""Remembers which recipient domains answered quickly or slowly. The data stays in this process."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
 
-# From RCPT to the end of the mail. A mail server that queues answers in milliseconds.
+# From RCPT to the end of the mail. A mail server that queues mail answers in milliseconds.
 SLOW_SECONDS = 2.0
 
 QUICK_FOR = 3600.0
-# However often it answers quickly in between: else a domain could hold up others again and again.
+# Quick answers in between do not shorten it: else a domain could delay others again and again.
 SLOW_FOR = 600.0
 MOST_DOMAINS = 50_000
 

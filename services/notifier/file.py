@@ -1,7 +1,4 @@
-"""Delivery to a file, for development: one line `email/otp` each, whole or not at all.
-
-Notices go to a second file beside it, `<name>.notices`, as lines `email/notice`: whoever reads codes sees codes alone.
-"""
+"""Delivery to a file, for development: whole lines `email/otp`; notices go to `<name>.notices` as `email/notice`."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from shared import failpoints
 
 
 class FileChannel:
-    """Several processes may append to one file; it is readable by its owner alone."""
+    """Several processes may append to one file. Only its owner can read it."""
 
     def __init__(self, path: Path) -> None:
         self.reach = Reach()
@@ -47,7 +44,7 @@ class FileChannel:
         self.reach.note(good=True)
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Does nothing: no file stays open."""
 
 
 def _opened(path: Path) -> int:
@@ -55,7 +52,6 @@ def _opened(path: Path) -> int:
 
 
 def _refuse_unwritable(path: Path) -> None:
-    """Raises OSError where a line could not be appended; writes nothing."""
     descriptor = _opened(path)
     try:
         if not os.fstatvfs(descriptor).f_bavail:
@@ -69,7 +65,7 @@ def _append(path: Path, line: bytes) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
-        # A crash or a full disk may have left part of a line: it was never acknowledged, so it is repeated whole.
+        # A crash or a full disk may leave part of a line. It was not acknowledged, so the whole line comes again.
         whole = _end_of_last_line(descriptor, size)
         if whole < size:
             os.ftruncate(descriptor, whole)

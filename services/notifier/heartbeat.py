@@ -1,8 +1,8 @@
-"""Tells auth every few seconds that this notifier lives, and how it fares (shared.messaging.events.NotifierHeartbeat).
+"""Sends heartbeats to auth (shared.messaging.events.NotifierHeartbeat).
 
-1. Nothing in it depends on a recipient: auth refuses logins by it (docs/decisions/0007).
-2. A beat that can not be published is lost. The next one says more.
-3. When a connection to the mail server has not been made for a while, one is made to see whether it can be.
+1. Nothing in them depends on a recipient, because auth refuses logins by them (docs/decisions/0007).
+2. A heartbeat that can not be published is dropped: the next one is newer.
+3. A probe connects to the mail server when no mail has reached it for a while.
 """
 
 from __future__ import annotations
@@ -28,16 +28,14 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS = 3.0
 PUBLISH_SECONDS = 2.0
 
-# Seconds without a connection, after which one is made to see: while all is well, and while it is not.
+# Seconds without news after which the mail server is probed: while it is reached, and while it is not.
 PROBED_EVERY = 10.0
 PROBED_AGAIN = 2.0
 _CANCELLED_AGAIN = 0.2
-TOO_EARLY = 0.01  # less is not waited for: a timer rounds, and would be set again and again for the rest
+TOO_EARLY = 0.01  # seconds; a shorter wait is skipped: timers round, so it would be set again and again
 
 
 class Heart:
-    """`now` is the database's clock, as well as it is known here."""
-
     def __init__(self, bus: SignedBus, reach: Reach, now: Callable[[], datetime]) -> None:
         self._bus = bus
         self._reach = reach
@@ -47,11 +45,11 @@ class Heart:
         self._lost = False
 
     def code_taken(self, requested_at: datetime) -> None:
-        """A code has been handed to us for its first attempt. What is tried again is old for its own reasons."""
+        """Records the lag of the queue. Call for first attempts only: a retry is old for other reasons."""
         self._lag = (self._now() - requested_at).total_seconds()
 
     async def beat_forever(self, consuming: Callable[[], bool]) -> None:
-        """Until cancelled; at once when the mail server comes or goes."""
+        """Until cancelled. Also beats at once when `reach` changes."""
         for number in count(1):
             self._reach.turned.clear()
             await self._beat(number, consuming=consuming())
@@ -75,7 +73,6 @@ class Heart:
         self._lost = bool(error)
 
     async def _published(self, event: NotifierHeartbeat) -> str:
-        """What went wrong, in a word."""
         body, event_id = event.to_body().encode(), str(event.event_id)
         message = Message(routing_key=event.type, body=body, event_id=event_id, correlation_id=event_id)
         try:
@@ -87,7 +84,6 @@ class Heart:
 
 
 async def probe_forever(breaker: CircuitBreaker, reach: Reach) -> None:
-    """Until cancelled. The outcome is in `reach`."""
     while True:
         due = (PROBED_EVERY if reach.good else PROBED_AGAIN) - reach.age
         if due > TOO_EARLY:
@@ -96,7 +92,7 @@ async def probe_forever(breaker: CircuitBreaker, reach: Reach) -> None:
         try:
             await breaker.probe()
         except DeliveryFailed:
-            await asyncio.sleep(PROBED_AGAIN)  # the connection itself may not have been tried
+            await asyncio.sleep(PROBED_AGAIN)  # with the breaker open, `reach.age` was not reset
         except Exception as error:  # noqa: BLE001 - the next one tries again
             log.warning("mail server not probed", error=type(error).__name__)
             await asyncio.sleep(PROBED_AGAIN)
@@ -106,7 +102,6 @@ async def probe_forever(breaker: CircuitBreaker, reach: Reach) -> None:
 async def signs_of_life(
     heart: Heart, breaker: CircuitBreaker, reach: Reach, consuming: Callable[[], bool]
 ) -> AsyncIterator[None]:
-    """Inside the block it beats."""
     tasks = (
         asyncio.create_task(heart.beat_forever(consuming), name="heartbeat"),
         asyncio.create_task(probe_forever(breaker, reach), name="probe of the mail server"),
@@ -118,6 +113,5 @@ async def signs_of_life(
         while going:
             for task in going:
                 task.cancel()
-            # Once is not enough: `wait_for` of Python 3.11, by which the library for SMTP waits, loses a cancellation
-            # that comes in the same moment as its answer.
+            # Cancelled repeatedly: `wait_for` of Python 3.11, which aiosmtplib uses, can lose a cancellation.
             _, going = await asyncio.wait(going, timeout=_CANCELLED_AGAIN)

@@ -1,7 +1,4 @@
-"""Says what went wrong between us and the mail server: at which stage, in the server's own words, where to look.
-
-A sentence holds no address of a person and no code, for it goes into logs, dead letters and the answer of `/readyz`.
-"""
+"""Explains mail failures for logs, dead letters and `/readyz`: stage, reply, advice. No personal address, no code."""
 
 from __future__ import annotations
 
@@ -27,8 +24,7 @@ Advice = Callable[[BaseException, NotifierSettings], str]
 CREDENTIALS = {530, 534, 535, 538}
 PERMANENT = 500
 
-# Many servers judge HELO, the sender and the client only when they answer RCPT, or the end of DATA. The sentences are
-# those of Postfix, Exim, Sendmail and Exchange, the numbers those of RFC 3463, 7372 and 7505.
+# Many servers refuse HELO, sender or client only at RCPT or DATA. Codes: RFC 3463, 7372, 7505; texts: usual servers.
 _OF_HELO = re.compile(r"\b(?:helo|ehlo)\b", re.IGNORECASE)
 _OF_SENDER = re.compile(
     r"^5\.(?:1\.[78]|7\.2[0-7])\b|sender (?:address )?(?:rejected|denied|not allowed)", re.IGNORECASE
@@ -49,14 +45,12 @@ _ALL = "It is about one {of}; if it happens to all, look at MAIL_FROM and SMTP_U
 
 @dataclass(slots=True)
 class Dialogue:
-    """How far the conversation about one mail, or about none, has come."""
-
     recipient: str = ""
     stage: Stage = "connect"
 
 
 def explain(error: BaseException, dialogue: Dialogue, settings: NotifierSettings) -> str:
-    """`error` is aiosmtplib's or the operating system's. A time-out from outside comes as a cancellation."""
+    """`error` is from aiosmtplib or the operating system; CancelledError means a time-out of the caller."""
     cause = error
     if isinstance(error, aiosmtplib.SMTPConnectError) and error.__cause__ is not None:
         cause = error.__cause__
@@ -68,12 +62,12 @@ def explain(error: BaseException, dialogue: Dialogue, settings: NotifierSettings
 
 
 def is_about_us(said: str) -> bool:
-    """Whether a reply to RCPT or DATA speaks of our name, our sender or our host: then the mail is not to blame."""
+    """Whether a reply to RCPT or DATA is about our name, sender or host, and not about this mail."""
     return any(kind.search(said[:_READ]) for kind in (_OF_HELO, _OF_SENDER, _OF_CLIENT))
 
 
 def _answered(reply: aiosmtplib.SMTPResponseException, recipient: str, settings: NotifierSettings) -> str:
-    code = f"{reply.code} " if reply.code > 0 else ""  # without one it is no reply of SMTP
+    code = f"{reply.code} " if reply.code > 0 else ""  # aiosmtplib has -1 for a reply without a code
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
     return f'the mail server says "{code}{quoted(reply.message, recipient=recipient, password=password)}"'
 
@@ -124,7 +118,7 @@ def _to_log_in(_cause: BaseException, _settings: NotifierSettings) -> str:
 
 
 def _to_send(general: str) -> Advice:
-    """`general` is for a refusal for good that says nothing of its cause."""
+    """`general` is the advice for a permanent refusal without a known cause."""
 
     def advice(cause: BaseException, settings: NotifierSettings) -> str:
         if not isinstance(cause, aiosmtplib.SMTPResponseException):

@@ -1,12 +1,9 @@
-"""Connections to the mail server, kept between mails: to make one costs more than to send a mail over it.
+"""Connections to the mail server, kept between mails: opening one costs more than sending a mail.
 
-1. A connection carries one mail at a time, and is kept only if that mail was taken. After a refusal, a time-out or
-   anything else that went wrong, the next mail gets another one.
-2. It is kept for KEPT_SECONDS without a mail, and for MOST_MAILS in all: then we leave before the server, or something
-   on the way to it, forgets us. The last one that is left for its many mails is replaced at once, before a mail needs
-   it; a mail that comes meanwhile waits for it, REPLACING_SECONDS at most.
-3. A server may leave at any moment all the same. A connection that is gone at the first command of a mail has heard
-   nothing of it, so the mail goes by another one at once.
+1. A connection carries one mail at a time. It is kept only if the server accepted that mail.
+2. It is closed after KEPT_SECONDS idle or MOST_MAILS mails, before the server or a firewall drops it. The last one is
+   replaced after MOST_MAILS; a mail waits for the new one, REPLACING_SECONDS at most.
+3. A connection that is gone at MAIL has sent nothing of the mail, so the mail uses another one at once.
 """
 
 from __future__ import annotations
@@ -35,26 +32,22 @@ class MailServer:
     def __init__(self, settings: NotifierSettings) -> None:
         self.reach = Reach()
         self._settings = settings
-        # The one that was used last is used next: what a quiet time does not need is left after KEPT_SECONDS.
+        # Last in, first out: connections that a quiet time does not need stay idle and are closed.
         self._kept: list[_Connection] = []
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._replacements: set[asyncio.Task[None]] = set()
 
     async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> None:
-        """Returns once the server has taken it; whoever loses patience cancels. Raises what aiosmtplib raises.
-
-        `dialogue` names the recipient, and knows afterwards how far it came. The mail is composed while the server
-        answers the first command, which does not need it.
-        """
-        composing = asyncio.create_task(_result_of(compose))
+        """Returns once the server has accepted it; `dialogue` records the stage. Raises what aiosmtplib raises."""
+        composing = asyncio.create_task(_result_of(compose))  # while the server answers MAIL
         connection = await self._with_a_mail_begun(dialogue)
         try:
             mail = await composing
             turn.begin()
             dialogue.stage = "RCPT"
-            # Not beyond this: a mail that is left while the server decides about it may be sent twice.
+            # For RCPT only: a time-out during DATA could send the mail twice.
             async with asyncio.timeout(turn.patience):
-                # Given apart from the header: a comma in `To` would make two recipients of one.
+                # Not taken from the header `To`, where a comma would make two recipients.
                 await connection.smtp.rcpt(dialogue.recipient)
             dialogue.stage = "DATA"
             await connection.smtp.data(mail)
@@ -64,7 +57,7 @@ class MailServer:
         self._keep(connection)
 
     async def probe(self, dialogue: Dialogue) -> None:
-        """Make a connection and leave it. Raises what aiosmtplib raises."""
+        """Opens and closes a connection. Raises what aiosmtplib raises."""
         self._say_goodbye(await self._connected(dialogue))
 
     async def close(self) -> None:
@@ -97,7 +90,7 @@ class MailServer:
         return fresh
 
     async def _connected(self, dialogue: Dialogue) -> _Connection:
-        """Greeted, and logged in where that is demanded: what the server says so far is about us, and not a mail."""
+        """Updates `reach`: a failure before the first mail is about us, and not about a mail."""
         fresh = _Connection(self._settings)
         try:
             await fresh.open(dialogue)
@@ -117,7 +110,7 @@ class MailServer:
             raise
 
     def _keep(self, connection: _Connection) -> None:
-        """After a mail that the server has taken. One that it refuses says nothing of the server."""
+        """Call after an accepted mail only: a refused one says nothing about `reach`."""
         self.reach.note(good=True)
         connection.mails += 1
         if connection.mails < MOST_MAILS:
@@ -132,7 +125,7 @@ class MailServer:
         connection.leaving = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._leave, connection)
 
     async def _replace(self) -> None:
-        """Of what goes wrong the next mail will hear: it makes itself one."""
+        """Errors are ignored: the next mail opens its own connection and reports them."""
         with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
             self._await_a_mail(await self._connected(Dialogue()))
 
@@ -140,7 +133,7 @@ class MailServer:
         if isinstance(error, aiosmtplib.SMTPResponseException):
             self._say_goodbye(connection)
         else:
-            connection.smtp.close()  # in the middle of something: it would take a QUIT for the rest of that
+            connection.smtp.close()  # no QUIT: in the middle of a command it could pass for the rest of it
 
     def _leave(self, connection: _Connection) -> None:
         connection.stay()
@@ -148,7 +141,7 @@ class MailServer:
         self._say_goodbye(connection)
 
     def _say_goodbye(self, connection: _Connection) -> None:
-        """Beside what comes next: nobody waits for a server that is slow to let us go."""
+        """In the background: a slow QUIT delays no mail."""
         _beside(self._goodbyes, connection.quit())
 
 
@@ -163,8 +156,6 @@ def _beside(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -
 
 
 class _Connection:
-    """`leaving` is when it will have been without a mail for too long."""
-
     def __init__(self, settings: NotifierSettings) -> None:
         self._settings = settings
         self.smtp = aiosmtplib.SMTP(
@@ -172,14 +163,14 @@ class _Connection:
             port=settings.smtp_port,
             local_hostname=settings.helo_name or None,
             use_tls=settings.smtp_security == "tls",
-            start_tls=False,  # by `open`, which knows of each step
+            start_tls=False,  # `open` does it, and records the stage
             timeout=settings.smtp_timeout,
         )
         self.mails = 0
         self.leaving: asyncio.TimerHandle | None = None
 
     async def open(self, dialogue: Dialogue) -> None:
-        """As far as TLS and the login, where they are demanded. Raises what aiosmtplib raises."""
+        """Connects; starts TLS and logs in if configured. Raises what aiosmtplib raises."""
         dialogue.stage = "connect"
         try:
             await self.smtp.connect()

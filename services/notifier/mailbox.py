@@ -1,4 +1,4 @@
-"""The sender of every mail: MAIL_FROM, read once, as the envelope, the header and Message-ID want it (RFC 5322)."""
+"""The sender of every mail: MAIL_FROM for the envelope, the header From and Message-ID (RFC 5322)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Self
 
 from email_validator import EmailNotValidError, validate_email
 
-# A name and an address in angle brackets; the brackets of a quoted name are the name's.
+# `name <address>`; brackets inside a quoted name belong to the name.
 _NAMED = re.compile(r"(?P<name>\"(?:[^\"\\]|\\.)*\"|[^\"<>]*?)\s*<(?P<address>[^<>]*)>")
-# RFC 5322 allows these in a name between quotation marks alone; dots it allows as old practice.
+# RFC 5322 allows these in a name only between quotes. It allows dots as obsolete syntax.
 _NEEDS_QUOTES = re.compile(r"[()<>,:;@\[\]\\\"]")
 _LONGEST_NAME = 64
-_LONGEST_WORD = 75  # of an encoded one: RFC 2047 section 2
-# The library refuses domains that are not of the internet, such as `.local`; beneath this one it takes them.
+_LONGEST_WORD = 75  # characters of an encoded word: RFC 2047 section 2
+# The library refuses local domains such as `.local`, but accepts them with this suffix.
 _BENEATH = ".example.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """`address` is ASCII, an international domain in its ASCII form; `name` is for people, and may be empty."""
+    """`address` is ASCII, also for an international domain. `name` may be empty."""
 
     address: str
     name: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """`login@example.com` or `Acme <login@example.com>`. Raises ValueError, which says what to write."""
+        """Accepts `login@example.com` or `Acme <login@example.com>`. Raises ValueError, which says what to write."""
         named = _NAMED.fullmatch(text)
         name, address = (_unquoted(named["name"]), named["address"]) if named else ("", text)
         return cls(_in_ascii(address), name)
@@ -40,13 +40,12 @@ class Mailbox:
 
     @property
     def header(self) -> str:
-        """The value of From, in ASCII and on one line."""
+        """The value of From: ASCII, one line."""
         if self.name.isascii():
             return formataddr((self.name, self.address))
         return f"{Header(self.name, 'utf-8', maxlinelen=_LONGEST_WORD).encode(linesep='')} <{self.address}>"
 
     def __str__(self) -> str:
-        """As it is written in the environment."""
         if not self.name:
             return self.address
         name = formataddr((self.name, "")).removesuffix(" <>") if _NEEDS_QUOTES.search(self.name) else self.name

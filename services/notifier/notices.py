@@ -1,4 +1,4 @@
-"""Notices: what has happened to somebody's account. They hold no secret, and nobody waits for a report of them."""
+"""Notices of changes to an account. They hold no secret, and their results are not reported."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ class Notices:
         )
 
     async def tell(self, event: NoticeRequested, result: AttemptResult, message: bus.Delivery) -> None:
-        """To nobody: what is in the log and in the metrics is enough."""
+        """No report: the log and the metrics are enough."""

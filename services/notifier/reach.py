@@ -1,8 +1,4 @@
-"""Whether our mail gets as far as the mail server: it takes connections, and takes us for who we are.
-
-What is said to MAIL, RCPT or DATA changes nothing here. It may be about one recipient, and what is said of one must not
-count for another (docs/decisions/0007).
-"""
+"""Whether the mail server accepts our connections and login. A refused mail does not count (docs/decisions/0007)."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ REACHED = Gauge("login2fa_mail_server_reached", "1 while the mail server takes c
 
 
 class Reach:
-    """`turned` is set when it changes; whoever waits for that clears it. `reason` says why it is not good."""
+    """`turned` is set when `good` changes; the waiter clears it. `reason` says why `good` is false."""
 
     def __init__(self) -> None:
         self.good = False
@@ -29,7 +25,7 @@ class Reach:
 
     @property
     def age(self) -> float:
-        """Seconds since it was last seen."""
+        """Seconds since the last `note`."""
         return time.monotonic() - self._noted_at
 
     def note(self, *, good: bool, reason: str = "") -> None:

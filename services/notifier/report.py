@@ -1,10 +1,4 @@
-"""Tells auth what became of each code, as `OtpOutcome` events.
-
-A report is worth less than a delivery. It is published, and confirmed, before the message that it is about is
-acknowledged; but if that fails or takes long, it is counted as lost and the message is acknowledged all the same:
-a mail that was delivered must never be sent twice because a report was lost. Auth copes with a report that never
-comes, comes twice, or comes late.
-"""
+"""Reports the result of each code to auth (`OtpOutcome`). A lost report must never cause the mail to be sent again."""
 
 from __future__ import annotations
 
@@ -25,25 +19,23 @@ log = structlog.get_logger()
 
 REPORTS = Counter("login2fa_delivery_reports_total", "Reports of deliveries to auth.", ["result"])
 
-# In all, connecting included: so much longer is a message unacknowledged after its mail was sent.
+# In all, connecting included: the message stays unacknowledged meanwhile, though its mail was sent.
 REPORT_SECONDS = 2.0
 
-# A broker that takes no reports must not slow down every delivery of a backlog by that time.
+# Without reports after a failure, so that a backlog does not wait REPORT_SECONDS for each.
 SILENCE_SECONDS = 5.0
 
 DeliveryStatus = Literal["delivered", "deferred", "given_up", "expired"]
 
 
 class Reports:
-    """`now` is the database's clock, as well as it is known here. The bus publishes on a connection of its own."""
-
     def __init__(self, bus: SignedBus, now: Callable[[], datetime]) -> None:
         self._bus = bus
         self._now = now
         self._silent_until = 0.0
 
     async def tell(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> None:
-        """Never fails, and takes REPORT_SECONDS at most."""
+        """Never raises, and takes REPORT_SECONDS at most. Auth tolerates lost, repeated and late reports."""
         error = await self._publish(self._report(request, outcome, message))
         REPORTS.labels("lost" if error else "confirmed").inc()
         if error:
@@ -65,7 +57,6 @@ class Reports:
         )
 
     async def _publish(self, report: Message) -> str:
-        """What went wrong, in a word."""
         if time.monotonic() < self._silent_until:
             return "not tried: the one before failed"
         try:

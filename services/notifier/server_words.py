@@ -1,7 +1,4 @@
-"""A mail server's words, fit for a log and a dead letter: one short line without addresses, codes and passwords.
-
-A server may put anything into a reply: the recipient, what it was sent, control characters, a megabyte.
-"""
+"""Makes any reply of a mail server safe for logs: one short line without addresses, codes and passwords."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 import unicodedata
 from base64 import b64encode
 
-MOST = 120  # characters: with the advice that follows, a dead letter's reason holds them
+MOST = 120  # characters: with the advice after it, it fits into a dead letter's reason
 _READ = 1000
 
 ADDRESS = "(address)"
@@ -18,29 +15,29 @@ HIDDEN = "(hidden)"
 
 _AT = re.compile(r"@|%40|=40|&#64;|[(\[]at[)\]]", re.IGNORECASE)
 _SIX_DIGITS = re.compile(r"\d(?:[ -]?\d){5,}")
-_LONG = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")  # a login, as AUTH encodes it
+_LONG = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")  # base64, such as the login in AUTH
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")  # RFC 3463
 
 
 def quoted(said: str, *, recipient: str = "", password: str = "") -> str:
-    """`said` as one line. The local part of `recipient` counts as an address, also by itself."""
+    """`said` as one line. The local part of `recipient` is hidden even without its domain."""
     words = [_without_secrets(word, password) for word in _words(said)]
     words = _without_addresses(words, recipient.rpartition("@")[0].casefold())
-    # By itself: its last digit is no part of a number that follows.
+    # Kept apart: its last digit must not count as part of the next number.
     status = [words.pop(0)] if words and _STATUS.fullmatch(words[0]) else []
     line = " ".join([*status, _SIX_DIGITS.sub(NUMBER, " ".join(words))]).replace('"', "'")
     return line if len(line) <= MOST else f"{line[: MOST - 3]}..."
 
 
 def _words(said: str) -> list[str]:
-    # NFKC: digits and the at sign have wide forms.
+    # NFKC: digits and the at sign have full-width forms.
     read = unicodedata.normalize("NFKC", said[:_READ])
     words = "".join(character if character.isprintable() else " " for character in read).split()
     return words[:-1] if len(said) > _READ else words  # the last one may be half an address
 
 
 def _without_secrets(word: str, password: str) -> str:
-    """Some servers repeat the command that they did not understand, AUTH with all that follows it."""
+    """Some servers repeat a command that they did not understand, AUTH with its credentials included."""
     for form in (password, b64encode(password.encode()).decode()) if password else ():
         word = word.replace(form, HIDDEN)
     return word if "://" in word else _LONG.sub(_unless_a_word, word)

@@ -47,8 +47,6 @@ def _subject(value: str) -> str:
 
 
 class NotifierSettings(ProcessSettings, DemoSettings):
-    """The notifier."""
-
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated. Shared with auth"
     )

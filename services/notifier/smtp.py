@@ -17,7 +17,7 @@ from services.notifier.mails.notice import NoticeMail
 from services.notifier.settings import NotifierSettings
 from services.notifier.turns import Turn
 
-# A 5xx to anything before these is about us: the server does not know of a message yet. One to the sender is, too.
+# A 5xx before RCPT, also to the sender, is about us: the server does not know the message yet.
 _OF_MESSAGE = (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
 
 
@@ -34,7 +34,7 @@ class SmtpChannel:
     async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
         dialogue = Dialogue(delivery.email)
         with self._failures_sorted(dialogue):
-            # aiosmtplib's own time-out is per reply: a slow server would hold us many times as long.
+            # aiosmtplib's own time-out is per reply: a slow server could hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
                 await self._server.send(partial(self._compose, delivery), dialogue, turn)
 
@@ -65,9 +65,9 @@ def _sort(error: Exception) -> type[DeliveryFailed]:
         return TryLater
     of_message = isinstance(error, _OF_MESSAGE)
     if error.code in CREDENTIALS:
-        # In reply to a recipient they are as good as any stranger's word: they may not stop the mails of all others.
+        # At RCPT and DATA one recipient's server may cause these codes: they must not stop all other mails.
         return TryLater if of_message else CredentialsRefused
     if not of_message or error.code < PERMANENT:
         return TryLater
-    # If it is untrue that it is about us, one mail is tried again until it is of no use any more, and no other waits.
+    # If the guess is wrong, this one mail is retried until it expires, and no other mail waits.
     return TryLater if is_about_us(error.message) else WillNotDeliver

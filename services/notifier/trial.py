@@ -1,4 +1,4 @@
-"""One mail that tries the notifier's own way to the mail server, with its settings: `login2fa mail test`."""
+"""`login2fa mail test`: sends one mail as the notifier does, with its settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.mail_address import one_address
 
 
 async def send_test(settings: NotifierSettings, address: str) -> str:
-    """Says, in a sentence, where the mail is now. Raises `AddressInvalid`, `DeliveryFailed`."""
+    """Returns a sentence that says where the mail is. Raises `AddressInvalid`, `DeliveryFailed`."""
     now = datetime.now(UTC)
     mail = Notice(
         event_id=str(uuid4()),

@@ -1,14 +1,10 @@
-"""Shares deliveries out among recipients: one slow recipient delays nobody else.
+"""Shares delivery slots among recipient domains, so that a slow recipient delays no other.
 
-1. At most a quarter of all deliveries under way go to one domain.
-2. At most half go to domains that were slow lately, and at most three quarters to domains that have not shown to be
-   quick: whoever has many domains leaves room for those who answer.
-3. A delivery beyond that is put off. Only one to a domain that answers quickly waits here, for a moment.
-4. The first attempt gives the recipient's side a few seconds, and fewer when half of the deliveries are under way;
-   later attempts have all the time that a delivery may take.
-
-A domain is here one that can be registered: its sub-domains belong to one party, which may have any number of them. At
-least one is under way for everybody, however few there may be at a time.
+1. One registered domain, sub-domains included, gets at most a quarter of the slots.
+2. Domains that were slow lately get at most half together; all not known to be quick get at most three quarters.
+3. A delivery beyond its share is put off. A quick domain, or one within its share, waits up to WAITING_SECONDS first.
+4. RCPT in a first attempt may take FIRST_PATIENCE, or SLOW_SECONDS at half load. Retries have no such limit.
+5. Each share is one slot at least.
 """
 
 from __future__ import annotations
@@ -25,10 +21,10 @@ from services.notifier.domains import SLOW_SECONDS, Domains
 FIRST_PATIENCE = 5.0
 WAITING_SECONDS = 1.0
 
-# So many messages are taken from the queue for each delivery under way: what waits is at hand when a turn is free.
+# Messages accepted from the queue per delivery slot, so that a free slot finds one that waits.
 SEATS_EACH = 4
 
-# Labels of a registered domain; letters of a country's label, and the labels below one that register names.
+# Labels of a registered domain; letters of a country code; second-level labels that register names.
 _REGISTERED = 2
 _COUNTRY = 2
 _REGISTRIES = frozenset(
@@ -56,32 +52,27 @@ _REGISTRIES = frozenset(
 
 
 class PutOff(Exception):
-    """Others have to be delivered first."""
-
     def __init__(self) -> None:
         super().__init__("too many are under way to its domain, or to slow ones")
 
 
 class Turn:
-    """`patience`: seconds that the recipient's side may take before the mail itself; None is no limit of its own."""
+    """`patience`: seconds that RCPT may take; None sets no limit."""
 
     def __init__(self, patience: float | None) -> None:
         self.patience = patience
         self._began: float | None = None
 
     def begin(self) -> None:
-        """To be called when the recipient is named: what took time before was not its fault."""
+        """Call just before RCPT: earlier delays are not the recipient's fault."""
         self._began = time.monotonic()
 
     @property
     def seconds(self) -> float | None:
-        """How long the recipient's side has taken so far, if it was asked."""
         return None if self._began is None else time.monotonic() - self._began
 
 
 class Turns(Protocol):
-    """`seats`: how many messages are to be taken from the queue at a time."""
-
     seats: int
 
     def turn(self, address: str, *, first_attempt: bool) -> AbstractAsyncContextManager[Turn]:
@@ -89,8 +80,6 @@ class Turns(Protocol):
 
 
 class AtOnce:
-    """Where no recipient is asked anything: codes go to a file."""
-
     def __init__(self, concurrency: int) -> None:
         self.seats = concurrency
 
@@ -100,8 +89,6 @@ class AtOnce:
 
 
 class ByDomain:
-    """Shares out `concurrency` deliveries at a time."""
-
     def __init__(self, concurrency: int, domains: Domains) -> None:
         self.seats = SEATS_EACH * concurrency
         self._domains = domains
@@ -152,13 +139,13 @@ class ByDomain:
         return sum(count for domain, count in self._under_way.items() if of(domain))
 
     def _may_wait(self, domain: str) -> bool:
-        """Half of the seats at most are one domain's: it may have stopped to answer, and nobody knows yet."""
+        """One domain may hold half of the seats at most: it may have stopped answering just now."""
         waiting = sum(each == domain for each, _ in self._waiting)
         may = self._domains.is_quick(domain) or self._is_within_shares(domain)
         return may and waiting < self.seats // 2
 
     async def _wait(self, domain: str) -> None:
-        """Returns when its turn has begun."""
+        """Returns after `_end` has given it a slot and counted it."""
         begun = asyncio.get_running_loop().create_future()
         entry = (domain, begun)
         self._waiting.append(entry)
@@ -166,7 +153,7 @@ class ByDomain:
             async with asyncio.timeout(WAITING_SECONDS):
                 await asyncio.shield(begun)
         except BaseException as error:
-            if begun.done():  # at this very moment
+            if begun.done():  # a slot was given just now
                 self._end(domain)
             else:
                 self._waiting.remove(entry)
@@ -187,7 +174,7 @@ class ByDomain:
 
 
 def _registered_domain(address: str) -> str:
-    """`example.com`, and `example.co.uk`. Below a registry that is not known here all are one party: never too many."""
+    """`example.com` or `example.co.uk`. Below an unknown registry all domains share one limit, which is safe."""
     labels = address.rpartition("@")[2].casefold().rstrip(".").split(".")
     below_a_country = len(labels) > _REGISTERED and len(labels[-1]) == _COUNTRY and labels[-2] in _REGISTRIES
     return ".".join(labels[-_REGISTERED - below_a_country :])

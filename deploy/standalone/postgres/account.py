@@ -1,9 +1,4 @@
-"""As whom PostgreSQL runs: it refuses to be root.
-
-An ordinary user runs it directly. Root runs it in a user namespace that calls root `nobody`: files stay
-where they are and whose they are, and no permission changes anywhere. Where user namespaces are forbidden
-(root in a default Docker container) it runs as the real `nobody`, if that user can reach the place.
-"""
+"""The account that PostgreSQL runs as. It refuses root, so root becomes `nobody`, in a user namespace if possible."""
 
 from __future__ import annotations
 
@@ -19,13 +14,12 @@ from deploy.standalone.postgres.failures import PostgresFailed
 
 @dataclass(frozen=True)
 class Account:
-    """Put `prefix` before a command to run it as this account; `owner` must own what it writes."""
+    """Put `prefix` before a command to run it as this account. `owner` must own the files that it writes."""
 
     prefix: tuple[str, ...] = ()
     owner: tuple[int, int] | None = None
 
     def give(self, path: Path) -> None:
-        """Hand `path`, and what is in it, to this account."""
         if self.owner:
             os.chown(path, *self.owner)
             for folder, folders, files in os.walk(path):
@@ -34,7 +28,7 @@ class Account:
 
 
 def account_for(folder: Path, programs: Path) -> Account:
-    """The account that can run the programs on the cluster `folder`/data, present or still to be made."""
+    """The account for the cluster `folder`/data, which may not exist yet. Raises `PostgresFailed`."""
     data = folder / "data"
     owner = data.stat().st_uid if data.exists() else None
     if os.geteuid() == 0:
@@ -45,7 +39,7 @@ def account_for(folder: Path, programs: Path) -> Account:
         )
     if _has_name(os.geteuid()):
         return Account()
-    if mapped := _namespace():  # initdb asks for the name of its user
+    if mapped := _namespace():  # initdb needs a name for its user
         return mapped
     raise PostgresFailed(
         f"The user id {os.geteuid()} has no entry in /etc/passwd, without which PostgreSQL can't be set up:"
@@ -67,7 +61,7 @@ def _for_root(folder: Path, programs: Path, owner: int | None) -> Account:
 
 
 def _namespace() -> Account | None:
-    """Ourselves under another name: files that are ours look like that name's inside, and stay ours."""
+    """Our user, named `nobody` inside: file owners stay the same. Not allowed in a default Docker container."""
     unshare = shutil.which("unshare")
     nobody = _nobody()
     if not unshare or not _has_name(nobody):

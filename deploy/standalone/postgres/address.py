@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL listens: on a Unix socket, or where its path is unfit, on a loopback port."""
+"""The address of the embedded PostgreSQL: a Unix socket, or a loopback port if the socket path is unfit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class Address:
 
 
 def address_for(folder: Path) -> Address:
-    """The address of a server whose sockets would be in `folder`."""
     path = str(folder / f".s.PGSQL.{DEFAULT_PORT}")
     # Commas separate folders in PostgreSQL's setting, colons host and port in SQLAlchemy's URL.
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH and not set(path) & set(',:"'):

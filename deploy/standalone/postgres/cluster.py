@@ -1,4 +1,4 @@
-"""The files of a cluster: made whole or not at all, with a password that only their owner can read."""
+"""The files of a cluster: created whole or not at all, with a password that only their owner can read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ INITDB_SECONDS = 180.0  # half a second on a quiet machine
 
 
 def private_folder(path: Path, account: Account) -> None:
-    """Make `path` anew, empty, for the account alone."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     account.give(path)
 
 
 def superuser_password(folder: Path) -> str:
-    """The superuser's password, generated when there is no cluster yet."""
+    """Generated if there is no cluster yet. Raises `PostgresFailed` if its file is lost."""
     path = folder / "superuser-password"
     if path.exists() and (kept := path.read_text().strip()):
         return kept
@@ -41,7 +40,7 @@ def superuser_password(folder: Path) -> str:
 
 
 def ensure_cluster(folder: Path, programs: Path, account: Account, password: str) -> None:
-    """Make `folder`/data unless it is there; a kill -9 meanwhile leaves a temporary folder, no half cluster."""
+    """Creates `folder`/data if it is missing. A kill -9 leaves a temporary folder, never half a cluster."""
     data = folder / "data"
     for leftover in folder.glob("data.new-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -78,7 +77,7 @@ def _initdb(folder: Path, data: Path, programs: Path, account: Account, password
         *account.prefix,
         str(programs / "initdb"),
         *("-D", str(data), "-U", "postgres", f"--pwfile={password_file}", "-A", "scram-sha-256"),
-        # PostgreSQL's own collation: the same order everywhere, also after an upgrade of the C library.
+        # Built-in collation: an upgrade of the C library does not change the sort order.
         *("-E", "UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
     ]
     try:

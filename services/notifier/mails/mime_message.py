@@ -1,8 +1,4 @@
-"""The form of every mail of ours: one recipient, headers that name the event and the site, a text part, an HTML part.
-
-It is ASCII on the wire. Both parts are in 7 bits as they are, so that an inbox that decodes nothing shows the code.
-Only a site whose name is not ASCII makes the text part quoted-printable, which leaves the code as it is.
-"""
+"""The form of all mails: ASCII text and HTML parts in 7bit, so that an inbox that decodes nothing shows the code."""
 
 from __future__ import annotations
 
@@ -22,8 +18,7 @@ from services.notifier.mailbox import Mailbox
 
 _TEMPLATES = Path(__file__).parent
 
-# The whole mail (RFC 5322, RFC 2046), as the library `email` would write it, in a twentieth of the time.
-# Auto-Submitted: RFC 3834, no vacation answers.
+# RFC 5322, RFC 2046; a template is 20 times faster than the library `email`. RFC 3834: no vacation answers.
 _MAIL = """\
 From: {sender}
 To: {recipient}
@@ -55,8 +50,6 @@ _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
 class MimeMessage:
-    """Made of the templates `<name>.txt.j2` and `<name>.html.j2`, which get the name of the site as `site`."""
-
     def __init__(self, name: str, *, sender: Mailbox, site: str) -> None:
         self._sender = sender
         self._site = site
@@ -66,7 +59,7 @@ class MimeMessage:
     def compose(
         self, delivery: Delivery | Notice, *, subject: str, date: datetime, values: Mapping[str, object]
     ) -> bytes:
-        """The same message for the same event, however often: same `Message-ID`, same date."""
+        """The same event gives the same mail each time: same `Message-ID`, same date."""
         text, encoding = _in_ascii(self._text.render(values, site=self._site))
         mail = _MAIL.format(
             sender=_in_a_header(self._sender.header),
@@ -76,7 +69,7 @@ class MimeMessage:
             event_id=_in_a_header(delivery.event_id),
             domain=_in_a_header(self._sender.domain),
             correlation_id=_in_a_header(delivery.correlation_id),
-            boundary=f"=_{_in_a_header(delivery.event_id)}",  # it stands in none of the texts
+            boundary=f"=_{_in_a_header(delivery.event_id)}",  # occurs in neither part
             encoding=encoding,
             text=text,
             html=self._html.render(values, site=self._site).encode("ascii", "xmlcharrefreplace").decode(),
@@ -85,7 +78,7 @@ class MimeMessage:
 
 
 def _in_ascii(text: str) -> tuple[str, str]:
-    """With the encoding that makes it so."""
+    """Only a site name that is not ASCII needs an encoding; the code stays legible in it."""
     if text.isascii():
         return text, "7bit"
     return encodestring(text.encode()).decode("ascii"), "quoted-printable"
@@ -93,7 +86,7 @@ def _in_ascii(text: str) -> tuple[str, str]:
 
 @functools.cache
 def _subject(site: str, subject: str) -> str:
-    """Folded where it has to be encoded (RFC 2047). Both come from settings and from our own words."""
+    """Encoded and folded if not ASCII (RFC 2047). The cache is small: both values are settings or constants."""
     whole = f"[{site}] {subject}"
     return _in_a_header(whole) if whole.isascii() else Header(whole, "utf-8").encode()
 
@@ -109,5 +102,5 @@ def _template(file: str, *, autoescape: bool) -> Template:
 
 
 def _in_a_header(value: str) -> str:
-    """A line break in it would begin a header of its own."""
+    """Prevents header injection: a line break would begin another header."""
     return _NOT_FOR_A_HEADER.sub("", value)

@@ -1,4 +1,4 @@
-"""The mail that tells an owner what has happened to the account: no code, no link, and what to do."""
+"""The mail that reports a change to the owner of the account, with advice; no code, no link."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.messaging.events import NoticeWord
 _CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
 _TELL_THEM = "If it was not you, tell whoever runs this service at once: somebody else may be logged in as you."
 
-# Subject; what has happened; what to do.
+# Subject; event; advice.
 TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     "password_changed": (
         "Your password was changed",
