@@ -1,4 +1,4 @@
-"""Auth, composed: the same function in production, in `make up` and in tests."""
+"""Composes the auth service, in the same way for production, `make up` and tests."""
 
 from __future__ import annotations
 
@@ -49,15 +49,14 @@ from shared.web.process import Running
 from shared.web.rate_limit import RateLimiter
 
 TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
-# Where a password, a code or a token can be guessed.
+# Endpoints where a password, a code or a token can be guessed.
 RATE_LIMITED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
 
 _EVENTS_AT_A_TIME = 8
-_REPORTS_AT_A_TIME = 128  # they are written together, over one connection of the pool
+_REPORTS_AT_A_TIME = 128  # one batch uses one pool connection
 
 
 def build(settings: AuthSettings) -> Service:
-    """The application without its parts: enough for its OpenAPI document."""
     app = Service(
         "auth",
         "Login2FA auth",
@@ -68,7 +67,7 @@ def build(settings: AuthSettings) -> Service:
         trusted_proxies=settings.trusted_proxies,
         cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
-    app.edge = forward.AnswersGateways(app.edge)  # the limits refuse too
+    app.edge = forward.AnswersGateways(app.edge)  # around the limits, whose refusals it translates too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
     for each in (verify_token, forward, refresh, login, second_factor, sessions, keys):
         app.include_router(each.router)
@@ -152,12 +151,12 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         watch.cancel()
         look.cancel()
         age.cancel()
-        # Side by side: the other half of the grace went to the requests under way.
+        # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
         deadline = time.monotonic() + grace
         consumers = (consumption, in_step_words, heartbeats)
         await asyncio.gather(*(each.stop(grace) for each in consumers), relay.stop(grace))
-        # After the relay: in one process, what it carries to its end is reported back to us.
+        # After the relay: in a one-process setup, the codes that it still publishes are reported back to us.
         await reports.stop(max(0.0, deadline - time.monotonic()))
         passwords.close()
         await notices.close()

@@ -1,4 +1,4 @@
-"""What auth need not keep any longer (shared.database.expiry removes it)."""
+"""Rows that auth no longer needs; shared.database.expiry deletes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.auth.tables import (
 )
 from shared.database.expiry import Expired
 
-# The hourly caps count the challenges of the last hour, used and expired ones included, and its wrong passwords.
+# The hourly caps count wrong passwords and all challenges of the last hour, used and expired ones too.
 _COUNTED = timedelta(hours=1)
 _FORGIVEN = timedelta(days=1)
 
@@ -29,7 +29,7 @@ def expired(familiar_address_lifetime: float) -> Expired:
     familiar = timedelta(seconds=familiar_address_lifetime)
     return (
         (challenges, challenges.c.expires_at < func.now() - _COUNTED),
-        # A used token stays until it expires: its second use must still be found out.
+        # A used token stays until it expires, so that its reuse is detected.
         (refresh_tokens, refresh_tokens.c.expires_at < func.now()),
         (sessions, sessions.c.expires_at < func.now()),
         (login_failures, login_failures.c.last_at < func.now() - _FORGIVEN),

@@ -14,16 +14,12 @@ _TEN_YEARS = 3653 * 86400
 
 
 class KeySettings(ConnectionSettings):
-    """The signing keys, and for how long they must verify: for auth, and for the commands that deal with them."""
-
     jwt_keys_dir: Path = Field(description="Folder of PEM private keys; make one with `login2fa keys generate`")
     access_token_lifetime: int = Field(3600, ge=60, le=_TEN_YEARS, description="Seconds")
     refresh_token_lifetime: int = Field(30 * 86400, ge=3600, le=_TEN_YEARS, description="Seconds, anew at each use")
 
 
 class AuthSettings(HttpSettings, KeySettings):
-    """The auth service."""
-
     auth_database_url: DatabaseUrl = Field(description="`postgresql://auth:password@host/database`, role `auth`")
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated; the first encrypts. Shared with the notifier"

@@ -41,12 +41,11 @@ def _moment(name: str, *, default: bool = False) -> Column[object]:
 
 
 def _in_flight() -> list[Column[object]]:
-    """Places that attempts have which are under way: none of them can be counted before its outcome is known."""
     return [Column("in_flight", Integer, nullable=False, server_default="0"), _moment("in_flight_until")]
 
 
 outbox = outbox_table(metadata)
-# The oldest code in it is looked at every second, also where a million other events wait before it.
+# Back-pressure reads the oldest code every second, even if a million other events wait.
 Index("ix_outbox_codes", outbox.c.created_at, postgresql_where=text("type = 'auth.otp_requested.v1'"))
 trail = Trail(AuthAudited, outbox)
 
@@ -64,17 +63,17 @@ identities = Table(
     Column("is_2fa", Boolean, nullable=False),
     Column("is_admin", Boolean, nullable=False),
     Column("is_active", Boolean, nullable=False),
-    # Was not active when users was restored from a backup, which has forgotten it.
+    # True if the account was inactive before users was restored from a backup that has lost this.
     Column("locked_out", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False),
     Column("kept_session", Uuid),
     _moment("applied_at", default=True),
-    # Not unique: events of two accounts that exchange a name may arrive in any order.
+    # Not unique: events of two accounts that swap names may arrive in any order.
     Index("ix_identities_username_key", "username_key"),
     Index("ix_identities_administrators", "id", postgresql_where=text("is_admin")),
 )
 
-# One row: until when users has told that we know all administrators, and its latest incarnation.
+# One row: when users last confirmed our administrators, and its latest incarnation.
 in_step = Table(
     "in_step",
     metadata,
@@ -89,7 +88,6 @@ challenges = Table(
     Column("id", Uuid, primary_key=True),
     Column("account_id", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),
-    # The mailbox that its codes are sent to (shared.names); codes are counted by it.
     Column("email_key_hash", LargeBinary, nullable=False),
     Column("code_mac", LargeBinary, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
@@ -98,7 +96,7 @@ challenges = Table(
     _moment("sent_at", default=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
-    # The event that asked for the latest code, and the last word on that code (shared.messaging.events.OtpOutcome).
+    # The event of the latest code, and its last reported outcome (shared.messaging.events.OtpOutcome).
     Column("code_event_id", Uuid, nullable=False),
     Column("code_outcome", Text),
     Index("ix_challenges_account_id_sent_at", "account_id", "sent_at"),
@@ -106,27 +104,24 @@ challenges = Table(
     Index("ix_challenges_expires_at", "expires_at"),
 )
 
-# The last heartbeat of each notifier (shared.messaging.events.NotifierHeartbeat).
 notifiers = Table(
     "notifiers",
     metadata,
     Column("instance_id", Uuid, primary_key=True),
     Column("number", BigInteger, nullable=False),
     _moment("heard_at", default=True),
-    # When it said last that it takes codes and that its mail server takes connections.
+    # When it last reported that it consumes codes and its mail server accepts connections.
     _moment("delivering_at"),
     Column("lag", Double),
     Index("ix_notifiers_heard_at", "heard_at"),
 )
 
-# One row: what all replicas have to agree on about back-pressure (services.auth.factors.back_pressure).
 back_pressure = Table(
     "back_pressure",
     metadata,
     Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
-    # Since when it has been on.
     _moment("since"),
-    # When a replica looked last, and since when there has always been one that did.
+    # When a replica last looked, and since when replicas have looked without a gap.
     _moment("watched_at"),
     _moment("watched_since"),
 )
@@ -139,10 +134,10 @@ sessions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("amr", ARRAY(Text), nullable=False),
     _moment("auth_time", default=True),
-    # Moves on with every refresh, up to the longest lifetime of a session: it ends when its newest refresh token does.
+    # Each refresh extends it, up to SESSION_MAX_LIFETIME; it equals the expiry of the newest refresh token.
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("ended_at"),
-    # Of the login or the latest refresh; an older version of auth, side by side with this one, leaves all three empty.
+    # From the login or the latest refresh; an older version of auth in parallel leaves all three NULL.
     _moment("last_used_at"),
     Column("address", Text),
     Column("user_agent", Text),
@@ -156,12 +151,11 @@ refresh_tokens = Table(
     Column("id", Uuid, primary_key=True),
     Column("session_id", Uuid, ForeignKey("auth.sessions.id", ondelete="CASCADE"), nullable=False),
     Column("parent_id", Uuid),
-    # Its `iat`: with the id all that is needed to make the same token again.
+    # The `iat` of the token; this and the id are enough to make the same token again.
     _moment("created_at", default=True),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
     Index("ix_refresh_tokens_session_id", "session_id"),
-    # A token has one successor.
     Index("ix_refresh_tokens_parent_id", "parent_id", unique=True),
 )
 
@@ -178,7 +172,7 @@ login_failures = Table(
     Index("ix_login_failures_last_at", "last_at"),
 )
 
-# Wrong passwords for one submitted name, from all addresses: when they came, the latest first.
+# Times of wrong passwords per submitted name, from all addresses, newest first.
 name_failures = Table(
     "name_failures",
     metadata,
@@ -189,8 +183,7 @@ name_failures = Table(
     Index("ix_name_failures_last_at", "last_at"),
 )
 
-# Wrong passwords from one address (of IPv6: one network), for all names: when they came, the latest first. It is hashed
-# as in `familiar_addresses`.
+# Times of wrong passwords per address (IPv6: per network), newest first; hashed as in `familiar_addresses`.
 address_failures = Table(
     "address_failures",
     metadata,
@@ -201,7 +194,6 @@ address_failures = Table(
     Index("ix_address_failures_last_at", "last_at"),
 )
 
-# Hashes of the addresses that an account has logged in from, each until it has not for a while.
 familiar_addresses = Table(
     "familiar_addresses",
     metadata,
@@ -211,7 +203,6 @@ familiar_addresses = Table(
     Index("ix_familiar_addresses_last_at", "last_at"),
 )
 
-# Wrong codes in a row of one account, across its challenges; a right one removes the row, and so does an administrator.
 code_failures = Table(
     "code_failures",
     metadata,

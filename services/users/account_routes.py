@@ -1,4 +1,4 @@
-"""One account over HTTP: one's own, or for an administrator anybody's."""
+"""HTTP API of one account: the caller's own, or any for an administrator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound, TooManyRequests
 
 _PREFIX = "/api/v1/users"
-# In the one form that a gateway's limits know, and so that no other path is taken for an id: `/users/me` for one.
+# Only the form that a gateway's limits match, and so that `/users/me` is not read as an id.
 BY_ID = "/{user_id:uuid}"
 router = APIRouter(prefix=_PREFIX, route_class=ShallowJsonRoute)
 by_id = APIRouter(prefix=_PREFIX, route_class=ShallowJsonRoute)
@@ -100,7 +100,7 @@ async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | No
         writing(users, known, target, rule=may_delete(target), if_match=if_match) as write,
     ):
         await write.remove()
-    # The words of the system that this one replaces: its clients look for them.
+    # Text of the system that this one replaces: its clients look for it.
     return MessageOut(message=f"User with id:'{target}' deleted successfully")
 
 

@@ -1,7 +1,4 @@
-"""Accounts, of which this service is the system of record.
-
-Every change raises the account's version and writes its whole new state to the outbox, in the same transaction.
-"""
+"""Accounts. Every change raises the version and writes the whole new state to the outbox, in one transaction."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ from shared.names import canonical
 from shared.sealing import Sealer
 from shared.web import entity_tags
 
-# A change of one of these ends every session of the account but the one that made it.
+# A change of any of these ends all sessions of the account, except the one that made the change.
 _ENDS_SESSIONS = {"password_hash", "is_2fa", "email", "is_active"}
 
 
@@ -57,10 +54,7 @@ async def find(connection: AsyncConnection, account: UUID) -> Row[Any] | None:
 
 
 async def lock(connection: AsyncConnection, *ids: UUID) -> dict[UUID, Row[Any]]:
-    """Those of them that exist, as they are now, until the transaction ends.
-
-    Locked in the order of their ids, so that two requests that want the same rows never wait for each other.
-    """
+    """Returns those that exist, locked in order of id, so that concurrent requests do not deadlock."""
     query = select(accounts).where(accounts.c.id.in_(ids)).order_by(accounts.c.id).with_for_update()
     return {row.id: row for row in await connection.execute(query)}
 
@@ -74,12 +68,7 @@ async def change(
     by_session: UUID | None,
     force: bool = False,
 ) -> Row[Any]:
-    """`row` is from `lock`. Raises `UserAlreadyExists`, `UsernameNotOwn`, `LastAdministrator`.
-
-    What is as it was is no change.
-
-    `force`: the last administrator may go.
-    """
+    """`row` is from `lock`. Raises `UserAlreadyExists`, `UsernameNotOwn`, `LastAdministrator` (unless `force`)."""
     changes = followed(changes, username=row.username, email=row.email)
     moved = {name: value for name, value in _with_keys(changes).items() if getattr(row, name) != value}
     if not moved:
@@ -98,7 +87,7 @@ async def change(
 
 
 async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = False) -> datetime:
-    """When. `row` is from `lock`. Raises `LastAdministrator`, unless by `force`."""
+    """Returns the time. `row` is from `lock`. Raises `LastAdministrator`, unless `force`."""
     if is_lost(row, {"is_active": False}) and not force:
         await keep_one(connection, row.id)
     version = row.version + 1
@@ -113,7 +102,6 @@ async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = Fa
 async def page(
     connection: AsyncConnection, *, filters: Mapping[str, Any], after: UUID | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """In order of registration, from the account after `after`."""
     query = select(accounts).order_by(accounts.c.id).limit(limit)
     for name, value in filters.items():
         query = query.where(accounts.c[name] == value)
@@ -125,10 +113,7 @@ async def page(
 async def end_sessions_of_page(
     connection: AsyncConnection, *, epoch: int, after: UUID | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """The next page, every session of each account ended: none of an epoch that a restored database has forgotten.
-
-    `epoch` is higher than any that an account has had.
-    """
+    """Ends all sessions of the next page. `epoch` exceeds every earlier one, also those that a restore has lost."""
     some = select(accounts.c.id).order_by(accounts.c.id).limit(limit).with_for_update()
     if after is not None:
         some = some.where(accounts.c.id > after)
@@ -146,7 +131,6 @@ async def end_sessions_of_page(
 
 
 async def tell(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
-    """Publish the state of these accounts once more."""
     number = await incarnation.present(connection)
     for row in rows:
         await add(connection, outbox, _event(row, number, sealer))
@@ -161,7 +145,7 @@ async def tell_tombstones(connection: AsyncConnection) -> int:
 
 
 def valid_email(address: str, *, reserved: bool = True) -> str:
-    """The normalised address; raises `EmailNotValid`. `reserved`: one at a reserved domain is taken."""
+    """Returns the normalised address; `reserved`: accepts reserved domains. Raises `EmailNotValid`."""
     try:
         return one_address(unicodedata.normalize("NFKC", address), reserved=reserved, strict=True)
     except AddressInvalid:
@@ -207,7 +191,7 @@ def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
 
 
 def is_matched_by(row: Row[Any], if_match: str | None) -> bool:
-    """RFC 9110 section 13.1.1; the tags that gateways make of ours too."""
+    """RFC 9110 section 13.1.1; also accepts the forms that gateways make of our tags."""
     return if_match is None or entity_tags.names(if_match, etag(row))
 
 

@@ -1,4 +1,4 @@
-"""What an operator does to accounts from the command line."""
+"""Account administration from the command line."""
 
 from __future__ import annotations
 
@@ -29,10 +29,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Administration:
-    """Each act is recorded with the reason `operator`, and told to auth and to the owner as over HTTP.
-
-    An account is named by its `username`, its `email` or its `id`.
-    """
+    """Acts are audited with the reason `operator`. An account is named by its `username`, `email` or `id`."""
 
     database: Database
     passwords: Passwords
@@ -51,7 +48,7 @@ class Administration:
         is_admin: bool,
         username: str | None = None,
     ) -> None:
-        """Raises what a registration is refused for, as a `Problem`. The username is the address unless given."""
+        """Raises what a registration raises. `username` defaults to the address."""
         valid = _as_registered(
             reserved=self.reserved_domains,
             password=password,
@@ -66,7 +63,7 @@ class Administration:
         await register(self.database, self.sealer, new, by_operator=True)
 
     async def refuse_new(self, *, email: str, username: str | None, name: str, lastname: str) -> None:
-        """Raise what `create` would be refused for, whatever its password."""
+        """Raises what `create` would raise, apart from its password."""
         new = _as_registered(
             reserved=self.reserved_domains,
             password="",
@@ -86,7 +83,6 @@ class Administration:
             return await accounts.page(connection, filters=filters, after=after, limit=limit)
 
     async def find(self, **named: Any) -> Row[Any]:
-        """Raises `ItemNotFound`."""
         ((name, value),) = named.items()
         filters = {name: value} if name == "id" else {f"{name}_key": canonical(value)}
         rows = await self.page(limit=1, **filters)
@@ -95,7 +91,7 @@ class Administration:
         return rows[0]
 
     async def change(self, changes: Mapping[str, Any], *, force: bool = False, **named: Any) -> Row[Any]:
-        """Raises `ItemNotFound`, and what a change over HTTP is refused for."""
+        """Raises `ItemNotFound`, and what a change over HTTP raises."""
         async with self._writing(named, force=force) as write:
             return await write.change(changes)
 
@@ -136,7 +132,6 @@ class Administration:
 
 
 def _as_registered(*, reserved: bool, email: str, username: str | None, **fields: object) -> RegistrationIn:
-    """Raises `AccountNotValid`, `EmailNotValid`."""
     email = valid_email(email, reserved=reserved)
     try:
         return RegistrationIn.model_validate({"email": email, "username": username or email, **fields})
@@ -151,11 +146,9 @@ def _first(error: ValidationError) -> AccountNotValid:
 
 
 async def republish(database: Database, sealer: Sealer, *, force: bool = False) -> AsyncIterator[str]:
-    """Write the state of every account to the outbox once more, page by page; yields the progress.
-
-    Auth keeps what is as new as its own, so this rebuilds a lost read model and harms a good one nothing. With `force`
-    auth takes what it is told for newer than all it knows: for a database that was restored from an older backup. All
-    sessions end with that, and in the end auth lets in no account that is not here.
+    """Writes all accounts to the outbox again, page by page; yields the progress. Auth ignores what is not newer than
+    its own, so this rebuilds a lost read model and does not harm a good one. `force` is for a database restored from a
+    backup: auth accepts everything as newer, all sessions end, and in the end auth lets in no account that is not here.
     """
     told, after = 0, None
     number = await _begin_incarnation(database) if force else None

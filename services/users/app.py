@@ -1,4 +1,4 @@
-"""Users, composed: the same function in production, in `make up` and in tests."""
+"""Composes the users service, in the same way for production, `make up` and tests."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ from shared.web.cors import for_browsers
 from shared.web.process import Running
 from shared.web.rate_limit import RateLimiter
 
-_EVENTS_AT_A_TIME = 4  # each takes a connection of the pool, and requests come first
+_EVENTS_AT_A_TIME = 4  # each uses a pool connection, and requests come first
 
 
 def build(settings: UsersSettings) -> Service:
-    """The application without its parts: enough for its OpenAPI document."""
     app = Service(
         "users",
         "Login2FA users",
@@ -101,7 +100,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     finally:
         sweep.cancel()
         telling.cancel()
-        # Side by side: the other half of the grace went to the requests under way.
+        # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
         await asyncio.gather(consumption.stop(grace), relay.stop(grace))
         await keys.close()
@@ -111,7 +110,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def offline_parts(settings: UsersSettings) -> AsyncIterator[tuple[Database, Passwords, Sealer]]:
-    """What the command line needs: no HTTP, no relay. A running replica's relay publishes what it writes."""
+    """For the command line: no HTTP and no relay. The relay of a running replica publishes its events."""
     database = Database(settings.users_database_url.get_secret_value(), pool_size=2)
     passwords = Passwords.of(settings)
     try:

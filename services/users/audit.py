@@ -1,4 +1,4 @@
-"""What the audit trail of users says: registrations, and what a change of an account was."""
+"""Audit records of the users service."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
 
 @asynccontextmanager
 async def refusals(database: Database, act: Act, *, account: UUID | None, actor: UUID | None) -> AsyncIterator[None]:
-    """Around what may be refused: nothing else of it is in the database."""
+    """Records a refusal in its own transaction: the refused act leaves nothing else in the database."""
     try:
         yield
     except tuple(_REFUSALS) as refusal:
@@ -50,8 +50,6 @@ async def refusals(database: Database, act: Act, *, account: UUID | None, actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """The writer: somebody with an account, in a session, or an operator."""
-
     account: UUID | None = None
     session: UUID | None = None
 
@@ -77,7 +75,6 @@ async def record_creation(connection: AsyncConnection, row: Row[Any], *, by_oper
 
 
 async def record_change(connection: AsyncConnection, before: Row[Any], after: Row[Any], author: Author) -> None:
-    """One record for each thing that is another than before."""
     for act, reason in _acts(before, after):
         await author.record(connection, act, account=after.id, reason=reason)
 

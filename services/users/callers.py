@@ -1,4 +1,4 @@
-"""Who is asking: the account behind an access token, read from our own table at each request."""
+"""The caller: the account of an access token, read from our own table at each request."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """The parts of the service, composed once at start-up (services.users.app)."""
-
     settings: UsersSettings
     database: Database
     passwords: Passwords
@@ -45,21 +43,18 @@ class Caller:
     recent_login: int
 
     def is_recent(self) -> bool:
-        """Whether the login is young enough for a sensitive change."""
         return self.token.login_age() <= self.recent_login
 
     def require_recent_login(self) -> None:
-        """Raises `LoginTooOld`."""
         if not self.is_recent():
             raise LoginTooOld
 
     def require_admin(self) -> None:
-        """Raises `NotPermitted`."""
         if not self.account.is_admin:
             raise NotPermitted
 
     def require_admin_of(self, account: UUID) -> None:
-        """Raises `NotPermitted` if it is somebody else's and the caller no administrator."""
+        """Raises `NotPermitted` if the account is not the caller's own and the caller is no administrator."""
         if account != self.token.account:
             self.require_admin()
 
@@ -73,7 +68,7 @@ Composed = Annotated[Users, Depends(composed)]
 
 
 async def caller(request: Request, _scheme: AccessScheme = None) -> Caller:
-    """Raises `TokenMissing`, `TokenNotValid`; `Unavailable` while no public key has ever been fetched."""
+    """Raises `TokenMissing`, `TokenNotValid`; `Unavailable` while no public key has been fetched yet."""
     bearer = bearer_token(request.scope)
     users = await composed(request)
     settings = users.settings

@@ -1,8 +1,4 @@
-"""The sessions that auth has ended by themselves: a logout, one deleted from the list, a reused refresh token.
-
-Kept by their ids, so that repeats and late arrivals change nothing: what has ended does not begin again. What a change
-of the account ends is not here, but told by the account's own epoch (docs/decisions/0001-session-epoch.md).
-"""
+"""Sessions that auth has ended, kept by id: repeated and late events change nothing (docs/decisions/0010)."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ from shared.messaging.handlers import event_handler
 
 log = structlog.get_logger()
 
-# `until` is by the clock of auth's database; the sweep goes by that of ours, and who checks a token by its process's.
+# `until` is by the clock of auth's database, the sweep by ours, a token check by the process's.
 _CLOCKS_APART = timedelta(minutes=10)
 
 EXPIRED: Expired = ((ended_sessions, ended_sessions.c.until < func.now() - _CLOCKS_APART),)
@@ -39,7 +35,7 @@ async def is_over(connection: AsyncConnection, session: UUID) -> bool:
 
 
 async def apply(connection: AsyncConnection, event: SessionEnded) -> None:
-    """Waits for whoever writes to the account, and is waited for: a session does not end between check and commit."""
+    """Locks the account, so that no session ends between another writer's check and commit."""
     await connection.execute(select(accounts.c.id).where(accounts.c.id == event.account_id).with_for_update(read=True))
     rows = [{"id": session, "until": event.until} for session in event.session_ids]
     await connection.execute(insert(ended_sessions).on_conflict_do_nothing(), rows)
@@ -48,5 +44,4 @@ async def apply(connection: AsyncConnection, event: SessionEnded) -> None:
 
 
 def session_ended_handler(database: Database) -> Handler:
-    """The handler of `auth.session_ended.v1`."""
     return event_handler(database, SessionEnded, apply)

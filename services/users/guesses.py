@@ -1,9 +1,4 @@
-"""Limits on guesses by who holds an access token: of the current password, and of which names are taken.
-
-A guess counts before it is answered, so guesses at once are counted too. Counted is for one account, and forgotten an
-hour after the last. A right password is forgiven at once. An owner whom the limit of passwords refuses logs in anew: a
-fresh login needs no current password, and has limits of its own.
-"""
+"""Limits on guesses by the holder of an access token. Each counts before its answer, so concurrent ones count too."""
 
 from __future__ import annotations
 

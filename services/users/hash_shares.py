@@ -1,7 +1,4 @@
-"""Shares of the hashing queue that a request takes (shared.passwords.hashing), and one change of a password at a time.
-
-Both are of this process: n replicas let n times as much through.
-"""
+"""Shares of the hashing queue (shared.passwords.hashing), per process: n replicas allow n times as much."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ class HashShares:
         self._changing: set[UUID] = set()
 
     def holders(self, account: UUID | None = None) -> list[Hashable]:
-        """The address that this request comes from, where it is one client's, and the account, if it is somebody's."""
         return [holder for holder in (told_apart(client_address.get()), account) if holder is not None]
 
     @asynccontextmanager

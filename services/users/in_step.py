@@ -1,8 +1,4 @@
-"""Tells auth every few seconds which accounts are administrators: while it hears that, auth believes its own table.
-
-It goes the way of every event. When that way is blocked auth hears nothing, and when a change has been lost on it what
-auth knows differs from this; either way it stops letting administrators pass (docs/decisions/0014-in-step.md).
-"""
+"""Reports the administrators to auth every few seconds, through the outbox (docs/decisions/0014-in-step.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +19,6 @@ log = structlog.get_logger()
 
 
 async def tell_forever(database: Database, every: float) -> None:
-    """Until cancelled; no failure ends it. Of several replicas one tells."""
     while True:
         await asyncio.sleep(every)
         try:
@@ -35,7 +30,7 @@ async def tell_forever(database: Database, every: float) -> None:
 
 
 async def tell(connection: AsyncConnection) -> None:
-    """It holds all that is committed by the moment that it names."""
+    """The report includes all changes committed by its `moment`."""
     moment, published = (await connection.execute(select(func.now(), incarnation.c.published))).one()
     query = select(accounts.c.id, accounts.c.version).where(accounts.c.is_admin, accounts.c.is_active)
     administrators = tuple((row.id, row.version) for row in await connection.execute(query))
@@ -43,8 +38,8 @@ async def tell(connection: AsyncConnection) -> None:
 
 
 async def _claim_turn(connection: AsyncConnection, every: timedelta) -> bool:
-    """Not while the last one waits: a broker that is away for a day would be told of each few seconds of it."""
-    # Replicas do not wake at the same time to the millisecond.
+    """No turn while the last report waits in the outbox: reports would pile up while the broker is away."""
+    # Tolerance: replicas do not wake in the same millisecond.
     due = in_step.c.told_at < func.now() - every * 0.9
     turn = update(in_step).values(told_at=func.now()).where(due, ~_waits())
     return (await connection.execute(turn)).rowcount == 1

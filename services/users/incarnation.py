@@ -1,8 +1,4 @@
-"""Which life of the database this is (docs/decisions/0014-in-step.md).
-
-A restored backup has forgotten versions of accounts that auth has seen. A higher incarnation tells auth that what it
-hears now is true all the same; within an incarnation the version decides.
-"""
+"""The incarnation of this database, which is higher after a restore (docs/decisions/0014-in-step.md)."""
 
 from __future__ import annotations
 
@@ -13,16 +9,13 @@ from services.users.tables import incarnation
 
 
 async def present(connection: AsyncConnection) -> int:
-    """It stays so until the commit: an event that named an older one would be lost."""
+    """The lock lasts until the commit: auth would ignore an event with an older incarnation."""
     number: int = (await connection.execute(select(incarnation.c.number).with_for_update(read=True))).scalar_one()
     return number
 
 
 async def begin(connection: AsyncConnection) -> int:
-    """A higher one than auth can have seen, though the backup that was restored has forgotten which that was.
-
-    Waits for the changes under way, which name the one before.
-    """
+    """Returns one higher than auth can have seen, whatever the restore has lost. Waits for changes in flight."""
     milliseconds = cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
     higher = func.greatest(incarnation.c.number + 1, milliseconds)
     number: int = (
@@ -32,6 +25,6 @@ async def begin(connection: AsyncConnection) -> int:
 
 
 async def complete(connection: AsyncConnection, number: int) -> None:
-    """All accounts of it have been published: auth lets in none that it knows of an older one alone."""
+    """Call it once all accounts are published: auth then refuses accounts of an older incarnation."""
     whole = update(incarnation).values(published=number)
     await connection.execute(whole.where(incarnation.c.number == number))

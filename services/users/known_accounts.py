@@ -1,4 +1,4 @@
-"""The accounts behind access tokens: read at each request, by all requests of the moment together."""
+"""Reads the accounts behind access tokens, at each request; concurrent requests share one read."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from shared.tokens.access import AccessToken
 
 _UUIDS: Final = ARRAY(Uuid)
 
-# Pairs, one of each token: the session of one is no business of another's account.
+# One pair per token: an ended session must not affect another token's account.
 _ASKED: Final = (
     func.unnest(bindparam("accounts", type_=_UUIDS), bindparam("sessions", type_=_UUIDS))
     .table_valued(column("account_id", Uuid), column("session_id", Uuid))
     .render_derived(name="asked")
 )
 
-# One text for any number of them, built once: to build it costs as much as to ask it.
+# One text for any number of pairs, built once: building costs as much as the query.
 _KNOWN: Final = Prepared(
     select(accounts, _ASKED.c.session_id)
     .join_from(_ASKED, accounts, accounts.c.id == _ASKED.c.account_id)
@@ -34,7 +34,6 @@ _KNOWN: Final = Prepared(
 
 
 def is_of_session(account: Row[Any], token: AccessToken) -> bool:
-    """Whether no change of the account has ended the token's session."""
     return bool(token.epoch == account.session_epoch or token.session == account.kept_session)
 
 
@@ -44,7 +43,7 @@ class KnownAccounts:
         self._reads = BatchedReads(self._read)
 
     async def behind(self, token: AccessToken) -> Row[Any] | None:
-        """The account of this token; None once it is gone, or the token's session over."""
+        """None if the account is gone or the session has ended."""
         account = await self._reads.get((token.account, token.session))
         return account if account is not None and is_of_session(account, token) else None
 

@@ -1,4 +1,4 @@
-"""The caller's own account: what an application asks for whenever it is opened."""
+"""The caller's own account; applications ask for it whenever they are opened."""
 
 from __future__ import annotations
 

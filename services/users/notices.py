@@ -1,7 +1,4 @@
-"""Tells the owner of an account, by mail, of a change that a thief would make too; within the share of the mailbox.
-
-However many other changes came before it on that day, a change that takes the account from its owner is told.
-"""
+"""Mails the owner about changes that a thief would make too, within the mailbox's daily share."""
 
 from __future__ import annotations
 
@@ -16,18 +13,16 @@ from shared.messaging.events import NoticeWord, UsersNoticeRequested
 from shared.messaging.outbox import add
 from shared.notice_budget import USERS_SHARE, NoticeBudget
 
-# An owner who hears of it later than this has found out by himself.
 _WORTH_TELLING = timedelta(days=1)
 
-# A change that takes the account from its owner has places reserved: one for the thief's, and one for the owner's own
-# earlier on that day.
+# Places for changes that take the account from its owner: one for the thief, one for the owner's own that day.
 BUDGET = NoticeBudget(
     table=notices, share=USERS_SHARE, reserved={"password_changed": 2, "email_changed": 2, "account_deleted": 1}
 )
 
 
 async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
-    """At the address that was the owner's before: a thief's own would be told nothing new."""
+    """Mails the old address: the new one may be the thief's."""
     for notice in _notices(before, after):
         await _ask(connection, before, notice, after.modified_at)
 

@@ -1,4 +1,4 @@
-"""Whether it is the owner who asks for a new password: by a login of the last minutes, or by the current password."""
+"""Proves that the owner asks for a new password: by a recent login or by the current password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.web.bearer import TokenNotValid
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """`proven_by`: the hash that the current password was right for; None where none was given."""
+    """`proven_by`: the hash that the current password matched; None if none was given."""
 
     proven_by: str | None
 
@@ -26,7 +26,7 @@ class Presence:
 
 
 async def prove(users: Users, known: Caller, current_password: str | None) -> Presence:
-    """A password that is given must be right. Raises `CurrentPasswordWrong`, `TooManyGuesses`, `TokenNotValid`."""
+    """A given password must be right. Raises `CurrentPasswordWrong`, `TooManyGuesses`, `TokenNotValid`."""
     if current_password is None:
         presence = Presence(None)
         presence.still_holds(known)
@@ -34,7 +34,7 @@ async def prove(users: Users, known: Caller, current_password: str | None) -> Pr
     own = known.account
     await PASSWORDS.count(users.database, own.id, limit=users.settings.current_password_guesses)
     right = await users.passwords.verify(current_password, own.password_hash, users.hash_shares.holders(own.id))
-    # It waited for its turn to hash: a thief who was logged out meanwhile is not told whether the guess was right.
+    # Hashing may have waited: a thief logged out meanwhile must not learn whether the guess was right.
     if await users.known.behind(known.token) is None:
         raise TokenNotValid
     if not right:

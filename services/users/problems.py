@@ -1,4 +1,4 @@
-"""What the users service refuses, each with its sentence."""
+"""Refusals of the users service."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ class PasswordTooWeak(Problem):
 
 
 class AccountNotValid(Problem):
-    """What an operator gave for an account would not pass as a registration."""
-
     status = 422
     code = "invalid_request"
 
@@ -99,7 +97,7 @@ class TooManyGuesses(TooManyRequests):
 
 
 class TooManyNames(TooManyRequests):
-    """That somebody wanted to take: each answer says whether a name is taken."""
+    """Attempts to take a name: each answer reveals whether it is taken."""
 
 
 class LastAdministrator(Problem):
@@ -109,6 +107,4 @@ class LastAdministrator(Problem):
 
 
 class ForceNeeded(LastAdministrator):
-    """As an operator is told it."""
-
     detail = "This is the last active administrator: make somebody else one first, or say --force"

@@ -1,4 +1,4 @@
-"""The accounts that an administrator reads, with a record in the audit trail."""
+"""Account reads, with audit records of those by administrators."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from shared.web.problems import ItemNotFound
 async def page(
     users: Users, known: Caller, *, account: UUID | None, filters: Mapping[str, Any], cursor: str | None, limit: int
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """With the cursor of the next page, if there is one. `account`: the one that was asked for, if one was.
-
-    Raises `NotPermitted`, `CursorNotValid`.
-    """
+    """Returns rows and the cursor of the next page, if any. Raises `NotPermitted`, `CursorNotValid`."""
     own = known.token.account
     async with audit.refusals(users.database, "accounts_read", account=account, actor=own):
         known.require_admin()
@@ -36,7 +33,7 @@ async def page(
 
 
 async def one(users: Users, known: Caller, account: UUID) -> Row[Any]:
-    """One's own, or for an administrator anybody's. Raises `NotPermitted`, `ItemNotFound`."""
+    """The caller's own, or any for an administrator. Raises `NotPermitted`, `ItemNotFound`."""
     own = known.token.account
     async with audit.refusals(users.database, "accounts_read", account=account, actor=own):
         known.require_admin_of(account)
@@ -52,7 +49,7 @@ async def one(users: Users, known: Caller, account: UUID) -> Row[Any]:
 
 
 def _encoded(last: UUID) -> str:
-    """Opaque to clients, so that what a page hangs on may change."""
+    """Opaque to clients, so that the sort key may change."""
     return base64.urlsafe_b64encode(last.bytes).rstrip(b"=").decode()
 
 

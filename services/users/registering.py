@@ -1,8 +1,5 @@
-"""A registration, once for each `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07).
-
-Who was not told that the account was made may ask again, and is told. No body is kept: a repeat is compared with the
-account as it is now, and its password with the account's hash, at the same cost as a registration; and it counts as a
-guess of that password. So whoever guesses a key learns that it was used, and nothing else.
+"""Registers once per `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07). A repeat is compared with the
+account, at the cost of a registration, and counts as a guess of its password: a guessed key reveals only its use.
 """
 
 from __future__ import annotations
@@ -22,14 +19,13 @@ from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import own_names, refuse_weak
 from services.users.writes import register
 
-# An account has these as its registration said them.
+# Fields stored exactly as registered.
 _AS_SAID: Final = {"username", "name", "lastname", "is_2fa"}
 
 
 async def register_once(users: Users, given: RegistrationIn, key: str | None) -> Row[Any]:
-    """Raises a `Problem` for each rule that is broken."""
     email = valid_email(given.email, reserved=users.settings.mail_reserved_domains)
-    refuse_foreign(given.username, email=email)  # before the hash, which is dear
+    refuse_foreign(given.username, email=email)  # before the expensive hash
     names = own_names(email=email, username=given.username, name=given.name, lastname=given.lastname)
     refuse_weak(given.password, own_names=names, min_length=users.settings.password_min_length)
     said = {"email": email, **given.model_dump(include=_AS_SAID)}
@@ -46,12 +42,11 @@ async def _made_with(users: Users, digest: bytes) -> UUID | None:
 
 
 async def _repeated(users: Users, made: UUID, said: dict[str, Any], password: str) -> Row[Any]:
-    """The account. Raises `IdempotencyKeyUsed`, `TooManyGuesses`."""
     async with audit.refusals(users.database, "registration", account=made, actor=None):
         await PASSWORDS.count(users.database, made, limit=users.settings.current_password_guesses)
     async with users.database.transaction() as connection:
         row = await accounts.find(connection, made)
-    # Whatever else differs, and if the account is gone: the time must not tell.
+    # Always verifies, even if the account is gone or another field differs: the time must not tell.
     stored = row.password_hash if row is not None else None
     matches = await users.passwords.verify(password, stored, users.hash_shares.holders(made))
     if row is None or not matches or {name: getattr(row, name) for name in said} != said:

@@ -1,7 +1,4 @@
-"""The keys that registrations came with (`Idempotency-Key`), each with its account, for a day.
-
-Kept are digests: who reads this table can repeat no registration.
-"""
+"""Digests of `Idempotency-Key`s, kept for a day: a reader of this table can repeat no registration."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from shared.database.expiry import Expired
 
 EXPIRED: Expired = ((registration_keys, registration_keys.c.created_at < func.now() - timedelta(days=1)),)
 
-# A lock of Postgres goes with its transaction, whatever becomes of the process: no key stays "under way".
+# The lock ends with its transaction, even if the process dies: no key stays "under way".
 _LOCK: Final = select(func.pg_try_advisory_xact_lock(bindparam("lock_number", type_=BigInteger)))
 
 
@@ -28,10 +25,7 @@ def digest_of(key: str) -> bytes:
 
 
 async def hold(connection: AsyncConnection, digest: bytes) -> UUID | None:
-    """Nobody else registers with this key until the transaction ends. The account that somebody has made with it.
-
-    Raises `RegistrationUnderWay`.
-    """
+    """Locks the key until the transaction ends; returns the account made with it. Raises `RegistrationUnderWay`."""
     number = int.from_bytes(digest[:8], signed=True)
     if not (await connection.execute(_LOCK, {"lock_number": number})).scalar_one():
         raise RegistrationUnderWay

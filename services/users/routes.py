@@ -1,4 +1,4 @@
-"""The HTTP API of users but for one account (account_routes): registration, the new password, the list."""
+"""HTTP API of users, except for one account (account_routes)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from shared.web.openapi_responses import Responses, leads_to, refused
 from shared.web.problems import ItemNotFound, TooManyRequests
 
 PREFIX = "/api/v1/users"
-# Where a stranger can make an account, or somebody can learn which names are taken.
+# Endpoints that create accounts or reveal which names are taken.
 RATE_LIMITED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
 _LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
 _LOGS_IN: Responses = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}

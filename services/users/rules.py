@@ -1,4 +1,4 @@
-"""Who may do what to which account. Each rule is asked when a request comes in, and again under the lock (writes)."""
+"""Permission rules, checked when a request comes in and again under the lock (writes)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.names import canonical
 
 _NAMES = ("email", "username")
 _BY_ADMIN_ONLY = {"is_admin", "is_active"}
-_NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"} | _BY_ADMIN_ONLY  # of one's own; of another's, everything
+_NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"} | _BY_ADMIN_ONLY  # own account; other accounts: all changes
 
 
 def may_change(target: UUID, changes: Mapping[str, Any]) -> Rule:
@@ -39,10 +39,7 @@ def may_delete(target: UUID) -> Rule:
 
 
 async def limit_names(users: Users, known: Caller, changes: Mapping[str, Any]) -> None:
-    """Each change of a name says whether it is taken, so each counts, before it is answered. Raises `TooManyNames`.
-
-    An administrator may read the list of accounts, and learns nothing.
-    """
+    """Each answer reveals whether a name is taken; administrators can list them anyway. Raises `TooManyNames`."""
     own = known.account
     asks = any(name in changes and canonical(changes[name]) != getattr(own, f"{name}_key") for name in _NAMES)
     if asks and not own.is_admin:

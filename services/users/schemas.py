@@ -35,7 +35,7 @@ PersonName = Annotated[
         json_schema_extra={"pattern": r"^[^@\r\n]*$"},
     ),
 ]
-# Above the cap 422, before any hashing; nothing is ever cut.
+# Longer ones get 422 before any hashing; nothing is cut off.
 Password = Annotated[
     StrictStr,
     AfterValidator(refuse_control),
@@ -53,10 +53,7 @@ class RegistrationIn(BaseModel):
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
-    """Those of a merge-patch mean "absent": a client that sends them as they are would change the account.
-
-    So it is with an example that names every field.
-    """
+    """Defaults mean "absent": a client that sends them, or an example with every field, changes the account."""
     for each in schema["properties"].values():
         each.pop("default", None)
     schema["examples"] = [{"name": "Augusta Ada"}]

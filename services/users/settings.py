@@ -14,8 +14,6 @@ from shared.mail_address import RESERVED_DOMAINS
 
 
 class UsersSettings(HttpSettings, DemoSettings):
-    """The users service."""
-
     users_database_url: DatabaseUrl = Field(description="`postgresql://users:password@host/database`, role `users`")
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated; the first encrypts. Shared with auth"

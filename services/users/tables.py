@@ -55,7 +55,7 @@ accounts = Table(
     Index("ix_accounts_administrators", "id", postgresql_where=text("is_admin")),
 )
 
-# One row: which life of this database it is, and the latest one of which all accounts have been published.
+# One row: the current incarnation, and the latest one that is published completely.
 incarnation = Table(
     "incarnation",
     metadata,
@@ -64,7 +64,6 @@ incarnation = Table(
     Column("published", BigInteger, nullable=False, server_default="1"),
 )
 
-# One row: when a replica has last told auth that users is in step.
 in_step = Table(
     "in_step",
     metadata,
@@ -72,7 +71,7 @@ in_step = Table(
     Column("told_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# What is left of a deleted account: enough to tell a rebuilt read model that it is gone.
+# Deleted accounts, so that a rebuilt read model learns of the deletion.
 tombstones = Table(
     "tombstones",
     metadata,
@@ -81,7 +80,7 @@ tombstones = Table(
     Column("deleted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
-# Sessions that auth has ended by themselves, each for as long as an access token of it may be good.
+# Sessions that auth has ended, while one of their access tokens may still be valid.
 ended_sessions = Table(
     "ended_sessions",
     metadata,
@@ -90,7 +89,6 @@ ended_sessions = Table(
     Index("ix_ended_sessions_until", "until"),
 )
 
-# The keys that registrations came with, as digests.
 registration_keys = Table(
     "registration_keys",
     metadata,
@@ -102,7 +100,6 @@ registration_keys = Table(
 
 
 def _guesses(name: str) -> Table:
-    """How many guesses each account has made, and when the last one."""
     return Table(
         name,
         metadata,
@@ -112,5 +109,5 @@ def _guesses(name: str) -> Table:
     )
 
 
-password_guesses = _guesses("password_guesses")  # of the current one, in a row; gone with a right one
-name_guesses = _guesses("name_guesses")  # each tells whether a name is taken
+password_guesses = _guesses("password_guesses")  # wrong current passwords in a row; a right one deletes the row
+name_guesses = _guesses("name_guesses")  # each answer reveals whether a name is taken

@@ -1,7 +1,4 @@
-"""A username in the form of an address is the account's own address: nobody logs in, or is shown, as somebody else's.
-
-It also keeps a stranger from blocking the registration of an address by taking it as a username.
-"""
+"""A username that looks like an address must be the account's own, so nobody poses as another or blocks an address."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from shared.names import canonical
 
 
 def refuse_foreign(username: str, *, email: str) -> None:
-    """Raises `UsernameNotOwn`. `email` is normalised; every form of @ that Unicode makes into one counts as one."""
+    """Raises `UsernameNotOwn`. `email` is normalised; every Unicode variant of @ counts as one."""
     if not is_own(username, email=email):
         raise UsernameNotOwn
 
@@ -25,10 +22,7 @@ def is_own(username: str, *, email: str) -> bool:
 
 
 def followed(changes: Mapping[str, Any], *, username: str, email: str) -> dict[str, Any]:
-    """The changes of an account with these names: a username that was the address follows to the new one.
-
-    Raises `UsernameNotOwn` if the account's username would be in the form of another address.
-    """
+    """A username that was the address follows a change of the address. Raises `UsernameNotOwn`."""
     after = dict(changes)
     if not {"username", "email"} & after.keys():
         return after
@@ -40,7 +34,6 @@ def followed(changes: Mapping[str, Any], *, username: str, email: str) -> dict[s
 
 
 def _in_ascii(address: str) -> str:
-    """With an international domain as an account's address has it; as it is, if it is no address."""
     try:
         return one_address(address, reserved=True)
     except AddressInvalid:

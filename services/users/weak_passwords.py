@@ -1,8 +1,4 @@
-"""Which new passwords are refused: by length, by name, and by how many others have chosen the same.
-
-No rule of composition (NIST SP 800-63B-4 section 3.1.1.2, ASVS 6.2.5). The list of common ones is
-`common_passwords.txt` beside this file, which names its source and licence.
-"""
+"""Refuses short, own-name and common passwords; no composition rules (NIST SP 800-63B-4 3.1.1.2, ASVS 6.2.5)."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ _LIST = Path(__file__).with_name("common_passwords.txt")
 
 def refuse_weak(password: str, *, own_names: Sequence[str], min_length: int) -> None:
     """Raises `PasswordTooWeak`, with the reason."""
-    # Both: of four letters typed as eight characters the hash sees four, and some single characters become many.
+    # Both lengths: normalisation may turn several characters into one, or one into several.
     if min(len(password), len(normalised(password))) < min_length:
         raise PasswordTooWeak(f"at least {min_length} characters long")
     same = canonical(password)
@@ -30,12 +26,10 @@ def refuse_weak(password: str, *, own_names: Sequence[str], min_length: int) -> 
 
 
 def own_names(*, email: str, username: str, name: str, lastname: str) -> list[str]:
-    """What a stranger who knows the account tries first."""
     return [email, email.partition("@")[0], username, name, lastname, f"{name} {lastname}", f"{name}{lastname}"]
 
 
 @cache
 def _common() -> frozenset[str]:
-    """Read once a process, by the first who asks: half a megabyte."""
     lines = _LIST.read_text().splitlines()
     return frozenset(canonical(line) for line in lines if line and not line.startswith("#"))

@@ -1,9 +1,4 @@
-"""The one way by which an account is written to: under the locks of the rows of who asks and of whom it concerns.
-
-A request waits: for a hash, for a connection, for somebody else's lock. Meanwhile its session may have ended, a right
-may have been taken and an account locked. So all that let it in is asked again once the rows are locked, and holds
-until the commit (ASVS 15.4.2).
-"""
+"""Writes to accounts. All checks run again under the row locks, as the request may have waited (ASVS 15.4.2)."""
 
 from __future__ import annotations
 
@@ -29,14 +24,12 @@ from shared.sealing import Sealer
 from shared.web.bearer import TokenNotValid
 from shared.web.problems import ItemNotFound
 
-# What the caller must be allowed: raises a `Problem`. It is asked twice, with the caller as read and as locked.
+# A permission check that raises a `Problem`; it runs twice, with the caller as read and as locked.
 Rule = Callable[[Caller], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """To one account, whose `row` is locked."""
-
     connection: AsyncConnection
     sealer: Sealer
     row: Row[Any]
@@ -44,14 +37,14 @@ class Write:
     force: bool = False
 
     async def change(self, changes: Mapping[str, Any]) -> Row[Any]:
-        """With its record and the mail to its owner. Raises what `accounts.change` raises."""
+        """Also writes the audit record and the mail to the owner. Raises what `accounts.change` raises."""
         own = self.author.account == self.row.id
         changed = await accounts.change(
             self.connection,
             self.sealer,
             self.row,
             changes,
-            by_session=self.author.session if own else None,  # a session is kept only of the person whose account it is
+            by_session=self.author.session if own else None,  # only the owner's session is kept
             force=self.force,
         )
         await audit.record_change(self.connection, self.row, changed, self.author)
@@ -59,7 +52,6 @@ class Write:
         return changed
 
     async def remove(self) -> None:
-        """Raises what `accounts.remove` raises."""
         deleted_at = await accounts.remove(self.connection, self.row, force=self.force)
         await self.author.record(self.connection, "account_deleted", account=self.row.id)
         await tell_owner_of_deletion(self.connection, self.row, deleted_at)
@@ -70,7 +62,7 @@ async def writing(
     users: Users, known: Caller, target: UUID, *, rule: Rule, if_match: str | None = None
 ) -> AsyncIterator[Write]:
     """Raises `TokenNotValid`, what `rule` raises, `ItemNotFound`, `VersionDiffers`."""
-    rule(known)  # who may not write locks nothing either
+    rule(known)  # before the transaction: a caller without the right locks nothing
     async with users.database.transaction() as connection:
         rows = await accounts.lock(connection, known.token.account, target)
         rule(await _still_known(connection, known, rows.get(known.token.account)))
@@ -84,10 +76,9 @@ async def writing(
 
 
 async def _still_known(connection: AsyncConnection, known: Caller, row: Row[Any] | None) -> Caller:
-    """The caller as locked. Raises `TokenNotValid`."""
     if row is None or not row.is_active or not is_of_session(row, known.token):
         raise TokenNotValid
-    # A statement of its own, after the lock: it sees what was committed while the lock was waited for.
+    # A separate statement after the lock: it sees what was committed during the wait.
     if await is_over(connection, known.token.session):
         raise TokenNotValid
     return replace(known, account=row)
@@ -95,7 +86,7 @@ async def _still_known(connection: AsyncConnection, known: Caller, row: Row[Any]
 
 @asynccontextmanager
 async def operating(database: Database, sealer: Sealer, account: UUID, *, force: bool = False) -> AsyncIterator[Write]:
-    """As `writing`, for an operator on the command line. Raises `ItemNotFound`."""
+    """Like `writing`, for an operator on the command line. Raises `ItemNotFound`."""
     async with database.transaction() as connection:
         row = (await accounts.lock(connection, account)).get(account)
         if row is None:
@@ -106,13 +97,13 @@ async def operating(database: Database, sealer: Sealer, account: UUID, *, force:
 async def register(
     database: Database, sealer: Sealer, new: NewAccount, *, digest: bytes | None = None, by_operator: bool = False
 ) -> Row[Any]:
-    """`digest`: of the key that the registration came with. Raises `UserAlreadyExists`, `RegistrationUnderWay`."""
+    """`digest`: of the `Idempotency-Key`. Raises `UserAlreadyExists`, `UsernameNotOwn`, `RegistrationUnderWay`."""
     async with (
         audit.refusals(database, "registration", account=None, actor=None),
         database.transaction() as connection,
     ):
         if digest is not None and await registration_keys.hold(connection, digest) is not None:
-            raise RegistrationUnderWay  # until a moment ago
+            raise RegistrationUnderWay  # another request used the key just now
         row = await accounts.create(connection, sealer, new)
         if digest is not None:
             await registration_keys.keep(connection, digest, row.id)

@@ -1,10 +1,9 @@
-"""Whether auth knows what users knows of administrators: until when users has told so (docs/decisions/0014-in-step.md).
+"""When users last confirmed that auth knows all administrators (docs/decisions/0014-in-step.md).
 
-1. What users tells is believed only while every administrator that auth knows is one at users, in a version that is
-   no newer than auth's own: a change that was lost, or is late, is not covered up by a later message.
-2. The moment is the earlier one of two clocks: users' when it told, and our own when we heard. A message that was
-   late, or is repeated, makes nothing fresh.
-3. An account that users has not published since its database was restored is nobody's.
+1. A report counts only if it lists every administrator that auth knows, in a version no newer than auth's own: a later
+   report can not hide a change that was lost or is late.
+2. The time stored is the earlier of users' sending time and our receipt: a late or repeated report makes nothing fresh.
+3. Accounts that users has not published since its database was restored are ignored.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ RETURNING caught_up
 
 
 async def hear(connection: AsyncConnection, event: InStep) -> bool:
-    """Whether it is so; if not, the next message finds out whether it has become so."""
+    """Returns whether auth is in step with users; stores the time only if it is."""
     values = {
         "moment": event.moment,
         "incarnation": event.incarnation,
@@ -73,8 +72,6 @@ async def hear(connection: AsyncConnection, event: InStep) -> bool:
 
 
 def in_step_handler(database: Database) -> Handler:
-    """The handler of `users.in_step.v1`."""
-
     async def apply(connection: AsyncConnection, event: InStep) -> None:
         if not await hear(connection, event):
             log.warning("not in step with users: a change of an administrator has not come, or was given up")
@@ -83,7 +80,6 @@ def in_step_handler(database: Database) -> Handler:
 
 
 async def watch_forever(database: Database) -> None:
-    """The metric, without messages too: until cancelled; no failure ends it."""
     age = select(func.extract("epoch", func.now() - in_step.c.heard))
     while True:
         try:
@@ -95,6 +91,6 @@ async def watch_forever(database: Database) -> None:
 
 
 def fresh(staleness: timedelta) -> ColumnElement[bool]:
-    """Whether users has told so lately; a moment that lies ahead of the clock, which has been set back, is none."""
+    """True if the last report lies within `staleness` of now, past or future: a clock may have been set back."""
     now = func.now()
     return func.coalesce(select(in_step.c.heard.between(now - staleness, now + staleness)).scalar_subquery(), False)

@@ -1,7 +1,4 @@
-"""Tells the owner of an account, by mail, that somebody is at its door: once a day of each kind, whatever happens.
-
-The daily limit is the mailbox's: it is one statement, in the transaction that writes the event.
-"""
+"""Mails the owner of an account about wrong passwords and codes: each kind once a day per mailbox."""
 
 from __future__ import annotations
 
@@ -22,12 +19,11 @@ from shared.notice_budget import AUTH_SHARE, DAY, NoticeBudget
 
 log = structlog.get_logger()
 
-# With a place for each word and no more, each is told once a day.
+# The whole share is reserved, one for each kind: so each is sent once a day.
 BUDGET = NoticeBudget(table=notices, share=AUTH_SHARE, reserved={"wrong_passwords": 1, "codes_off": 1})
 
 
 async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
-    """Nothing happens when the mailbox has been told in the last 24 hours, or its owner may not log in anyway."""
     whose = select(identities.c.email, func.now().label("now")).where(identities.c.id == account, may_log_in())
     owner = (await connection.execute(whose)).one_or_none()
     if owner is None or not await BUDGET.claim(connection, owner.email, notice):
@@ -43,10 +39,7 @@ async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeW
 
 
 class Notices:
-    """Told beside the request, so that how long an answer takes does not say whether there is an account.
-
-    If the process dies in that moment, the next occasion tells the owner.
-    """
+    """Writes notices in the background: response times reveal no account. A crash may lose a notice."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,6 +58,5 @@ class Notices:
             log.warning("notice not asked for", notice=notice, error=type(error).__name__)
 
     async def close(self) -> None:
-        """After the last request: wait for what is under way, which the database's own time-outs bound."""
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -1,4 +1,4 @@
-"""The read model of accounts: who may log in, as the users service last told us."""
+"""The read model of accounts: who may log in, as the users service last published it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Identity:
 
 
 def _is_of_users() -> ColumnElement[bool]:
-    """Users has published it since its database was restored, if it ever was: else it may know of no such account."""
+    """Excludes accounts that a restored users database may have lost (docs/decisions/0014-in-step.md)."""
     return identities.c.incarnation >= select(in_step.c.incarnation).scalar_subquery()
 
 
@@ -46,10 +46,10 @@ def may_log_in() -> ColumnElement[bool]:
 
 
 def is_active_session(max_lifetime: timedelta) -> ColumnElement[bool]:
-    """For `sessions` joined with `identities`: not ended, in its time, of the account's present epoch (or kept)."""
+    """For `sessions` joined with `identities`: not ended, not expired, of the current epoch or kept."""
     same_epoch = sessions.c.epoch == identities.c.session_epoch
     kept = sessions.c.id == identities.c.kept_session
-    # The first is within the second, unless the setting has been lowered since.
+    # `expires_at` respects `max_lifetime`, unless the setting was lowered since.
     in_time = and_(sessions.c.expires_at > func.now(), sessions.c.auth_time > func.now() - max_lifetime)
     return and_(sessions.c.ended_at.is_(None), in_time, may_log_in(), or_(same_epoch, kept))
 
@@ -73,17 +73,14 @@ async def find_by_username(connection: AsyncConnection, username: str) -> Identi
 
 
 def identity_in(row: Mapping[str, Any] | None) -> Identity | None:
-    """That of a row which has its columns, and perhaps others; None where it has none."""
     if row is None or row["id"] is None:
         return None
     return Identity(**{name: row[name] for name in Identity.__dataclass_fields__})
 
 
 async def apply(connection: AsyncConnection, event: AccountChanged, password_hash: str) -> None:
-    """Upsert, if this is newer than ours: repeats and late arrivals change nothing.
-
-    A database of users that was restored from an older backup may have forgotten whom it had locked out. We have not:
-    a deletion is final, and who was not active stays so until users has deactivated and activated the account again.
+    """Upserts a newer state; repeated and late events change nothing. A restored users database may have lost deletions
+    and deactivations: a deletion is final, and an inactive account stays out until users deactivates and activates it.
     """
     values = {
         "id": event.account_id,

@@ -1,8 +1,4 @@
-"""Whether the read model may lack an account that users has: then a name that auth does not know may yet be right.
-
-So it is while no consumer of the accounts has lived for longer than a login waits for one, and for a while after that:
-what has waited at users is still to be published and applied.
-"""
+"""Detects that the read model may be behind users, so that an unknown name may still be valid."""
 
 from __future__ import annotations
 
@@ -15,12 +11,12 @@ from shared.messaging.backoff import CEILING
 
 _LOOK_EVERY: Final = 0.1
 
-# Seconds in which what has waited arrives: users' relay pauses for up to CEILING before it finds the broker again.
+# Seconds until waiting events arrive: users' relay pauses up to CEILING before it reconnects to the broker.
 _CATCHING_UP: Final = 2 * CEILING
 
 
 class ReadModelWatch:
-    """`is_told`: whether a consumer lives; `patience`: how long a login waits for an account, in seconds."""
+    """`is_told`: whether the consumer is alive. `patience`: seconds that a login waits for an account."""
 
     def __init__(
         self, is_told: Callable[[], bool], *, patience: float, clock: Callable[[], float] = time.monotonic

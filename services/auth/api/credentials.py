@@ -1,4 +1,4 @@
-"""The body of `POST /auth/token`: a form, as RFC 6749 has it, or JSON."""
+"""The body of `POST /auth/token`: a form (RFC 6749) or JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ _WANTED = (
     "or as JSON, with `Content-Type: application/json`"
 )
 _JSON = Credentials.model_json_schema()
-# A form has no null, and no field twice.
 _FORM = _JSON | {
     "properties": _JSON["properties"] | {"grant_type": {"type": "string", "enum": ["password"]}},
     "additionalProperties": {"type": "string"},
@@ -38,7 +37,6 @@ OPENAPI = {
 
 
 async def credentials(request: Request) -> Credentials:
-    """Raises RequestValidationError, which is answered 422."""
     media_type = media_type_of(request)
     if media_type == "application/json":
         fields = await _json(request)

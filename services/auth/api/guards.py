@@ -28,8 +28,6 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
-    """The parts of the service, composed once at start-up (services.auth.app)."""
-
     settings: AuthSettings
     database: Database
     passwords: Passwords
@@ -44,7 +42,7 @@ class Auth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentSession:
-    """`is_admin` is true at this moment, by the read model; no token says it."""
+    """`is_admin` comes from the read model, at this request; no token contains it."""
 
     token: AccessToken
     is_admin: bool
@@ -77,7 +75,6 @@ Current = Annotated[CurrentSession, Depends(current_session)]
 
 
 async def current_challenge(request: Request, _scheme: TemporaryScheme = None) -> UUID:
-    """The challenge of the temporary token. Raises `TokenNotValid`."""
     bearer = bearer_token(request.scope)
     auth = await composed(request)
     try:

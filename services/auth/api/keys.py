@@ -9,7 +9,7 @@ from services.auth.api.guards import Composed
 from services.auth.api.schemas import JwksOut
 from shared.web import entity_tags
 
-# `login2fa keys rotate` publishes a key for longer than a cache may keep the set without it.
+# Seconds. `login2fa keys rotate` publishes a key for longer than this before it signs.
 JWKS_MAX_AGE = 300
 
 router = APIRouter(prefix="/.well-known")
@@ -19,7 +19,7 @@ class JwkSet(JSONResponse):
     media_type = "application/jwk-set+json"  # RFC 7517 section 8.5
 
     def render(self, content: bytes) -> bytes:
-        """`content` is the document as its ETag has it."""
+        """`content` is serialised already: the ETag covers these bytes."""
         return content
 
 

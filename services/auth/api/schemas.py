@@ -11,7 +11,7 @@ from services.auth.sessions.lifecycle import TokenPair
 from shared.names import NO_CONTROL, refuse_control
 from shared.web.openapi_responses import Responses, leads_to
 
-# ASCII digits as a JSON string: a library that compares codes may take full-width digits and numbers for them.
+# ASCII digits only, as a JSON string: a code library may also accept full-width digits and numbers.
 _CODE = re.compile(r"^[0-9]{6}$")
 _SEPARATORS = re.compile(r"[\s\u2010-\u2015-]+")
 
@@ -30,7 +30,7 @@ class Credentials(BaseModel):
 
 
 def _without_separators(value: Any) -> Any:
-    """A code as mail programs and phones show it may have come with blanks or hyphens."""
+    """Mail programs and phones may add blanks or hyphens to a code."""
     return _SEPARATORS.sub("", value) if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""The sessions of the caller: listed, and ended."""
+"""Lists and ends the caller's sessions."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Back-pressure: while codes are not being delivered, nobody is promised one (docs/decisions/0007).
+"""Back-pressure: two-factor logins are refused while codes are not delivered (docs/decisions/0007-back-pressure.md).
 
-1. It rests on facts about notifiers, their mail server and our outbox. Nothing that has become of a code counts, nor
-   how many wait for one: accounts cost nothing, so whoever owns many must not change the answer to anybody else.
-2. The database alone judges, by its clock, so that all replicas agree.
-3. Silence is evidence only where somebody would have heard: it counts from when a replica began to watch.
+1. Only facts about notifiers, their mail server and our outbox count. Delivery outcomes and the number of waiting codes
+   do not: accounts cost nothing, and an attacker with many must not shut out others.
+2. Only the database decides, by its clock, so all replicas agree.
+3. Silence counts only since a replica began to watch: before that, no heartbeat would have been received.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ RETRY_AFTER = 10
 
 _LOOK_EVERY = 1.0
 _NOTED_EVERY = timedelta(seconds=5)
-# A longer time in which no replica looked is one in which a heartbeat may have been missed.
+# If no replica looked for longer than this, a heartbeat may have been missed.
 _GAP = timedelta(seconds=15)
 
-# Literal, or the planner would not use the index of these rows alone.
+# A literal: with a parameter the planner would not use the partial index.
 _CODE: ColumnElement[str] = literal_column("'auth.otp_requested.v1'")
 
 
@@ -49,12 +49,10 @@ class BackPressure:
         self._on = False
 
     def refuse_if_on(self) -> None:
-        """Raises `Unavailable`: codes are not delivered at the moment."""
         if self._on:
             raise Unavailable(retry_after=RETRY_AFTER)
 
     async def judge(self) -> bool:
-        """Whether it is on. What can not be asked stays as it was."""
         try:
             async with self._database.transaction() as connection:
                 await connection.execute(self._watching)
@@ -65,7 +63,6 @@ class BackPressure:
         return self._on
 
     async def judge_forever(self) -> None:
-        """Until cancelled; no failure ends it."""
         while True:
             try:
                 await self.judge()
@@ -94,7 +91,6 @@ def _tell(facts: Row[Any], *, on: bool) -> None:
 
 
 async def _turn(connection: AsyncConnection, *, on: bool) -> bool:
-    """Whether this replica was the one that did it."""
     since = back_pressure.c.since
     stays = since.is_(None) if on else since.is_not(None)
     turn = update(back_pressure).values(since=func.now() if on else None).where(stays)
@@ -109,7 +105,7 @@ def _watching(gap: timedelta) -> Update:
 
 
 def _facts() -> Select[Any]:
-    """In seconds, 0 where there is nothing: a row, and the ends of two indexes."""
+    """Ages in seconds, 0 without a row; reads one row and the ends of two indexes."""
     delivering = select(func.max(notifiers.c.delivering_at)).scalar_subquery()
     oldest = select(func.min(outbox.c.created_at)).where(outbox.c.type == _CODE).scalar_subquery()
     age = select(func.max(notifiers.c.lag)).where(notifiers.c.heard_at > func.now() - _GAP).scalar_subquery()

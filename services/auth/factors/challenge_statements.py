@@ -1,4 +1,4 @@
-"""The statements of a challenge that many clients run at once, each made once."""
+"""Statements for challenges that many clients run at once; each is built once."""
 
 from __future__ import annotations
 
@@ -39,21 +39,19 @@ _MAILBOX = bindparam("mailbox", type_=LargeBinary)
 
 
 def locking(are_off: Callable[[ColumnElement[UUID]], ColumnElement[bool]]) -> Select[Any]:
-    """Two locks, of the account before that of its mailbox; each may be another's too, who then waits in vain."""
+    """Locks the account, then its mailbox. Lock numbers may collide; the other one then waits in vain."""
     locks = (func.pg_advisory_xact_lock(bindparam(name, type_=BigInteger)) for name in ("of_account", "of_mailbox"))
     return select(func.now().label("now"), are_off(_ACCOUNT).label("off"), *locks)
 
 
 def lock_values(account: UUID, mailbox: bytes) -> dict[str, Any]:
-    """The parameters of `locking`."""
     parts = {"of_account": account.bytes[-8:], "of_mailbox": mailbox[:8]}
     return {"account": account} | {name: int.from_bytes(part, signed=True) for name, part in parts.items()}
 
 
 def last_hour() -> CompoundSelect[Any]:
-    """Codes `sent` to the account, and codes sent to the mailbox; seconds until the first of them is older.
-
-    A challenge counts with all its codes until the latest is an hour old: never too few.
+    """Codes `sent` to account and mailbox; `frees_in`: seconds. A challenge counts whole until its latest code is too
+    old.
     """
     hour = timedelta(hours=1)
     sent = func.coalesce(func.sum(challenges.c.resends + 1), 0).label("sent")
@@ -64,7 +62,7 @@ def last_hour() -> CompoundSelect[Any]:
 
 
 def asking(lifetime: timedelta) -> Select[Any]:
-    """A new challenge: parameters `challenge, account, mailbox, of_epoch, mac, code_event`, and those of the events."""
+    """Parameters: `challenge, account, mailbox, of_epoch, mac, code_event` and those of the events."""
     new = insert(challenges).values(
         id=_CHALLENGE,
         account_id=_ACCOUNT,
@@ -78,10 +76,8 @@ def asking(lifetime: timedelta) -> Select[Any]:
 
 
 def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
-    """Compare and use a code: parameters `challenge` and `macs`, of which one is right; a row unless codes are off.
-
-    Its `epoch` is None when nothing was compared, and its `used_at` when the code was wrong. What is `counted` goes
-    first, and is locked until the commit: the challenge is then compared as it is at that moment.
+    """Parameters: `challenge`, `macs`. No row if codes are off or the challenge is gone; `epoch` is None if nothing was
+    compared, `used_at` if the code was wrong. `counted` runs and locks first: the comparison sees the current state.
     """
     right = challenges.c.code_mac == any_(bindparam("macs", type_=ARRAY(LargeBinary)))
     attempt = (
@@ -89,7 +85,7 @@ def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
         .values(
             attempts=challenges.c.attempts + 1,
             used_at=case((right, func.clock_timestamp()), else_=None),
-            # Who has the code has had the mail, whatever became of the report.
+            # A right code proves the delivery, whatever was reported.
             code_outcome=case((right, "delivered"), else_=challenges.c.code_outcome),
         )
         .where(challenges.c.id == _CHALLENGE, alive, of_its_account(), exists(counted))
@@ -101,7 +97,6 @@ def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
 
 
 def of_its_account() -> ColumnElement[bool]:
-    """The account may log in, and nothing has ended its sessions since the challenge was made."""
     return and_(
         identities.c.id == challenges.c.account_id,
         identities.c.session_epoch == challenges.c.epoch,

@@ -1,7 +1,5 @@
-"""One-time-password challenges: requested, resent, verified; each by one statement, by the database's clock.
-
-The code is HOTP (RFC 4226) over a secret made for this one code. What is stored is its HMAC-SHA256 under a server
-key, bound to the challenge; what leaves is sealed for the notifier. The code in clear is nowhere else.
+"""One-time codes by mail: HOTP (RFC 4226), each over a secret of its own, timed by the database's clock. Auth stores
+only an HMAC-SHA256 of the code under a server key, bound to its challenge; the notifier gets the code sealed.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ from shared.web.problems import Problem, TooManyRequests
 
 
 class OtpNotValid(Problem):
-    """Wrong, used, expired, or attempts spent: one answer for all."""
+    """Wrong, used, expired or no attempts left: all get the same answer."""
 
     status = 400
     code = "otp_not_valid"
@@ -51,15 +49,13 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """Whose code was right, and the session epoch for which it was."""
-
     account: UUID
     epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How a challenge gets on; seconds are whole. `resend_in` is None when no code can be had any more."""
+    """Times are whole seconds. `resend_in` is None when no more codes are possible."""
 
     status: Literal["pending", "delivered", "failed"]
     resend_in: int | None
@@ -84,13 +80,7 @@ class Challenges:
         self._trying = trying(self._wrong_codes.counted(), self._alive())
 
     async def request(self, connection: AsyncConnection, identity: Identity) -> Challenge:
-        """A new challenge, its code on the way.
-
-        Raises:
-            CodesOff: after too many wrong ones.
-            TooManyRequests: beyond the hourly cap of the account, or of its mailbox.
-            Unavailable: codes are not delivered at the moment.
-        """
+        """Raises `CodesOff`, `TooManyRequests` (hourly cap of account or mailbox), `Unavailable` (back-pressure)."""
         mailbox = email_key_hash(identity.email)
         locked = await self._locked(connection, identity.id, mailbox)
         if locked.off:
@@ -113,13 +103,7 @@ class Challenges:
         return asked
 
     async def resend(self, connection: AsyncConnection, challenge_id: UUID) -> None:
-        """A new code for a living challenge; the old one is dead, attempts and expiry stay.
-
-        Raises:
-            TokenNotValid: the challenge is used, spent or expired.
-            TooManyRequests: inside the cool-down, beyond the resends, or beyond the hourly cap.
-            Unavailable: codes are not delivered at the moment.
-        """
+        """Replaces the code; attempts and expiry stay. Raises `TokenNotValid`, `TooManyRequests`, `Unavailable`."""
         living = await self._living(connection, challenge_id)
         if living is None:
             raise TokenNotValid
@@ -147,7 +131,7 @@ class Challenges:
         await trail.record(connection, "code_sent", account=identity.id)
 
     async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
-        """Compare and use in one statement; None when the code is not valid. The caller commits either way."""
+        """Compares and uses in one statement; None if the code is not valid. The caller commits in both cases."""
         values = {"challenge": challenge_id, "macs": [_mac(pepper, challenge_id, code) for pepper in self._peppers]}
         row = (await connection.execute(self._trying, values)).one_or_none()
         if row is None:
@@ -194,7 +178,7 @@ class Challenges:
     async def _living(
         self, connection: AsyncConnection, challenge_id: UUID, *, lock: bool = True
     ) -> Row[*tuple[Any, ...]] | None:
-        """The challenge and its identity; locked, so that two resends at once do not both pass the cool-down."""
+        """`lock`: two concurrent resends must not both pass the cool-down."""
         now = func.clock_timestamp()
         query = select(
             *(identities.c[name] for name in Identity.__dataclass_fields__),
@@ -220,15 +204,11 @@ class Challenges:
             raise TooManyRequests(retry_after=wait)
 
     async def _locked(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> Row[*tuple[Any, ...]]:
-        """`now`, and whether its codes are `off`; to be asked before the codes of the last hour are counted.
-
-        The locks are held until the commit: of two codes at once, both could be the last one that the hour allows.
-        """
+        """Call it before the count: its locks last until the commit, or two requests could get the hour's last code."""
         locked: Row[*tuple[Any, ...]] = (await connection.execute(self._locking, lock_values(account, mailbox))).one()
         return locked
 
     async def _cap_left(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> float:
-        """Seconds until the hourly caps allow a code; 0 when they do."""
         counted = await connection.execute(LAST_HOUR, {"account": account, "mailbox": mailbox})
         return max((float(hour.frees_in) for hour in counted if hour.sent >= self._codes_per_hour), default=0.0)
 
@@ -244,7 +224,7 @@ class Challenges:
         )
 
 
-# Of the words of `OtpOutcome`; after all others the code may still come.
+# After any other `OtpOutcome` the code may still arrive.
 _STATUS: dict[str | None, Literal["delivered", "failed"]] = {
     "delivered": "delivered",
     "given_up": "failed",

@@ -1,7 +1,5 @@
-"""What became of the codes, as the notifier reports it: written to their challenges, those that come together at once.
-
-Reports come more than once, in any order, or never. A word is replaced only by one that says more, `delivered` is
-final, and a word on a code that has been replaced by a resend says nothing.
+"""Writes the notifier's delivery reports to their challenges, in batches. Reports may repeat, arrive in any order or
+never: only an outcome that says more replaces another, and reports on a code that was resent are ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from shared.messaging.handlers import batched_event_handler
 
 log = structlog.get_logger()
 
-# The words that each word replaces, beside none at all; whoever says more comes later.
+# The outcomes that each one replaces, in addition to an unset one; the strongest comes last.
 _SAYS_MORE_THAN: dict[str, list[str]] = {
     "deferred": [],
     "given_up": ["deferred"],
@@ -30,8 +28,7 @@ _SAYS_MORE_THAN: dict[str, list[str]] = {
 
 
 async def apply(connection: AsyncConnection, reports: Sequence[OtpOutcome]) -> None:
-    """Nothing happens to a challenge that has been swept away, or has a newer code."""
-    # One statement for each word, the last word last: of two reports on one code the one that says more stays.
+    # One statement per outcome, the strongest last: of two reports on one code the stronger stays.
     for word in _SAYS_MORE_THAN:
         if of_this_word := [report for report in reports if report.outcome == word]:
             await connection.execute(
@@ -65,7 +62,6 @@ _UPDATE = {word: _update(word) for word in _SAYS_MORE_THAN}
 
 
 def otp_outcome_handler(database: Database) -> Handler:
-    """The handler of `notifier.otp_outcome.v1`."""
     return batched_event_handler(database, OtpOutcome, apply, _tell)
 
 

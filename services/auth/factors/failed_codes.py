@@ -1,7 +1,5 @@
-"""Wrong codes in a row of one account, across its challenges: beyond the limit mailed codes are off for it.
-
-They stay off until an administrator lets it in again (services.auth.login.unlock): 100 guesses at a million codes, and
-not 100 a day. NIST SP 800-63B section 3.2.2.
+"""Counts wrong codes in a row per account, across challenges. At the limit its codes are off until an administrator
+unlocks it: 100 guesses at a million codes, not 100 a day (NIST SP 800-63B section 3.2.2).
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ log = structlog.get_logger()
 
 
 class CodesOff(Problem):
-    """Told to nobody but who has the right password, whom a temporary token would have told that it is right."""
+    """Only a caller with the right password gets this; a temporary token would reveal the same."""
 
     status = 400
     code = "codes_off"
@@ -34,8 +32,6 @@ class CodesOff(Problem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """Counted as wrong; `number` is the how manieth in a row."""
-
     account: UUID
     number: int
 
@@ -45,10 +41,7 @@ class WrongCodes:
     limit: int
 
     def counted(self) -> CTE:
-        """Count a code of `challenge` as wrong before it is compared; no row beyond the limit.
-
-        The account's row stays locked until the commit: of codes at once none can overtake the count.
-        """
+        """Counts a code as wrong before it is compared. The lock lasts until the commit: concurrent codes count too."""
         challenge = bindparam("challenge", type_=Uuid)
         whose = select(challenges.c.account_id, literal(1)).where(challenges.c.id == challenge)
         new = insert(code_failures).from_select(["account_id", "failures"], whose)

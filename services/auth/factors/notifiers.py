@@ -1,8 +1,5 @@
-"""Notes what notifiers say of themselves (`NotifierHeartbeat`), for services.auth.factors.back_pressure to judge by.
-
-A beat counts from when it is heard, by the database's clock: a notifier need not know the time. So what is late says
-nothing: the broker keeps it for seconds only (shared.messaging.topology.HEARTBEATS), it is never tried again, and one
-that is not newer than what is known of its notifier changes nothing. That is so of all that is sent again later, too.
+"""Stores heartbeats for services.auth.factors.back_pressure, by the time of receipt: a notifier's clock may be wrong.
+So a late one must not count: the broker keeps it for seconds, nothing retries it, and an old number is ignored.
 """
 
 from __future__ import annotations
@@ -23,9 +20,9 @@ from shared.messaging.events import MalformedEvent, NotifierHeartbeat
 log = structlog.get_logger()
 
 
-# No notifier's clock is wrong by more (services.notifier.database_time): this is an old beat that was sent again.
+# No notifier's clock is off by more (services.notifier.database_time): an older heartbeat was sent again.
 CLOCKS_APART = timedelta(days=1)
-# Longer: what is forgotten could be told again.
+# Longer: a heartbeat that was sent again could pass once its notifier is forgotten.
 REMEMBERED = 2 * CLOCKS_APART
 
 
@@ -58,8 +55,6 @@ async def apply(connection: AsyncConnection, beat: NotifierHeartbeat) -> None:
 
 
 def heartbeat_handler(database: Database) -> Handler:
-    """The handler of `notifier.heartbeat.v1`."""
-
     async def handle(delivery: Delivery) -> Outcome:
         try:
             beat = NotifierHeartbeat.from_message(delivery)

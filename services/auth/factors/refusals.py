@@ -1,4 +1,4 @@
-"""What the audit trail of auth says of a login that is refused after its password was right."""
+"""Audit records of logins that are refused after the password was right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
 async def refusals(
     database: Database, act: Act, *, account: UUID | None = None, challenge: UUID | None = None
 ) -> AsyncIterator[None]:
-    """Around a transaction that asks for a code: it is rolled back when there is none, and its record would be too."""
+    """Goes around the transaction: a record inside would be rolled back with it."""
     try:
         yield
     except tuple(_REFUSALS) as refusal:

@@ -1,8 +1,5 @@
-"""Forward-auth: a gateway asks whether a request may pass, and learns whose it is.
-
-A gateway can carry two refusals, 401 and 403; nginx makes a 500 of any other. Envoy asks with the client's own method
-and takes nothing but a 200 for a yes. So all that deviates is put right in one place, around the whole application
-(docs/decisions/0006).
+"""Forward-auth: a gateway asks whether a request may pass, and whose it is (docs/decisions/0006-forward-auth.md).
+Gateways forward only 401 and 403 (nginx turns others into 500). Envoy uses the client's method and needs a 200.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
 
 PATH = "/api/v1/auth/forward"
 
-# The client's own path and query follow `/envoy`, and may be anything.
+# Envoy appends the client's path and query after `/envoy`; they may be anything.
 _ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
 _OK, _NO_CONTENT = 200, 204
 _CARRIED = {_NO_CONTENT, 401, 403}
@@ -80,7 +77,7 @@ def _passes(current: CurrentSession) -> Response:
 
 
 class AnswersGateways:
-    """Below `PATH` every question is a GET, and every answer one that a gateway can carry."""
+    """Below `PATH`, makes each request a GET, and each response one that a gateway can forward."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -94,9 +91,9 @@ class AnswersGateways:
             return
         asked = _ASKED.fullmatch(scope["path"])
         assert asked is not None  # noqa: S101 - it matches every text
-        # Where nobody looks at the rest, it is to be readable all the same.
+        # The rest is ignored, but an unprintable path must still be refused (shared.web.understood).
         path = asked["route"] if scope["path"].isprintable() else scope["path"]
-        # A copy: the server looks into its own for the method, to send no body in answer to HEAD.
+        # A copy: the server reads the method in its own scope, to send no body for HEAD.
         question = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
         if asked["envoy"]:
             question["query_string"] = b""
@@ -105,7 +102,7 @@ class AnswersGateways:
 
 
 class _Answer:
-    """Sends 204 as `yes`, and a status that a gateway can't carry as 403 with the same code and sentence."""
+    """Sends 204 as `yes`, and a status that a gateway can not forward as 403 with the same code and detail."""
 
     def __init__(self, send: Send, yes: int) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""A service that has a token in its hands asks whether it is good at this moment."""
+"""`POST /auth/verify-token`: a service asks whether an access token is valid now."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from services.auth.api.guards import Current
 from services.auth.api.schemas import TokenIsGood
 from shared.web.lean_route import LeanRoute
 
-# Made once: it is the same for each.
 _YES: Final = Response(TokenIsGood().model_dump_json(), media_type="application/json")
 
 router = APIRouter(prefix="/api/v1/auth", route_class=LeanRoute)

@@ -1,7 +1,5 @@
-"""The statements that reserve and release slots under the limits on wrong passwords (services.auth.login.attempts).
-
-An attempt has three slots: one by its network, one by its name and address, one by its name. A statement locks these
-rows in this order, or two of them would wait for each other: so each part reads from the one before it.
+"""Statements that reserve and release slots under the limits on wrong passwords (services.auth.login.attempts). Each
+locks in this order, to avoid deadlocks: by network, by name and address, by name.
 """
 
 from __future__ import annotations
@@ -53,10 +51,7 @@ _BY_ADDRESS = and_(login_failures.c.name_hash == _NAME_HASH, login_failures.c.ad
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptKey:
-    """The name and the address of an attempt; neither is stored in clear.
-
-    `network`: the address again, as the key of all names that are tried from it; None where that has no limit.
-    """
+    """Name and address, hashed. `network`: the key of the limit by address; None if that has no limit."""
 
     name_hash: bytes
     address: str
@@ -68,14 +63,11 @@ class AttemptKey:
 
     @property
     def holders(self) -> list[bytes]:
-        """The holders whose shares of the hashing queue an attempt takes (shared.passwords.hashing)."""
         return [self.name_hash] if self.network is None else [self.name_hash, self.network]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
-    """Which slots were free, each after the one before it; and the account that has the name at this moment, if any."""
-
     by_network: bool
     by_address: bool
     by_name: bool
@@ -102,7 +94,7 @@ class AttemptStatements:
         )
 
     async def reserve(self, connection: AsyncConnection, username: str, address: str) -> Reserved:
-        """Reserves all three, in one statement. If not all were free, the caller must release those that it got."""
+        """One statement. If not all slots were free, the caller must release those that were."""
         values = {
             **self.key(username, address).values,
             "submitted_name": canonical(username),
@@ -113,7 +105,7 @@ class AttemptStatements:
         return Reserved(**got, identity=identity_in(row))
 
     async def retry_after(self, connection: AsyncConnection, key: AttemptKey, reserved: Reserved) -> float:
-        """Seconds until failures alone no longer refuse this attempt; 0 when they do not."""
+        """Seconds until failures no longer refuse this attempt; 0 if only attempts in flight do."""
         if not reserved.by_network:
             left = self._network.retry_after()
         elif reserved.by_address:
@@ -123,7 +115,7 @@ class AttemptStatements:
         return max(0.0, float((await connection.execute(left, key.values)).scalar_one_or_none() or 0))
 
     async def record_failure(self, connection: AsyncConnection, key: AttemptKey, event: Mapping[str, Any]) -> bool:
-        """All slots become failures, and the `event` is written; whether a limit of the name is reached by that."""
+        """Turns all slots into failures and writes the `event`. Returns whether a limit of the name is reached."""
         row = (await connection.execute(self._record_failure, {**key.values, **event})).one()
         return bool(row.waits or row.full)
 
@@ -138,7 +130,7 @@ class AttemptStatements:
         failures = login_failures.c.failures + 1
         doubled = self._first_wait * func.power(2.0, func.least(failures - self._free, 30))
         wait = func.least(doubled, self._longest_wait) * timedelta(seconds=1)
-        # The row is there, unless another success has removed it meanwhile.
+        # Only needed if another success has deleted the row meanwhile.
         first_wait = func.now() + timedelta(seconds=self._first_wait) if self._free <= 1 else _NEVER
         first = select(_NAME_HASH, _ADDRESS, literal(1), first_wait).where(after)
         new = insert(login_failures).from_select(["name_hash", "address", "failures", "wait_until"], first)
@@ -181,17 +173,16 @@ class AttemptStatements:
 
 
 async def release(connection: AsyncConnection, key: AttemptKey, *, success: bool) -> None:
-    """A `success` forgets the failures by name and address."""
     await connection.execute(_RELEASE[success], key.values)
 
 
 async def release_some(connection: AsyncConnection, key: AttemptKey, reserved: Reserved) -> None:
-    """For an attempt that got the slot by network, and not all: the others belong to other attempts."""
+    """For an attempt that got only some slots: the others belong to other attempts."""
     await connection.execute(_RELEASE_SOME[reserved.by_address], key.values)
 
 
 def name_hash(username: str) -> bytes:
-    """The rows have a bounded size, and a password mistyped in the name's field is not kept."""
+    """A hash, so that rows have a bounded size and a password typed into the name field is not stored."""
     return hashlib.sha256(canonical(username).encode()).digest()
 
 
@@ -222,5 +213,4 @@ def _statement(parts: tuple[CTE, ...]) -> Select[Any]:
 
 
 _RELEASE = {success: _statement(_released(success=success)) for success in (True, False)}
-# With the slot by name and address, or without it.
 _RELEASE_SOME = {both: _statement(_released(success=False)[: 6 if both else 3]) for both in (True, False)}

@@ -1,13 +1,13 @@
-"""Limits on wrong passwords, by submitted name: whether or not an account has it, so that a 429 tells nothing.
+"""Limits on wrong passwords, by submitted name, whether or not an account has it: a 429 reveals nothing.
 
-1. By name and address: some in a row are free, then each doubles the wait; a success resets. While the wait lasts even
+1. By name and address: the first failures are free, then each doubles the wait; a success resets. During the wait even
    the right password is refused.
-2. By name from all addresses: so many an hour. Beyond it only addresses may try from which the account has logged in
-   before: a stranger who guesses all day does not shut the owner out.
-3. By address, for all names: so many an hour. Beyond it only names may try whose account has logged in from there
-   before, under their own limits. An address of TRUSTED_PROXIES is not limited: such a proxy did not say who asked.
-4. Slots are reserved by one statement before the password is hashed, and become failures or are released: so guesses at
-   once do not exceed a limit. An attempt that finds no slot free waits for those before it: they may be right.
+2. By name, per hour. Beyond it only addresses from which the account has logged in before may try: an attacker can not
+   lock the owner out.
+3. By address, per hour. Beyond it only names whose account has logged in from there before may try, under their own
+   limits. A client that a trusted proxy does not name has no such limit.
+4. Slots are reserved before the password is hashed, so concurrent guesses exceed no limit. An attempt that finds no
+   slot free waits for those before it: they may be right.
 """
 
 from __future__ import annotations
@@ -32,15 +32,12 @@ from shared.web.problems import TooManyRequests
 
 log = structlog.get_logger()
 
-# Seconds before each further try to reserve; together longer than a guess takes, its hash's queue included. Each is
-# longer than the one before: a crowd of guesses that waits must not use up the connections of everybody else.
+# Seconds before each retry; together longer than a guess takes in the queue. They grow, to spare the pool in a flood.
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """`identity`: the account that had the name when the slots were reserved."""
-
     key: AttemptKey
     identity: Identity | None
 
@@ -52,7 +49,7 @@ class Attempts:
         self._statements = AttemptStatements(settings, addresses)
 
     async def reserve(self, username: str, address: str) -> Attempt:
-        """Followed by `record_failure` or `release`. Raises `TooManyRequests` beyond a limit."""
+        """Call `record_failure` or `release` afterwards. Raises `TooManyRequests` beyond a limit."""
         key = self._statements.key(username, address)
         for pause in (0.0, *_PAUSES):
             if pause:
@@ -72,7 +69,6 @@ class Attempts:
         raise TooManyRequests(retry_after=wait or 1)
 
     async def record_failure(self, attempt: Attempt, account: UUID | None) -> None:
-        """The slots become failures. `account`: the owner of the name, who is told when a limit is reached."""
         event = trail.event("login", "refused", "wrong_credentials", account=account)
         async with self._database.statement() as connection:
             limit_reached = await self._statements.record_failure(
@@ -82,7 +78,7 @@ class Attempts:
             self._notices.tell_soon(account, "wrong_passwords")
 
     async def release(self, attempt: Attempt, *, success: bool) -> None:
-        """A `success` forgets the failures by name and address. Never fails: slots that are not released expire."""
+        """A `success` resets the failures by name and address. Database errors are only logged: slots expire."""
         try:
             async with self._database.statement() as connection:
                 await release(connection, attempt.key, success=success)
@@ -90,7 +86,6 @@ class Attempts:
             log.warning("login attempt not released", error=type(error).__name__)
 
     async def _retry_after(self, key: AttemptKey, reserved: Reserved) -> float:
-        """Seconds; 0 when all slots are reserved by attempts whose outcome is not known yet."""
         async with self._database.statement() as connection:
             return await self._statements.retry_after(connection, key, reserved)
 

@@ -1,8 +1,4 @@
-"""A limit on failures in any hour, under one key; and slots, which attempts hold whose outcome is not known yet.
-
-A slot is reserved before the password is hashed, and becomes a failure or is released: so attempts at once exceed no
-limit.
-"""
+"""A limit on failures per hour and key. Attempts in flight hold slots, so concurrent ones do not exceed it."""
 
 from __future__ import annotations
 
@@ -32,7 +28,7 @@ from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 _HOUR = timedelta(hours=1)
-# A process that died releases no slot.
+# Frees the slots of a process that died.
 _LEASE = timedelta(minutes=1)
 
 FIRST_SLOT: Mapping[str, ColumnElement[Any]] = {"in_flight": literal(1), "in_flight_until": func.now() + _LEASE}
@@ -40,16 +36,15 @@ FIRST_SLOT: Mapping[str, ColumnElement[Any]] = {"in_flight": literal(1), "in_fli
 
 @dataclass(frozen=True, slots=True)
 class HourlyLimit:
-    """On the rows of `table`, whose primary key is `key`; without a key (NULL) there is no limit."""
+    """`key`: the primary key of a row in `table`; NULL means no limit."""
 
     table: Table
     key: ColumnElement[Any]
     per_hour: int
 
     def reserving(self, exempt: ColumnElement[bool], after: ColumnElement[bool] | None = None) -> CTE:
-        """A row, if there was a slot or the attempt is `exempt`."""
         row, slots = self.table.c, in_flight(self.table)
-        # The newest come first: of the last `limit - slots` failures the first must be older than an hour.
+        # Newest first: the oldest of the last `per_hour - slots` failures must be older than an hour.
         last = row.failed_at[self.per_hour - slots]
         room = and_(slots < self.per_hour, or_(last.is_(None), last <= func.now() - _HOUR))
         first = self._given(literal([], row.failed_at.type), *FIRST_SLOT.values(), after=after)
@@ -63,8 +58,8 @@ class HourlyLimit:
         return or_(self.key.is_(None), exists(reserved))
 
     def counting(self, after: ColumnElement[bool] | None = None) -> ReturningInsert[Any]:
-        """The slot becomes a failure; `full`: whether that was the last of this hour."""
-        moment = func.clock_timestamp()  # and not of the transaction: under the row's lock these are in order
+        """Turns the slot into a failure; `full`: the hour's limit is now reached."""
+        moment = func.clock_timestamp()  # not `now()`: under the row lock these are in order
         row = self.table.c
         first = self._given(array([moment]), after=after)
         new = insert(self.table).from_select([self._column.name, "failed_at"], first)
@@ -76,7 +71,7 @@ class HourlyLimit:
         return upsert.returning((row.failed_at[self.per_hour] > func.now() - _HOUR).label("full"))
 
     def retry_after(self) -> Select[Any]:
-        """Seconds until failures alone refuse no more; none, or less than 0, when they do not."""
+        """Seconds until failures no longer refuse; NULL, negative or no row if they do not now."""
         until = self.table.c.failed_at[self.per_hour] + _HOUR
         return select(func.extract("epoch", until - func.now())).where(self.mine)
 
@@ -101,10 +96,7 @@ def releasing(
     after: ColumnElement[bool] | None = None,
     reset: Mapping[str, Any] | None = None,
 ) -> tuple[CTE, CTE, CTE]:
-    """One slot; the row goes with its last slot when nothing else is in it.
-
-    Whether it is the last is asked under the row's lock: two that end at once would each see the slot of the other.
-    """
+    """Releases one slot; deletes an empty row. Locks first: two at once would each see the other's slot."""
     last = and_(table.c.in_flight <= 1, nothing_left).label("is_last")
     which = mine if after is None else and_(mine, after)
     held = select(last).where(which).with_for_update().cte(f"held_{table.name}")
@@ -116,7 +108,7 @@ def releasing(
 
 
 def done(parts: tuple[CTE, CTE, CTE]) -> ColumnElement[bool]:
-    """Always true, and not known before `parts` have been dealt with."""
+    """Always true; makes Postgres run `parts` first."""
     _, gone, less = parts
     return _rows(gone) + _rows(less) >= 0
 

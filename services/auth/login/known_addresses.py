@@ -1,4 +1,4 @@
-"""The addresses from which an account has logged in before, stored as their HMACs under a server key."""
+"""The addresses from which an account has logged in before, stored as HMACs under a server key."""
 
 from __future__ import annotations
 
@@ -20,15 +20,13 @@ class KnownAddresses:
         self._lifetime = timedelta(seconds=settings.familiar_address_lifetime)
 
     def hashed(self, address: str) -> bytes:
-        """For IPv6 the hash of the network: one client may choose any address in it."""
+        """IPv6: hashes the network, since one client may use any address in it."""
         return _hmac(self._peppers[0], address)
 
     def all_hashed(self, address: str) -> list[bytes]:
-        """Under the server key of today and each one before it."""
         return [_hmac(pepper, address) for pepper in self._peppers]
 
     def familiar(self, username_key: ColumnElement[str], here: ColumnElement[Any]) -> Exists:
-        """Whether the account of this name, if there is one, has logged in from there; `here`: `all_hashed` of it."""
         return exists().where(
             familiar_addresses.c.account_id == identities.c.id,
             familiar_addresses.c.address_hash == any_(here),
@@ -39,5 +37,5 @@ class KnownAddresses:
 
 
 def _hmac(pepper: bytes, address: str) -> bytes:
-    # Codes are hashed under the same keys: the first bytes keep the two apart.
+    # Codes use the same keys; the prefix separates the two.
     return hmac.digest(pepper, b"address:" + network_of(address).encode(), hashlib.sha256)

@@ -1,9 +1,4 @@
-"""Username and password in; a token pair, or the challenge of a second factor, out.
-
-A failing login is answered at a fixed deadline after it began, never at once, and until then looks at the read model
-again and again. So an account that registered or changed its password a moment ago gets in as soon as its event has
-arrived; and unknown user, wrong password and inactive account take the same time (docs/decisions/0005).
-"""
+"""Checks username and password, then begins a session or a two-factor challenge."""
 
 from __future__ import annotations
 
@@ -31,13 +26,8 @@ class Login:
     addresses: KnownAddresses
 
     async def log_in(self, username: str, password: str, client: Client) -> TokenPair | Challenge:
-        """Only a wrong password counts as a failure: whatever else goes wrong releases the attempt.
-
-        Raises:
-            TooManyRequests: beyond a limit on wrong passwords, or on codes.
-            IncorrectUsernameOrPassword: at the deadline; `PerhapsNotKnownYet` while the read model is behind.
-            CodesOff: the password was right, and the account gets no codes.
-            Unavailable: the hash queue is full, or codes are not being delivered.
+        """Only a wrong password counts as a failure; any other error releases the attempt. Raises `TooManyRequests`,
+        `IncorrectUsernameOrPassword`, `PerhapsNotKnownYet`, `CodesOff`, `Unavailable`.
         """
         attempt = await self.attempts.reserve(username, client.address or "-")
         try:

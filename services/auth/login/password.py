@@ -1,8 +1,5 @@
-"""Is this the password of the account that has this name? Asked again whenever the account has changed meanwhile.
-
-A failing check ends at a fixed deadline, and until then looks at the read model again and again. So an account that
-registered or changed its password a moment ago gets in as soon as its event has arrived; and unknown user, wrong
-password and inactive account take the same time (docs/decisions/0005).
+"""Checks a password. A failing check rereads the account until a deadline: a new account gets in once its event
+arrives, and all failures take the same time (docs/decisions/0005-looking-again.md).
 """
 
 from __future__ import annotations
@@ -18,10 +15,10 @@ from shared.database.pool import Database
 from shared.passwords.hashing import Passwords
 from shared.web.problems import Problem, Unavailable
 
-# Seconds between two looks; each is one read by an index, where the hash before it took a hundred times as long.
+# Seconds between reads of the read model; a hash costs a hundred times as much.
 _LOOK_EVERY = 0.05
 
-# Seconds, for an account that may not be known yet. Ten such answers are free (services.auth.login.attempts).
+# Seconds for `Retry-After`.
 _COME_AGAIN = 3
 
 
@@ -31,16 +28,13 @@ class IncorrectUsernameOrPassword(Problem):
     detail = "Incorrect username or password"
 
     def __init__(self, account: UUID | None = None) -> None:
-        """`account`: whose name it was, if anybody's; for the audit trail alone."""
+        """`account`: the owner of the name, if any; not part of the answer."""
         super().__init__()
         self.account = account
 
 
 class PerhapsNotKnownYet(IncorrectUsernameOrPassword):
-    """While the read model is behind. Every name is answered alike, or the answer would tell which ones exist.
-
-    Counted like any wrong password: guesses would else be free for as long as the broker is away.
-    """
+    """Every name gets it, or it would reveal which exist. Counts as a failure, or guesses would be free meanwhile."""
 
     status = Unavailable.status
     code = Unavailable.code
@@ -53,7 +47,7 @@ class PerhapsNotKnownYet(IncorrectUsernameOrPassword):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordCheck:
-    """`failure_deadline`: seconds after its start at which a failing check ends."""
+    """`failure_deadline`: seconds after which a failing check ends."""
 
     database: Database
     passwords: Passwords
@@ -61,11 +55,7 @@ class PasswordCheck:
     failure_deadline: float
 
     async def check(self, username: str, password: str, attempt: Attempt) -> Identity:
-        """Holds no database connection while it hashes or waits.
-
-        Raises:
-            IncorrectUsernameOrPassword: at the deadline; `PerhapsNotKnownYet` while the read model is behind.
-        """
+        """Holds no connection while it hashes or waits. Raises `IncorrectUsernameOrPassword`, `PerhapsNotKnownYet`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.failure_deadline
         identity = attempt.identity
@@ -80,7 +70,7 @@ class PasswordCheck:
                 identity = latest
                 if await self._accepts(latest, password, attempt):
                     return latest
-            if left <= _LOOK_EVERY:  # that was the look at the deadline
+            if left <= _LOOK_EVERY:  # that was the read at the deadline
                 refusal = PerhapsNotKnownYet if self.read_model.behind else IncorrectUsernameOrPassword
                 raise refusal(identity.id if identity is not None else None)
 
@@ -89,7 +79,7 @@ class PasswordCheck:
             return await find_by_username(connection, username)
 
     async def _accepts(self, identity: Identity | None, password: str, attempt: Attempt) -> bool:
-        """Where there is no account a hash is computed all the same, so that the answer takes as long."""
+        """Computes a hash without an account too, so that the answer takes as long."""
         stored = identity.password_hash if identity is not None else None
         matches = await self.passwords.verify(password, stored, attempt.key.holders)
         return matches and identity is not None and identity.is_active

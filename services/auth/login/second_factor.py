@@ -1,4 +1,4 @@
-"""The second step of a login: a code is verified, or another one is asked for."""
+"""The second step of a login: verifies a code or sends another one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class SecondFactor:
     addresses: KnownAddresses
 
     async def verify(self, challenge: UUID, code: str, client: Client) -> TokenPair:
-        """Raises `OtpNotValid`."""
         pair = None
         async with self.database.transaction() as connection:
             verified = await self.challenges.verify(connection, challenge, code)

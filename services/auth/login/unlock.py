@@ -1,4 +1,4 @@
-"""An administrator lets an account in again: what was counted against it, or under its name, is forgotten."""
+"""Unlocks an account: deletes the failures counted for it and its name."""
 
 from __future__ import annotations
 

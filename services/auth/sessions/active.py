@@ -1,4 +1,4 @@
-"""Whether a session is active: asked of the database at each request, by all requests of the moment together."""
+"""Checks in the database, at each request, whether a session is active; concurrent requests share one read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.tokens.access import AccessToken
 
 
 class ActiveSessions:
-    """`staleness`: time without a word from users after which nobody is an administrator."""
+    """`staleness`: nobody is an administrator after this time without a report from users."""
 
     def __init__(self, database: Database, *, max_lifetime: timedelta, staleness: timedelta) -> None:
         self._database = database
@@ -27,18 +27,17 @@ class ActiveSessions:
         self._reads = BatchedReads(self._read)
 
     async def is_admin(self, token: AccessToken) -> bool | None:
-        """Whether the owner of this session is an administrator; None when the session is not active."""
+        """Whether the owner is an administrator; None if the session is not active."""
         owner = await self._reads.get(token.session)
         return owner[1] if owner is not None and owner[0] == token.account else None
 
     async def _read(self, wanted: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
-        """The owner of each active session, and whether it is an administrator."""
         rows = await self._active.read(self._database, {"wanted": list(wanted)})
         return {session: (account, is_admin) for session, account, is_admin in rows}
 
 
 def _active(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
-    # One text for any number of sessions: with IN each number would be prepared anew.
+    # One text for any number of sessions: with IN each number would need its own prepared statement.
     return Prepared(
         select(sessions.c.id, sessions.c.account_id, and_(identities.c.is_admin, fresh(staleness)).label("is_admin"))
         .join_from(sessions, identities, identities.c.id == sessions.c.account_id)

@@ -1,4 +1,4 @@
-"""From where a request comes: what is kept with a session for its owner to see, and no more than that."""
+"""The client data kept with a session, for its owner to see; nothing else is kept."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ _LONGEST_USER_AGENT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """None is what the client did not say, or a proxy did not know."""
-
     address: str | None
     user_agent: str | None
 
@@ -30,6 +28,6 @@ FromClient = Annotated[Client, Depends(client_of)]
 
 
 def _user_agent(given: str) -> str | None:
-    """Shown to people: without control characters and those that nobody sees."""
+    """Without control and invisible characters, because people read it."""
     visible = "".join(character for character in given if not unicodedata.category(character).startswith("C"))
     return visible.strip()[:_LONGEST_USER_AGENT].rstrip() or None

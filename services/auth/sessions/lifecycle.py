@@ -1,12 +1,4 @@
-"""Sessions and their refresh-token families.
-
-A refresh token is used by one UPDATE that finds it unused, and that makes its only successor. A repeat within the
-grace is taken for a client that lost our answer, or for another of its tabs: it gets the same pair, made again from
-what is stored of it. A later repeat is theft, and ends the session (docs/decisions/0003-refresh-grace.md).
-
-Who checks access tokens without asking us is told of a session that ends: in the transaction that ends it, and by its
-id, for nothing else tells it from those that live on, in whatever order the events arrive.
-"""
+"""Sessions and their refresh-token families; reuse after the grace is theft (docs/decisions/0003-refresh-grace.md)."""
 
 from __future__ import annotations
 
@@ -31,10 +23,10 @@ from shared.audit_words import Act, Reason
 from shared.messaging.events import SessionEnded
 from shared.messaging.outbox import add, event_params
 
-# A list for a person to read; somebody who logs in from a script has thousands.
+# People read this list; a script that logs in makes thousands.
 _MOST_LISTED = 200
 
-# Sessions in one event: 20 kB.
+# Sessions per event, about 20 kB.
 _MOST_TOLD = 500
 
 
@@ -64,7 +56,7 @@ class Sessions:
         client: Client,
         address_hash: bytes,
     ) -> TokenPair:
-        """One statement. `amr`: the authentication methods of RFC 8176; the address becomes a known one."""
+        """One statement. `amr`: authentication methods (RFC 8176). The address becomes a known one."""
         session, token = uuid7(), uuid7()
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
@@ -74,7 +66,6 @@ class Sessions:
         return self._pair(facts, token)
 
     async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
-        """A new pair for a token that is used for the first time; one statement."""
         token, event = uuid7(), trail.event("refresh")
         values = {"parent": token_id, "token": token} | values_of(client) | event_params(event)
         row = (await connection.execute(self._renewal, values)).mappings().one_or_none()
@@ -86,7 +77,7 @@ class Sessions:
         return self._pair(facts, token)
 
     async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
-        """The pair that `rotate` has given for it. The caller commits either way: a None may have ended the session."""
+        """Returns the pair that `rotate` gave. The caller commits also after None, which may have ended the session."""
         row = (await connection.execute(self._repetition, {"parent": token_id})).mappings().one_or_none()
         if row is None:
             await self._refuse(connection, token_id)
@@ -99,7 +90,6 @@ class Sessions:
         return self._pair(session, token)
 
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
-        """End the family, if the token has been used."""
         family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
         used = family.where(refresh_tokens.c.used_at.is_not(None))
         act, reason = _REFUSED[await self._end(connection, sessions.c.id == used.scalar_subquery())]
@@ -114,12 +104,11 @@ class Sessions:
         await self._end(connection, sessions.c.account_id == account)
 
     async def end_own(self, connection: AsyncConnection, session: UUID, account: UUID) -> bool:
-        """Whether it was a living session of this account, which is now ended."""
         own = and_(sessions.c.id == session, sessions.c.account_id == account, identities.c.id == account)
         return await self._end(connection, and_(own, is_active_session(self._max_lifetime)))
 
     async def _end(self, connection: AsyncConnection, which: ColumnElement[bool]) -> bool:
-        """Of one account; whether there was one to end. No session is ended, or told of, twice."""
+        """`which`: of one account. The event holds ids, in the same transaction, so event order does not matter."""
         until = (func.clock_timestamp() + timedelta(seconds=self._access_lifetime)).label("until")
         ended = (
             update(sessions)
@@ -139,7 +128,6 @@ class Sessions:
         return bool(rows)
 
     async def active(self, connection: AsyncConnection, account: UUID) -> Sequence[RowMapping]:
-        """The newest of the account, newest first: `id, created_at, last_used_at, address, user_agent`."""
         shown: list[ColumnElement[Any]] = [
             sessions.c.id,
             sessions.c.auth_time.label("created_at"),
@@ -164,7 +152,6 @@ class Sessions:
         )
 
 
-# What the audit trail calls a refresh token that was refused, by whether its session has been ended for it.
 _REFUSED: dict[bool, tuple[Act, Reason | None]] = {
     True: ("refresh_reused", None),
     False: ("refresh", "token_not_valid"),

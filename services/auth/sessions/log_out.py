@@ -1,4 +1,4 @@
-"""Sessions that end because their owner says so."""
+"""Ends sessions at the request of their owner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from shared.web.problems import ItemNotFound
 
 
 async def log_out(database: Database, sessions: Sessions, token: AccessToken, *, everywhere: bool) -> None:
-    """Ends the session of `token`; `everywhere`: all sessions of its account."""
     account, session = token.account, token.session
     async with database.transaction() as connection:
         if everywhere:
@@ -25,7 +24,6 @@ async def log_out(database: Database, sessions: Sessions, token: AccessToken, *,
 
 
 async def end_own_session(database: Database, sessions: Sessions, token: AccessToken, session: UUID) -> None:
-    """Raises `ItemNotFound` unless it is an active session of the account of `token`."""
     account = token.account
     async with database.transaction() as connection:
         ended = await sessions.end_own(connection, session, account)

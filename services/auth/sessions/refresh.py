@@ -1,4 +1,4 @@
-"""A refresh token is swapped for a new pair: the most frequent request that writes."""
+"""Swaps a refresh token for a new pair: the most frequent request that writes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The statements that begin a session, that swap a refresh token for its successor, and that find the successor again.
-
-Each does everything at once, and is built once. They lock the token before the session.
-"""
+"""Statements of sessions and refresh tokens, each built once. Each locks the token before the session."""
 
 from __future__ import annotations
 
@@ -36,10 +33,10 @@ _TOKEN = bindparam("token", type_=Uuid)
 _PARENT = bindparam("parent", type_=Uuid)
 _ACCOUNT = bindparam("account", type_=Uuid)
 
-# An account that logs in all day is not noted each time.
+# An address is updated at most this often.
 _NOTED_EVERY = timedelta(days=1)
 
-# The fields of `services.auth.tokens.issue.SessionFacts`, but for `now`.
+# The fields of `services.auth.tokens.issue.SessionFacts`, without `now`.
 _FACTS = (
     sessions.c.id,
     sessions.c.account_id.label("account"),
@@ -54,11 +51,7 @@ def values_of(client: Client) -> dict[str, Any]:
 
 
 def beginning(lifetime: timedelta) -> Select[Any]:
-    """A session, its first token, its event, and the address as one that its account has logged in from.
-
-    Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event. Gives
-    `now`.
-    """
+    """Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event."""
     session = insert(sessions).values(
         id=_SESSION,
         account_id=_ACCOUNT,
@@ -78,7 +71,7 @@ def _address_remembered() -> CTE:
         familiar_addresses.c.address_hash == address,
         familiar_addresses.c.last_at >= func.now() - _NOTED_EVERY,
     )
-    # Looked up first: the upsert alone locks the row, and that is a write.
+    # The look-up comes first: an upsert would always lock the row, which is a write.
     row = select(_ACCOUNT, address).where(~lately)
     new = upsert(familiar_addresses).from_select(["account_id", "address_hash"], row)
     return new.on_conflict_do_update(index_elements=["account_id", "address_hash"], set_={"last_at": func.now()}).cte(
@@ -87,7 +80,7 @@ def _address_remembered() -> CTE:
 
 
 def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
-    """With the parameters `parent, token`, those of the client and of the event; gives the session's facts, or none."""
+    """Parameters: `parent, token`, those of the client and of the event. Returns the session's facts, or no row."""
     used = _first_use(max_lifetime)
     expires_at = func.least(func.now() + lifetime, used.c.auth_time + max_lifetime)
     token = select(_TOKEN, used.c.id, _PARENT, expires_at)
@@ -98,7 +91,6 @@ def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
 
 
 def _first_use(max_lifetime: timedelta) -> CTE:
-    """A second use finds the token used."""
     token = refresh_tokens.c
     use = (
         update(refresh_tokens)
@@ -111,7 +103,7 @@ def _first_use(max_lifetime: timedelta) -> CTE:
 
 
 def repetition(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
-    """The successor's id (`token`) of `parent`, if first used within the grace, and the facts as they were."""
+    """The successor (`token`) of `parent`, if that was first used within the grace, and the facts as they were."""
     successor, token = refresh_tokens.alias("successor"), refresh_tokens.c
     return (
         select(successor.c.id.label("token"), *_FACTS, successor.c.created_at.label("now"))

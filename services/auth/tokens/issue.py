@@ -1,7 +1,5 @@
-"""The three kinds of token that auth signs, and reads back. Revocation goes by `jti` or `sid`, never by the text.
-
-The same claims give the same text, at each replica: a client that repeats a refresh gets the same pair, and nothing of
-it is stored (docs/decisions/0003-refresh-grace.md).
+"""Signs and reads the three kinds of token. Revocation uses `jti` or `sid`, never the token text. The same claims give
+the same text on each replica, so a repeated refresh needs no stored pair (docs/decisions/0003-refresh-grace.md).
 """
 
 from __future__ import annotations
@@ -17,13 +15,13 @@ from shared.tokens import access
 from shared.tokens.access import AccessToken, AccessTokens
 from shared.tokens.signed import Kind, TokenInvalid, read, sign
 
-# The database judges these two; a process whose clock is this far off still serves.
+# Seconds. The database checks the expiry of refresh and temporary tokens, so a process with a wrong clock serves.
 _LEEWAY = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
-    """What an access token says of its session; `now` is when the pair was made, by the database's clock."""
+    """Session claims of an access token; `now`: when the pair was made, by the database's clock."""
 
     id: UUID
     account: UUID
@@ -44,7 +42,7 @@ class Tokens:
         self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
 
     def access(self, session: SessionFacts, refresh_id: UUID) -> str:
-        """RFC 9068, with `sid`, `auth_time`, `amr` and the account's session epoch; `refresh_id`: of the same pair."""
+        """RFC 9068, with `sid`, `auth_time`, `amr` and the session epoch; `refresh_id`: of the same pair."""
         claims = {
             "client_id": self._settings.audience,
             "sid": str(session.id),
@@ -71,7 +69,7 @@ class Tokens:
         return max(0, self._settings.session_max_lifetime - age)
 
     def read_access(self, token: str) -> AccessToken:
-        """Raises `TokenInvalid`, as do the next two."""
+        """Raises `TokenInvalid`, as do the next two methods."""
         return self._read_access.read(token, self._access, self.keys.find)
 
     def read_refresh(self, token: str) -> UUID:

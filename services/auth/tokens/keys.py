@@ -1,8 +1,6 @@
-"""The signing keys: a folder of PEM files, read again when it changes.
-
-Every private key in the folder verifies and is published in the JWKS (RFC 7517). The one that signs is the newest
-whose time has come: a file name may begin with the UTC second from which its key signs (`20260131T120000Z-….pem`),
-so that a new key is published before it is used. `kid` is the RFC 7638 thumbprint.
+"""The signing keys: a folder of PEM files, read again when it changes. All verify and are in the JWKS (RFC 7517); `kid`
+is the RFC 7638 thumbprint. The newest whose time has come signs: a file name may begin with the UTC time from which it
+signs (`20260131T120000Z-….pem`), so a key is published before its use.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ _SMALLEST_RSA = 2048
 
 
 class KeysInvalid(Exception):
-    """The folder cannot be used; the text says what is wrong with it."""
+    """The folder can not be used; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class KeyRing:
         return key.public if key is not None else None
 
     def signing_key(self, moment: float | None = None) -> SigningKey:
-        """For a token made at that `moment`; now, unless it is given."""
+        """`moment`: when the token is made, in Unix seconds; default: now."""
         self._reload_if_changed()
         moment = time.time() if moment is None else moment
         keys = self._keys.values()
@@ -68,7 +66,6 @@ class KeyRing:
         return max(due, key=lambda key: key.signs_from) if due else min(keys, key=lambda key: key.signs_from)
 
     def document(self) -> tuple[bytes, str]:
-        """The JWKS and its ETag."""
         self._reload_if_changed()
         return self.jwks, self.etag
 
@@ -80,7 +77,7 @@ class KeyRing:
             if self._listing() != self._seen:
                 self._load()
         except (KeysInvalid, OSError) as error:
-            # Caught in the middle of an operator's work, or wrong for good: the keys that we have go on.
+            # The operator may be changing the folder: the current keys stay in use.
             log.warning("signing keys not read again", reason=str(error))
 
     def _listing(self) -> list[tuple[str, int]]:
@@ -104,7 +101,6 @@ class KeyRing:
 
 
 def generate(folder: Path, *, signs_from: datetime | None = None) -> Path:
-    """Write a new ES256 key that signs from that moment, readable by its owner alone."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = ec.generate_private_key(ec.SECP256R1())
     stamp = (signs_from or datetime.now(UTC)).astimezone(UTC).strftime(_STAMP)
@@ -112,7 +108,7 @@ def generate(folder: Path, *, signs_from: datetime | None = None) -> Path:
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # Written aside and renamed: a running process must never read half a key.
+    # The rename comes last: a running process must never read half a key.
     partial = path.with_suffix(".partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -122,11 +118,11 @@ def generate(folder: Path, *, signs_from: datetime | None = None) -> Path:
 
 
 def retire(folder: Path, *, superseded_before: datetime) -> list[Path]:
-    """Remove the keys whose successor had begun to sign before that moment; tokens signed with them end."""
+    """Removes keys whose successor began to sign before that time; their tokens become invalid."""
     stamped = sorted((signing_time(path), path) for path in folder.glob("*.pem"))
     retired = []
     for signs_from, path in stamped:
-        # Of one moment, and so nobody's successor, are all keys whose names tell none.
+        # Keys without a timestamp in their name count as time 0; none supersedes another.
         later = [other for other, _ in stamped if other > signs_from]
         if later and min(later) < superseded_before.timestamp():
             path.unlink()
@@ -176,7 +172,7 @@ def _thumbprint(private: Any) -> str:
 
 
 def signing_time(path: Path) -> float:
-    """From when this key signs, as its name says; of a name that says nothing, always."""
+    """Unix seconds from which the key signs, from its file name; 0 without a timestamp."""
     try:
         return datetime.strptime(path.name.split("-")[0], _STAMP).replace(tzinfo=UTC).timestamp()
     except ValueError:

@@ -1,4 +1,4 @@
-"""The whole schema, as its tables.py describes it. Until 1.0.0 there is one migration, and it follows the code."""
+"""The whole schema of tables.py. Until 1.0.0 there is one migration, and it follows the code."""
 
 from __future__ import annotations
 
