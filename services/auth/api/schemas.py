@@ -95,7 +95,7 @@ class CodeOnItsWay(_Out):
 
 
 class ChallengeOut(BaseModel):
-    """Of the latest code. `failed`: it will not come; ask for another one, if that is allowed."""
+    """The state of the latest code. `failed`: it will not come; ask for another one, if that is allowed."""
 
     status: Literal["pending", "delivered", "failed"]
     resend_allowed: bool = Field(description="Whether another code can be had now")

@@ -38,7 +38,7 @@ _ACCOUNT = bindparam("account", type_=Uuid)
 _MAILBOX = bindparam("mailbox", type_=LargeBinary)
 
 
-def locking(are_off: Callable[[ColumnElement[UUID]], ColumnElement[bool]]) -> Select[Any]:
+def lock_account_and_mailbox(are_off: Callable[[ColumnElement[UUID]], ColumnElement[bool]]) -> Select[Any]:
     """Locks the account, then its mailbox. Lock numbers may collide; the other one then waits in vain."""
     locks = (func.pg_advisory_xact_lock(bindparam(name, type_=BigInteger)) for name in ("of_account", "of_mailbox"))
     return select(func.now().label("now"), are_off(_ACCOUNT).label("off"), *locks)
@@ -61,7 +61,7 @@ def last_hour() -> CompoundSelect[Any]:
     return union_all(*(select(sent, frees_in).where(which, lately) for which in whose))
 
 
-def asking(lifetime: timedelta) -> Select[Any]:
+def insert_challenge(lifetime: timedelta) -> Select[Any]:
     """Parameters: `challenge, account, mailbox, of_epoch, mac, code_event` and those of the events."""
     new = insert(challenges).values(
         id=_CHALLENGE,
@@ -75,7 +75,7 @@ def asking(lifetime: timedelta) -> Select[Any]:
     return select(func.now()).add_cte(new.cte("asked"), insert_events(outbox).cte("told"))
 
 
-def trying(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
+def verify_code(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
     """Parameters: `challenge`, `macs`. No row if codes are off or the challenge is gone; `epoch` is None if nothing was
     compared, `used_at` if the code was wrong. `counted` runs and locks first: the comparison sees the current state.
     """

@@ -19,7 +19,14 @@ from uuid_utils.compat import uuid7
 
 from services.auth.accounts.read_model import Identity
 from services.auth.factors.back_pressure import BackPressure
-from services.auth.factors.challenge_statements import LAST_HOUR, asking, lock_values, locking, of_its_account, trying
+from services.auth.factors.challenge_statements import (
+    LAST_HOUR,
+    insert_challenge,
+    lock_account_and_mailbox,
+    lock_values,
+    of_its_account,
+    verify_code,
+)
 from services.auth.factors.failed_codes import CodesOff, Guess, WrongCodes
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
@@ -75,9 +82,9 @@ class Challenges:
         self._cooldown = timedelta(seconds=settings.otp_resend_cooldown)
         self._codes_per_hour = settings.otp_codes_per_hour
         self._wrong_codes = WrongCodes(settings.otp_wrong_in_a_row)
-        self._asking = asking(self._lifetime)
-        self._locking = locking(self._wrong_codes.are_off)
-        self._trying = trying(self._wrong_codes.counted(), self._alive())
+        self._insert_challenge = insert_challenge(self._lifetime)
+        self._lock = lock_account_and_mailbox(self._wrong_codes.are_off)
+        self._verify_code = verify_code(self._wrong_codes.counted(), self._alive())
 
     async def request(self, connection: AsyncConnection, identity: Identity) -> Challenge:
         """Raises `CodesOff`, `TooManyRequests` (hourly cap of account or mailbox), `Unavailable` (back-pressure)."""
@@ -99,7 +106,7 @@ class Challenges:
             "code_event": event_id,
             **outbox_params(connection, trail.event("code_sent", account=identity.id), event),
         }
-        await connection.execute(self._asking, values)
+        await connection.execute(self._insert_challenge, values)
         return asked
 
     async def resend(self, connection: AsyncConnection, challenge_id: UUID) -> None:
@@ -133,7 +140,7 @@ class Challenges:
     async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
         """Compares and uses in one statement; None if the code is not valid. The caller commits in both cases."""
         values = {"challenge": challenge_id, "macs": [_mac(pepper, challenge_id, code) for pepper in self._peppers]}
-        row = (await connection.execute(self._trying, values)).one_or_none()
+        row = (await connection.execute(self._verify_code, values)).one_or_none()
         if row is None:
             account = await account_of(connection, challenge_id)
             await trail.record(connection, "code_verified", "refused", "challenge_over", account=account)
@@ -205,7 +212,7 @@ class Challenges:
 
     async def _locked(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> Row[*tuple[Any, ...]]:
         """Call it before the count: its locks last until the commit, or two requests could get the hour's last code."""
-        locked: Row[*tuple[Any, ...]] = (await connection.execute(self._locking, lock_values(account, mailbox))).one()
+        locked: Row[*tuple[Any, ...]] = (await connection.execute(self._lock, lock_values(account, mailbox))).one()
         return locked
 
     async def _cap_left(self, connection: AsyncConnection, account: UUID, mailbox: bytes) -> float:

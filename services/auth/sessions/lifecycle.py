@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.client import Client
-from services.auth.sessions.statements import beginning, renewal, repetition, values_of
+from services.auth.sessions.statements import find_successor, insert_session, rotate_token, values_of
 from services.auth.settings import AuthSettings
 from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
 from services.auth.tokens.issue import SessionFacts, Tokens
@@ -43,9 +43,9 @@ class Sessions:
         self._access_lifetime = settings.access_token_lifetime
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
         self._max_lifetime = timedelta(seconds=settings.session_max_lifetime)
-        self._beginning = beginning(self._lifetime)
-        self._renewal = renewal(self._lifetime, self._max_lifetime)
-        self._repetition = repetition(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
+        self._insert_session = insert_session(self._lifetime)
+        self._rotate_token = rotate_token(self._lifetime, self._max_lifetime)
+        self._find_successor = find_successor(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
 
     async def begin(
         self,
@@ -61,14 +61,14 @@ class Sessions:
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
         values |= values_of(client) | outbox_params(connection, event) | {"from_address": address_hash}
-        now = (await connection.execute(self._beginning, values)).scalar_one()
+        now = (await connection.execute(self._insert_session, values)).scalar_one()
         facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
         return self._pair(facts, token)
 
     async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
         token, event = uuid7(), trail.event("refresh")
         values = {"parent": token_id, "token": token} | values_of(client) | event_params(event)
-        row = (await connection.execute(self._renewal, values)).mappings().one_or_none()
+        row = (await connection.execute(self._rotate_token, values)).mappings().one_or_none()
         if row is None:
             return None
         facts = SessionFacts(**row)
@@ -78,7 +78,7 @@ class Sessions:
 
     async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
         """Returns the pair that `rotate` gave. The caller commits also after None, which may have ended the session."""
-        row = (await connection.execute(self._repetition, {"parent": token_id})).mappings().one_or_none()
+        row = (await connection.execute(self._find_successor, {"parent": token_id})).mappings().one_or_none()
         if row is None:
             await self._refuse(connection, token_id)
             return None

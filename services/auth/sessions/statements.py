@@ -50,7 +50,7 @@ def values_of(client: Client) -> dict[str, Any]:
     return {"address_shown": client.address, "agent_shown": client.user_agent}
 
 
-def beginning(lifetime: timedelta) -> Select[Any]:
+def insert_session(lifetime: timedelta) -> Select[Any]:
     """Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event."""
     session = insert(sessions).values(
         id=_SESSION,
@@ -79,7 +79,7 @@ def _address_remembered() -> CTE:
     )
 
 
-def renewal(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
+def rotate_token(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """Parameters: `parent, token`, those of the client and of the event. Returns the session's facts, or no row."""
     used = _first_use(max_lifetime)
     expires_at = func.least(func.now() + lifetime, used.c.auth_time + max_lifetime)
@@ -102,7 +102,7 @@ def _first_use(max_lifetime: timedelta) -> CTE:
     return use.returning(*_FACTS, func.now().label("now")).cte("used")
 
 
-def repetition(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
+def find_successor(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """The successor (`token`) of `parent`, if that was first used within the grace, and the facts as they were."""
     successor, token = refresh_tokens.alias("successor"), refresh_tokens.c
     return (
