@@ -18,8 +18,10 @@ from services.auth.api.guards import Auth
 from services.auth.expiry import expired
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenges import Challenges
+from services.auth.factors.codes import Codes
 from services.auth.factors.delivery_reports import otp_outcome_handler
 from services.auth.factors.notifiers import heartbeat_handler
+from services.auth.factors.open_challenges import OpenChallenges
 from services.auth.gateway import forward, verify_token
 from services.auth.login.attempts import Attempts
 from services.auth.login.known_addresses import KnownAddresses
@@ -28,6 +30,7 @@ from services.auth.login.password import PasswordCheck
 from services.auth.login.second_factor import SecondFactor
 from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
+from services.auth.sessions.own_sessions import OwnSessions
 from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
 from services.auth.tokens.issue import Tokens
@@ -98,7 +101,8 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
     read_model = ReadModelWatch(lambda: consumption.live, patience=settings.login_failure_deadline)
-    challenges = Challenges(settings, otp_sealer, back_pressure)
+    codes = Codes(settings, otp_sealer, back_pressure)
+    challenges = Challenges(settings, codes)
     session_families = Sessions(settings, tokens)
     app.state.auth = Auth(
         settings=settings,
@@ -106,6 +110,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         passwords=passwords,
         tokens=tokens,
         sessions=session_families,
+        own_sessions=OwnSessions(settings, database),
         active=ActiveSessions(
             database,
             max_lifetime=timedelta(seconds=settings.session_max_lifetime),
@@ -125,7 +130,11 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
             addresses=addresses,
         ),
         second_factor=SecondFactor(
-            database=database, challenges=challenges, sessions=session_families, addresses=addresses
+            database=database,
+            challenges=challenges,
+            open_challenges=OpenChallenges(settings, codes),
+            sessions=session_families,
+            addresses=addresses,
         ),
         back_pressure=back_pressure,
         read_model=read_model,

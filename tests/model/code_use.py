@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenges import Challenges, Verified
+from services.auth.factors.codes import Codes
+from services.auth.factors.open_challenges import OpenChallenges
 from shared.web.bearer import TokenNotValid
 from shared.web.problems import TooManyRequests
 from tests.auth_steps import wrong
@@ -46,7 +48,9 @@ class CodeUse(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         back_pressure = BackPressure(self.auth.settings, self.auth.database)
-        self._challenges = self.make(self.auth.settings, self.auth.keys.otp_sealer, back_pressure)
+        codes = Codes(self.auth.settings, self.auth.keys.otp_sealer, back_pressure)
+        self._challenges = self.make(self.auth.settings, codes)
+        self._open_challenges = OpenChallenges(self.auth.settings, codes)
         self._id = self.auth.commit(self._challenges.request, self.auth.new_identity()).id
         self._codes = [self.auth.latest_code(self._id)]
         self._clients = Clients(self.auth, self._ended)
@@ -69,7 +73,7 @@ class CodeUse(RuleBasedStateMachine):
     @rule(at_once=AT_ONCE)
     def resend(self, at_once: bool) -> None:
         async def resend(connection: AsyncConnection) -> None:
-            await self._challenges.resend(connection, self._id)
+            await self._open_challenges.resend(connection, self._id)
 
         self._clients.begin("resend", resend, None, at_once=at_once)
 

@@ -7,13 +7,16 @@ from unittest.mock import patch
 from uuid import UUID
 
 import pytest
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.factors.challenges import Challenges, Verified, _mac
+from services.auth.factors.challenge_statements import is_open, verify_code
+from services.auth.factors.challenges import Challenges, Verified
+from services.auth.factors.codes import Codes
+from services.auth.settings import AuthSettings
 from services.auth.tables import challenges
 from tests.composed import Keys, keys
-from tests.model.code_use import SETTINGS, CodeUse
+from tests.model.code_use import ATTEMPTS, SETTINGS, CodeUse
 from tests.model.postgres import auth_on_postgres
 from tests.model.walks import found, holds
 from tests.servers.databases import Databases
@@ -26,18 +29,20 @@ class ReadsThenWrites(Challenges):
 
     async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
         this = challenges.c.id == challenge_id
-        row = (await connection.execute(select(challenges).where(this, self._alive()))).one_or_none()
+        row = (await connection.execute(select(challenges).where(this, is_open(ATTEMPTS)))).one_or_none()
         if row is None:
             return None
-        right = row.code_mac == _mac(self._peppers[0], challenge_id, code)
+        right = row.code_mac in self._codes.macs(challenge_id, code)
         used_at = func.clock_timestamp() if right else None
         await connection.execute(update(challenges).where(this).values(attempts=row.attempts + 1, used_at=used_at))
         return Verified(account=row.account_id, epoch=row.epoch) if right else None
 
 
 class IgnoresTheExpiry(Challenges):
-    def _alive(self) -> ColumnElement[bool]:
-        return and_(challenges.c.used_at.is_(None), challenges.c.attempts < self._attempts)
+    def __init__(self, settings: AuthSettings, codes: Codes) -> None:
+        super().__init__(settings, codes)
+        still_open = and_(challenges.c.used_at.is_(None), challenges.c.attempts < ATTEMPTS)
+        self._verify_code = verify_code(codes.wrong.counted(), still_open)
 
 
 @pytest.fixture(autouse=True)

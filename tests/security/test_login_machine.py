@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import ColumnElement
 
 from services.auth.accounts.read_model import may_log_in
-from services.auth.factors import challenge_statements
-from services.auth.factors import challenges as challenges_module
+from services.auth.factors import challenge_statements, open_challenges
 from services.auth.tables import challenges, identities
 from tests.composed import Keys, keys
 from tests.model.walks import found, holds
@@ -56,7 +55,7 @@ def test_the_same_walks_find_a_code_that_outlives_a_change_of_the_password(
 ) -> None:
     with (
         patch.object(challenge_statements, "of_its_account", _of_its_account_for_ever),
-        patch.object(challenges_module, "of_its_account", _of_its_account_for_ever),
+        patch.object(open_challenges, "of_its_account", _of_its_account_for_ever),
         world(databases, keys, tmp_path, **SETTINGS) as LoginWalk.world,
     ):
         assert found(LoginWalk, walks=100, steps=STEPS) is not None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import asyncpg
 import pytest
 
-from services.auth.factors.challenges import _new_code
+from services.auth.factors.codes import new_code
 from tests.auth_steps import Accounts, Steps, pair
 from tests.builders import full_width
 from tests.composed import AUTH, AuthApp, bearer
@@ -83,7 +83,7 @@ def test_the_measure_of_chance_is_that_of_the_printed_tables(freedom: int, chi_s
 
 
 def test_codes_are_uniform() -> None:
-    assert is_uniform(_new_code)
+    assert is_uniform(new_code)
 
 
 BIASED: dict[str, Callable[[], str]] = {
@@ -101,14 +101,14 @@ def test_the_same_look_finds_codes_that_are(biased: str) -> None:
 
 
 def test_codes_are_six_ascii_digits_and_keep_their_leading_zeros() -> None:
-    codes = [_new_code() for _ in range(2000)]
+    codes = [new_code() for _ in range(2000)]
 
     assert [code for code in codes if len(code) != 6 or not set(code) <= set("0123456789")] == []
     assert any(code.startswith("0") for code in codes)  # of as many without bias none does once in 10^91
 
 
 def test_codes_do_not_repeat_more_than_chance_has_it() -> None:
-    codes = [_new_code() for _ in range(2000)]
+    codes = [new_code() for _ in range(2000)]
 
     assert len(codes) - len(set(codes)) < 20  # two pairs are to be expected
 
@@ -123,7 +123,7 @@ def test_all_that_makes_a_code_comes_from_the_operating_system(monkeypatch: pyte
 
     monkeypatch.setattr(random, "_urandom", constant)  # of SystemRandom, which `secrets` and pyotp use
 
-    assert len({_new_code() for _ in range(3)}) == 1
+    assert len({new_code() for _ in range(3)}) == 1
     assert sum(asked) / 3 >= ENOUGH_BYTES
 
 
@@ -133,7 +133,7 @@ def test_a_seed_that_is_known_tells_no_code() -> None:
         drawn = []
         for _ in range(2):
             random.seed(1)
-            drawn.append([_new_code() for _ in range(5)])
+            drawn.append([new_code() for _ in range(5)])
     finally:
         random.setstate(state)
 
@@ -143,7 +143,7 @@ def test_a_seed_that_is_known_tells_no_code() -> None:
 async def test_leading_zeros_are_kept_all_the_way(
     auth_app: AuthApp, accounts: Accounts, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.auth.factors.challenges._new_code", lambda: "000042")
+    monkeypatch.setattr("services.auth.factors.challenges.new_code", lambda: "000042")
 
     login = await steps.begin(await accounts.new(is_2fa=True))
 

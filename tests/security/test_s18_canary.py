@@ -20,7 +20,7 @@ import structlog
 from aio_pika.abc import AbstractQueue
 from prometheus_client import generate_latest
 
-from services.auth.factors import challenges
+from services.auth.factors import challenges, open_challenges
 from services.notifier import app as notifier
 from services.notifier.database_time import DatabaseTime
 from shared.messaging.amqp import AmqpBus, dead_letters
@@ -76,7 +76,8 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 @pytest.fixture(autouse=True)
 def _codes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter(CODES)
-    monkeypatch.setattr(challenges, "_new_code", lambda: next(codes))
+    for each in (challenges, open_challenges):
+        monkeypatch.setattr(each, "new_code", lambda: next(codes))
 
 
 @dataclass

@@ -15,6 +15,7 @@ from services.auth.login.log_in import Login
 from services.auth.login.second_factor import SecondFactor
 from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
+from services.auth.sessions.own_sessions import OwnSessions
 from services.auth.settings import AuthSettings
 from services.auth.tokens.issue import Tokens
 from shared.database.pool import Database
@@ -33,6 +34,7 @@ class Auth:
     passwords: Passwords
     tokens: Tokens
     sessions: Sessions
+    own_sessions: OwnSessions
     active: ActiveSessions
     login: Login
     second_factor: SecondFactor

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 
 from services.auth.api.guards import Composed, Current
 from services.auth.api.schemas import SessionOut
-from services.auth.sessions import log_out
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound
@@ -19,14 +18,13 @@ router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
 
 @router.post("/logout", status_code=204, summary="End this session, or with `all` every session of the account")
 async def logout(auth: Composed, current: Current, everywhere: Annotated[bool, Query(alias="all")] = False) -> None:
-    await log_out.log_out(auth.database, auth.sessions, current.token, everywhere=everywhere)
+    await auth.own_sessions.log_out(current.token, everywhere=everywhere)
 
 
 @router.get("/sessions", summary="The caller's active sessions, the newest first")
 async def list_own_sessions(auth: Composed, current: Current) -> list[SessionOut]:
     """The 200 newest; all of them can be ended together (`POST /api/v1/auth/logout?all=true`)."""
-    async with auth.database.transaction() as connection:
-        rows = await auth.sessions.active(connection, current.token.account)
+    rows = await auth.own_sessions.list(current.token)
     return [SessionOut(**row, current=row["id"] == current.token.session) for row in rows]
 
 
@@ -37,4 +35,4 @@ async def list_own_sessions(auth: Composed, current: Current) -> list[SessionOut
     responses=refused(ItemNotFound),
 )
 async def end_own_session(auth: Composed, current: Current, session_id: UUID) -> None:
-    await log_out.end_own_session(auth.database, auth.sessions, current.token, session_id)
+    await auth.own_sessions.end(current.token, session_id)

@@ -75,7 +75,7 @@ def insert_challenge(lifetime: timedelta) -> Select[Any]:
     return select(func.now()).add_cte(new.cte("asked"), insert_events(outbox).cte("told"))
 
 
-def verify_code(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
+def verify_code(counted: CTE, still_open: ColumnElement[bool]) -> Select[Any]:
     """Parameters: `challenge`, `macs`. No row if codes are off or the challenge is gone; `epoch` is None if nothing was
     compared, `used_at` if the code was wrong. `counted` runs and locks first: the comparison sees the current state.
     """
@@ -88,12 +88,20 @@ def verify_code(counted: CTE, alive: ColumnElement[bool]) -> Select[Any]:
             # A right code proves the delivery, whatever was reported.
             code_outcome=case((right, "delivered"), else_=challenges.c.code_outcome),
         )
-        .where(challenges.c.id == _CHALLENGE, alive, of_its_account(), exists(counted))
+        .where(challenges.c.id == _CHALLENGE, still_open, of_its_account(), exists(counted))
         .returning(challenges.c.epoch, challenges.c.used_at)
         .cte("attempt")
     )
     tried = counted.outerjoin(attempt, true())
     return select(counted.c.account_id, counted.c.failures, attempt.c.epoch, attempt.c.used_at).select_from(tried)
+
+
+def is_open(most_attempts: int) -> ColumnElement[bool]:
+    return and_(
+        challenges.c.used_at.is_(None),
+        challenges.c.attempts < most_attempts,
+        challenges.c.expires_at > func.clock_timestamp(),
+    )
 
 
 def of_its_account() -> ColumnElement[bool]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.auth.factors.challenges import Challenges, OtpNotValid, Progress
+from services.auth.factors.challenges import Challenges, OtpNotValid
+from services.auth.factors.open_challenges import OpenChallenges, Progress
 from services.auth.factors.refusals import refusals
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.sessions.client import Client
@@ -19,6 +20,7 @@ _AMR = ["pwd", "otp", "mfa"]  # RFC 8176
 class SecondFactor:
     database: Database
     challenges: Challenges
+    open_challenges: OpenChallenges
     sessions: Sessions
     addresses: KnownAddresses
 
@@ -39,9 +41,9 @@ class SecondFactor:
             refusals(self.database, "code_sent", challenge=challenge),
             self.database.transaction() as connection,
         ):
-            await self.challenges.resend(connection, challenge)
+            await self.open_challenges.resend(connection, challenge)
 
     async def progress(self, challenge: UUID) -> Progress:
         """Raises `TokenNotValid` when the challenge is used, spent or expired."""
         async with self.database.transaction() as connection:
-            return await self.challenges.progress(connection, challenge)
+            return await self.open_challenges.progress(connection, challenge)

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.client import Client
+from services.auth.sessions.ending import end_sessions
 from services.auth.sessions.statements import find_successor, insert_session, rotate_token, values_of
 from services.auth.settings import AuthSettings
-from services.auth.tables import identities, outbox, refresh_tokens, sessions, trail
+from services.auth.tables import refresh_tokens, sessions, trail
 from services.auth.tokens.issue import SessionFacts, Tokens
 from shared.audit import note, outbox_params
 from shared.audit_words import Act, Reason
-from shared.messaging.events import SessionEnded
-from shared.messaging.outbox import add, event_params
-
-# People read this list; a script that logs in makes thousands.
-_MOST_LISTED = 200
-
-# Sessions per event, about 20 kB.
-_MOST_TOLD = 500
+from shared.messaging.outbox import event_params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,57 +83,12 @@ class Sessions:
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
         family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
         used = family.where(refresh_tokens.c.used_at.is_not(None))
-        act, reason = _REFUSED[await self._end(connection, sessions.c.id == used.scalar_subquery())]
+        act, reason = _REFUSED[
+            await end_sessions(connection, sessions.c.id == used.scalar_subquery(), self._access_lifetime)
+        ]
         whose = select(sessions.c.account_id, sessions.c.id).where(sessions.c.id == family.scalar_subquery())
         account, session = (await connection.execute(whose)).one_or_none() or (None, None)
         await trail.record(connection, act, "refused", reason, account=account, session=session)
-
-    async def end(self, connection: AsyncConnection, session: UUID) -> None:
-        await self._end(connection, sessions.c.id == session)
-
-    async def end_all(self, connection: AsyncConnection, account: UUID) -> None:
-        await self._end(connection, sessions.c.account_id == account)
-
-    async def end_own(self, connection: AsyncConnection, session: UUID, account: UUID) -> bool:
-        own = and_(sessions.c.id == session, sessions.c.account_id == account, identities.c.id == account)
-        return await self._end(connection, and_(own, is_active_session(self._max_lifetime)))
-
-    async def _end(self, connection: AsyncConnection, which: ColumnElement[bool]) -> bool:
-        """`which`: of one account. The event holds ids, in the same transaction, so event order does not matter."""
-        until = (func.clock_timestamp() + timedelta(seconds=self._access_lifetime)).label("until")
-        ended = (
-            update(sessions)
-            .values(ended_at=func.now())
-            .where(which, sessions.c.ended_at.is_(None))
-            .returning(sessions.c.id, sessions.c.account_id, until)
-        )
-        rows = (await connection.execute(ended)).all()
-        for first in range(0, len(rows), _MOST_TOLD):
-            told = rows[first : first + _MOST_TOLD]
-            event = SessionEnded(
-                account_id=told[0].account_id,
-                session_ids=tuple(row.id for row in told),
-                until=max(row.until for row in told),
-            )
-            await add(connection, outbox, event)
-        return bool(rows)
-
-    async def active(self, connection: AsyncConnection, account: UUID) -> Sequence[RowMapping]:
-        shown: list[ColumnElement[Any]] = [
-            sessions.c.id,
-            sessions.c.auth_time.label("created_at"),
-            sessions.c.last_used_at,
-            sessions.c.address,
-            sessions.c.user_agent,
-        ]
-        query = (
-            select(*shown)
-            .join(identities, identities.c.id == sessions.c.account_id)
-            .where(sessions.c.account_id == account, is_active_session(self._max_lifetime))
-            .order_by(sessions.c.auth_time.desc(), sessions.c.id.desc())
-            .limit(_MOST_LISTED)
-        )
-        return (await connection.execute(query)).mappings().all()
 
     def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
         return TokenPair(

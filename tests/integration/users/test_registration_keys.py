@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
+from shared.database import expiry
 from shared.messaging.memory import MemoryBus
 from tests.builders import OTHER_PASSWORD, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
@@ -203,8 +204,15 @@ async def test_the_key_of_a_registration_that_was_refused_is_free(users_app: Use
 
 
 async def test_it_is_kept_for_a_day_as_a_digest_alone(
-    users_app: UsersApp, databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str, sql: asyncpg.Connection
+    users_app: UsersApp,
+    databases: Databases,
+    keys: Keys,
+    bus: MemoryBus,
+    jwks_url: str,
+    sql: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(expiry, "_INTERVAL", 0.05)
     old, young = new_key(), new_key()
     for key, hours in ((old, 24.1), (young, 23.9)):
         await register(users_app, registration(), key)
