@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from shared.audit import Trail
 from shared.messaging.events import AuthAudited
-from shared.messaging.outbox import outbox_table
+from shared.messaging.outbox_table import outbox_table
 from shared.notice_budget import notices_table
 
 metadata = MetaData(schema="auth")

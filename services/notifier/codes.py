@@ -6,8 +6,9 @@ from prometheus_client import Counter, Histogram
 
 from services.notifier.channel import Delivery
 from services.notifier.database_time import DatabaseTime
-from services.notifier.deliver import AttemptResult, recipient
+from services.notifier.deliver import AttemptResult
 from services.notifier.heartbeat import Heart
+from services.notifier.recipient import recipient
 from services.notifier.report import Reports
 from shared.messaging import bus
 from shared.messaging.events import OtpRequested

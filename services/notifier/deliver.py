@@ -9,13 +9,11 @@ put off      too many are under way (services.notifier.turns)           -> comes
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
-from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from prometheus_client import Counter
 
 from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryLater, WillNotDeliver
@@ -24,7 +22,6 @@ from services.notifier.database_time import DatabaseTime
 from services.notifier.report import DeliveryStatus
 from services.notifier.turns import PutOff, Turns
 from shared import failpoints
-from shared.mail_address import RESERVED, AddressInvalid, one_address
 from shared.messaging import bus
 from shared.messaging.bus import Done, GiveUp, Outcome, Retry
 from shared.messaging.events import Event, MalformedEvent
@@ -32,11 +29,6 @@ from shared.messaging.topology import put_off_delay, retry_delay
 from shared.sealing import Unsealable
 
 log = structlog.get_logger()
-
-# A fast path for plain addresses, which the library would accept unchanged: the library is slow.
-_PLAIN_ADDRESS = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}")
-_SHORT = 64  # characters: so no part of the address is too long either
-_NOT_PLAIN = tuple(f".{name}" for name in (*SPECIAL_USE_DOMAIN_NAMES, *RESERVED))
 
 _LEVELS = {"given_up": "error", "expired": "warning", "retry": "warning", "put_off": "debug"}
 
@@ -122,16 +114,6 @@ class Deliver(Generic[E]):
         say = getattr(log, _LEVELS.get(status, "info"))
         what = f"{self._kind.name} delivery"
         say(what, outcome=status, reason=result.reason, event_id=message.event_id, attempt=message.attempt)
-
-
-def recipient(given: str, event_type: str, *, reserved: bool) -> str:
-    """Raises `MalformedEvent`: a comma or line break could add a recipient. `reserved` allows reserved domains."""
-    if len(given) <= _SHORT and _PLAIN_ADDRESS.fullmatch(given) and not given.endswith(_NOT_PLAIN):
-        return given
-    try:
-        return one_address(given, reserved=reserved)
-    except AddressInvalid:
-        raise MalformedEvent(f"malformed {event_type}: email") from None
 
 
 def _given_up(error: Exception) -> AttemptResult:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 from services.notifier.channel import Notice
-from services.notifier.deliver import AttemptResult, recipient
+from services.notifier.deliver import AttemptResult
+from services.notifier.recipient import recipient
 from shared.messaging import bus
 from shared.messaging.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from shared.audit import Trail
 from shared.messaging.events import UsersAudited
-from shared.messaging.outbox import outbox_table
+from shared.messaging.outbox_table import outbox_table
 from shared.notice_budget import notices_table
 
 metadata = MetaData(schema="users")

@@ -11,17 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from shared.messaging.bus import (
-    BusUnavailable,
-    DeadLetter,
-    Delivery,
-    Done,
-    GiveUp,
-    Handler,
-    Message,
-    Retry,
-    Unroutable,
-)
+from shared.messaging.bus import BusUnavailable, DeadLetter, Delivery, Done, GiveUp, Handler, Message, Retry, Unroutable
 from shared.messaging.memory_consumer import MemoryConsumption
 from shared.messaging.topology import SUBSCRIPTIONS, Subscription, put_off_delay, retry_delay, subscription
 

@@ -5,26 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    CTE,
-    BigInteger,
-    Column,
-    DateTime,
-    Identity,
-    Insert,
-    MetaData,
-    Table,
-    Text,
-    Uuid,
-    bindparam,
-    cast,
-    column,
-    func,
-    insert,
-    select,
-    true,
-)
+from sqlalchemy import ARRAY, CTE, Insert, Table, Text, Uuid, bindparam, cast, column, func, insert, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
@@ -32,19 +13,6 @@ from sqlalchemy.types import TypeEngine
 from shared.database.pool import wake_after_commit
 from shared.messaging.events import Event
 from shared.observability.correlation import correlation_id
-
-
-def outbox_table(metadata: MetaData) -> Table:
-    return Table(
-        "outbox",
-        metadata,
-        Column("id", BigInteger, Identity(always=True), primary_key=True),
-        Column("event_id", Uuid, nullable=False),
-        Column("type", Text, nullable=False),
-        Column("body", Text, nullable=False),
-        Column("correlation_id", Text, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    )
 
 
 async def add(connection: AsyncConnection, outbox: Table, *events: Event) -> None:

@@ -12,14 +12,7 @@ from typing import Any
 import pytest
 
 from shared.messaging.bus import Message
-from shared.messaging.events import (
-    EVENTS,
-    AccountChanged,
-    Event,
-    MalformedEvent,
-    OtpOutcome,
-    OtpRequested,
-)
+from shared.messaging.events import EVENTS, AccountChanged, Event, MalformedEvent, OtpOutcome, OtpRequested
 from tests.contracts.pinned_events import ACCOUNT, PINNED
 
 CANARY = "canary-0123456789"

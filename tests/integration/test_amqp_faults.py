@@ -10,15 +10,7 @@ from aio_pika.abc import AbstractChannel, HeadersType
 
 from shared.messaging.amqp import consumer as amqp_consumer
 from shared.messaging.amqp import publisher as amqp_publisher
-from shared.messaging.bus import (
-    BusUnavailable,
-    Delivery,
-    Done,
-    Message,
-    Outcome,
-    Retry,
-    Unroutable,
-)
+from shared.messaging.bus import BusUnavailable, Delivery, Done, Message, Outcome, Retry, Unroutable
 from shared.messaging.topology import AUTH, OTP_DELIVERY, events_exchange
 from tests.integration.conftest import NewBus
 from tests.polling import eventually

@@ -9,14 +9,7 @@ import pytest
 
 from deploy.secret_files import Servers, write_missing
 from services.configuration import SETTINGS
-from tests.servers.compose_config import (
-    DEVELOPMENT,
-    PRODUCTION,
-    PROJECT,
-    Configuration,
-    configuration,
-    refusal,
-)
+from tests.servers.compose_config import DEVELOPMENT, PRODUCTION, PROJECT, Configuration, configuration, refusal
 
 NEEDED = {"ISSUER": "https://login.example.com", "SMTP_HOST": "mail.example.com", "MAIL_FROM": "login@example.com"}
 BROUGHT_BY_THE_OPERATOR = {"smtp_password"}

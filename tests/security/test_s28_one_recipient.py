@@ -23,16 +23,7 @@ from services.users.accounts import valid_email
 from services.users.problems import EmailNotValid
 from shared.messaging.memory import MemoryBus
 from tests.builders import full_width, registration
-from tests.composed import (
-    USERS,
-    AuthApp,
-    Keys,
-    UsersApp,
-    bearer,
-    notifier_settings,
-    running_users,
-    users_settings,
-)
+from tests.composed import USERS, AuthApp, Keys, UsersApp, bearer, notifier_settings, running_users, users_settings
 from tests.security.somebody import password_accepted, register
 from tests.servers.databases import Databases
 from tests.servers.mail import CODE, MailSink, Received

@@ -11,16 +11,7 @@ import asyncpg
 from tests.builders import full_width, registered
 from tests.composed import AuthApp, UsersApp
 from tests.polling import eventually
-from tests.security.mailbox import (
-    CAP,
-    VICTIM,
-    Person,
-    Time,
-    auth_app,
-    bus,
-    mails,
-    time,
-)
+from tests.security.mailbox import CAP, VICTIM, Person, Time, auth_app, bus, mails, time
 from tests.security.somebody import password_accepted
 from tests.security.waiting import WAITING
 from tests.servers.databases import Databases, connected

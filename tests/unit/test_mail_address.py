@@ -7,14 +7,14 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.notifier import deliver
-from services.notifier.deliver import recipient
+from services.notifier import recipient as recipient_module
+from services.notifier.recipient import recipient
 from services.users.accounts import valid_email
 from services.users.problems import EmailNotValid
 from shared.mail_address import RESERVED, AddressInvalid, one_address
 from shared.messaging.events import MalformedEvent
 
-PLAIN = st.from_regex(deliver._PLAIN_ADDRESS, fullmatch=True)
+PLAIN = st.from_regex(recipient_module._PLAIN_ADDRESS, fullmatch=True)
 SPECIAL = st.sampled_from([*SPECIAL_USE_DOMAIN_NAMES, *RESERVED])
 
 
@@ -50,7 +50,7 @@ def test_a_plain_address_is_taken_or_refused_as_the_library_does(address: str, r
 
 @pytest.mark.parametrize("address", ["ann@example.org", "ann.b+c_d-e@mail-1.example.org"])
 def test_the_library_is_not_asked_of_a_plain_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(deliver, "one_address")
+    monkeypatch.delattr(recipient_module, "one_address")
     assert recipient(address, "a.type", reserved=True) == address
 
 

@@ -23,14 +23,7 @@ from services.auth.tokens.keys import generate
 from shared.messaging.amqp import AmqpBus
 from tests.auth_steps import pair
 from tests.builders import registration
-from tests.composed import (
-    USERS,
-    AuthApp,
-    Keys,
-    auth_settings,
-    bearer,
-    running_auth,
-)
+from tests.composed import USERS, AuthApp, Keys, auth_settings, bearer, running_auth
 from tests.faults.rows.crowd import Crowd
 from tests.faults.rows.promises import Promises
 from tests.faults.rows.users_beside import users_with
