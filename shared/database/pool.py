@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -23,12 +24,12 @@ _AFTER = "login2fa.after_commit"
 
 _RETURNED = "login2fa.returned"
 
-# Whether a connection is checked out only for a read.
-_READS: ContextVar[bool] = ContextVar("reads", default=True)
+# Seconds after its last use for which the connection that is being checked out counts as alive; a read is tried again.
+_TRUST: ContextVar[float] = ContextVar("trust", default=math.inf)
 
 _PING = "SELECT 1"
 
-# Seconds after its last use for which a connection counts as alive.
+# For a single statement. Before a transaction there is always a ping: SQLAlchemy sends BEGIN with the first statement.
 _TRUSTED = 0.1
 
 # SQLSTATE classes and codes that mean "not now": connection, credentials (being changed), deadlock, resources, lock,
@@ -72,9 +73,10 @@ def _note_the_time(_connection: Any, record: Any) -> None:
 
 def _pre_ping(connection: Any, record: Any, _proxy: Any) -> None:
     """Replace a dead connection: else the first use after a restart of Postgres fails."""
-    # Unlike `pool_pre_ping` it saves the round trip if the connection was just in use, or for a read, which is retried.
-    lately = time.monotonic() - record.info.get(_RETURNED, time.monotonic()) < _TRUSTED
-    if _READS.get() or (lately and not connection.driver_connection.is_closed()):
+    returned = record.info.get(_RETURNED)
+    if returned is None:  # it is new
+        return
+    if time.monotonic() - returned < _TRUST.get() and not connection.driver_connection.is_closed():
         return
     try:
         connection.run_async(lambda driver: driver.execute(_PING))
@@ -129,13 +131,13 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self._told_after(self._taken(self._engine)) as connection, connection.begin():
+        async with self._told_after(self._taken(self._engine, trust=0)) as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """For one statement that commits by itself: saves two round trips. A second one commits separately."""
-        async with self._told_after(self._taken(self._autocommitting)) as connection:
+        async with self._told_after(self._taken(self._autocommitting, trust=_TRUSTED)) as connection:
             yield connection
 
     @asynccontextmanager
@@ -157,10 +159,10 @@ class Database:
             call()
 
     @asynccontextmanager
-    async def _taken(self, engine: AsyncEngine, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def _taken(self, engine: AsyncEngine, *, trust: float) -> AsyncIterator[AsyncConnection]:
         """Raises `PoolExhausted` if no connection becomes free in time, `CannotConnect` if none can be made."""
         async with self._turn(), AsyncExitStack() as stack:
-            before = _READS.set(reads)
+            before = _TRUST.set(trust)
             try:
                 connection = await stack.enter_async_context(engine.connect())
             except Exception as error:
@@ -168,7 +170,7 @@ class Database:
                     raise
                 raise CannotConnect(type(error).__name__) from error  # never the fault of a request or event
             finally:
-                _READS.reset(before)
+                _TRUST.reset(before)
             yield connection
 
     @asynccontextmanager
@@ -194,7 +196,7 @@ class Database:
             return await self._read(statement, values)
 
     async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with self._taken(self._autocommitting, reads=True) as connection:
+        async with self._taken(self._autocommitting, trust=math.inf) as connection:
             return (await connection.execute(statement, values)).all()
 
     @asynccontextmanager
