@@ -223,9 +223,7 @@ def _with_a_type(kind: type[Event]) -> Iterator[type[Event]]:
 # All events that this version knows, by type.
 EVENTS: Final = {each.type: each for each in _with_a_type(Event)}
 
-_MAY_GO_UNHEARD: Final = frozenset(each.type for each in EVENTS.values() if not each.mandatory)
-
 
 def mandatory(event_type: str) -> bool:
     """True also for a type that this version does not know."""
-    return event_type not in _MAY_GO_UNHEARD
+    return event_type not in EVENTS or EVENTS[event_type].mandatory

@@ -12,7 +12,7 @@ from shared.messaging.amqp.messages import outgoing
 from shared.messaging.amqp.publisher import Publisher
 from shared.messaging.amqp.settle import Settler
 from shared.messaging.bus import Handler, Message, Rejected, Unroutable
-from shared.messaging.topology import events_exchange, publisher, subscription
+from shared.messaging.topology import events_exchange, process_of, subscription
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ class AmqpBus:
         """See `bus.Bus.publish`. Takes at most `publisher.PUBLISH_SECONDS` seconds."""
         key, mandatory = message.routing_key, message.mandatory
         try:
-            exchange = events_exchange(publisher(key))
+            exchange = events_exchange(process_of(key))
         except LookupError as error:
             raise Unroutable(str(error)) from None
         try:

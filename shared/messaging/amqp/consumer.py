@@ -21,7 +21,7 @@ from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.settle import Settler
 from shared.messaging.backoff import pauses
 from shared.messaging.bus import BusError, Delivery, Handler, TopologyMismatch
-from shared.messaging.handling import outcome_of
+from shared.messaging.handling import drain, outcome_of
 from shared.messaging.topology import Subscription, returns_exchange
 
 log = structlog.get_logger()
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 WATCH_SECONDS = 5.0
 REACH_SECONDS = 1.0
 STEADY_SECONDS = 5.0
-CANCEL_SECONDS = 1.0
 ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # longer than the gap between two rounds of `_watch`
 
 
@@ -74,7 +73,8 @@ class AmqpConsumption:
         link, self._link = self._link, None
         if link is not None and grace > 0:
             await self._stop_deliveries(link)
-        await self._drain(deadline)
+        if cancelled := await drain(self._in_flight, max(0, deadline - time.monotonic())):
+            log.warning("handlers cancelled", queue=self._queue, count=cancelled)
         if link is not None:
             await link.close()  # the broker requeues unacknowledged messages
 
@@ -83,16 +83,6 @@ class AmqpConsumption:
             await link.stop_deliveries(self._queue)
         except BusError as error:
             log.warning("consumer not cancelled", queue=self._queue, error=str(error))
-
-    async def _drain(self, deadline: float) -> None:
-        if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=max(0, deadline - time.monotonic()))
-        leftover = list(self._in_flight)
-        for task in leftover:
-            task.cancel()
-        if leftover:
-            await asyncio.wait(leftover, timeout=CANCEL_SECONDS)
-            log.warning("handlers cancelled", queue=self._queue, count=len(leftover))
 
     async def _supervise(self) -> None:
         waits = pauses()
