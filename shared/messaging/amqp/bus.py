@@ -18,10 +18,10 @@ log = structlog.get_logger()
 
 
 class AmqpBus:
-    """`heartbeat` and `connect_timeout` are in seconds; operators see `name` on the connections."""
+    """See `Broker`."""
 
-    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5, connect_timeout: float = 5.0) -> None:
-        self._broker = Broker(url, name, heartbeat, connect_timeout)
+    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5) -> None:
+        self._broker = Broker(url, name, heartbeat)
         self._publisher = Publisher(self._broker)
         self._consumptions: list[AmqpConsumption] = []
 

@@ -139,7 +139,7 @@ class AmqpConsumption:
                 async with asyncio.timeout(WATCH_SECONDS):
                     await link.lost.wait()
             except TimeoutError:
-                if await link.count_consumers(self._queue):
+                if (await link.counts(self._queue)).consumer_count:
                     continue
             return
 
@@ -174,6 +174,6 @@ class AmqpConsumption:
         if not self._attention.asleep:
             return True
         try:
-            return await link.count_consumers(self._queue) > 0
+            return bool((await link.counts(self._queue)).consumer_count)
         except BusError:
             return False

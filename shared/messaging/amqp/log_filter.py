@@ -8,20 +8,15 @@ from collections.abc import Mapping
 from aiormq.abc import DeliveredMessage
 
 
-class HideMessages(logging.Filter):
+def _hide_messages(record: logging.LogRecord) -> bool:
     """The library logs a returned message whole, at ERROR, if its publisher has given up on it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.args and not isinstance(record.args, Mapping):
-            record.args = tuple(_without_body(arg) for arg in record.args)
-        return True
+    if record.args and not isinstance(record.args, Mapping):
+        record.args = tuple(_without_body(arg) for arg in record.args)
+    return True
 
 
 def _without_body(arg: object) -> object:
     return f"<message, {len(arg.body)} bytes>" if isinstance(arg, DeliveredMessage) else arg
-
-
-_hide_messages = HideMessages()
 
 
 def hide_bodies() -> None:
