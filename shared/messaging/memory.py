@@ -141,5 +141,4 @@ class MemoryBus:
         deliveries = list(self._in_flight.values())
         for task in deliveries:
             task.cancel()
-        if deliveries:
-            await asyncio.wait(deliveries)
+        await asyncio.gather(*deliveries, return_exceptions=True)

@@ -19,7 +19,7 @@ from shared.messaging.amqp.attention import Attention
 from shared.messaging.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
 from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.settle import Settler
-from shared.messaging.backoff import pauses
+from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, Delivery, Handler, TopologyMismatch
 from shared.messaging.handling import drain, outcome_of
 from shared.messaging.topology import Subscription, returns_exchange
@@ -48,9 +48,8 @@ class AmqpConsumption:
         self._link: Link | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._stopping = False
-        loop = asyncio.get_running_loop()
-        self._reached: asyncio.Future[None] = loop.create_future()
-        self._verdict: asyncio.Future[TopologyMismatch | None] = loop.create_future()
+        self._reached = asyncio.Event()
+        self._verdict: asyncio.Future[TopologyMismatch | None] = asyncio.get_running_loop().create_future()
         self._supervisor = asyncio.create_task(self._supervise(), name=f"consume {self._queue}")
 
     @property
@@ -59,8 +58,8 @@ class AmqpConsumption:
 
     async def first_attempt(self) -> None:
         """Wait for the first attempt if the broker is reachable at once. Raises `TopologyMismatch`."""
-        await asyncio.wait({self._reached}, timeout=REACH_SECONDS)
-        if self._reached.done():
+        await wait(REACH_SECONDS, self._reached)
+        if self._reached.is_set():
             await asyncio.wait({self._verdict}, timeout=DECLARE_SECONDS + ANSWER_SECONDS)
         if self._verdict.done() and (mismatch := self._verdict.result()):
             raise mismatch
@@ -106,16 +105,14 @@ class AmqpConsumption:
 
     def _decide(self, verdict: TopologyMismatch | None) -> None:
         """End the first attempt, so that `consume` returns."""
-        if not self._reached.done():
-            self._reached.set_result(None)
+        self._reached.set()
         if not self._verdict.done():
             self._verdict.set_result(verdict)
 
     async def _consume_until_lost(self) -> None:
         link = await self._broker.connect(f"consumer {self._queue}")
         try:
-            if not self._reached.done():
-                self._reached.set_result(None)
+            self._reached.set()
             await link.ensure(exchange=self._returns, queue=self._queue)
             await link.open_channel()
             self._attention.begin()
@@ -135,13 +132,9 @@ class AmqpConsumption:
         """Return when the link is lost or the queue has no consumer. Raises `BusError` if the broker is silent."""
         while True:
             self._attention.awake()
-            try:
-                async with asyncio.timeout(WATCH_SECONDS):
-                    await link.lost.wait()
-            except TimeoutError:
-                if (await link.counts(self._queue)).consumer_count:
-                    continue
-            return
+            await wait(WATCH_SECONDS, link.lost)
+            if link.lost.is_set() or not (await link.counts(self._queue)).consumer_count:
+                return
 
     def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
         async def receive(message: Arrived) -> None:

@@ -37,7 +37,10 @@ class Settler:
                 log_given_up(delivery, self._subscription.queue, reason)
                 await self._forward(for_dead_letters(delivery, reason), self._subscription.dead_queue, link)
                 GIVEN_UP.labels(self._subscription.queue).inc()
-        await self._ack(message, delivery, link)
+        try:
+            await answered_here(link.acknowledge(message), ANSWER_SECONDS)
+        except BusError as error:
+            log.warning("acknowledgement lost", event_id=delivery.event_id, error=str(error))
 
     async def _forward(self, copy: Outgoing, queue: str, link: Link) -> None:
         """Publish until confirmed or the link is lost: a requeue would run the handler again without a pause."""
@@ -51,14 +54,3 @@ class Settler:
             else:
                 failpoints.reach("settler: copied")
                 return
-
-    async def _ack(self, message: Arrived, delivery: Delivery, link: Link) -> None:
-        error = "connection lost"
-        if not link.lost.is_set():
-            try:
-                await answered_here(link.acknowledge(message), ANSWER_SECONDS)
-            except BusError as failure:
-                error = str(failure)
-            else:
-                return
-        log.warning("acknowledgement lost", event_id=delivery.event_id, error=error)
