@@ -20,7 +20,6 @@ from shared.configuration.database_url import engine_arguments
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
-
 _RETURNED = "login2fa.returned"
 
 # Whether a connection is checked out only for a read.

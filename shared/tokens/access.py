@@ -60,9 +60,6 @@ class AccessTokens:
         self._most = most
         self._seen: dict[bytes, _Seen] = {}
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
     def read(self, token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
         """Check signature, kind and expiry, not the session. Raises `TokenInvalid`."""
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()

@@ -18,8 +18,6 @@ log = structlog.get_logger()
 
 
 class AmqpBus:
-    """See `Broker`."""
-
     def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5) -> None:
         self._broker = Broker(url, name, heartbeat)
         self._publisher = Publisher(self._broker)

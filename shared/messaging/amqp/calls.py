@@ -19,18 +19,16 @@ from shared.messaging.bus import BusError, BusUnavailable, Rejected, TopologyMis
 
 T = TypeVar("T")
 
-_left_behind: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly
+_running: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly
 
 
 async def answered(call: Coroutine[Any, Any, T], within: float) -> T:
     """Await the library's `call` for at most `within` seconds. Raises `BusError` for no answer or a bad one."""
-    task = asyncio.create_task(call)
+    task = let_run(asyncio.create_task(call))
     try:
         await asyncio.wait({task}, timeout=within)
     finally:
-        if not task.done():
-            task.cancel()
-            leave_behind(task)
+        task.cancel()
     if not task.done():
         raise BusUnavailable(f"no answer within {within} s")
     with _as_bus_errors():
@@ -67,13 +65,14 @@ def _as_bus_errors() -> Iterator[None]:
         raise BusUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def leave_behind(task: asyncio.Task[Any]) -> None:
-    """Let it end by itself, without anybody who waits for it."""
-    _left_behind.add(task)
+def let_run(task: asyncio.Task[T]) -> asyncio.Task[T]:
+    """It ends by itself, even if nobody waits for it any longer."""
+    _running.add(task)
     task.add_done_callback(_forget)
+    return task
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    _left_behind.discard(task)
+    _running.discard(task)
     if not task.cancelled():
         task.exception()  # else asyncio logs "never retrieved" with the error's text

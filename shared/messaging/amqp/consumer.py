@@ -71,17 +71,14 @@ class AmqpConsumption:
         await asyncio.wait({self._supervisor})
         link, self._link = self._link, None
         if link is not None and grace > 0:
-            await self._stop_deliveries(link)
+            try:
+                await link.stop_deliveries(self._queue)
+            except BusError as error:
+                log.warning("consumer not cancelled", queue=self._queue, error=str(error))
         if cancelled := await drain(self._in_flight, max(0, deadline - time.monotonic())):
             log.warning("handlers cancelled", queue=self._queue, count=cancelled)
         if link is not None:
             await link.close()  # the broker requeues unacknowledged messages
-
-    async def _stop_deliveries(self, link: Link) -> None:
-        try:
-            await link.stop_deliveries(self._queue)
-        except BusError as error:
-            log.warning("consumer not cancelled", queue=self._queue, error=str(error))
 
     async def _supervise(self) -> None:
         waits = pauses()

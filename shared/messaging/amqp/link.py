@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -17,8 +18,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Queue
 
-from shared.messaging.amqp.calls import answered, leave_behind
-from shared.messaging.amqp.log_filter import hide_bodies
+from shared.messaging.amqp.calls import answered, let_run
 from shared.messaging.amqp.messages import Arrived, Outgoing
 from shared.messaging.amqp.topology import compare, declare, look_for
 from shared.messaging.bus import BusUnavailable, TopologyMismatch
@@ -38,7 +38,7 @@ class Broker:
 
     async def connect(self, purpose: str) -> Link:
         """Return a link without a channel. Raises `BusUnavailable`, also if it takes over `ANSWER_SECONDS`."""
-        hide_bodies()
+        _keep_bodies_out_of_the_log()
         connection = Connection(
             make_url(self.url, heartbeat=self.heartbeat),
             client_properties={"connection_name": f"{self.name} {purpose}"},
@@ -59,6 +59,22 @@ async def declare_topology(url: str) -> None:
         await link.declare()
     finally:
         await link.close()
+
+
+def _keep_bodies_out_of_the_log() -> None:
+    for name in ("aio_pika", "aiormq"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.INFO))  # at DEBUG they log every frame with its body
+    logging.getLogger("aiormq.channel").addFilter(_without_bodies)  # safe to repeat
+
+
+def _without_bodies(record: logging.LogRecord) -> bool:
+    """The library logs a returned message whole, at ERROR, if its publisher has given up on it."""
+    if record.args and not isinstance(record.args, Mapping):
+        record.args = tuple(
+            f"<message, {len(arg.body)} bytes>" if isinstance(arg, DeliveredMessage) else arg for arg in record.args
+        )
+    return True
 
 
 class Link:
@@ -170,6 +186,5 @@ class Link:
     async def close(self) -> None:
         """Never fails, and takes at most `CLOSE_SECONDS`: a frozen broker does not answer."""
         self.lost.set()
-        closing = asyncio.create_task(self._connection.close())
-        leave_behind(closing)
+        closing = let_run(asyncio.create_task(self._connection.close()))
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)

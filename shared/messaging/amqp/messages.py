@@ -152,6 +152,4 @@ def moment(value: object) -> datetime | None:
 
 
 def number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
-        return value
-    return None
+    return value if type(value) is int and 1 <= value <= MOST_ATTEMPTS else None
