@@ -64,8 +64,8 @@ def definitions(users: list[BrokerUser], known: Mapping[str, str]) -> Definition
             for name in topology.exchanges()
         ],
         "queues": [
-            {"name": queue.name, "vhost": vhost, "durable": True, **_NO_MORE, "arguments": queue.arguments}
-            for queue in topology.queues()
+            {"name": name, "vhost": vhost, "durable": True, **_NO_MORE, "arguments": arguments}
+            for name, arguments in topology.queues().items()
         ],
         "bindings": [_binding(each, vhost) for each in topology.bindings()],
     }

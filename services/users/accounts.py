@@ -20,7 +20,7 @@ from services.users.problems import EmailNotValid, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
 from shared.mail_address import AddressInvalid, one_address
-from shared.messaging.events import AccountChanged, hash_context
+from shared.messaging.events import AccountChanged
 from shared.messaging.outbox import add
 from shared.names import canonical
 from shared.sealing import Sealer
@@ -168,22 +168,20 @@ async def _write(connection: AsyncConnection, sealer: Sealer, statement: Any) ->
 
 
 def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
-    event_id = uuid7()
-    return AccountChanged(
-        event_id=event_id,
+    event = AccountChanged(
         account_id=row.id,
         incarnation=number,
         version=row.version,
         deleted=False,
         username=row.username,
         email=row.email,
-        sealed_password_hash=sealer.seal(row.password_hash, hash_context(event_id, row.id, number, row.version)),
         is_2fa=row.is_2fa,
         is_admin=row.is_admin,
         is_active=row.is_active,
         session_epoch=row.session_epoch,
         kept_session=row.kept_session,
     )
+    return event.model_copy(update={"sealed_password_hash": sealer.seal(row.password_hash, event.hash_context)})
 
 
 def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:

@@ -45,6 +45,9 @@ class BatchedReads(Generic[Key, Value]):
         return await read.value
 
     def _begin(self) -> None:
+        self._current = None
+        if not self._waiting:
+            return
         self._current = asyncio.create_task(self._run_batch(), name="batched reads")
         self._batches.add(self._current)  # the loop holds tasks weakly: one that hangs could be garbage-collected
         self._current.add_done_callback(self._ended)
@@ -52,11 +55,6 @@ class BatchedReads(Generic[Key, Value]):
     def _ended(self, batch: asyncio.Task[None]) -> None:
         self._batches.discard(batch)
         if self._current is batch:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        self._current = None
-        if self._waiting:
             self._begin()
 
     def _try_again(self, reads: list[_Read[Key, Value]]) -> None:
@@ -64,7 +62,7 @@ class BatchedReads(Generic[Key, Value]):
         for read in again:
             read.repeated = True
         self._waiting[:0] = again
-        self._go_on()
+        self._begin()
 
     async def _run_batch(self) -> None:
         reads, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]

@@ -7,7 +7,6 @@ import random
 
 import structlog
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.pool import Database
 
@@ -32,20 +31,14 @@ async def sweep_forever(database: Database, expired: Expired) -> None:
 
 
 async def sweep(database: Database, expired: Expired) -> None:
-    while await _sweep_batch(database, expired) == _BATCH:
-        pass
+    for table, condition in expired:
+        while await _delete_batch(database, table, condition) == _BATCH:
+            pass
 
 
-async def _sweep_batch(database: Database, rows: Expired) -> int:
-    """One batch per table, each in its own transaction; returns the size of the largest."""
-    largest = 0
-    for table, expired in rows:
-        async with database.transaction() as connection:
-            largest = max(largest, await _delete_some(connection, table, expired))
-    return largest
-
-
-async def _delete_some(connection: AsyncConnection, table: Table, expired: ColumnElement[bool]) -> int:
-    key = tuple_(*table.primary_key.columns)
-    some = select(*table.primary_key.columns).where(expired).limit(_BATCH).with_for_update(skip_locked=True)
-    return (await connection.execute(delete(table).where(key.in_(some)))).rowcount
+async def _delete_batch(database: Database, table: Table, expired: ColumnElement[bool]) -> int:
+    """In a transaction of its own; returns the number of rows."""
+    key = table.primary_key.columns
+    batch = select(*key).where(expired).limit(_BATCH).with_for_update(skip_locked=True)
+    async with database.transaction() as connection:
+        return (await connection.execute(delete(table).where(tuple_(*key).in_(batch)))).rowcount

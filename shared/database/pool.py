@@ -21,7 +21,6 @@ from shared.configuration.database_url import engine_arguments
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
-
 _RETURNED = "login2fa.returned"
 
 # Seconds after its last use for which the connection that is being checked out counts as alive; a read is tried again.
@@ -131,35 +130,32 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self._told_after(self._taken(self._engine, trust=0)) as connection, connection.begin():
+        async with self._notifying(self._checked_out(self._engine, trust=0)) as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
         """For one statement that commits by itself: saves two round trips. A second one commits separately."""
-        async with self._told_after(self._taken(self._autocommitting, trust=_TRUSTED)) as connection:
+        async with self._notifying(self._checked_out(self._autocommitting, trust=_TRUSTED)) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _told_after(self, opened: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
+    async def _notifying(self, opened: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
         """Do what `wake_after_commit` and `after_commit` asked for, once `opened` has committed."""
-        wake = False
-        calls: list[Callable[[], None]] = []
         async with opened as connection:
             info = connection.info  # read now: on a lost connection it raises, and hides the loss
             try:
                 yield connection
             finally:
                 # `info` lives as long as the pooled connection: a leftover would run after another transaction.
-                wake = info.pop(_WAKE, False)
-                calls = info.pop(_AFTER, [])
+                wake, calls = info.pop(_WAKE, False), info.pop(_AFTER, [])
         if wake:
             self.committed.set()
         for call in calls:
             call()
 
     @asynccontextmanager
-    async def _taken(self, engine: AsyncEngine, *, trust: float) -> AsyncIterator[AsyncConnection]:
+    async def _checked_out(self, engine: AsyncEngine, *, trust: float) -> AsyncIterator[AsyncConnection]:
         """Raises `PoolExhausted` if no connection becomes free in time, `CannotConnect` if none can be made."""
         async with self._turn(), AsyncExitStack() as stack:
             before = _TRUST.set(trust)
@@ -196,7 +192,7 @@ class Database:
             return await self._read(statement, values)
 
     async def _read(self, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-        async with self._taken(self._autocommitting, trust=math.inf) as connection:
+        async with self._checked_out(self._autocommitting, trust=math.inf) as connection:
             return (await connection.execute(statement, values)).all()
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 
@@ -15,3 +16,13 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
         pause = min(pause * 2, CEILING)
+
+
+async def wait(seconds: float, *until: asyncio.Event) -> None:
+    """Return when the time is over or one of the events is set."""
+    events = [asyncio.create_task(event.wait()) for event in until]
+    try:
+        await asyncio.wait(events, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for event in events:
+            event.cancel()

@@ -68,12 +68,9 @@ class OtpRequested(Event):
 
     @property
     def code_context(self) -> str:
-        return code_context(self.event_id, self.challenge_id, self.account_id, self.email, self.expires_at)
-
-
-def code_context(event_id: UUID, challenge_id: UUID, account_id: UUID, email: str, expires_at: datetime) -> str:
-    """A sealed code opens only in this event, for this mailbox and expiry time."""
-    return json.dumps(["code", str(event_id), str(challenge_id), str(account_id), email, _utc(expires_at)])
+        """The code opens only in this event, for this mailbox and expiry time."""
+        ids = (str(self.event_id), str(self.challenge_id), str(self.account_id))
+        return json.dumps(["code", *ids, self.email, _utc(self.expires_at)])
 
 
 class OtpOutcome(Event):
@@ -156,12 +153,8 @@ class AccountChanged(Event):
 
     @property
     def hash_context(self) -> str:
-        return hash_context(self.event_id, self.account_id, self.incarnation, self.version)
-
-
-def hash_context(event_id: UUID, account_id: UUID, incarnation: int, version: int) -> str:
-    """A sealed password hash opens only in this event, for this account and version."""
-    return json.dumps(["password_hash", str(event_id), str(account_id), incarnation, version])
+        """The hash opens only in this event, for this account and version."""
+        return json.dumps(["password_hash", str(self.event_id), str(self.account_id), self.incarnation, self.version])
 
 
 class InStep(Event):
@@ -223,9 +216,7 @@ def _with_a_type(kind: type[Event]) -> Iterator[type[Event]]:
 # All events that this version knows, by type.
 EVENTS: Final = {each.type: each for each in _with_a_type(Event)}
 
-_MAY_GO_UNHEARD: Final = frozenset(each.type for each in EVENTS.values() if not each.mandatory)
-
 
 def mandatory(event_type: str) -> bool:
     """True also for a type that this version does not know."""
-    return event_type not in _MAY_GO_UNHEARD
+    return event_type not in EVENTS or EVENTS[event_type].mandatory

@@ -42,13 +42,13 @@ def batched_event_handler(
 
     An error fails the whole batch, so `apply` must not fail for a single event. `applied` gets each committed event.
     """
-    crowd = _Crowd(database, apply)
+    batches = _Batches(database, apply)
 
-    async def with_the_others(event: E) -> None:
-        await crowd.join(event)
+    async def in_a_batch(event: E) -> None:
+        await batches.join(event)
         applied(event)
 
-    return _handling(event_type, with_the_others)
+    return _handling(event_type, in_a_batch)
 
 
 def _handling(event_type: type[E], carry_out: Callable[[E], Awaitable[None]]) -> Handler:
@@ -66,7 +66,7 @@ def _handling(event_type: type[E], carry_out: Callable[[E], Awaitable[None]]) ->
     return handle
 
 
-class _Crowd(Generic[E]):
+class _Batches(Generic[E]):
     def __init__(self, database: Database, apply: Callable[[AsyncConnection, Sequence[E]], Awaitable[None]]) -> None:
         self._database = database
         self._apply = apply
@@ -78,14 +78,14 @@ class _Crowd(Generic[E]):
         ended = asyncio.get_running_loop().create_future()
         self._waiting.append((event, ended))
         if self._transactions is None or self._transactions.done():
-            self._transactions = asyncio.create_task(self._until_nobody_waits(), name="event_handler together")
+            self._transactions = asyncio.create_task(self._until_none_waits(), name="event_handler together")
         await ended
 
-    async def _until_nobody_waits(self) -> None:
+    async def _until_none_waits(self) -> None:
         while self._waiting:
-            crowd, self._waiting = self._waiting, []
-            failure = await self._in_a_transaction([event for event, _ in crowd])
-            for _, ended in crowd:
+            batch, self._waiting = self._waiting, []
+            failure = await self._in_a_transaction([event for event, _ in batch])
+            for _, ended in batch:
                 if ended.done():
                     continue  # its handler was cancelled
                 if failure is None:

@@ -1,9 +1,11 @@
-"""Runs a handler and turns each result or error into an outcome."""
+"""What both buses do with handlers: run one, turn each result or error into an outcome, end those that run."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
+from collections.abc import Collection
+from typing import Any
 
 import structlog
 
@@ -12,6 +14,8 @@ from shared.messaging.topology import MAX_HANDLER_ERRORS
 from shared.observability.correlation import correlation_id
 
 log = structlog.get_logger()
+
+CANCEL_SECONDS = 1.0
 
 
 async def outcome_of(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
@@ -42,3 +46,26 @@ def _failed(error: BaseException, delivery: Delivery, queue: str) -> Outcome:
     )
     reason = f"handler failed: {type(error).__name__}"
     return GiveUp(reason) if delivery.attempt >= MAX_HANDLER_ERRORS else Retry(reason)
+
+
+def log_given_up(delivery: Delivery, queue: str, reason: str) -> None:
+    log.error(
+        "message given up",
+        queue=queue,
+        event_id=delivery.event_id,
+        event_type=delivery.routing_key,
+        attempts=delivery.attempt,
+        reason=reason,
+    )
+
+
+async def drain(running: Collection[asyncio.Task[Any]], grace: float) -> int:
+    """Give the tasks `grace` seconds to end, then cancel the others; return how many these were."""
+    if running:
+        await asyncio.wait(running, timeout=grace)
+    leftover = [task for task in running if not task.done()]
+    for task in leftover:
+        task.cancel()
+    if leftover:
+        await asyncio.wait(leftover, timeout=CANCEL_SECONDS)
+    return len(leftover)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-import structlog
-
 from shared.messaging.bus import BusUnavailable, DeadLetter, Delivery, Done, GiveUp, Handler, Message, Retry, Unroutable
+from shared.messaging.handling import log_given_up
 from shared.messaging.memory_consumer import MemoryConsumption
 from shared.messaging.topology import SUBSCRIPTIONS, Subscription, put_off_delay, retry_delay, subscription
-
-log = structlog.get_logger()
 
 MOST_DEAD_LETTERS = 1000
 MOST_ENDED = 10_000
@@ -84,18 +82,8 @@ class MemoryBus:
                 group.create_task(self._deliver(message, each))
 
     async def _deliver(self, message: Message, to: Subscription) -> None:
-        attempt, put_off = 1, 0
+        delivery = Delivery(**asdict(message), attempt=1)
         while True:
-            delivery = Delivery(
-                routing_key=message.routing_key,
-                body=message.body,
-                event_id=message.event_id,
-                correlation_id=message.correlation_id,
-                published_at=message.published_at,
-                mac=message.mac,
-                attempt=attempt,
-                put_off=put_off,
-            )
             outcome = None
             while outcome is None:  # None: this consumer was stopped, so the next one gets the message
                 consumer = await self._consumer(to.queue)
@@ -104,23 +92,23 @@ class MemoryBus:
                 case Done():
                     return
                 case GiveUp(reason):
-                    self._bury(delivery, to, reason)
+                    self._bury(delivery, to.queue, reason)
                     return
                 case Retry(tried=True):
-                    await asyncio.sleep(retry_delay(attempt))
-                    attempt += 1
+                    await asyncio.sleep(retry_delay(delivery.attempt))
+                    delivery = replace(delivery, attempt=delivery.attempt + 1)
                 case Retry():
-                    await asyncio.sleep(put_off_delay(put_off))
-                    put_off += 1
+                    await asyncio.sleep(put_off_delay(delivery.put_off))
+                    delivery = replace(delivery, put_off=delivery.put_off + 1)
 
     async def _consumer(self, queue: str) -> MemoryConsumption:
         while not self._consumers[queue]:
             await self._arrivals[queue].wait()
         return min(self._consumers[queue], key=lambda each: each.load)
 
-    def _bury(self, delivery: Delivery, to: Subscription, reason: str) -> None:
+    def _bury(self, delivery: Delivery, queue: str, reason: str) -> None:
         letter = DeadLetter(
-            queue=to.queue,
+            queue=queue,
             event_id=delivery.event_id,
             event_type=delivery.routing_key,
             size=len(delivery.body),
@@ -129,14 +117,7 @@ class MemoryBus:
             died_at=datetime.now(UTC),
         )
         self._dead_letters.append(letter)
-        log.error(
-            "message given up",
-            queue=to.queue,
-            event_id=letter.event_id,
-            event_type=letter.event_type,
-            attempts=letter.attempts,
-            reason=reason,
-        )
+        log_given_up(delivery, queue, reason)
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
         subscription(queue)
@@ -160,5 +141,4 @@ class MemoryBus:
         deliveries = list(self._in_flight.values())
         for task in deliveries:
             task.cancel()
-        if deliveries:
-            await asyncio.wait(deliveries)
+        await asyncio.gather(*deliveries, return_exceptions=True)

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from shared.messaging.bus import Delivery, Handler, Outcome
-from shared.messaging.handling import outcome_of
-
-CANCEL_SECONDS = 1.0
+from shared.messaging.handling import drain, outcome_of
 
 
 class MemoryConsumption:
@@ -49,10 +47,4 @@ class MemoryConsumption:
     async def stop(self, grace: float) -> None:
         self._stopped = True
         self._on_stop(self)
-        if self._running:
-            await asyncio.wait(self._running, timeout=grace)
-        leftover = list(self._running)
-        for task in leftover:
-            task.cancel()
-        if leftover:
-            await asyncio.wait(leftover, timeout=CANCEL_SECONDS)
+        await drain(self._running, grace)

@@ -21,7 +21,7 @@ from sqlalchemy import ARRAY, Delete, Row, Select, Table, any_, bindparam, delet
 
 from shared import failpoints
 from shared.database.pool import Database
-from shared.messaging.backoff import pauses
+from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, BusUnavailable, Message
 from shared.messaging.events import mandatory
 from shared.messaging.signed import SignedBus
@@ -107,11 +107,11 @@ class Relay:
             if last_round and not more:
                 return
             if more is None:
-                await self._pause(next(backoff), self._stopping)
+                await wait(next(backoff), self._stopping)
                 continue
             backoff = pauses()
             if not more:
-                await self._pause(self._pace.poll, self._stopping, self._database.committed)
+                await wait(self._pace.poll, self._stopping, self._database.committed)
 
     async def _try_round(self) -> bool | None:
         """Returns None after a failure."""
@@ -131,13 +131,13 @@ class Relay:
         self._database.committed.clear()
         async with self._database.transaction() as connection:
             await connection.execute(BY_INDEX)
-            asked = time.monotonic()
+            claiming_since = time.monotonic()
             rows = (await connection.execute(self._claim)).all()
             OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
             if not rows:
                 return False
             failpoints.reach("relay: claimed")
-            if time.monotonic() - asked > self._pace.lease:
+            if time.monotonic() - claiming_since > self._pace.lease:
                 raise ClaimLost
             confirmed, errors = await self._publish(rows)
             failpoints.reach("relay: before delete")
@@ -155,14 +155,12 @@ class Relay:
         Audit events go last, so that they delay no code. During a stop they are left for another round: a code whose
         row is not deleted within the grace period is mailed twice.
         """
-        waited_for: list[Row[Any]] = []
-        others: list[Row[Any]] = []
-        for row in rows:
-            (waited_for if mandatory(row.type) else others).append(row)
+        services_wait = [row for row in rows if mandatory(row.type)]
+        audit = [row for row in rows if not mandatory(row.type)]
         sending: dict[asyncio.Task[None], int] = {}
         ends = time.monotonic() + self._pace.publish_timeout
         try:
-            for part in filter(None, (waited_for, others)):
+            for part in filter(None, (services_wait, audit)):
                 sending |= {asyncio.create_task(self._bus.publish(_message(row))): row.id for row in part}
                 _, late = await asyncio.wait(sending, timeout=ends - time.monotonic())
                 if late or self._stopping.is_set():
@@ -174,15 +172,6 @@ class Relay:
         errors = [_failure(task) for task in sending]
         confirmed = [row_id for row_id, error in zip(sending.values(), errors, strict=True) if error is None]
         return confirmed, [error for error in errors if error is not None]
-
-    @staticmethod
-    async def _pause(seconds: float, *until: asyncio.Event) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in until]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
 
 def _message(row: Row[Any]) -> Message:

@@ -35,14 +35,13 @@ class SignedBus:
             REFUSED.labels(queue, label)
 
         async def check_and_handle(delivery: Delivery) -> Outcome:
-            if delivery.routing_key in wanted and self._keys.verify(delivery):
+            event_type = delivery.routing_key if delivery.routing_key in wanted else OTHER
+            if event_type != OTHER and self._keys.verify(delivery):
                 return await handler(delivery)
-            return _refuse(delivery, queue, delivery.routing_key if delivery.routing_key in wanted else OTHER)
+            REFUSED.labels(queue, event_type).inc()
+            log.error(
+                "event refused: forged or unsigned", queue=queue, event_type=event_type, event_id=delivery.event_id
+            )
+            return GiveUp("forged or unsigned")
 
         return await self._bus.consume(queue, check_and_handle, concurrency=concurrency)
-
-
-def _refuse(delivery: Delivery, queue: str, event_type: str) -> GiveUp:
-    REFUSED.labels(queue, event_type).inc()
-    log.error("event refused: forged or unsigned", queue=queue, event_type=event_type, event_id=delivery.event_id)
-    return GiveUp("forged or unsigned")

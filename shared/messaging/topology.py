@@ -33,7 +33,7 @@ class Subscription:
 
     @property
     def consumer(self) -> str:
-        return _process_of(self.queue)
+        return process_of(self.queue)
 
     @property
     def dead_queue(self) -> str:
@@ -62,12 +62,8 @@ SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICE
 FOR_OPERATORS = ("auth.audit.v1", "users.audit.v1")
 
 
-def publisher(routing_key: str) -> str:
-    """The process that publishes events of this type. Raises `LookupError` if there is none."""
-    return _process_of(routing_key)
-
-
-def _process_of(name: str) -> str:
+def process_of(name: str) -> str:
+    """The publisher of an event type, the consumer of a queue. Raises `LookupError` if there is none."""
     process = name.partition(".")[0]
     if process not in PROCESSES:
         raise LookupError(f"{name!r} begins with the name of no process")
@@ -76,7 +72,7 @@ def _process_of(name: str) -> str:
 
 def published_by(process: str) -> tuple[str, ...]:
     consumed = [key for each in SUBSCRIPTIONS for key in each.routing_keys]
-    return tuple(key for key in (*consumed, *FOR_OPERATORS) if publisher(key) == process)
+    return tuple(key for key in (*consumed, *FOR_OPERATORS) if process_of(key) == process)
 
 
 def consumed_by(process: str) -> tuple[Subscription, ...]:

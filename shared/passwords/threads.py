@@ -33,49 +33,43 @@ class ThreadPool:
     async def run(self, work: Callable[[], T], holders: Collection[Hashable] = ()) -> T:
         """Raises what `work` raises. A job counts for its holders until it ends, even if the caller is gone."""
         loop = asyncio.get_running_loop()
-        work_done, told = self._pool.submit(work), loop.create_future()
+        work_done, answer = self._pool.submit(work), loop.create_future()
         self.waiting += 1
         self._held.update(holders)
-        told.add_done_callback(lambda told: told.cancelled() and work_done.cancel())
+        answer.add_done_callback(lambda answer: answer.cancelled() and work_done.cancel())
 
         def ended(work_done: Future[T]) -> None:
-            if self._has_ended(work_done, told, holders):
-                loop.call_soon_threadsafe(self._tell, loop)
+            if self._has_ended(work_done, answer, holders):
+                loop.call_soon_threadsafe(self._deliver, loop)
 
         work_done.add_done_callback(ended)
-        result: T = await told
+        result: T = await answer
         return result
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _has_ended(self, work_done: Future[T], told: asyncio.Future[T], holders: Collection[Hashable]) -> bool:
+    def _has_ended(self, work_done: Future[T], answer: asyncio.Future[T], holders: Collection[Hashable]) -> bool:
         """Any thread: whether to flush. `waiting` drops before a result is dequeued, so the last job always flushes."""
         now = time.monotonic()
         if not self._ended:
             self._first_ended = now
-        self._ended.append((work_done, told, holders))
+        self._ended.append((work_done, answer, holders))
         enough = min(_MOST, (self.waiting - _FEW) // 2)
         return len(self._ended) >= enough or now - self._first_ended > _LONGEST
 
-    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _deliver(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver one result; the next one comes after callbacks that are due, such as a liveness probe."""
         if not self._ended:
             return
         self.waiting -= 1
-        work_done, told, holders = self._ended.popleft()
-        self._release(holders)
-        if not told.done():
+        work_done, answer, holders = self._ended.popleft()
+        self._held -= Counter(holders)  # forgets a holder without a job
+        if not answer.done():
             if work_done.cancelled():
-                told.cancel()
+                answer.cancel()
             elif (error := work_done.exception()) is not None:
-                told.set_exception(error)
+                answer.set_exception(error)
             else:
-                told.set_result(work_done.result())
-        loop.call_soon(self._tell, loop)
-
-    def _release(self, holders: Collection[Hashable]) -> None:
-        for holder in holders:
-            self._held[holder] -= 1
-            if not self._held[holder]:
-                del self._held[holder]
+                answer.set_result(work_done.result())
+        loop.call_soon(self._deliver, loop)

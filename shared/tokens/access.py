@@ -60,11 +60,8 @@ class AccessTokens:
         self._most = most
         self._seen: dict[bytes, _Seen] = {}
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
     def read(self, token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
-        """See `read_access_token`."""
+        """Check signature, kind and expiry, not the session. Raises `TokenInvalid`."""
         digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
         seen = self._seen.get(digest)
         if seen is not None:
@@ -81,11 +78,6 @@ class AccessTokens:
         if len(self._seen) >= self._most:
             del self._seen[next(iter(self._seen))]
         self._seen[digest] = seen
-
-
-def read_access_token(token: str, expected: Kind, key_for: KeyFinder) -> AccessToken:
-    """Check signature, kind and expiry, not the session. Raises `TokenInvalid`."""
-    return _access_token(verify(token, expected, key_for).claims)
 
 
 def _access_token(claims: Mapping[str, Any]) -> AccessToken:

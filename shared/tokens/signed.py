@@ -99,11 +99,7 @@ def verify(token: str, kind: Kind, key_for: KeyFinder) -> Verified:
     try:
         header = jwt.get_unverified_header(token)
         key = _key(header, kind, key_for)
-        options: Options = {
-            "require": list(_REQUIRED),
-            "verify_iat": False,
-            "enforce_minimum_key_length": True,
-        }
+        options: Options = {"require": list(_REQUIRED), "verify_iat": False, "enforce_minimum_key_length": True}
         claims: dict[str, Any] = jwt.decode(
             token,
             key.key,

@@ -142,7 +142,7 @@ async def test_what_a_frozen_process_finds_in_its_socket_is_not_handled_while_th
         asked.set()
         raise BusUnavailable("no answer")
 
-    monkeypatch.setattr(Link, "count_consumers", no_answer)
+    monkeypatch.setattr(Link, "counts", no_answer)
     await other.publish(otp_message("for a sleeper"))
     await asked.wait()
     monkeypatch.undo()

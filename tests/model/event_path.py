@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from aio_pika.abc import AbstractIncomingMessage
 from prometheus_client import REGISTRY
 
 from services.auth.tables import outbox
 from shared.messaging import outbox as outbox_of_service
-from shared.messaging.amqp.death import described
+from shared.messaging.amqp.dead_letters import described
+from shared.messaging.amqp.messages import Arrived
 from shared.messaging.events import OtpRequested
 from shared.messaging.topology import OTP_DELIVERY
 from tests.builders import otp_requested
@@ -272,6 +272,6 @@ def _unless(*, committed: bool) -> None:
         raise _RolledBack
 
 
-def _as_received(stored: Stored) -> AbstractIncomingMessage:
+def _as_received(stored: Stored) -> Arrived:
     nobody = cast("Any", None)  # a dead letter is looked at, not settled
-    return cast("AbstractIncomingMessage", Incoming(stored, "", nobody, nobody))
+    return cast("Arrived", Incoming(stored, "", nobody, nobody))

@@ -102,7 +102,7 @@ def damage_of(names: Iterable[str]) -> dict[str, Attack]:
 
 
 def _declared(queue: str) -> Attack:
-    arguments = {each.name: each.arguments for each in topology.queues()}.get(queue)
+    arguments = topology.queues().get(queue)
     return lambda channel: channel.queue_declare(queue, durable=True, arguments=arguments)
 
 

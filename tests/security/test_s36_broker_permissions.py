@@ -22,7 +22,7 @@ from tests.servers.broker_users import load_broker_users
 from tests.servers.own_broker import own_broker
 from tests.servers.rabbitmq import RabbitMQ, on_vhost
 
-QUEUES = tuple(queue.name for queue in topology.queues())
+QUEUES = tuple(topology.queues())
 BUILT_IN = ("", "amq.topic", "amq.direct", "amq.fanout", "amq.headers")
 
 

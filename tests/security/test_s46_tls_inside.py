@@ -124,7 +124,7 @@ def real_broker(amqp_url: str) -> Target:
 
 async def connects(url: str) -> bool:
     try:
-        link = await Broker(url, "test", 5, 10.0).connect("trial")
+        link = await Broker(url, "test", 5).connect("trial")
     except BusUnavailable:
         return False
     await link.close()

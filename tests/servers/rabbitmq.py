@@ -165,10 +165,10 @@ async def emptied(url: str) -> bool:
                 await channel.exchange_delete(exchange)
             await topology.declare(channel)
             for queue in topology.queues():
-                await eventually(partial(not_consumed, queue.name))
+                await eventually(partial(not_consumed, queue))
             # Retry queues come after the work queue that they let their messages go to: so the last one first.
             for queue in reversed(topology.queues()):
-                await (await channel.get_queue(queue.name, ensure=False)).purge()
+                await (await channel.get_queue(queue, ensure=False)).purge()
         except (TopologyMismatch, AssertionError):
             return False
     return True
@@ -179,6 +179,6 @@ async def delete_topology(url: str) -> None:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         for queue in topology.queues():
-            await channel.queue_delete(queue.name)
+            await channel.queue_delete(queue)
         for exchange in topology.exchanges():
             await channel.exchange_delete(exchange)

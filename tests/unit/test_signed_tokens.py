@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.tokens.access import kind, read_access_token
+from shared.tokens.access import AccessTokens, kind
 from shared.tokens.signed import MAX_LENGTH, Kind, TokenInvalid, UnknownKey, read
 from tests.forging import AUDIENCE, ISSUER, Raw, Signer, access_claims, segment, signing_input, without
 
@@ -256,7 +256,7 @@ def test_a_payload_that_holds_no_claims_is_refused(payload: str) -> None:
 def read_or_refuse(token: str) -> None:
     """Fails on any exception but `TokenInvalid`."""
     try:
-        read_access_token(token, ACCESS, SIGNER.find)
+        AccessTokens().read(token, ACCESS, SIGNER.find)
     except TokenInvalid:
         return
 
@@ -265,14 +265,14 @@ def read_or_refuse(token: str) -> None:
 @example(GOOD[:-1])
 def test_no_text_raises_anything_but_token_invalid(token: str) -> None:
     with pytest.raises(TokenInvalid):
-        read_access_token(token, ACCESS, SIGNER.find)
+        AccessTokens().read(token, ACCESS, SIGNER.find)
 
 
 @given(header=st.text(max_size=200), claims=st.text(max_size=200))
 def test_no_signed_text_raises_anything_but_token_invalid(header: str, claims: str) -> None:
     for token in (SIGNER.token(claims), SIGNER.token(access_claims(), header), SIGNER.token(claims, header)):
         with pytest.raises(TokenInvalid):
-            read_access_token(token, ACCESS, SIGNER.find)
+            AccessTokens().read(token, ACCESS, SIGNER.find)
 
 
 @given(changes=st.dictionaries(st.sampled_from(sorted(access_claims())) | st.just("nbf"), JSON, min_size=1, max_size=3))

@@ -20,7 +20,7 @@ from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenge_statements import LAST_HOUR, lock_account_and_mailbox, lock_values
 from services.auth.factors.failed_codes import WrongCodes
 from services.auth.settings import AuthSettings
-from shared.messaging.events import OtpRequested, code_context
+from shared.messaging.events import OtpRequested
 from shared.sealing import Sealer
 from shared.web.problems import TooManyRequests
 
@@ -59,15 +59,16 @@ class Codes:
     def event(
         self, event_id: UUID, challenge: UUID, to: Identity, code: str, *, requested: datetime, expires: datetime
     ) -> OtpRequested:
-        return OtpRequested(
+        event = OtpRequested(
             event_id=event_id,
             challenge_id=challenge,
             account_id=to.id,
             email=to.email,
-            sealed_code=self._sealer.seal(code, code_context(event_id, challenge, to.id, to.email, expires)),
+            sealed_code="",
             requested_at=requested,
             expires_at=expires,
         )
+        return event.model_copy(update={"sealed_code": self._sealer.seal(code, event.code_context)})
 
 
 def new_code() -> str:

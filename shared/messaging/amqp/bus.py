@@ -12,16 +12,14 @@ from shared.messaging.amqp.messages import outgoing
 from shared.messaging.amqp.publisher import Publisher
 from shared.messaging.amqp.settle import Settler
 from shared.messaging.bus import Handler, Message, Rejected, Unroutable
-from shared.messaging.topology import events_exchange, publisher, subscription
+from shared.messaging.topology import events_exchange, process_of, subscription
 
 log = structlog.get_logger()
 
 
 class AmqpBus:
-    """`heartbeat` and `connect_timeout` are in seconds; operators see `name` on the connections."""
-
-    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5, connect_timeout: float = 5.0) -> None:
-        self._broker = Broker(url, name, heartbeat, connect_timeout)
+    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5) -> None:
+        self._broker = Broker(url, name, heartbeat)
         self._publisher = Publisher(self._broker)
         self._consumptions: list[AmqpConsumption] = []
 
@@ -29,7 +27,7 @@ class AmqpBus:
         """See `bus.Bus.publish`. Takes at most `publisher.PUBLISH_SECONDS` seconds."""
         key, mandatory = message.routing_key, message.mandatory
         try:
-            exchange = events_exchange(publisher(key))
+            exchange = events_exchange(process_of(key))
         except LookupError as error:
             raise Unroutable(str(error)) from None
         try:

@@ -19,9 +19,9 @@ from shared.messaging.amqp.attention import Attention
 from shared.messaging.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
 from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.settle import Settler
-from shared.messaging.backoff import pauses
+from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, Delivery, Handler, TopologyMismatch
-from shared.messaging.handling import outcome_of
+from shared.messaging.handling import drain, outcome_of
 from shared.messaging.topology import Subscription, returns_exchange
 
 log = structlog.get_logger()
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 WATCH_SECONDS = 5.0
 REACH_SECONDS = 1.0
 STEADY_SECONDS = 5.0
-CANCEL_SECONDS = 1.0
 ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # longer than the gap between two rounds of `_watch`
 
 
@@ -49,9 +48,8 @@ class AmqpConsumption:
         self._link: Link | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         self._stopping = False
-        loop = asyncio.get_running_loop()
-        self._reached: asyncio.Future[None] = loop.create_future()
-        self._verdict: asyncio.Future[TopologyMismatch | None] = loop.create_future()
+        self._reached = asyncio.Event()
+        self._verdict: asyncio.Future[TopologyMismatch | None] = asyncio.get_running_loop().create_future()
         self._supervisor = asyncio.create_task(self._supervise(), name=f"consume {self._queue}")
 
     @property
@@ -60,8 +58,8 @@ class AmqpConsumption:
 
     async def first_attempt(self) -> None:
         """Wait for the first attempt if the broker is reachable at once. Raises `TopologyMismatch`."""
-        await asyncio.wait({self._reached}, timeout=REACH_SECONDS)
-        if self._reached.done():
+        await wait(REACH_SECONDS, self._reached)
+        if self._reached.is_set():
             await asyncio.wait({self._verdict}, timeout=DECLARE_SECONDS + ANSWER_SECONDS)
         if self._verdict.done() and (mismatch := self._verdict.result()):
             raise mismatch
@@ -73,26 +71,14 @@ class AmqpConsumption:
         await asyncio.wait({self._supervisor})
         link, self._link = self._link, None
         if link is not None and grace > 0:
-            await self._stop_deliveries(link)
-        await self._drain(deadline)
+            try:
+                await link.stop_deliveries(self._queue)
+            except BusError as error:
+                log.warning("consumer not cancelled", queue=self._queue, error=str(error))
+        if cancelled := await drain(self._in_flight, max(0, deadline - time.monotonic())):
+            log.warning("handlers cancelled", queue=self._queue, count=cancelled)
         if link is not None:
             await link.close()  # the broker requeues unacknowledged messages
-
-    async def _stop_deliveries(self, link: Link) -> None:
-        try:
-            await link.stop_deliveries(self._queue)
-        except BusError as error:
-            log.warning("consumer not cancelled", queue=self._queue, error=str(error))
-
-    async def _drain(self, deadline: float) -> None:
-        if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=max(0, deadline - time.monotonic()))
-        leftover = list(self._in_flight)
-        for task in leftover:
-            task.cancel()
-        if leftover:
-            await asyncio.wait(leftover, timeout=CANCEL_SECONDS)
-            log.warning("handlers cancelled", queue=self._queue, count=len(leftover))
 
     async def _supervise(self) -> None:
         waits = pauses()
@@ -116,16 +102,14 @@ class AmqpConsumption:
 
     def _decide(self, verdict: TopologyMismatch | None) -> None:
         """End the first attempt, so that `consume` returns."""
-        if not self._reached.done():
-            self._reached.set_result(None)
+        self._reached.set()
         if not self._verdict.done():
             self._verdict.set_result(verdict)
 
     async def _consume_until_lost(self) -> None:
         link = await self._broker.connect(f"consumer {self._queue}")
         try:
-            if not self._reached.done():
-                self._reached.set_result(None)
+            self._reached.set()
             await link.ensure(exchange=self._returns, queue=self._queue)
             await link.open_channel()
             self._attention.begin()
@@ -145,13 +129,9 @@ class AmqpConsumption:
         """Return when the link is lost or the queue has no consumer. Raises `BusError` if the broker is silent."""
         while True:
             self._attention.awake()
-            try:
-                async with asyncio.timeout(WATCH_SECONDS):
-                    await link.lost.wait()
-            except TimeoutError:
-                if await link.count_consumers(self._queue):
-                    continue
-            return
+            await wait(WATCH_SECONDS, link.lost)
+            if link.lost.is_set() or not (await link.counts(self._queue)).consumer_count:
+                return
 
     def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
         async def receive(message: Arrived) -> None:
@@ -184,6 +164,6 @@ class AmqpConsumption:
         if not self._attention.asleep:
             return True
         try:
-            return await link.count_consumers(self._queue) > 0
+            return bool((await link.counts(self._queue)).consumer_count)
         except BusError:
             return False

@@ -9,18 +9,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
-from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
+from pamqp.common import FieldTable
 
+from shared.messaging.amqp import messages
 from shared.messaging.amqp.calls import answered
-from shared.messaging.amqp.death import described, for_replay
 from shared.messaging.amqp.link import ANSWER_SECONDS, Broker, Link
-from shared.messaging.amqp.messages import event_id as event_id_of
+from shared.messaging.amqp.messages import Arrived
 from shared.messaging.bus import BusUnavailable, DeadLetter
 from shared.messaging.topology import SUBSCRIPTIONS, Subscription, returns_exchange, subscription
 
-__all__ = ("DeadLetter", "list", "purge", "replay")
+__all__ = ("DeadLetter", "described", "list", "purge", "replay")
 
 Letters = Sequence[DeadLetter]
 
@@ -48,10 +49,9 @@ async def replay(url: str, queue: str | None = None, *, event_id: str | None = N
     replayed = 0
     for each in _subscriptions(queue):
         async with _opened(url, each) as box:
-            async for message in box.take():
-                if event_id in (None, event_id_of(message)):
-                    await box.replay(message)
-                    replayed += 1
+            async for message in box.take(event_id):
+                await box.replay(message)
+                replayed += 1
     return replayed
 
 
@@ -63,10 +63,9 @@ async def purge(url: str, queue: str | None = None, *, event_id: str | None = No
             if event_id is None:
                 purged += await box.purge()
                 continue
-            async for message in box.take():
-                if event_id_of(message) == event_id:
-                    await box.remove(message)
-                    purged += 1
+            async for message in box.take(event_id):
+                await box.remove(message)
+                purged += 1
     return purged
 
 
@@ -77,7 +76,7 @@ def _subscriptions(queue: str | None) -> Sequence[Subscription]:
 @asynccontextmanager
 async def _opened(url: str, source: Subscription) -> AsyncIterator[_Box]:
     """Requeue unsettled letters at the end of the block."""
-    link = await Broker(url, "login2fa", heartbeat=10, connect_timeout=ANSWER_SECONDS).connect("dead letters")
+    link = await Broker(url).connect("dead letters")
     try:
         await link.open_channel()
         box = _Box(link, source)
@@ -97,31 +96,35 @@ class _Box:
         self._source = source
         self._held = 0
 
-    async def take(self) -> AsyncIterator[AbstractIncomingMessage]:
+    async def take(self, event_id: str | None = None) -> AsyncIterator[Arrived]:
         """Take at most the present count: letters that die again during a replay would make it endless."""
-        queue = await self._link.channel.get_queue(self._source.dead_queue, ensure=False)
+        channel = await self._link.underlying()
         for _ in range(await self._count()):
-            message = await answered(queue.get(fail=False, timeout=None), ANSWER_SECONDS)
-            if message is None:
+            delivered = await answered(channel.basic_get(self._source.dead_queue), ANSWER_SECONDS)
+            if delivered.delivery_tag is None:  # the queue is empty
                 return
             self._held += 1
-            yield message
+            message = Arrived.of(delivered)
+            if event_id in (None, messages.event_id(message)):
+                yield message
 
-    async def remove(self, message: AbstractIncomingMessage) -> None:
-        await answered(message.ack(), ANSWER_SECONDS)
+    async def remove(self, message: Arrived) -> None:
+        await answered(self._link.acknowledge(message), ANSWER_SECONDS)
         self._held -= 1
 
-    async def replay(self, message: AbstractIncomingMessage) -> None:
+    async def replay(self, message: Arrived) -> None:
+        # A first attempt again; the header keeps it from counting as fresh. Its MAC stays valid.
+        copy = messages.outgoing(messages.received(message), headers={messages.REPLAYED: True})
         returns = returns_exchange(self._source.consumer)
-        sent = self._link.publish(for_replay(message), exchange=returns, routing_key=self._source.queue, mandatory=True)
+        sent = self._link.publish(copy, exchange=returns, routing_key=self._source.queue, mandatory=True)
         await answered(sent, ANSWER_SECONDS)
         await self.remove(message)
 
     async def purge(self) -> int:
         if not await self._count():
             return 0
-        underlying = await self._link.channel.get_underlay_channel()
-        answer = await answered(underlying.queue_purge(self._source.dead_queue), ANSWER_SECONDS)
+        channel = await self._link.underlying()
+        answer = await answered(channel.queue_purge(self._source.dead_queue), ANSWER_SECONDS)
         return answer.message_count or 0
 
     async def put_back(self) -> None:
@@ -134,16 +137,33 @@ class _Box:
             await asyncio.sleep(PUT_BACK_STEP)
 
     async def _refuse_all(self) -> None:
-        underlying = await self._link.channel.get_underlay_channel()
-        await underlying.basic_nack(0, multiple=True, requeue=True)  # 0: all unacknowledged
+        channel = await self._link.underlying()
+        await channel.basic_nack(0, multiple=True, requeue=True)  # 0: all unacknowledged
 
     async def _count(self) -> int:
         """Letters ready for delivery; 0 if the queue does not exist."""
-        underlying = await self._link.channel.get_underlay_channel()
         try:
-            answer = await answered(underlying.queue_declare(self._source.dead_queue, passive=True), ANSWER_SECONDS)
+            return (await self._link.counts(self._source.dead_queue)).message_count or 0
         except BusUnavailable as error:
             if isinstance(error.__cause__, ChannelNotFoundEntity):
                 return 0
             raise
-        return answer.message_count or 0
+
+
+def described(message: Arrived, queue: str) -> DeadLetter:
+    headers = message.headers
+    if messages.DIED_AT in headers:
+        reason, died_at = headers.get(messages.REASON), messages.moment(headers[messages.DIED_AT])
+    else:  # the broker itself moved it
+        latest: FieldTable = next(iter(messages.broker_deaths(message)), {})
+        time_of_death = latest.get("time")
+        reason, died_at = latest.get("reason"), time_of_death if isinstance(time_of_death, datetime) else None
+    return DeadLetter(
+        queue=queue,
+        event_id=messages.event_id(message),
+        event_type=messages.event_type(message),
+        size=len(message.body),
+        reason=messages.text(reason) or "unknown",
+        attempts=messages.number(headers.get(messages.ATTEMPTS)) or messages.number(headers.get(messages.ATTEMPT)),
+        died_at=died_at,
+    )

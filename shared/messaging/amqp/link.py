@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -15,9 +16,9 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 from aiormq.exceptions import ChannelAccessRefused
+from pamqp.commands import Queue
 
-from shared.messaging.amqp.calls import answered
-from shared.messaging.amqp.log_filter import hide_bodies
+from shared.messaging.amqp.calls import answered, let_run
 from shared.messaging.amqp.messages import Arrived, Outgoing
 from shared.messaging.amqp.topology import compare, declare, look_for
 from shared.messaging.bus import BusUnavailable, TopologyMismatch
@@ -29,27 +30,51 @@ CLOSE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """The broker's address, and time-outs in seconds. A dead link is noticed after 4 `heartbeat`s."""
+    """Operators see `name` on the connections. A dead link is noticed after 4 times `heartbeat` seconds."""
 
     url: str
-    name: str
-    heartbeat: int
-    connect_timeout: float
+    name: str = "login2fa"
+    heartbeat: int = 10
 
     async def connect(self, purpose: str) -> Link:
-        """Return a link without a channel. Raises `BusUnavailable` if that takes over `connect_timeout` seconds."""
-        hide_bodies()
+        """Return a link without a channel. Raises `BusUnavailable`, also if it takes over `ANSWER_SECONDS`."""
+        _keep_bodies_out_of_the_log()
         connection = Connection(
             make_url(self.url, heartbeat=self.heartbeat),
             client_properties={"connection_name": f"{self.name} {purpose}"},
         )
         link = Link(connection)
         try:
-            await answered(connection.connect(), self.connect_timeout)
+            await answered(connection.connect(), ANSWER_SECONDS)
         except BaseException:
             await link.close()  # else its destructor starts a task later
             raise
         return link
+
+
+async def declare_topology(url: str) -> None:
+    """For an administrator; safe to repeat. Raises `BusError`, also `TopologyMismatch`."""
+    link = await Broker(url).connect("topology")
+    try:
+        await link.declare()
+    finally:
+        await link.close()
+
+
+def _keep_bodies_out_of_the_log() -> None:
+    for name in ("aio_pika", "aiormq"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.INFO))  # at DEBUG they log every frame with its body
+    logging.getLogger("aiormq.channel").addFilter(_without_bodies)  # safe to repeat
+
+
+def _without_bodies(record: logging.LogRecord) -> bool:
+    """The library logs a returned message whole, at ERROR, if its publisher has given up on it."""
+    if record.args and not isinstance(record.args, Mapping):
+        record.args = tuple(
+            f"<message, {len(arg.body)} bytes>" if isinstance(arg, DeliveredMessage) else arg for arg in record.args
+        )
+    return True
 
 
 class Link:
@@ -106,7 +131,7 @@ class Link:
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool) -> None:
         """Return once the broker has confirmed the message. Raises the library's own errors."""
-        channel = await self._underlying()
+        channel = await self.underlying()
         await channel.basic_publish(
             message.body,
             exchange=exchange,
@@ -120,10 +145,10 @@ class Link:
     async def acknowledge(self, message: Arrived) -> None:
         """Does not wait, because an ack has no answer. Raises the library's own errors."""
         assert message.delivery_tag is not None  # noqa: S101 - it was delivered
-        channel = await self._underlying()
+        channel = await self.underlying()
         await channel.basic_ack(message.delivery_tag, wait=False)
 
-    async def _underlying(self) -> Channel:
+    async def underlying(self) -> Channel:
         """Cast, because the library's own type has no `wait`."""
         return cast("Channel", await self.channel.get_underlay_channel())
 
@@ -134,21 +159,19 @@ class Link:
         async def start() -> str | None:
             await self.channel.set_qos(prefetch_count=prefetch)
             # The broker cancels a consumer whose queue is deleted; connection and channel stay open.
-            underlying = await self._underlying()
+            underlying = await self.underlying()
             underlying.on_consumer_cancel_callbacks.add(lambda _: self.lost.set())
             return (await underlying.basic_consume(queue, arrived)).consumer_tag
 
         self._consumer_tag = await answered(start(), ANSWER_SECONDS)
 
-    async def count_consumers(self, queue: str) -> int:
-        """Consumers on the queue, ours included. Raises `BusError`, also if there is no such queue."""
+    async def counts(self, queue: str) -> Queue.DeclareOk:
+        """The consumers and the ready messages of a queue. Raises `BusError`, also if there is no such queue."""
 
-        async def ask() -> int:
-            underlying = await self.channel.get_underlay_channel()
-            answer = await underlying.queue_declare(queue, passive=True)
-            return answer.consumer_count or 0
+        async def declare_passively() -> Queue.DeclareOk:
+            return await (await self.underlying()).queue_declare(queue, passive=True)
 
-        return await answered(ask(), ANSWER_SECONDS)
+        return await answered(declare_passively(), ANSWER_SECONDS)
 
     async def stop_deliveries(self, queue: str) -> None:
         """Stop new messages; those already received can still be acknowledged."""
@@ -163,16 +186,5 @@ class Link:
     async def close(self) -> None:
         """Never fails, and takes at most `CLOSE_SECONDS`: a frozen broker does not answer."""
         self.lost.set()
-        goodbye = asyncio.create_task(self._connection.close())
-        _goodbyes.add(goodbye)
-        goodbye.add_done_callback(_said_goodbye)
-        await asyncio.wait({goodbye}, timeout=CLOSE_SECONDS)
-
-
-_goodbyes: set[asyncio.Task[None]] = set()  # the loop holds tasks weakly
-
-
-def _said_goodbye(task: asyncio.Task[None]) -> None:
-    _goodbyes.discard(task)
-    if not task.cancelled():
-        task.exception()  # the connection may be gone; else asyncio logs "never retrieved"
+        closing = let_run(asyncio.create_task(self._connection.close()))
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)

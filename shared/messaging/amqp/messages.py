@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aio_pika import DeliveryMode
-from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 from pamqp.common import FieldTable
@@ -67,9 +66,6 @@ class Arrived:
         )
 
 
-Incoming = AbstractIncomingMessage | Arrived
-
-
 def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None = None) -> Outgoing:
     known: FieldTable = {PUBLISHED_AT: message.published_at.isoformat()} if message.published_at else {}
     if message.mac:
@@ -99,7 +95,7 @@ def for_dead_letters(delivery: Delivery, reason: str) -> Outgoing:
     return outgoing(delivery, attempt=delivery.attempt, headers=headers)
 
 
-def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
+def received(message: Arrived, *, waited_for: bool = False) -> Delivery:
     """Never raises: a foreign message without our headers must not stop the consumer."""
     attempt = number(message.headers.get(ATTEMPT)) or 1
     # Only a first delivery from an events exchange is new; everything else may have waited elsewhere.
@@ -118,11 +114,11 @@ def received(message: Incoming, *, waited_for: bool = False) -> Delivery:
     )
 
 
-def event_id(message: Incoming) -> str:
+def event_id(message: Arrived) -> str:
     return text(message.headers.get(EVENT_ID)) or text(message.message_id) or uuid4().hex
 
 
-def event_type(message: Incoming) -> str:
+def event_type(message: Arrived) -> str:
     if message.exchange in EVENTS_EXCHANGES:
         return text(message.routing_key)  # trusted: the broker has matched it with a binding
     deaths = broker_deaths(message)
@@ -131,7 +127,7 @@ def event_type(message: Incoming) -> str:
     return text(message.type) or text(oldest) or text(message.routing_key)
 
 
-def broker_deaths(message: Incoming) -> list[FieldTable]:
+def broker_deaths(message: Arrived) -> list[FieldTable]:
     """The broker's notes on each move that it made by itself, the latest first."""
     notes = message.headers.get("x-death")
     return [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
@@ -156,6 +152,4 @@ def moment(value: object) -> datetime | None:
 
 
 def number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ATTEMPTS:
-        return value
-    return None
+    return value if type(value) is int and 1 <= value <= MOST_ATTEMPTS else None

@@ -14,7 +14,7 @@ from shared import failpoints
 from shared.messaging.amqp.calls import answered_here
 from shared.messaging.amqp.link import Broker, Link
 from shared.messaging.amqp.messages import Outgoing
-from shared.messaging.bus import BusError, BusUnavailable, TopologyMismatch
+from shared.messaging.bus import BusUnavailable, TopologyMismatch
 
 log = structlog.get_logger()
 
@@ -103,7 +103,7 @@ class Publisher:
     def _opened(self, task: asyncio.Task[Link]) -> None:
         self._opening = None
         if not task.cancelled() and (error := task.exception()):
-            log.warning("broker not available", link="publisher", error=_describe(error))
+            log.warning("broker not available", link="publisher", error=f"{type(error).__name__}: {error}")
 
     async def close(self) -> None:
         """Publishes in flight fail with `BusUnavailable`."""
@@ -113,7 +113,3 @@ class Publisher:
             await asyncio.wait({self._opening})
         if self._link is not None:
             await self._link.close()
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if isinstance(error, BusError) else type(error).__name__

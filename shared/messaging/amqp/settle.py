@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 from prometheus_client import Counter
 
@@ -12,8 +10,9 @@ from shared.messaging.amqp.calls import answered_here
 from shared.messaging.amqp.link import ANSWER_SECONDS, Link
 from shared.messaging.amqp.messages import Arrived, Outgoing, for_dead_letters, for_retry
 from shared.messaging.amqp.publisher import Publisher
-from shared.messaging.backoff import pauses
+from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
+from shared.messaging.handling import log_given_up
 from shared.messaging.topology import Subscription, put_off_delay, retry_delay, returns_exchange
 
 log = structlog.get_logger()
@@ -35,10 +34,13 @@ class Settler:
                 delay = retry_delay(delivery.attempt) if outcome.tried else put_off_delay(delivery.put_off)
                 await self._forward(for_retry(delivery, outcome), self._subscription.retry_queue(delay), link)
             case GiveUp(reason):
-                self._log_dead(delivery, reason)
+                log_given_up(delivery, self._subscription.queue, reason)
                 await self._forward(for_dead_letters(delivery, reason), self._subscription.dead_queue, link)
                 GIVEN_UP.labels(self._subscription.queue).inc()
-        await self._ack(message, delivery, link)
+        try:
+            await answered_here(link.acknowledge(message), ANSWER_SECONDS)
+        except BusError as error:
+            log.warning("acknowledgement lost", event_id=delivery.event_id, error=str(error))
 
     async def _forward(self, copy: Outgoing, queue: str, link: Link) -> None:
         """Publish until confirmed or the link is lost: a requeue would run the handler again without a pause."""
@@ -48,36 +50,7 @@ class Settler:
                 await self._publisher.publish(copy, exchange=self._returns, routing_key=queue)
             except BusError as error:
                 log.warning("copy not accepted", queue=queue, error=f"{type(error).__name__}: {error}")
-                await _pause(next(waits), link.lost)
+                await wait(next(waits), link.lost)
             else:
                 failpoints.reach("settler: copied")
                 return
-
-    async def _ack(self, message: Arrived, delivery: Delivery, link: Link) -> None:
-        error = "connection lost"
-        if not link.lost.is_set():
-            try:
-                await answered_here(link.acknowledge(message), ANSWER_SECONDS)
-            except BusError as failure:
-                error = str(failure)
-            else:
-                return
-        log.warning("acknowledgement lost", event_id=delivery.event_id, error=error)
-
-    def _log_dead(self, delivery: Delivery, reason: str) -> None:
-        log.error(
-            "message given up",
-            queue=self._subscription.queue,
-            event_id=delivery.event_id,
-            event_type=delivery.routing_key,
-            attempts=delivery.attempt,
-            reason=reason,
-        )
-
-
-async def _pause(seconds: float, until: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await until.wait()
-    except TimeoutError:
-        return

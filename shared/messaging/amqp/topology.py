@@ -7,6 +7,7 @@ messages without a check of the topic permissions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel
@@ -21,7 +22,7 @@ from shared.messaging.topology import (
     SUBSCRIPTIONS,
     Subscription,
     events_exchange,
-    publisher,
+    process_of,
     returns_exchange,
 )
 
@@ -30,12 +31,6 @@ DELIVERY_LIMIT = 20
 
 # Each listing of dead letters counts as a delivery; RabbitMQ 4 would destroy them after 20. 3.10 knows no "none".
 UNLIMITED = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    name: str
-    arguments: FieldTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +45,27 @@ def exchanges() -> list[str]:
     return [exchange(process) for process in PROCESSES for exchange in (events_exchange, returns_exchange)]
 
 
-def queues() -> list[Queue]:
-    """Dead-letter targets come first: a queue without its target could lose messages."""
-    return [queue for subscription in SUBSCRIPTIONS for queue in _queues_of(subscription)]
+def queues() -> dict[str, FieldTable]:
+    """Their arguments, by name. Dead-letter targets come first: a queue without its target could lose messages."""
+    found: dict[str, FieldTable] = {}
+    for each in SUBSCRIPTIONS:
+        found[each.dead_queue] = {"x-delivery-limit": UNLIMITED}
+        found[each.queue] = {"x-delivery-limit": DELIVERY_LIMIT, **_end_of_waiting(each)}
+        # One queue per delay: RabbitMQ expires a per-message TTL only at the head of the queue.
+        for delay in RETRY_DELAYS:
+            found[each.retry_queue(delay)] = {"x-message-ttl": delay * 1000, **_dead_letters_to(each.queue)}
+    return {name: {"x-queue-type": "quorum", **arguments} for name, arguments in found.items()}
 
 
-def bindings() -> list[Binding]:
-    return [binding for subscription in SUBSCRIPTIONS for binding in _bindings_of(subscription)]
+def bindings() -> Iterator[Binding]:
+    for each in SUBSCRIPTIONS:
+        for key in each.routing_keys:
+            yield Binding(events_exchange(process_of(key)), each.queue, key)
+        for queue in (each.queue, each.dead_queue, *each.retry_queues):
+            yield Binding(returns_exchange(each.consumer), queue, queue)
 
 
-def _queues_of(subscription: Subscription) -> list[Queue]:
-    dead = _quorum(subscription.dead_queue, {"x-delivery-limit": UNLIMITED})
-    work = {"x-delivery-limit": DELIVERY_LIMIT, **_end_of_what_waits(subscription)}
-    # One queue per delay: RabbitMQ expires a per-message TTL only at the head of the queue.
-    retries = [
-        _quorum(
-            subscription.retry_queue(delay), {"x-message-ttl": delay * 1000, **_dead_letters_to(subscription.queue)}
-        )
-        for delay in RETRY_DELAYS
-    ]
-    return [dead, _quorum(subscription.queue, work), *retries]
-
-
-def _bindings_of(subscription: Subscription) -> list[Binding]:
-    events = [Binding(events_exchange(publisher(key)), subscription.queue, key) for key in subscription.routing_keys]
-    returns = returns_exchange(subscription.consumer)
-    own = (subscription.queue, subscription.dead_queue, *subscription.retry_queues)
-    return [*events, *(Binding(returns, queue, queue) for queue in own)]
-
-
-def _end_of_what_waits(subscription: Subscription) -> FieldTable:
+def _end_of_waiting(subscription: Subscription) -> FieldTable:
     if subscription.lifetime is not None:  # an outdated message is dropped, not dead-lettered
         return {"x-message-ttl": subscription.lifetime * 1000}
     return _dead_letters_to(subscription.dead_queue)
@@ -96,19 +82,15 @@ def _dead_letters_to(queue: str) -> FieldTable:
     }
 
 
-def _quorum(name: str, arguments: FieldTable) -> Queue:
-    return Queue(name, {"x-queue-type": "quorum", **arguments})
-
-
 async def declare(channel: AbstractChannel) -> None:
     """Safe to repeat, also concurrently. Raises `TopologyMismatch` (arguments, permission) and closes `channel`."""
     try:
         made = {name: await channel.declare_exchange(name, "topic", durable=True) for name in exchanges()}
-        for queue in queues():
-            await channel.declare_queue(queue.name, durable=True, arguments=queue.arguments)
+        for name, arguments in queues().items():
+            await channel.declare_queue(name, durable=True, arguments=arguments)
         for binding in bindings():
-            queue_there = await channel.get_queue(binding.queue, ensure=False)
-            await queue_there.bind(made[binding.exchange], binding.routing_key)
+            queue = await channel.get_queue(binding.queue, ensure=False)
+            await queue.bind(made[binding.exchange], binding.routing_key)
     except ChannelPreconditionFailed as error:
         raise TopologyMismatch(str(error)) from error
     except ChannelAccessRefused as error:
@@ -120,9 +102,8 @@ async def declare(channel: AbstractChannel) -> None:
 
 async def compare(channel: AbstractChannel, queue: str) -> None:
     """Raises `TopologyMismatch` for other arguments, `ChannelAccessRefused` without permission; it closes `channel`."""
-    described = next(each for each in queues() if each.name == queue)
     try:
-        await channel.declare_queue(described.name, durable=True, arguments=described.arguments)
+        await channel.declare_queue(queue, durable=True, arguments=queues()[queue])
     except ChannelPreconditionFailed as error:
         raise TopologyMismatch(str(error)) from error
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from shared.messaging.amqp import AmqpBus
-from shared.messaging.amqp.messages import received
+from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.topology import declare
 from shared.messaging.bus import Message
 from shared.messaging.events import (
@@ -93,7 +93,7 @@ async def heard(queue: AbstractQueue, kind: str, count: int) -> list[Message]:
     while len(found) < count:
         said = await queue.get(no_ack=True, timeout=PATIENCE, fail=False)
         if said is not None and said.routing_key == kind:
-            found.append(received(said))
+            found.append(received(cast("Arrived", said)))  # its fields have the same names
     return found
 
 

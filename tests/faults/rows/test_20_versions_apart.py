@@ -14,7 +14,7 @@ from shared.messaging.amqp import AmqpBus, dead_letters
 from shared.messaging.amqp import bus as amqp_bus
 from shared.messaging.amqp.messages import outgoing
 from shared.messaging.bus import Message
-from shared.messaging.topology import SUBSCRIPTIONS, Subscription, events_exchange, publisher
+from shared.messaging.topology import SUBSCRIPTIONS, Subscription, events_exchange, process_of
 from tests import edge_keys
 from tests.builders import account_changed, message
 from tests.faults.rows.promises import Promises
@@ -74,7 +74,7 @@ async def test_an_event_of_the_next_major_version_is_kept_for_who_understands_it
     understood = subscription.routing_keys[0]
     next_major = understood.replace(".v1", ".v2")
     queue = await operator.get_queue(subscription.queue)
-    await queue.bind(events_exchange(publisher(next_major)), next_major)  # as the next release would
+    await queue.bind(events_exchange(process_of(next_major)), next_major)  # as the next release would
     new = Message(routing_key=next_major, body=b'{"event_id": "x"}', event_id="from tomorrow", correlation_id="c")
     bus = AmqpBus(path.amqp_url)
     await bus.publish(new)
@@ -90,4 +90,4 @@ async def test_an_event_of_the_next_major_version_is_kept_for_who_understands_it
     assert letter.attempts == 1
     await promises.several(1)
     await promises.kept()
-    await queue.unbind(events_exchange(publisher(next_major)), next_major)
+    await queue.unbind(events_exchange(process_of(next_major)), next_major)
