@@ -30,7 +30,7 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 }
 
 
-def told(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def described(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """The member `errors` of a problem document: each invalid field with its sentence."""
     return [{"field": _field(error["loc"]), "detail": _sentence(error)} for error in errors]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import traceback
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
@@ -46,30 +47,30 @@ class Problem(Exception):
     status: ClassVar[int]
     code: ClassVar[str]
     detail: str
+    headers: Mapping[str, str] = {}
 
-    def __init__(self, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(self.code)
-        self.headers = dict(headers or {})
 
 
-class Unavailable(Problem):
-    """`retry_after`: whole seconds."""
+class TryLater(Problem):
+    """`retry_after`: seconds, rounded up."""
 
+    def __init__(self, retry_after: float = 1) -> None:
+        super().__init__()
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+
+
+class Unavailable(TryLater):
     status = 503
     code = "temporarily_unavailable"
     detail = "Temporarily unavailable, please try again"
 
-    def __init__(self, retry_after: int = 1) -> None:
-        super().__init__(headers={"Retry-After": str(max(1, retry_after))})
 
-
-class TooManyRequests(Problem):
+class TooManyRequests(TryLater):
     status = 429
     code = "too_many_requests"
     detail = "Too many attempts, please wait"
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(headers={"Retry-After": str(max(1, int(-(-retry_after // 1))))})
 
 
 class ItemNotFound(Problem):
@@ -93,79 +94,60 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
     """Make `app` answer every failure with a problem document. `token_endpoints`: the paths that RFC 6749 covers."""
 
     def answer(
-        request: Request,
-        status: int,
-        code: str,
-        detail: str,
-        headers: Mapping[str, str] | None = None,
-        **members: Any,
+        request: Request, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any
     ) -> JSONResponse:
         if request.url.path in token_endpoints:
             members["error"] = _OAUTH_ERRORS.get(status, "invalid_request")
             members["error_description"] = detail
         content = document(status, code, detail, **members)
-        return JSONResponse(content, status, dict(headers or {}), MEDIA_TYPE)
+        return JSONResponse(content, status, headers, MEDIA_TYPE)
 
-    async def on_problem(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
-        return answer(request, error.status, error.code, error.detail, error.headers)
-
-    async def on_invalid_request(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-        errors = invalid_requests.told(error.errors())
-        first = f"{errors[0]['field']}: {errors[0]['detail']}" if errors else "Request not valid"
-        return answer(request, 422, "invalid_request", first, errors=errors)
-
-    async def on_http_error(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-        status = HTTPStatus(error.status_code)
-        detail = _SENTENCES.get(status, str(error.detail))
-        return answer(request, status, status.name.lower(), detail, _headers(request, error))
-
-    async def on_database_error(request: Request, error: Exception) -> JSONResponse:
-        if is_transient(error):
-            log.warning("database unavailable", error=type(error).__name__, sqlstate=sqlstate(error))
-            return await on_problem(request, Unavailable())
-        # Frames only: the error's text ("Failing row contains ...") can contain a password hash.
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        log.error("unexpected error", error=type(error).__name__, sqlstate=sqlstate(error), traceback=frames)
-        return something_went_wrong(request)
-
-    async def on_bug(request: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected error", error=type(error).__name__, exc_info=error)
-        return something_went_wrong(request)
-
-    def something_went_wrong(request: Request) -> JSONResponse:
+    async def on_error(request: Request, error: Exception) -> JSONResponse:
+        match error:
+            case Problem():
+                return answer(request, error.status, error.code, error.detail, error.headers)
+            case RequestValidationError():
+                errors = invalid_requests.described(error.errors())
+                first = f"{errors[0]['field']}: {errors[0]['detail']}"
+                return answer(request, 422, "invalid_request", first, errors=errors)
+            case HTTPException():
+                status = HTTPStatus(error.status_code)
+                detail = _SENTENCES.get(status, str(error.detail))
+                return answer(request, status, status.name.lower(), detail, _headers(request, error))
+            case SQLAlchemyError() | OSError() if is_transient(error):
+                log.warning("database unavailable", error=type(error).__name__, sqlstate=sqlstate(error))
+                return await on_error(request, Unavailable())
+            case SQLAlchemyError() | OSError():
+                # Frames only: the error's text ("Failing row contains ...") can contain a password hash.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                log.error("unexpected error", error=type(error).__name__, sqlstate=sqlstate(error), traceback=frames)
+            case _:
+                log.error("unexpected error", error=type(error).__name__, exc_info=error)
         return answer(request, 500, "internal_error", "Something went wrong on our side")
 
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(RequestValidationError, on_invalid_request)
-    app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(SQLAlchemyError, on_database_error)
-    app.add_exception_handler(OSError, on_database_error)  # asyncpg: connection refused, timed out
-    app.add_exception_handler(Exception, on_bug)
+    # OSError: asyncpg's refused and timed-out connections.
+    for kind in (Problem, RequestValidationError, HTTPException, SQLAlchemyError, OSError, Exception):
+        app.add_exception_handler(kind, on_error)
 
 
 async def respond(request: Request, error: Exception) -> Response:
-    handlers = request.app.exception_handlers
-    handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
-    response: Response = await handler(request, error)
+    response: Response = await request.app.exception_handlers[Exception](request, error)
     return response
+
+
+def routes_at(app: FastAPI, path: str) -> list[RouteContext]:
+    contexts = [context for context in iter_route_contexts(app.routes) if context.path]
+    return [context for context in contexts if _pattern(str(context.path)).match(path)]
 
 
 def _headers(request: Request, error: HTTPException) -> dict[str, str]:
     """405 lists all methods of the path (RFC 9110 section 15.5.6); the framework lists those of one route."""
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = _allowed(request)
+        routes = routes_at(request.app, request.url.path)
+        methods = {method for route in routes for method in route.methods or ()}
+        headers["Allow"] = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
     return headers
-
-
-def _allowed(request: Request) -> str:
-    contexts = [context for context in iter_route_contexts(request.app.routes) if context.path]
-    fitting = [context for context in contexts if _pattern(str(context.path)).match(request.url.path)]
-    methods = {method for context in fitting for method in context.methods or ()}
-    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 @cache
