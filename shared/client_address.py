@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
 from starlette.types import Scope
 
+HIGHEST_PORT = 65535
+
+_PORT = re.compile(r"0*[0-9]{1,5}")
 _LONGEST = 64  # characters: an IPv6 zone name can have any length
-_HIGHEST_PORT = 65535
 
 
 class NotAnAddress(Exception):
@@ -78,7 +81,6 @@ class Clients:
     def __init__(self, trusted_proxies: str) -> None:
         self._believes_all = trusted_proxies.strip() == "*"
         self._is_proxy = proxy_test(trusted_proxies)
-        self._believes_none = not trusted_proxies.strip()
 
     def of(self, scope: Scope) -> tuple[str, int] | None:
         """ASGI's `client`, canonical; None if unknown. It may be in the proxies' network. Raises `NotAnAddress`."""
@@ -86,7 +88,7 @@ class Clients:
             return None
         host, port = scope["client"]
         host = canonical(host) or host
-        if self._believes_none or not (self._believes_all or self._is_proxy(host)):
+        if not (self._believes_all or self._is_proxy(host)):
             return host, port
         named = self._named(scope)
         if named is not None:
@@ -114,11 +116,11 @@ def _address(text: str) -> str:
         host, _, port = text.partition(":")
     else:
         host, port = text, "0"
-    known = canonical(host) if len(host) <= _LONGEST and _is_port(port) else None
+    known = canonical(host) if len(host) <= _LONGEST and is_port(port) else None
     if known is None:
         raise NotAnAddress
     return known
 
 
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text[:6]) <= _HIGHEST_PORT
+def is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text[-5:]) <= HIGHEST_PORT
