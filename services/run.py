@@ -10,7 +10,7 @@ from shared.configuration.settings import HttpSettings, ProcessSettings
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus
 from shared.observability import logs
-from shared.web.process import Running, listen, served, until_signalled
+from shared.web.process import Running, listen, served, stop_signal
 
 S = TypeVar("S", bound=ProcessSettings)
 Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]
@@ -27,10 +27,10 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
         settings.management_port,
         hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
     )
+    stop = stop_signal()
     bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
     try:
         async with (
-            until_signalled() as stop,
             compose(settings, bus) as running,
             served(running, public, operator, grace=settings.shutdown_grace / 2),
         ):

@@ -49,7 +49,7 @@ class Running:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `until_signalled`: two servers in one process would replace each other's handlers."""
+        """Leave signals to `stop_signal`: two servers in one process would replace each other's handlers."""
         yield
 
 
@@ -78,7 +78,7 @@ async def serving(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # shared.client_address handles TRUSTED_PROXIES
+        proxy_headers=False,  # shared.web.understood handles TRUSTED_PROXIES
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
         timeout_keep_alive=keep_alive,
@@ -135,20 +135,19 @@ async def _holds(check: Check) -> bool:
         return False
 
 
-@asynccontextmanager
-async def until_signalled() -> AsyncIterator[asyncio.Event]:
+def stop_signal() -> asyncio.Event:
     """The first SIGTERM or SIGINT sets the event; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def _stop() -> None:
+    def on_signal() -> None:
         stop.set()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop)
-    yield stop
+        loop.add_signal_handler(number, on_signal)
+    return stop
 
 
 @asynccontextmanager
