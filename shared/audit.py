@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Required, TypedDict, Unpack
 from uuid import UUID
 
@@ -81,10 +80,10 @@ def outbox_params(connection: AsyncConnection, event: Audited, *others: Event) -
 
 def note(connection: AsyncConnection, event: Audited) -> None:
     """Log `event` after the commit; a statement of the caller puts it into the outbox."""
-    after_commit(connection, partial(_write, event))
 
+    def write() -> None:
+        # Operator commands configure no log: their standard output is for a person.
+        if structlog.is_configured():
+            log.info("audit", **event.model_dump(mode="json"))
 
-def _write(event: Audited) -> None:
-    # Operator commands configure no log: their standard output is for a person.
-    if structlog.is_configured():
-        log.info("audit", **event.model_dump(mode="json"))
+    after_commit(connection, write)
