@@ -1,11 +1,14 @@
-"""Renders each failure as a problem document (RFC 9457); at token endpoints with members of RFC 6749 section 5.2."""
+"""Renders each failure as a problem document (RFC 9457); at token endpoints with members of RFC 6749 section 5.2.
+
+No sentence repeats a value that was sent.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -20,7 +23,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from shared.database.pool import is_transient, sqlstate
-from shared.web import invalid_requests
 
 log = structlog.get_logger()
 
@@ -38,6 +40,30 @@ _OAUTH_ERRORS = {
 _SENTENCES = {  # FastAPI gives only a title for these
     404: "There is nothing at this path",
     405: "This path does not take that method: the header Allow names those that it takes",
+}
+
+# By pydantic's error type, with our limits but no client values. Other types keep pydantic's message.
+_FIELD_SENTENCES = {
+    "missing": "This field is missing",
+    "json_invalid": "The body is not valid JSON: it breaks off, or something in it is out of place",
+    "model_type": "A JSON object is wanted",
+    "model_attributes_type": "A JSON object is wanted",
+    "dict_type": "A JSON object is wanted",
+    "string_type": "A string is wanted, in quotes",
+    "string_too_short": "At least {min_length} characters are wanted",
+    "string_too_long": "At most {max_length} characters are allowed",
+    # pydantic's types for the length of a string that another validator has checked first.
+    "too_short": "At least {min_length} characters are wanted",
+    "too_long": "At most {max_length} characters are allowed",
+    "bool_type": "`true` or `false` is wanted, without quotes",
+    "bool_parsing": "`true` or `false` is wanted",
+    "int_type": "A whole number is wanted, without quotes",
+    "int_parsing": "A whole number is wanted",
+    "uuid_type": "A UUID is wanted, in quotes",
+    "uuid_parsing": "A UUID is wanted, such as 01890a5d-ac96-774b-bcce-b302099a8057",
+    "literal_error": "Only {expected} is allowed",
+    "greater_than_equal": "At least {ge} is wanted",
+    "less_than_equal": "At most {le} is allowed",
 }
 
 
@@ -107,7 +133,7 @@ def install(app: FastAPI, *, token_endpoints: frozenset[str] = frozenset()) -> N
             case Problem():
                 return answer(request, error.status, error.code, error.detail, error.headers)
             case RequestValidationError():
-                errors = invalid_requests.described(error.errors())
+                errors = _described(error.errors())
                 first = f"{errors[0]['field']}: {errors[0]['detail']}"
                 return answer(request, 422, "invalid_request", first, errors=errors)
             case HTTPException():
@@ -153,3 +179,22 @@ def _headers(request: Request, error: HTTPException) -> dict[str, str]:
 @cache
 def _pattern(path: str) -> re.Pattern[str]:
     return compile_path(path)[0]
+
+
+def _described(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The member `errors` of a problem document: each invalid field with its sentence."""
+    return [{"field": _field(error["loc"]), "detail": _sentence(error)} for error in errors]
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    if sentence := _FIELD_SENTENCES.get(error["type"]):
+        return sentence.format(**error.get("ctx", {})).replace(" 1 characters are ", " 1 character is ")
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _field(location: tuple[Any, ...]) -> str:
+    """`body.email` becomes `email`."""
+    if [type(part) for part in location[1:]] == [int]:  # offset of a JSON syntax error, not a field
+        location = location[:1]
+    parts = [str(part) for part in location[1:]] or [str(location[0])]
+    return ".".join(parts)[:100]
