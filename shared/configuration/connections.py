@@ -1,7 +1,4 @@
-"""Server addresses and REQUIRE_TLS. TLS without a verified certificate and name counts as plain.
-
-Parsers raise ValueError.
-"""
+"""Parses server addresses, or raises ValueError. TLS without a verified certificate and name counts as plain."""
 
 from __future__ import annotations
 

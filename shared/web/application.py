@@ -30,7 +30,10 @@ REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["servi
 
 
 class Service(FastAPI):
-    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header."""
+    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header.
+
+    All scopes are HTTP: our server sends neither lifespan events nor WebSockets.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class Service(FastAPI):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lean routes bypass FastAPI's layers: together they cost as much as a token check."""
-        route = self._first.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        route = self._first.get((scope["method"], scope["path"]))
         if route is None or not lean_route.has_no_body(scope["headers"], self._max_headers):
             await super().__call__(scope, receive, send)
             return
@@ -88,9 +91,6 @@ class AccessLogMiddleware:
         self._cache_control = cache_control.encode() if cache_control else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         began = time.perf_counter()
         method = scope["method"]
         if method == "HEAD":
@@ -148,9 +148,7 @@ class BodyLimitMiddleware:
         self._max_headers = max_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif lean_route.size(scope["headers"]) > self._max_headers:
+        if lean_route.size(scope["headers"]) > self._max_headers:
             detail = f"The request headers are too large: at most {self._max_headers} bytes are read"
             await _refusal(431, "headers_too_large", detail)(scope, receive, send)
         elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:

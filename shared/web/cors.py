@@ -22,7 +22,6 @@ def for_browsers(app: ASGIApp, origins: Collection[str], *, but: tuple[str, ...]
     )
 
     async def cors(scope: Scope, receive: Receive, send: Send) -> None:
-        never = scope["type"] != "http" or scope["path"].startswith(but)
-        await (app if never else allowing)(scope, receive, send)
+        await (app if scope["path"].startswith(but) else allowing)(scope, receive, send)
 
     return cors

@@ -61,18 +61,14 @@ class RateLimiter:
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """A layer that runs before the body is read, so that a refusal is cheap."""
+        if (buckets := self._buckets) is None:
+            return app
 
         async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+            client = told_apart(client_address.get())
             answer = app
-            if scope["type"] == "http" and (wait := self._wait(scope["path"])):
+            if client is not None and self.limits(scope["path"]) and (wait := buckets.wait(client)):
                 answer = await problems.respond(Request(scope), TooManyRequests(wait))
             await answer(scope, receive, send)
 
         return limited
-
-    def _wait(self, path: str) -> float:
-        """Seconds; 0 if the current request may pass."""
-        client = told_apart(client_address.get())
-        if self._buckets is None or client is None or not self.limits(path):
-            return 0.0
-        return self._buckets.wait(client)

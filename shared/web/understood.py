@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.types import Scope
 
-from shared.client_address import Clients, NotAnAddress
+from shared.client_address import LONGEST, canonical, is_port, proxy_test
 from shared.web.problems import Problem, routes_at
 
 _MOST_PARAMETERS = 100
@@ -31,6 +31,38 @@ class ClientNotValid(Problem):
     detail = "The proxy names the client by something that is no address"
 
 
+class Clients:
+    """The client is the peer, or what a peer in TRUSTED_PROXIES (`*`: any) names in `X-Forwarded-For`."""
+
+    def __init__(self, trusted_proxies: str) -> None:
+        self._believes_all = trusted_proxies.strip() == "*"
+        self._is_proxy = proxy_test(trusted_proxies)
+
+    def of(self, scope: Scope) -> tuple[str, int] | None:
+        """ASGI's `client`, canonical; None if unknown. It may be in the proxies' network. Raises `ClientNotValid`."""
+        if scope.get("client") is None:
+            return None
+        host, port = scope["client"]
+        host = canonical(host) or host
+        if not (self._believes_all or self._is_proxy(host)):
+            return host, port
+        named = self._named(scope)
+        if named is not None:
+            return named, 0
+        return (host, port) if self._believes_all else None
+
+    def _named(self, scope: Scope) -> str | None:
+        values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        named = [each for value in values for each in value.decode("latin-1").split(",") if each.strip()]
+        # Proxies append: the client is the last address that is no trusted proxy. Addresses before it can be forged.
+        last = None
+        for each in reversed(named):
+            last = _address(each.strip())
+            if not self._is_proxy(last):
+                break
+        return last
+
+
 class Understood:
     def __init__(self, app: FastAPI, trusted_proxies: str) -> None:
         self._app = app
@@ -38,10 +70,7 @@ class Understood:
 
     def check(self, scope: Scope) -> None:
         """Set client and final slash in `scope`. Raises `PathNotValid`, `ClientNotValid`, `RequestValidationError`."""
-        try:
-            scope["client"] = self._clients.of(scope)
-        except NotAnAddress:
-            raise ClientNotValid from None
+        scope["client"] = self._clients.of(scope)
         # `$` in a route's pattern also matches before a line break.
         if not scope["path"].isprintable():
             raise PathNotValid
@@ -91,3 +120,18 @@ def _faults(query: bytes, declared: Mapping[str, bool]) -> Iterator[dict[str, An
 
 def _fault(location: tuple[str, ...], message: str) -> dict[str, Any]:
     return {"loc": location, "msg": message, "type": "value_error"}
+
+
+def _address(text: str) -> str:
+    """Removes the port that some proxies add: `1.2.3.4:5678`, `[2001:db8::1]:5678`."""
+    if text.startswith("["):
+        host, closed, port = text[1:].partition("]")
+        port = "0" if closed and not port else port.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, "0"
+    known = canonical(host) if len(host) <= LONGEST and is_port(port) else None
+    if known is None:
+        raise ClientNotValid
+    return known
