@@ -30,10 +30,7 @@ REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["servi
 
 
 class Service(FastAPI):
-    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header.
-
-    All scopes are HTTP: our server sends neither lifespan events nor WebSockets.
-    """
+    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header."""
 
     def __init__(
         self,
@@ -54,12 +51,11 @@ class Service(FastAPI):
         self.add_middleware(limiter.around)
         self._limiter = limiter
         self._max_headers = max_headers
-        self.edge: ASGIApp = AccessLogMiddleware(
-            self._answer, Understood(self, trusted_proxies), service, cache_control
-        )
+        understood = Understood(self, trusted_proxies)
+        self.edge: ASGIApp = AccessLogMiddleware(self._answer, understood, service, cache_control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self
+        scope["app"] = self  # the scope is HTTP: our server sends neither lifespan events nor WebSockets
         await self.edge(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,4 @@
-"""Renders each failure as a problem document (RFC 9457); at token endpoints with members of RFC 6749 section 5.2.
-
-No sentence repeats a value that was sent.
-"""
+"""Renders each failure as a problem document (RFC 9457); at token endpoints with members of RFC 6749 section 5.2."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ _SENTENCES = {  # FastAPI gives only a title for these
     405: "This path does not take that method: the header Allow names those that it takes",
 }
 
-# By pydantic's error type, with our limits but no client values. Other types keep pydantic's message.
+# By pydantic's error type, with our limits, never with a value that was sent. Other types keep pydantic's message.
 _FIELD_SENTENCES = {
     "missing": "This field is missing",
     "json_invalid": "The body is not valid JSON: it breaks off, or something in it is out of place",

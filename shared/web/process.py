@@ -100,9 +100,7 @@ def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = Mapp
     `?exclude=NAME` (repeatable, as in Kubernetes) ignores a check; an unknown name adds a `warning`.
     `?verbose` runs all checks, and adds the known reasons of failed ones.
     """
-
-    async def livez(_request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+    livez = Route("/livez", JSONResponse({"status": "alive"}), methods=["GET"])
 
     async def readyz(request: Request) -> Response:
         exclude, verbose = request.query_params.getlist("exclude"), "verbose" in request.query_params
@@ -123,7 +121,7 @@ def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = Mapp
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+    return Starlette(routes=[livez, Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
 async def _holds(check: Check) -> bool:
