@@ -10,7 +10,7 @@ from shared.configuration.settings import HttpSettings, ProcessSettings
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus
 from shared.observability import logs
-from shared.web.process import Running, Sockets, listen, served, until_signalled
+from shared.web.process import Running, listen, served, stop_signal
 
 S = TypeVar("S", bound=ProcessSettings)
 Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]
@@ -20,20 +20,19 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
     """Raises `CannotListen`, `TopologyMismatch`, `KeysInvalid`."""
     logs.configure(service, settings.log_level)
     http = settings if isinstance(settings, HttpSettings) else None
-    sockets = Sockets(
-        public=listen(http.host, http.port, hint="Choose others with HOST and PORT.") if http else None,
-        management=listen(
-            settings.management_host,
-            settings.management_port,
-            hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
-        ),
+    # Bound before anything else starts, so that a taken port is reported at once.
+    public = listen(http.host, http.port, hint="Choose others with HOST and PORT.") if http else None
+    operator = listen(
+        settings.management_host,
+        settings.management_port,
+        hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
     )
+    stop = stop_signal()
     bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
     try:
         async with (
-            until_signalled() as stop,
             compose(settings, bus) as running,
-            served(running, sockets, grace=settings.shutdown_grace / 2),
+            served(running, public, operator, grace=settings.shutdown_grace / 2),
         ):
             await stop.wait()
     finally:

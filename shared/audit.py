@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from typing import Required, TypedDict, Unpack
 from uuid import UUID
 
 import structlog
@@ -25,6 +25,14 @@ from shared.observability.logs import AUDIT
 log = structlog.get_logger(AUDIT)
 
 
+class Concerned(TypedDict, total=False):
+    """`account`: the account concerned. `actor`: the account that acted, only if that is certain."""
+
+    account: Required[UUID | None]
+    actor: UUID | None
+    session: UUID | None
+
+
 @dataclass(frozen=True, slots=True)
 class Trail:
     kind: type[AuthAudited | UsersAudited]
@@ -36,25 +44,18 @@ class Trail:
         act: Act,
         outcome: ActOutcome = "ok",
         reason: Reason | None = None,
-        *,
-        account: UUID | None,
-        actor: UUID | None = None,
-        session: UUID | None = None,
+        **concerned: Unpack[Concerned],
     ) -> None:
-        """`account`: the account concerned. `actor`: the account that acted, only if that is certain."""
-        event = self.event(act, outcome, reason, account=account, actor=actor, session=session)
+        event = self.event(act, outcome, reason, **concerned)
         await add(connection, self.outbox, event)
-        after_commit(connection, partial(_write, event))
+        note(connection, event)
 
     def event(
         self,
         act: Act,
         outcome: ActOutcome = "ok",
         reason: Reason | None = None,
-        *,
-        account: UUID | None = None,
-        actor: UUID | None = None,
-        session: UUID | None = None,
+        **concerned: Unpack[Concerned],
     ) -> Audited:
         """The record alone, to be written with other events: see `outbox_params`."""
         return self.kind(
@@ -62,9 +63,9 @@ class Trail:
             act=act,
             outcome=outcome,
             reason=reason,
-            account_id=account,
-            actor_id=actor,
-            session_id=session,
+            account_id=concerned["account"],
+            actor_id=concerned.get("actor"),
+            session_id=concerned.get("session"),
             address=client_address.get(),
             correlation_id=correlation_id.get(),
         )
@@ -79,10 +80,10 @@ def outbox_params(connection: AsyncConnection, event: Audited, *others: Event) -
 
 def note(connection: AsyncConnection, event: Audited) -> None:
     """Log `event` after the commit; a statement of the caller puts it into the outbox."""
-    after_commit(connection, partial(_write, event))
 
+    def write() -> None:
+        # Operator commands configure no log: their standard output is for a person.
+        if structlog.is_configured():
+            log.info("audit", **event.model_dump(mode="json"))
 
-def _write(event: Audited) -> None:
-    # Operator commands configure no log: their standard output is for a person.
-    if structlog.is_configured():
-        log.info("audit", **event.model_dump(mode="json"))
+    after_commit(connection, write)

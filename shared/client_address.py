@@ -1,19 +1,16 @@
-"""Client addresses: their canonical notation, and which `X-Forwarded-For` is trusted."""
+"""Client addresses: their canonical notation, and which of them are trusted proxies."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from starlette.types import Scope
+HIGHEST_PORT = 65535
+LONGEST = 64  # characters: an IPv6 zone name can have any length
 
-_LONGEST = 64  # characters: an IPv6 zone name can have any length
-_HIGHEST_PORT = 65535
-
-
-class NotAnAddress(Exception):
-    """A trusted proxy sent something that is no address."""
+_PORT = re.compile(r"0*[0-9]{1,5}")
 
 
 @lru_cache(maxsize=4096)
@@ -31,7 +28,7 @@ def network_of(address: str) -> str:
     """An IPv4 address, or the /64 of an IPv6 address: one client may use all of it. Other text is only cut."""
     known = canonical(address)
     if known is None:
-        return address[:_LONGEST]
+        return address[:LONGEST]
     return str(ipaddress.IPv6Network((known, 64), strict=False)) if ":" in known else known
 
 
@@ -72,53 +69,5 @@ def _network(text: str, place: int) -> ipaddress.IPv4Network | ipaddress.IPv6Net
     return network if mapped is None else ipaddress.IPv4Network((mapped, max(0, network.prefixlen - 96)))
 
 
-class Clients:
-    """The client is the peer, or what a peer in TRUSTED_PROXIES (`*`: any) names in `X-Forwarded-For`."""
-
-    def __init__(self, trusted_proxies: str) -> None:
-        self._believes_all = trusted_proxies.strip() == "*"
-        self._is_proxy = proxy_test(trusted_proxies)
-        self._believes_none = not trusted_proxies.strip()
-
-    def of(self, scope: Scope) -> tuple[str, int] | None:
-        """ASGI's `client`, canonical; None if unknown. It may be in the proxies' network. Raises `NotAnAddress`."""
-        if scope.get("client") is None:
-            return None
-        host, port = scope["client"]
-        host = canonical(host) or host
-        if self._believes_none or not (self._believes_all or self._is_proxy(host)):
-            return host, port
-        named = self._named(scope)
-        if named is not None:
-            return named, 0
-        return (host, port) if self._believes_all else None
-
-    def _named(self, scope: Scope) -> str | None:
-        values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        named = [each for value in values for each in value.decode("latin-1").split(",") if each.strip()]
-        # Proxies append: the client is the last address that is no trusted proxy. Addresses before it can be forged.
-        last = None
-        for each in reversed(named):
-            last = _address(each.strip())
-            if not self._is_proxy(last):
-                break
-        return last
-
-
-def _address(text: str) -> str:
-    """Removes the port that some proxies add: `1.2.3.4:5678`, `[2001:db8::1]:5678`."""
-    if text.startswith("["):
-        host, closed, port = text[1:].partition("]")
-        port = "0" if closed and not port else port.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    else:
-        host, port = text, "0"
-    known = canonical(host) if len(host) <= _LONGEST and _is_port(port) else None
-    if known is None:
-        raise NotAnAddress
-    return known
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text[:6]) <= _HIGHEST_PORT
+def is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text[-5:]) <= HIGHEST_PORT

@@ -23,10 +23,6 @@ class AddressInvalid(Exception):
     """The message does not contain the address."""
 
 
-def is_reserved(address: str) -> bool:
-    return f".{address.rpartition('@')[2]}".casefold().endswith(_ENDINGS)
-
-
 def one_address(given: str, *, reserved: bool, strict: bool = False) -> str:
     """The normalised address. `strict`: at most 64 octets before @ (RFC 5321 4.5.3.1.1). Raises `AddressInvalid`."""
     try:
@@ -38,6 +34,6 @@ def one_address(given: str, *, reserved: bool, strict: bool = False) -> str:
     address = checked.ascii_email or checked.normalized
     if "=?" in address:  # RFC 2047: mail programs decode it to an unchecked address
         raise AddressInvalid("a part of it would be decoded by mail programs")
-    if not reserved and is_reserved(address):
+    if not reserved and f".{address.rpartition('@')[2]}".casefold().endswith(_ENDINGS):
         raise AddressInvalid("at a reserved domain, which MAIL_RESERVED_DOMAINS=false refuses")
     return address

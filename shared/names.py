@@ -15,13 +15,10 @@ _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uf
 _CONTROL = {"Cc", "Cs"}
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-
 _LINKS = ("://", "www.", "@")
 
 # `refuse_control` as a JSON Schema pattern, for the OpenAPI document.
-NO_CONTROL = {
-    "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$",
-}
+NO_CONTROL = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"}
 
 
 def canonical(name: str) -> str:

@@ -14,9 +14,6 @@ from shared.database.expiry import Expired
 from shared.messaging.events import NoticeWord
 from shared.names import email_key_hash
 
-USERS_SHARE: Final = 8
-AUTH_SHARE: Final = 2
-
 DAY: Final = timedelta(days=1)
 _SAME_WORD: Final = timedelta(minutes=10)
 

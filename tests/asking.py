@@ -26,7 +26,6 @@ def small_app(
     nobody = RateLimiter(frozenset(), None)
     return Service(
         "test",
-        "test",
         max_body=max_body,
         max_headers=max_headers,
         token_endpoints=token_endpoints,

@@ -30,7 +30,7 @@ from shared.configuration.settings import SettingsInvalid, load
 from shared.database.migrations import SchemaRefused
 from shared.messaging.memory import MemoryBus
 from shared.observability import logs
-from shared.web.process import CannotListen, Running, Sockets, listen, served, until_signalled
+from shared.web.process import CannotListen, Running, listen, served, stop_signal
 
 DATABASE = "login2fa"
 HOST = "127.0.0.1"
@@ -62,8 +62,7 @@ class Settings:
 async def up(*, port: int, state_dir: Path, demo: bool) -> None:
     """Run until SIGTERM or Ctrl-C. Raises `CannotStart`."""
     try:
-        async with until_signalled() as stop:
-            await _up(stop, port=port, state_dir=state_dir, demo=demo)
+        await _up(stop_signal(), port=port, state_dir=state_dir, demo=demo)
     except (CannotListen, PostgresFailed) as error:
         raise CannotStart(str(error)) from error
     except SchemaRefused as error:
@@ -96,8 +95,7 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         with _logging_to(state.log):
             if demo:  # before the relay starts: auth must know them when we print them
                 await create_demo_accounts(settings.users)
-            sockets = Sockets(public=public, management=management)
-            async with _services(settings) as running, served(running, sockets, grace=5):
+            async with _services(settings) as running, served(running, public, management, grace=5):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
                 await _until(stop, postgres)
                 print(f"\nStopping; the state stays in {state.folder}.", flush=True)

@@ -62,7 +62,6 @@ _REPORTS_AT_A_TIME = 128  # one batch uses one pool connection
 def build(settings: AuthSettings) -> Service:
     app = Service(
         "auth",
-        "Login2FA auth",
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=TOKEN_ENDPOINTS,

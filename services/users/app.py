@@ -37,7 +37,6 @@ _EVENTS_AT_A_TIME = 4  # each uses a pool connection, and requests come first
 def build(settings: UsersSettings) -> Service:
     app = Service(
         "users",
-        "Login2FA users",
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=frozenset(),

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users.tables import notices, outbox
 from shared.messaging.events import NoticeWord, UsersNoticeRequested
 from shared.messaging.outbox import add
-from shared.notice_budget import USERS_SHARE, NoticeBudget
+from shared.notice_budget import NoticeBudget
 
 _WORTH_TELLING = timedelta(days=1)
 
 # Places for changes that take the account from its owner: one for the thief, one for the owner's own that day.
 BUDGET = NoticeBudget(
-    table=notices, share=USERS_SHARE, reserved={"password_changed": 2, "email_changed": 2, "account_deleted": 1}
+    table=notices, share=8, reserved={"password_changed": 2, "email_changed": 2, "account_deleted": 1}
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from shared.web.problems import Problem, TooManyRequests
 
 
@@ -15,9 +17,7 @@ class RegistrationUnderWay(Problem):
     status = 409
     code = "registration_under_way"
     detail = "A registration with this Idempotency-Key is under way: ask again in a moment"
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "1"})
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class IdempotencyKeyUsed(Problem):

@@ -1,22 +1,22 @@
-"""Server addresses and REQUIRE_TLS. TLS without a verified certificate and name counts as plain."""
+"""Parses server addresses, or raises ValueError. TLS without a verified certificate and name counts as plain."""
 
 from __future__ import annotations
 
 import os
 import re
 import ssl
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
 from yarl import URL
 
-from shared.configuration.hosts import is_host, is_loopback
+from shared.client_address import HIGHEST_PORT
+from shared.configuration.hosts import is_host
 
 T = TypeVar("T")
 
-HIGHEST_PORT = 65535
 ESCAPED = "in the password write %40 for @, %2F for /, %23 for # and so on"
 
 # A comma after the last @, or before another URL; any other may be part of a password.
@@ -32,12 +32,6 @@ class Connection:
     encrypted: bool
     instead: str  # how to write the setting with TLS
 
-    def in_plain(self, exempt: Collection[str]) -> list[str]:
-        """The hosts that would be reached over a network without TLS."""
-        if self.encrypted:
-            return []
-        return [host for host in self.hosts if not is_loopback(host) and host not in exempt]
-
 
 def trusted(authorities: str | None = None) -> ssl.SSLContext:
     """TLS that trusts the CA file `authorities`, else SSL_CERT_FILE, else the system. Raises ValueError."""
@@ -49,7 +43,6 @@ def trusted(authorities: str | None = None) -> ssl.SSLContext:
 
 
 def to_broker(url: str) -> Connection:
-    """Raises ValueError."""
     if not url.startswith(("amqp://", "amqps://")):
         raise ValueError("must begin with amqp:// or amqps://")
     if _LIST.search(url.partition("?")[0]):
@@ -73,7 +66,6 @@ def to_broker(url: str) -> Connection:
 
 
 def to_http(url: str) -> Connection:
-    """Raises ValueError."""
     try:
         parsed = httpx.URL(url)
         host = parsed.host
@@ -85,7 +77,7 @@ def to_http(url: str) -> Connection:
 
 
 def to_issuer(url: str) -> Connection:
-    """An issuer as in RFC 8414 section 2 and RFC 9207; `http` too, for local tests. Raises ValueError."""
+    """An issuer as in RFC 8414 section 2 and RFC 9207; `http` too, for local tests."""
     try:
         connection = to_http(url)
     except ValueError:

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from shared.configuration.connections import ESCAPED, HIGHEST_PORT, Connection, refuse_unknown, trusted
+from shared.client_address import HIGHEST_PORT, is_port
+from shared.configuration.connections import ESCAPED, Connection, refuse_unknown, trusted
 from shared.configuration.hosts import is_host
 
 _DRIVER = "postgresql+asyncpg"
@@ -37,7 +38,7 @@ def to_database(url: str) -> Connection:
     if authorities:
         trusted(authorities)
     hosts = [*([known.host] if known.host else []), *_listed(known, "host")]
-    if any(not _is_port(port) for port in _listed(known, "port")):
+    if any(not is_port(port) for port in _listed(known, "port")):
         raise ValueError("port must be a number up to 65535, or a list of one for each host")
     # Without a host in the URL, the driver reads one from the environment.
     named = tuple(_without_port(host) for host in hosts) or ("a host that is not named",)
@@ -75,18 +76,13 @@ def parsed(url: str) -> URL:
 
 
 def _listed(url: URL, parameter: str) -> list[str]:
-    values = url.query.get(parameter, ())
-    return [each for value in ([values] if isinstance(values, str) else values) for each in value.split(",")]
+    return [each for value in url.normalized_query.get(parameter, ()) for each in value.split(",")]
 
 
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     if not colon or not port.isdecimal() or (":" in name and not name.endswith("]")):
         return host
-    if not _is_port(port):
+    if not is_port(port):
         raise ValueError("has a port over 65535")
     return name
-
-
-def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) <= HIGHEST_PORT

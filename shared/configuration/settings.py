@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from shared.configuration.connections import Connection, of, to_broker, to_issuer, trusted
 from shared.configuration.environment import VariableInvalid, not_set, value_of
+from shared.configuration.hosts import is_loopback
 from shared.configuration.types import Audience, BrokerUrl, Host, HostNames, Issuer, Lowercase, Origins, Port, Proxies
 
 S = TypeVar("S", bound=BaseSettings)
@@ -62,7 +63,9 @@ class ConnectionSettings(BaseSettings):
 
     def refuse_plain(self, variable: str, connection: Connection) -> None:
         """Raises ValueError for the operator if REQUIRE_TLS forbids `connection`."""
-        if self.require_tls and (hosts := connection.in_plain(self.tls_exempt_hosts)):
+        if not self.require_tls or connection.encrypted:
+            return
+        if hosts := [each for each in connection.hosts if not (is_loopback(each) or each in self.tls_exempt_hosts)]:
             raise ValueError(
                 f"{variable}: REQUIRE_TLS is on, and {', '.join(hosts)} would be spoken to without TLS, or without"
                 f" asking for its certificate: {connection.instead}"

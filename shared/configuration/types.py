@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -60,46 +60,38 @@ def _origins(origins: list[str]) -> list[str]:
     return origins
 
 
-def _host(value: str) -> str:
-    if not is_host(value):
-        raise ValueError("must be a name or an address alone, without scheme, port or brackets, such as 0.0.0.0")
-    return value
-
-
-def _audience(value: str) -> str:
+def _audience(value: str) -> None:
     if not _AUDIENCE.fullmatch(value):
         raise ValueError("must be one word of ASCII, such as login2fa: there is one audience, and no list")
-    return value
 
 
-def _kept(parse: Callable[[str], object]) -> Callable[[str], str]:
-    def checked(value: str) -> str:
-        parse(value)
+def _host(value: str) -> None:
+    if not is_host(value):
+        raise ValueError("must be a name or an address alone, without scheme, port or brackets, such as 0.0.0.0")
+
+
+def _kept(parse: Callable[[str], object]) -> AfterValidator:
+    """Refuses what `parse` refuses, and keeps the text."""
+
+    def checked(value: Any) -> Any:
+        parse(value.get_secret_value() if isinstance(value, SecretStr) else value)
         return value
 
-    return checked
-
-
-def _kept_secret(parse: Callable[[str], object]) -> Callable[[SecretStr], SecretStr]:
-    def checked(value: SecretStr) -> SecretStr:
-        parse(value.get_secret_value())
-        return value
-
-    return checked
+    return AfterValidator(checked)
 
 
 Lowercase = BeforeValidator(_in_lower_case)
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, _kept(_host)]
 HostNames = Annotated[list[str], BeforeValidator(_split), AfterValidator(_host_names)]
 Origins = Annotated[list[str], BeforeValidator(_split), AfterValidator(_origins)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-Proxies = Annotated[str, AfterValidator(_kept(proxy_test))]
-Issuer = Annotated[str, AfterValidator(_kept(to_issuer))]
-Audience = Annotated[str, AfterValidator(_audience)]
-HttpUrl = Annotated[str, AfterValidator(_kept(to_http))]
-BrokerUrl = Annotated[SecretStr, AfterValidator(_kept_secret(to_broker))]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_kept_secret(to_database))]
+Proxies = Annotated[str, _kept(proxy_test)]
+Issuer = Annotated[str, _kept(to_issuer)]
+Audience = Annotated[str, _kept(_audience)]
+HttpUrl = Annotated[str, _kept(to_http)]
+BrokerUrl = Annotated[SecretStr, _kept(to_broker)]
+DatabaseUrl = Annotated[SecretStr, _kept(to_database)]
 SecretList = Annotated[list[SecretStr], BeforeValidator(_split), Field(min_length=1)]
 SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
-MacKeys = Annotated[SecretList, AfterValidator(_32_bytes)]
+MacKeys = SealingKeys
 Peppers = Annotated[SecretList, AfterValidator(_long_enough)]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, TextIO
 
 import structlog
 from structlog.processors import format_exc_info
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict
 
 from shared.observability.correlation import correlation_id
 
@@ -54,9 +54,9 @@ class Line:
     def write(self, **numbers: float) -> None:
         if self._lines is None or self._lines.least > logging.INFO:
             return
-        told = "".join([f', "{name}": {number}' for name, number in numbers.items()])
+        varying = "".join([f', "{name}": {number}' for name, number in numbers.items()])
         current = encode_basestring_ascii(correlation_id.get())
-        self._lines.msg(f'{self._begin}{told}, "timestamp": "{_now()}", "correlation_id": {current}, {self._end}')
+        self._lines.msg(f'{self._begin}{varying}, "timestamp": "{_now()}", "correlation_id": {current}, {self._end}')
 
     @classmethod
     def configure(cls, service: str, lines: _Lines) -> None:
@@ -81,14 +81,13 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
         event.setdefault("service", service)
         return format_exc_info(logger, method, event) if "exc_info" in event else event
 
-    common: list[Processor] = [_complete]
     least = _LEVELS[level]
     ours = _Lines(stream, least)
     # Audit lines are written at any LOG_LEVEL.
     audited = _Lines(stream, min(least, logging.INFO))
     Line.configure(service, ours)
     structlog.configure(
-        processors=[_leave_out, *common, _render],
+        processors=[_leave_out, _complete, _render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=lambda *names: audited if AUDIT in names else ours,
         cache_logger_on_first_use=False,
@@ -96,11 +95,8 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=common,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _render,
-            ],
+            foreign_pre_chain=[_complete],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
         )
     )
     root = logging.getLogger()

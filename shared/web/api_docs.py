@@ -12,8 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -170,21 +169,9 @@ def _in_order(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
-    async def home(_request: Request) -> Response:
-        return HTMLResponse(HOME)
-
-    async def page(_request: Request) -> Response:
-        return HTMLResponse(PAGE)
-
-    async def schema(_request: Request) -> Response:
-        return JSONResponse(openapi)
-
-    return [
-        Route("/", home),
-        Route("/openapi.json", schema),
-        Mount("/docs/assets", StaticFiles(directory=assets())),
-        Route("/docs", page),
-    ]
+    answers = {"/": HTMLResponse(HOME), "/openapi.json": JSONResponse(openapi), "/docs": HTMLResponse(PAGE)}
+    pages = [Route(path, answer, methods=["GET"]) for path, answer in answers.items()]
+    return [*pages, Mount("/docs/assets", StaticFiles(directory=assets()))]
 
 
 def assets() -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cache, cached_property
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -19,15 +19,12 @@ from shared.observability.correlation import accept, client_address, correlation
 from shared.observability.logs import Line
 from shared.web import lean_route, problems
 from shared.web.problems import Problem
-from shared.web.rate_limit import RateLimiter, RateLimitMiddleware
+from shared.web.rate_limit import RateLimiter
 from shared.web.understood import Understood
 
 _LONGEST_LENGTH = 18  # digits of a plausible Content-Length
 
 _CLIENT_GONE = 499  # nginx's status for a client that closed the connection before the answer
-
-# Otherwise FastAPI looks for OpenTelemetry providers on each request.
-_NOT_LOOKED_FOR: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["service", "method", "route", "status"])
 
@@ -38,7 +35,6 @@ class Service(FastAPI):
     def __init__(
         self,
         service: str,
-        title: str,
         *,
         max_body: int,
         max_headers: int,
@@ -47,30 +43,24 @@ class Service(FastAPI):
         trusted_proxies: str = "",
         cache_control: str | None = None,
     ) -> None:
-        super().__init__(
-            title=title,
-            docs_url=None,
-            redoc_url=None,
-            openapi_url=None,
-            redirect_slashes=False,
-            telemetry=_NOT_LOOKED_FOR,
-        )
+        # Otherwise FastAPI looks for OpenTelemetry providers on each request.
+        no_telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+        super().__init__(openapi_url=None, redirect_slashes=False, telemetry=no_telemetry)
         problems.install(self, token_endpoints=token_endpoints)
         self.add_middleware(BodyLimitMiddleware, max_body=max_body, max_headers=max_headers)
-        self.add_middleware(RateLimitMiddleware, limiter=limiter)
+        self.add_middleware(limiter.around)
         self._limiter = limiter
         self._max_headers = max_headers
-        self.edge: ASGIApp = AccessLogMiddleware(
-            self._answer, Understood(self, trusted_proxies), service, cache_control
-        )
+        understood = Understood(self, trusted_proxies)
+        self.edge: ASGIApp = AccessLogMiddleware(self._answer, understood, service, cache_control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self
+        scope["app"] = self  # the scope is HTTP: our server sends neither lifespan events nor WebSockets
         await self.edge(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lean routes bypass FastAPI's layers: together they cost as much as a token check."""
-        route = self._first.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        route = self._first.get((scope["method"], scope["path"]))
         if route is None or not lean_route.has_no_body(scope["headers"], self._max_headers):
             await super().__call__(scope, receive, send)
             return
@@ -95,12 +85,8 @@ class AccessLogMiddleware:
         self._understood = understood
         self._service = service
         self._cache_control = cache_control.encode() if cache_control else None
-        self._ends: dict[tuple[str, str, int], _End] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         began = time.perf_counter()
         method = scope["method"]
         if method == "HEAD":
@@ -136,27 +122,17 @@ class AccessLogMiddleware:
             status = status or _CLIENT_GONE
             # The template, not the path: paths are unbounded, and a query may hold secrets.
             route = getattr(scope.get("route"), "path_format", "-")
-            self._end(method, route, status).tell(seconds)
+            timer, line = _measures(self._service, method, route, status)
+            timer.observe(seconds)
+            line.write(ms=round(seconds * 1000, 1))
             client_address.reset(address)
             correlation_id.reset(token)
 
-    def _end(self, method: str, route: str, status: int) -> _End:
-        end = self._ends.get((method, route, status))
-        if end is None:
-            end = self._ends[method, route, status] = _End(self._service, method, route, status)
-        return end
 
-
-class _End:
-    """Keeps the metric and the start of the log line for one kind of request: creating them each time is slow."""
-
-    def __init__(self, service: str, method: str, route: str, status: int) -> None:
-        self._timer = REQUESTS.labels(service, method, route, status)
-        self._line = Line("request", method=method, route=route, status=status)
-
-    def tell(self, seconds: float) -> None:
-        self._timer.observe(seconds)
-        self._line.write(ms=round(seconds * 1000, 1))
+@cache
+def _measures(service: str, method: str, route: str, status: int) -> tuple[Histogram, Line]:
+    """The metric and the log line for one kind of request: creating them each time is slow."""
+    return REQUESTS.labels(service, method, route, status), Line("request", method=method, route=route, status=status)
 
 
 class BodyLimitMiddleware:
@@ -166,19 +142,15 @@ class BodyLimitMiddleware:
         self._app = app
         self._max_body = max_body
         self._max_headers = max_headers
-        detail = f"The request body is too large: at most {max_body} bytes are read"
-        self._too_large = _refusal(413, "content_too_large", detail, {"Connection": "close"})
-        detail = f"The request headers are too large: at most {max_headers} bytes are read"
-        self._long_headers = _refusal(431, "headers_too_large", detail)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif _size(scope["headers"]) > self._max_headers:
-            await self._long_headers(scope, receive, send)
+        if lean_route.size(scope["headers"]) > self._max_headers:
+            detail = f"The request headers are too large: at most {self._max_headers} bytes are read"
+            await _refusal(431, "headers_too_large", detail)(scope, receive, send)
         elif self._declares_too_much(scope) or (messages := await self._read(receive)) is None:
             # The rest of the body may follow, so the connection closes (`BoundedHttp` lets the client read the answer).
-            await self._too_large(scope, receive, send)
+            detail = f"The request body is too large: at most {self._max_body} bytes are read"
+            await _refusal(413, "content_too_large", detail, {"Connection": "close"})(scope, receive, send)
         elif messages[-1]["type"] != "http.disconnect":
 
             async def replay() -> Message:
@@ -204,17 +176,7 @@ class BodyLimitMiddleware:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    for each, value in scope["headers"]:
-        if each == name:
-            return str(value, "latin-1")
-    return None
-
-
-def _size(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
-    return size
+    return next((value.decode("latin-1") for each, value in scope["headers"] if each == name), None)
 
 
 def _refusal(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> ASGIApp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import Security
@@ -25,10 +25,7 @@ class TokenNotValid(Problem):
     status = 401
     code = "invalid_token"
     detail = "Token not valid"
-
-    def __init__(self) -> None:
-        challenge = f'{REALM}, error="invalid_token", error_description="{self.detail}"'
-        super().__init__(headers={"WWW-Authenticate": challenge})
+    headers: Mapping[str, str] = {"WWW-Authenticate": f'{REALM}, error="invalid_token", error_description="{detail}"'}
 
 
 class TokenMissing(Problem):
@@ -37,9 +34,7 @@ class TokenMissing(Problem):
     status = 401
     code = "token_missing"
     detail = "There is no token: send the header `Authorization: Bearer <token>`"
-
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": REALM})
+    headers: Mapping[str, str] = {"WWW-Authenticate": REALM}
 
 
 class SchemeNotBearer(TokenMissing):
@@ -55,24 +50,22 @@ class NotPermitted(Problem):
     status = 403
     code = "not_enough_permissions"
     detail = "Not enough permissions"
-
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'})
+    headers: Mapping[str, str] = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'}
 
 
 # For the OpenAPI document only: with two headers they would accept the first.
-_access = HTTPBearer(
-    scheme_name="access_token",
-    bearerFormat="JWT",
-    auto_error=False,
-    description="The `access_token` that a login ended with, without the word Bearer. It is good for an hour: then swap"
+def _scheme(name: str, description: str) -> HTTPBearer:
+    return HTTPBearer(scheme_name=name, bearerFormat="JWT", auto_error=False, description=description)
+
+
+_access = _scheme(
+    "access_token",
+    "The `access_token` that a login ended with, without the word Bearer. It is good for an hour: then swap"
     " the `refresh_token` at `POST /api/v1/auth/refresh-token`.",
 )
-_temporary = HTTPBearer(
-    scheme_name="temporary_token",
-    bearerFormat="JWT",
-    auto_error=False,
-    description="The `temporary_token` that `POST /api/v1/auth/token` answers when the account has a second factor,"
+_temporary = _scheme(
+    "temporary_token",
+    "The `temporary_token` that `POST /api/v1/auth/token` answers when the account has a second factor,"
     " without the word Bearer. It is good for four minutes and for nothing but the second step of that login.",
 )
 
@@ -80,10 +73,9 @@ _temporary = HTTPBearer(
 def bearer_token(scope: Scope) -> str:
     """The one bearer token of the request; raises `TokenMissing`, `SchemeNotBearer` or `TokenNotValid`."""
     offered = [value for name, value in scope["headers"] if name == b"authorization"]
-    match = _CREDENTIALS.fullmatch(offered[0]) if len(offered) == 1 else None
-    if match is None:
-        raise _refusal(offered)
-    return match[1].decode("ascii")
+    if len(offered) == 1 and (match := _CREDENTIALS.fullmatch(offered[0])):
+        return match[1].decode("ascii")
+    raise _refusal(offered)
 
 
 def _refusal(offered: Sequence[bytes]) -> Problem:

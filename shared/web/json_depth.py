@@ -38,7 +38,7 @@ class ShallowJsonRoute(APIRoute):
                 return await handle(request)
             except RequestValidationError as error:
                 if any(entry["loc"] == ("body",) and entry["type"] in _NO_OBJECT for entry in error.errors()):
-                    raise not_as_wanted(self._wanted(), media_type) from None
+                    raise _not_as_wanted(wanted(self.model()), media_type) from None
                 raise
             except HTTPException as error:
                 # FastAPI's 400 for a body that it cannot parse, such as bytes that are not UTF-8.
@@ -51,10 +51,6 @@ class ShallowJsonRoute(APIRoute):
     def model(self) -> type[BaseModel] | None:
         model = self.body_field.field_info.annotation if self.body_field else None
         return model if isinstance(model, type) and issubclass(model, BaseModel) else None
-
-    def _wanted(self) -> str:
-        model = self.model()
-        return "a JSON object" if model is None else wanted(model)
 
 
 def refuse_deep(body: bytes) -> None:
@@ -69,8 +65,10 @@ def refuse_deep(body: bytes) -> None:
             raise _refusal(f"The body is nested more than {MAX_DEPTH} deep")
 
 
-def wanted(model: type[BaseModel]) -> str:
+def wanted(model: type[BaseModel] | None) -> str:
     """`a JSON object with email and password`: the required fields, or all if none is required."""
+    if model is None:
+        return "a JSON object"
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     if required:
         return f"a JSON object with {_listed(required, 'and')}"
@@ -81,7 +79,7 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def not_as_wanted(wanted: str, media_type: str) -> RequestValidationError:
+def _not_as_wanted(wanted: str, media_type: str) -> RequestValidationError:
     if _is_json(media_type):
         return _refusal(f"Send {wanted}")
     came = "as a form" if media_type in _FORMS else "as another type" if media_type else "without one"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -28,15 +28,33 @@ class LeanRoute(ShallowJsonRoute):
     def get_route_handler(self) -> Handler:
         framework = super().get_route_handler()
         model = self.model()
-        self.handler = (
-            _guarded(self.endpoint, self._guard()) if model is None else _read(self.endpoint, model, framework)
-        )
+        self.handler = self._guarded() if model is None else self._with_body(model, framework)
         return self.handler
 
-    def _guard(self) -> Callable[[Request], Awaitable[Any]]:
+    def _guarded(self) -> Handler:
         (guard,) = (each.call for each in self.dependant.dependencies)
         assert guard is not None  # noqa: S101 - a dependency without a function is the route itself
-        return guard
+
+        async def answer(request: Request) -> Response:
+            response: Response = await self.endpoint(await guard(request))
+            return response
+
+        return answer
+
+    def _with_body(self, model: type[BaseModel], framework: Handler) -> Handler:
+        async def answer(request: Request) -> Response:
+            if request.headers.get("content-type") != _JSON:
+                return await framework(request)
+            body = await request.body()
+            refuse_deep(body)
+            try:
+                given = model.model_validate_json(body)
+            except ValidationError:
+                return await framework(request)  # the request caches its body
+            result: BaseModel = await self.endpoint(request=request, given=given)
+            return Response(result.model_dump_json(), media_type=_JSON)
+
+        return answer
 
 
 def first(app: FastAPI, is_limited: Callable[[str], bool]) -> dict[tuple[str, str], LeanRoute]:
@@ -49,35 +67,13 @@ def first(app: FastAPI, is_limited: Callable[[str], bool]) -> dict[tuple[str, st
     }
 
 
-def has_no_body(headers: Iterable[tuple[bytes, bytes]], max_size: int) -> bool:
+def size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
+
+
+def has_no_body(headers: Sequence[tuple[bytes, bytes]], max_size: int) -> bool:
     """Whether the headers announce no body (RFC 9112 section 6) and have at most `max_size` bytes."""
-    size = 0
     for name, value in headers:
         if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             return False
-        size += len(name) + len(value)
-    return size <= max_size
-
-
-def _guarded(endpoint: Callable[..., Any], guard: Callable[[Request], Awaitable[Any]]) -> Handler:
-    async def answer(request: Request) -> Response:
-        response: Response = await endpoint(await guard(request))
-        return response
-
-    return answer
-
-
-def _read(endpoint: Callable[..., Any], model: type[BaseModel], framework: Handler) -> Handler:
-    async def answer(request: Request) -> Response:
-        if request.headers.get("content-type") != _JSON:
-            return await framework(request)
-        body = await request.body()
-        refuse_deep(body)
-        try:
-            given = model.model_validate_json(body)
-        except ValidationError:
-            return await framework(request)  # the request caches its body
-        told: BaseModel = await endpoint(request=request, given=given)
-        return Response(told.model_dump_json(), media_type=_JSON)
-
-    return answer
+    return size(headers) <= max_size

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -49,7 +49,7 @@ class Running:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `until_signalled`: two servers in one process would replace each other's handlers."""
+        """Leave signals to `stop_signal`: two servers in one process would replace each other's handlers."""
         yield
 
 
@@ -78,7 +78,7 @@ async def serving(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # shared.client_address handles TRUSTED_PROXIES
+        proxy_headers=False,  # shared.web.understood handles TRUSTED_PROXIES
         lifespan="off",
         timeout_graceful_shutdown=max(1, round(grace)),
         timeout_keep_alive=keep_alive,
@@ -100,36 +100,28 @@ def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = Mapp
     `?exclude=NAME` (repeatable, as in Kubernetes) ignores a check; an unknown name adds a `warning`.
     `?verbose` runs all checks, and adds the known reasons of failed ones.
     """
-
-    async def livez(_request: Request) -> Response:
-        return JSONResponse({"status": "alive"})
+    livez = Route("/livez", JSONResponse({"status": "alive"}), methods=["GET"])
 
     async def readyz(request: Request) -> Response:
-        asked = request.query_params
-        body, ready = await _readiness(checks, reasons, asked.getlist("exclude"), verbose="verbose" in asked)
+        exclude, verbose = request.query_params.getlist("exclude"), "verbose" in request.query_params
+        # An excluded check is not run: if it hangs, it would use up the probe's timeout.
+        due = {name: check for name, check in checks.items() if verbose or name not in exclude}
+        results = dict(zip(due, await asyncio.gather(*map(_holds, due.values())), strict=True))
+        failed = [name for name, holds in results.items() if not holds]
+        ready = set(failed) <= set(exclude)
+        body: dict[str, object] = {"status": "ready" if ready else "not ready", "checks": results}
+        if excluded := [name for name in checks if name in exclude]:
+            body["excluded"] = excluded
+        if unknown := sorted(set(exclude) - set(checks)):
+            body["warning"] = f"no such check: {', '.join(unknown)}"
+        if verbose:
+            body["reasons"] = {name: reasons[name]() for name in failed if name in reasons}
         return JSONResponse(body, 200 if ready else 503, {"Cache-Control": "no-store"})
 
     async def metrics(_request: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
-
-
-async def _readiness(
-    checks: Mapping[str, Check], reasons: Mapping[str, Reason], exclude: Sequence[str], *, verbose: bool
-) -> tuple[dict[str, object], bool]:
-    # An excluded check is not run: if it hangs, it would use up the probe's timeout.
-    asked = {name: check for name, check in checks.items() if verbose or name not in exclude}
-    results = dict(zip(asked, await asyncio.gather(*(_holds(check) for check in asked.values())), strict=True))
-    ready = all(holds for name, holds in results.items() if name not in exclude)
-    body: dict[str, object] = {"status": "ready" if ready else "not ready", "checks": results}
-    if excluded := [name for name in checks if name in exclude]:
-        body["excluded"] = excluded
-    if unknown := sorted(set(exclude) - set(checks)):
-        body["warning"] = f"no such check: {', '.join(unknown)}"
-    if verbose:
-        body["reasons"] = {name: reasons[name]() for name, holds in results.items() if name in reasons and not holds}
-    return body, ready
+    return Starlette(routes=[livez, Route("/readyz", readyz), Route("/metrics", metrics)])
 
 
 async def _holds(check: Check) -> bool:
@@ -141,48 +133,33 @@ async def _holds(check: Check) -> bool:
         return False
 
 
-@asynccontextmanager
-async def until_signalled() -> AsyncIterator[asyncio.Event]:
+def stop_signal() -> asyncio.Event:
     """The first SIGTERM or SIGINT sets the event; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def _stop() -> None:
+    def on_signal() -> None:
         stop.set()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop)
-    yield stop
-
-
-def _keep_what_is_here() -> None:
-    """Freeze the 300,000 start-up objects: scanning them would pause about every thousandth request for 50 ms."""
-    gc.collect()
-    gc.freeze()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sockets:
-    """Bound before anything else starts, so that a taken port is reported at once."""
-
-    public: socket.socket | None
-    management: socket.socket
+        loop.add_signal_handler(number, on_signal)
+    return stop
 
 
 @asynccontextmanager
-async def served(running: Running, sockets: Sockets, *, grace: float) -> AsyncIterator[None]:
-    """Serve both sockets inside the block, then drain for at most `grace` seconds."""
+async def served(
+    running: Running, public: socket.socket | None, operator: socket.socket, *, grace: float
+) -> AsyncIterator[None]:
+    """Serve both sockets (`operator`: `management`) inside the block, then drain for at most `grace` seconds."""
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(
-            serving(management(running.checks, running.reasons), sockets.management, grace=1)
-        )
-        if running.app is not None and sockets.public is not None:
-            await stack.enter_async_context(
-                serving(running.app, sockets.public, grace=grace, keep_alive=running.keep_alive)
-            )
-        _keep_what_is_here()
-        log.info("serving", management_port=sockets.management.getsockname()[1])
+        await stack.enter_async_context(serving(management(running.checks, running.reasons), operator, grace=1))
+        if running.app is not None and public is not None:
+            await stack.enter_async_context(serving(running.app, public, grace=grace, keep_alive=running.keep_alive))
+        # Freeze the 300,000 start-up objects: scanning them would pause about every thousandth request for 50 ms.
+        gc.collect()
+        gc.freeze()
+        log.info("serving", management_port=operator.getsockname()[1])
         yield
         log.info("stopping")

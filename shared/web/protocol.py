@@ -30,7 +30,6 @@ class _Together:
     def __init__(self, transport: Transport, protocol: BoundedHttp) -> None:
         self._transport = transport
         self._protocol = protocol
-        self._loop = protocol.loop
         self._pieces: list[bytes] = []
         self.is_closing: Callable[[], bool] = transport.is_closing
 
@@ -39,14 +38,14 @@ class _Together:
 
     def write(self, piece: bytes) -> None:
         if not self._pieces:
-            self._loop.call_soon(self._send)
+            self._protocol.loop.call_soon(self._send)
         self._pieces.append(piece)
 
     def close(self) -> None:
         """If the protocol lingers, it closes the connection later, and nothing more is written until then."""
         self._send()
         if self._protocol.lingers():
-            self.is_closing = _always
+            self.is_closing = lambda: True
         else:
             self._transport.close()
 
@@ -55,10 +54,6 @@ class _Together:
         if self._pieces and not self.is_closing():
             self._transport.write(b"".join(self._pieces))
         self._pieces.clear()
-
-
-def _always() -> bool:
-    return True
 
 
 class _Parser(httptools.HttpRequestParser):
@@ -100,9 +95,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def lingers(self) -> bool:
         """Whether to stay open for the rest of an answered request; False at the second call (timeout, shutdown)."""
-        if self._droppable is not None or self._refusal is not None or self.pipeline or not self._in_message:
+        if self._droppable is not None or self._refusal is not None or self.pipeline:
             return False
-        if not self.cycle.response_complete:
+        if not self._in_message or not self.cycle.response_complete:
             return False
         self._droppable = LINGER_BYTES
         self._lingers_until = self.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.client_address import told_apart
 from shared.configuration.settings import HttpSettings
+from shared.observability.correlation import client_address
 from shared.web import problems
 from shared.web.problems import TooManyRequests
 
@@ -58,24 +59,16 @@ class RateLimiter:
     def limits(self, path: str) -> bool:
         return any(pattern.match(path) for pattern in self._patterns)
 
-    def wait(self, scope: Scope) -> float:
-        """Seconds; 0 if the request may pass."""
-        if self._buckets is None or scope["type"] != "http" or not self.limits(scope["path"]):
-            return 0.0
-        client = told_apart(scope["client"][0] if scope.get("client") else "")
-        return 0.0 if client is None else self._buckets.wait(client)
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """A layer that runs before the body is read, so that a refusal is cheap."""
+        if (buckets := self._buckets) is None:
+            return app
 
+        async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+            client = told_apart(client_address.get())
+            answer = app
+            if client is not None and self.limits(scope["path"]) and (wait := buckets.wait(client)):
+                answer = await problems.respond(Request(scope), TooManyRequests(wait))
+            await answer(scope, receive, send)
 
-class RateLimitMiddleware:
-    """Runs before the body is read, so that a refusal is cheap."""
-
-    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
-        self._app = app
-        self._limiter = limiter
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not (wait := self._limiter.wait(scope)):
-            await self._app(scope, receive, send)
-            return
-        answer = await problems.respond(Request(scope), TooManyRequests(wait))
-        await answer(scope, receive, send)
+        return limited

@@ -16,7 +16,7 @@ import pytest
 from services.auth import app as auth
 from services.users import app as users
 from shared.messaging.memory import MemoryBus
-from shared.web.process import Running, Sockets, listen, served
+from shared.web.process import Running, listen, served
 from tests.asking import small_app
 from tests.composed import Keys, auth_settings, bus, jwks_url, keys, users_settings
 from tests.raw_http import Watched, connected, watched
@@ -86,11 +86,10 @@ async def test_a_client_that_waits_for_leave_to_send_is_answered_instead(server:
 
 
 async def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says() -> None:
-    sockets = Sockets(public=listen("127.0.0.1", 0, hint=""), management=listen("127.0.0.1", 0, hint=""))
-    assert sockets.public is not None
+    public, operator = listen("127.0.0.1", 0, hint=""), listen("127.0.0.1", 0, hint="")
     async with (
-        served(Running(app=small_app(), keep_alive=1), sockets, grace=1),
-        connected(sockets.public.getsockname()[1]) as connection,
+        served(Running(app=small_app(), keep_alive=1), public, operator, grace=1),
+        connected(public.getsockname()[1]) as connection,
     ):
         await connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         async with asyncio.timeout(30):  # a default of 75 s is not waited for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -29,6 +29,7 @@ class Teapot(Problem):
     status = 418
     code = "teapot"
     detail = "Short and stout"
+    headers: Mapping[str, str] = {"X-Lid": "on"}
 
 
 class Lost(Exception):
@@ -40,7 +41,7 @@ class Lost(Exception):
 
 
 RAISED: dict[str, Exception] = {
-    "teapot": Teapot(headers={"X-Lid": "on"}),
+    "teapot": Teapot(),
     "unavailable": Unavailable(),
     "unavailable-7": Unavailable(retry_after=7),
     "wait": TooManyRequests(retry_after=1.2),

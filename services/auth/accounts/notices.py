@@ -15,12 +15,12 @@ from services.auth.tables import identities, notices, outbox
 from shared.database.pool import Database
 from shared.messaging.events import AuthNoticeRequested, NoticeWord
 from shared.messaging.outbox import add
-from shared.notice_budget import AUTH_SHARE, DAY, NoticeBudget
+from shared.notice_budget import DAY, NoticeBudget
 
 log = structlog.get_logger()
 
 # The whole share is reserved, one for each kind: so each is sent once a day.
-BUDGET = NoticeBudget(table=notices, share=AUTH_SHARE, reserved={"wrong_passwords": 1, "codes_off": 1})
+BUDGET = NoticeBudget(table=notices, share=2, reserved={"wrong_passwords": 1, "codes_off": 1})
 
 
 async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:

@@ -5,6 +5,7 @@ arrives, and all failures take the same time (docs/decisions/0005-looking-again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,9 +18,6 @@ from shared.web.problems import Problem, Unavailable
 
 # Seconds between reads of the read model; a hash costs a hundred times as much.
 _LOOK_EVERY = 0.05
-
-# Seconds for `Retry-After`.
-_COME_AGAIN = 3
 
 
 class IncorrectUsernameOrPassword(Problem):
@@ -39,10 +37,7 @@ class PerhapsNotKnownYet(IncorrectUsernameOrPassword):
     status = Unavailable.status
     code = Unavailable.code
     detail = Unavailable.detail
-
-    def __init__(self, account: UUID | None = None) -> None:
-        super().__init__(account)
-        self.headers["Retry-After"] = str(_COME_AGAIN)
+    headers: Mapping[str, str] = {"Retry-After": "3"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class Sessions:
         return self._pair(facts, token)
 
     async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
-        token, event = uuid7(), trail.event("refresh")
+        token, event = uuid7(), trail.event("refresh", account=None)
         values = {"parent": token_id, "token": token} | values_of(client) | event_params(event)
         row = (await connection.execute(self._rotate_token, values)).mappings().one_or_none()
         if row is None:

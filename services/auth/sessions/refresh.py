@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from services.auth.sessions.client import Client
@@ -19,9 +21,7 @@ class RefreshTokenNotValid(Problem):
     status = 401
     code = "invalid_refresh_token"
     detail = "Token not valid"
-
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": REALM})  # RFC 9110 section 15.5.2: no 401 without one
+    headers: Mapping[str, str] = {"WWW-Authenticate": REALM}  # RFC 9110 section 15.5.2: no 401 without one
 
 
 async def refresh(
