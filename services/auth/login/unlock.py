@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.login.attempt_statements import name_hash
+from services.auth.login.attempts import name_hash
 from services.auth.tables import code_failures, identities, login_failures, name_failures, trail
 from shared.database.pool import Database
 from shared.names import canonical
