@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from functools import partial
 
 from services.auth.accounts import in_step
@@ -82,8 +81,6 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
-    account_sealer = Sealer.of(settings.account_sealing_keys)
-    otp_sealer = Sealer.of(settings.otp_sealing_keys)
     back_pressure = BackPressure(settings, database)
     addresses = KnownAddresses(settings)
     notices = Notices(database)
@@ -92,15 +89,15 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     relay = Relay("auth", database, outbox, signed)
     schema = Schema(database, metadata)
     begin = partial(WhenReady.begin, signed, schema.is_ready)
-    handler = account_changed_handler(database, account_sealer)
-    consumption, reports, in_step_words, heartbeats = await asyncio.gather(
-        begin(ACCOUNT_READ_MODEL.queue, handler, concurrency=_EVENTS_AT_A_TIME),
+    account_handler = account_changed_handler(database, Sealer.of(settings.account_sealing_keys))
+    accounts, outcomes, in_step_reports, heartbeats = await asyncio.gather(
+        begin(ACCOUNT_READ_MODEL.queue, account_handler, concurrency=_EVENTS_AT_A_TIME),
         begin(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME),
         begin(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1),
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
-    read_model = ReadModelWatch(lambda: consumption.live, patience=settings.login_failure_deadline)
-    codes = Codes(settings, otp_sealer, back_pressure)
+    read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
+    codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure)
     challenges = Challenges(settings, codes)
     session_families = Sessions(settings, tokens)
     app.state.auth = Auth(
@@ -110,11 +107,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         tokens=tokens,
         sessions=session_families,
         own_sessions=OwnSessions(settings, database),
-        active=ActiveSessions(
-            database,
-            max_lifetime=timedelta(seconds=settings.session_max_lifetime),
-            staleness=timedelta(seconds=settings.admin_staleness),
-        ),
+        active=ActiveSessions(settings, database),
         login=Login(
             database=database,
             attempts=Attempts(settings, database, addresses, notices),
@@ -140,32 +133,31 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     )
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
-    sweep = asyncio.create_task(sweep_forever(database, outdated), name="auth sweep")
-    watch = asyncio.create_task(back_pressure.judge_forever(), name="auth back-pressure")
-    look = asyncio.create_task(read_model.look_forever(), name="auth read model")
-    age = asyncio.create_task(in_step.watch_forever(database), name="auth in step")
+    tasks = [
+        asyncio.create_task(sweep_forever(database, outdated), name="auth sweep"),
+        asyncio.create_task(back_pressure.judge_forever(), name="auth back-pressure"),
+        asyncio.create_task(read_model.look_forever(), name="auth read model"),
+        asyncio.create_task(in_step.watch_forever(database), name="auth in step"),
+    ]
 
     async def relay_alive() -> bool:
         return relay.alive
 
     async def consumer_live() -> bool:
-        return consumption.live and reports.live and in_step_words.live and heartbeats.live
+        return all(each.live for each in (accounts, outcomes, in_step_reports, heartbeats))
 
     checks = {"auth-database": schema.is_ready, "auth-relay": relay_alive, "auth-consumer": consumer_live}
     try:
         yield Running(app=app, checks=checks, keep_alive=settings.keep_alive)
     finally:
-        sweep.cancel()
-        watch.cancel()
-        look.cancel()
-        age.cancel()
+        for task in tasks:
+            task.cancel()
         # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
         deadline = time.monotonic() + grace
-        consumers = (consumption, in_step_words, heartbeats)
-        await asyncio.gather(*(each.stop(grace) for each in consumers), relay.stop(grace))
+        await asyncio.gather(*(each.stop(grace) for each in (accounts, in_step_reports, heartbeats, relay)))
         # After the relay: in a one-process setup, the codes that it still publishes are reported back to us.
-        await reports.stop(max(0.0, deadline - time.monotonic()))
+        await outcomes.stop(max(0.0, deadline - time.monotonic()))
         passwords.close()
         await notices.close()
         await database.close()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,10 @@ from shared.configuration.settings import ConnectionSettings, HttpSettings
 from shared.configuration.types import DatabaseUrl, MacKeys, Peppers, SealingKeys
 
 _TEN_YEARS = 3653 * 86400
+
+
+def _mac_keys(edge: str) -> Any:
+    return Field(description=f"MAC keys of events from {edge}, comma-separated; the first signs, any verifies")
 
 
 class KeySettings(ConnectionSettings):
@@ -27,18 +31,10 @@ class AuthSettings(HttpSettings, KeySettings):
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated. Shared with the users service"
     )
-    users_to_auth_keys: MacKeys = Field(
-        description="MAC keys of events from users to auth, comma-separated; the first signs, any verifies"
-    )
-    auth_to_users_keys: MacKeys = Field(
-        description="MAC keys of events from auth to users, comma-separated; the first signs, any verifies"
-    )
-    auth_to_notifier_keys: MacKeys = Field(
-        description="MAC keys of events from auth to the notifier, comma-separated; the first signs, any verifies"
-    )
-    notifier_to_auth_keys: MacKeys = Field(
-        description="MAC keys of events from the notifier to auth, comma-separated; the first signs, any verifies"
-    )
+    users_to_auth_keys: MacKeys = _mac_keys("users to auth")
+    auth_to_users_keys: MacKeys = _mac_keys("auth to users")
+    auth_to_notifier_keys: MacKeys = _mac_keys("auth to the notifier")
+    notifier_to_auth_keys: MacKeys = _mac_keys("the notifier to auth")
     otp_peppers: Peppers = Field(
         description="Server keys of the HMACs under which codes and addresses are stored, comma-separated, each of at "
         "least 32 bytes; the first makes new ones"

@@ -31,13 +31,10 @@ from shared.notice_budget import notices_table
 
 metadata = MetaData(schema="auth")
 
-_now = func.now()
-
 
 def _moment(name: str, *, default: bool = False) -> Column[object]:
-    if default:
-        return Column(name, DateTime(timezone=True), nullable=False, server_default=_now)
-    return Column(name, DateTime(timezone=True))
+    now = func.now() if default else None
+    return Column(name, DateTime(timezone=True), nullable=not default, server_default=now)
 
 
 def _in_flight() -> list[Column[object]]:

@@ -43,6 +43,14 @@ def insert_events(outbox: Table, source: CTE | None = None, **completed: Any) ->
     return insert(outbox).from_select([name for _, name, _ in _WRITTEN], rows)
 
 
+# The same for a statement that is written as SQL.
+INSERT_EVENTS = """
+INSERT INTO {outbox} (event_id, type, body, correlation_id)
+SELECT * FROM unnest(CAST(:event_ids AS uuid[]), CAST(:event_types AS text[]), CAST(:event_bodies AS text[]),
+    CAST(:correlation_ids AS text[]))
+"""
+
+
 def event_params(*events: Event) -> dict[str, object]:
     """The parameters of `insert_events`. Call `wake_relay` after it."""
     return {

@@ -35,7 +35,8 @@ AGE.set(math.inf)
 
 _LOOK_EVERY: Final = 5.0
 
-_HEAR: Final = text(
+# Stores the time only if auth is in step with users, and returns whether it is.
+_RECEIVE: Final = text(
     """
 UPDATE auth.in_step AS mine SET
     incarnation = greatest(mine.incarnation, judged.incarnation),
@@ -44,36 +45,30 @@ UPDATE auth.in_step AS mine SET
         ELSE least(:moment, now())
     END
 FROM (
-    SELECT told.incarnation, told.incarnation >= known.incarnation AND NOT EXISTS (
+    SELECT reported.incarnation, reported.incarnation >= known.incarnation AND NOT EXISTS (
         SELECT FROM auth.identities
-        WHERE is_admin AND is_active AND NOT deleted AND identities.incarnation >= told.incarnation AND NOT EXISTS (
+        WHERE is_admin AND is_active AND NOT deleted AND identities.incarnation >= reported.incarnation AND NOT EXISTS (
             SELECT FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS bigint[])) AS listed(account, version)
             WHERE account = identities.id
-                AND (identities.incarnation, identities.version) >= (told.incarnation, listed.version)
+                AND (identities.incarnation, identities.version) >= (reported.incarnation, listed.version)
         )
     ) AS caught_up
-    FROM auth.in_step AS known, (SELECT CAST(:incarnation AS bigint)) AS told(incarnation)
+    FROM auth.in_step AS known, (SELECT CAST(:incarnation AS bigint)) AS reported(incarnation)
 ) AS judged
 RETURNING caught_up
 """
 )
 
 
-async def hear(connection: AsyncConnection, event: InStep) -> bool:
-    """Returns whether auth is in step with users; stores the time only if it is."""
-    values = {
-        "moment": event.moment,
-        "incarnation": event.incarnation,
-        "accounts": [account for account, _ in event.administrators],
-        "versions": [version for _, version in event.administrators],
-    }
-    caught_up: bool = (await connection.execute(_HEAR, values)).scalar_one()
-    return caught_up
-
-
 def in_step_handler(database: Database) -> Handler:
     async def apply(connection: AsyncConnection, event: InStep) -> None:
-        if not await hear(connection, event):
+        values = {
+            "moment": event.moment,
+            "incarnation": event.incarnation,
+            "accounts": [account for account, _ in event.administrators],
+            "versions": [version for _, version in event.administrators],
+        }
+        if not (await connection.execute(_RECEIVE, values)).scalar_one():
             log.warning("not in step with users: a change of an administrator has not come, or was given up")
 
     return event_handler(database, InStep, apply)

@@ -24,8 +24,8 @@ BUDGET = NoticeBudget(table=notices, share=2, reserved={"wrong_passwords": 1, "c
 
 
 async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
-    whose = select(identities.c.email, func.now().label("now")).where(identities.c.id == account, may_log_in())
-    owner = (await connection.execute(whose)).one_or_none()
+    query = select(identities.c.email, func.now().label("now")).where(identities.c.id == account, may_log_in())
+    owner = (await connection.execute(query)).one_or_none()
     if owner is None or not await BUDGET.claim(connection, owner.email, notice):
         return
     event = AuthNoticeRequested(
@@ -46,11 +46,11 @@ class Notices:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell_soon(self, account: UUID, notice: NoticeWord) -> None:
-        task = asyncio.create_task(self._tell(account, notice), name="notice")
+        task = asyncio.create_task(self._notify(account, notice), name="notice")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, account: UUID, notice: NoticeWord) -> None:
+    async def _notify(self, account: UUID, notice: NoticeWord) -> None:
         try:
             async with self._database.transaction() as connection:
                 await tell_owner(connection, account, notice)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, RowMapping, and_, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -54,25 +53,21 @@ def is_active_session(max_lifetime: timedelta) -> ColumnElement[bool]:
     return and_(sessions.c.ended_at.is_(None), in_time, may_log_in(), or_(same_epoch, kept))
 
 
-def of_name(username_key: ColumnElement[str]) -> Select[Any]:
-    return (
-        select(*(identities.c[name] for name in Identity.__dataclass_fields__))
-        .where(identities.c.username_key == username_key, ~identities.c.deleted, _is_of_users())
-        # Two rows for one name exist only until the older account's rename or deletion arrives.
-        .order_by(identities.c.id.desc())
-        .limit(1)
-    )
-
-
-_OF_NAME = of_name(bindparam("submitted_name", type_=Text))
+# Only accounts of `_is_of_users`. Two rows for one name exist until the older account's rename or deletion arrives.
+OF_NAME: Final = """
+SELECT id, version, email, password_hash, is_2fa, is_active, session_epoch FROM auth.identities
+WHERE username_key = CAST(:username_key AS text) AND NOT deleted
+    AND incarnation >= (SELECT incarnation FROM auth.in_step)
+ORDER BY id DESC LIMIT 1
+"""
 
 
 async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
-    found = await connection.execute(_OF_NAME, {"submitted_name": canonical(username)})
+    found = await connection.execute(text(OF_NAME), {"username_key": canonical(username)})
     return identity_in(found.mappings().one_or_none())
 
 
-def identity_in(row: Mapping[str, Any] | None) -> Identity | None:
+def identity_in(row: RowMapping | None) -> Identity | None:
     if row is None or row["id"] is None:
         return None
     return Identity(**{name: row[name] for name in Identity.__dataclass_fields__})
@@ -115,7 +110,7 @@ def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
         if not event.deleted:
             password_hash = sealer.open(event.sealed_password_hash, event.hash_context)
         await apply(connection, event, password_hash)
-        tell = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
-        after_commit(connection, tell)
+        report = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
+        after_commit(connection, report)
 
     return event_handler(database, AccountChanged, apply_opened)

@@ -16,15 +16,15 @@ _CATCHING_UP: Final = 2 * CEILING
 
 
 class ReadModelWatch:
-    """`is_told`: whether the consumer is alive. `patience`: seconds that a login waits for an account."""
+    """`is_receiving`: whether the consumer is alive. `patience`: seconds that a login waits for an account."""
 
     def __init__(
-        self, is_told: Callable[[], bool], *, patience: float, clock: Callable[[], float] = time.monotonic
+        self, is_receiving: Callable[[], bool], *, patience: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._is_told = is_told
+        self._is_receiving = is_receiving
         self._patience = patience
         self._clock = clock
-        self._last_told = clock()
+        self._last_received = clock()
         self._behind_until = 0.0
 
     @property
@@ -33,9 +33,9 @@ class ReadModelWatch:
 
     def look(self) -> None:
         now = self._clock()
-        if self._is_told():
-            self._last_told = now
-        elif now - self._last_told > self._patience:
+        if self._is_receiving():
+            self._last_received = now
+        elif now - self._last_received > self._patience:
             self._behind_until = now + _CATCHING_UP
 
     async def look_forever(self) -> None:

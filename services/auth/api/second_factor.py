@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from fastapi import APIRouter
 
 from services.auth.api.guards import Composed, CurrentChallenge
@@ -38,11 +40,4 @@ async def resend_otp(auth: Composed, challenge_id: CurrentChallenge) -> CodeOnIt
 @router.get("/challenge", summary="Has the code been delivered, and when can another one be had?")
 async def challenge(auth: Composed, challenge_id: CurrentChallenge) -> ChallengeOut:
     progress = await auth.second_factor.progress(challenge_id)
-    return ChallengeOut(
-        status=progress.status,
-        resend_allowed=progress.resend_in == 0,
-        resend_in=progress.resend_in,
-        resends_left=progress.resends_left,
-        attempts_left=progress.attempts_left,
-        expires_in=progress.expires_in,
-    )
+    return ChallengeOut(**asdict(progress), resend_allowed=progress.resend_in == 0)

@@ -56,9 +56,9 @@ def last_hour() -> CompoundSelect[Any]:
     hour = timedelta(hours=1)
     sent = func.coalesce(func.sum(challenges.c.resends + 1), 0).label("sent")
     frees_in = func.extract("epoch", func.min(challenges.c.sent_at) + hour - func.now()).label("frees_in")
-    whose = (challenges.c.account_id == _ACCOUNT, challenges.c.email_key_hash == _MAILBOX)
+    keys = (challenges.c.account_id == _ACCOUNT, challenges.c.email_key_hash == _MAILBOX)
     lately = challenges.c.sent_at > func.now() - hour
-    return union_all(*(select(sent, frees_in).where(which, lately) for which in whose))
+    return union_all(*(select(sent, frees_in).where(which, lately) for which in keys))
 
 
 def insert_challenge(lifetime: timedelta) -> Select[Any]:
@@ -72,7 +72,7 @@ def insert_challenge(lifetime: timedelta) -> Select[Any]:
         expires_at=func.now() + lifetime,
         code_event_id=bindparam("code_event", type_=Uuid),
     )
-    return select(func.now()).add_cte(new.cte("asked"), insert_events(outbox).cte("told"))
+    return select(func.now()).add_cte(new.cte("challenge"), insert_events(outbox).cte("event"))
 
 
 def verify_code(counted: CTE, still_open: ColumnElement[bool]) -> Select[Any]:

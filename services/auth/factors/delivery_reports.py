@@ -5,12 +5,12 @@ never: only an outcome that says more replaces another, and reports on a code th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
-from sqlalchemy import ARRAY, Update, Uuid, bindparam, column, func, or_, update
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import challenges
 from shared.database.pool import Database
 from shared.messaging.bus import Handler
 from shared.messaging.events import OtpOutcome
@@ -26,44 +26,32 @@ _SAYS_MORE_THAN: dict[str, list[str]] = {
     "delivered": ["deferred", "given_up", "expired"],
 }
 
+_UPDATE: Final = text(
+    """
+UPDATE auth.challenges SET code_outcome = CAST(:outcome AS text)
+FROM unnest(CAST(:challenges AS uuid[]), CAST(:requests AS uuid[])) AS reported(challenge, request)
+WHERE id = reported.challenge AND code_event_id = reported.request
+    AND (code_outcome IS NULL OR code_outcome = ANY (CAST(:weaker AS text[])))
+"""
+)
+
 
 async def apply(connection: AsyncConnection, reports: Sequence[OtpOutcome]) -> None:
     # One statement per outcome, the strongest last: of two reports on one code the stronger stays.
-    for word in _SAYS_MORE_THAN:
-        if of_this_word := [report for report in reports if report.outcome == word]:
-            await connection.execute(
-                _UPDATE[word],
-                {
-                    "challenges": [report.challenge_id for report in of_this_word],
-                    "requests": [report.request_event_id for report in of_this_word],
-                },
-            )
-
-
-def _update(word: str) -> Update:
-    reported = (
-        func.unnest(
-            bindparam("challenges", type_=ARRAY(Uuid)),
-            bindparam("requests", type_=ARRAY(Uuid)),
-        )
-        .table_valued(column("challenge", Uuid), column("request", Uuid))
-        .render_derived()
-    )
-    said = challenges.c.code_outcome
-    return (
-        update(challenges)
-        .values(code_outcome=word)
-        .where(challenges.c.id == reported.c.challenge, challenges.c.code_event_id == reported.c.request)
-        .where(or_(said.is_(None), said.in_(_SAYS_MORE_THAN[word])))
-    )
-
-
-_UPDATE = {word: _update(word) for word in _SAYS_MORE_THAN}
+    for outcome, weaker in _SAYS_MORE_THAN.items():
+        if batch := [report for report in reports if report.outcome == outcome]:
+            values = {
+                "outcome": outcome,
+                "weaker": weaker,
+                "challenges": [report.challenge_id for report in batch],
+                "requests": [report.request_event_id for report in batch],
+            }
+            await connection.execute(_UPDATE, values)
 
 
 def otp_outcome_handler(database: Database) -> Handler:
-    return batched_event_handler(database, OtpOutcome, apply, _tell)
+    return batched_event_handler(database, OtpOutcome, apply, _log)
 
 
-def _tell(event: OtpOutcome) -> None:
+def _log(event: OtpOutcome) -> None:
     log.info("code outcome", outcome=event.outcome, request=str(event.request_event_id), attempt=event.attempt)

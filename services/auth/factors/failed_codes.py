@@ -43,8 +43,8 @@ class WrongCodes:
     def counted(self) -> CTE:
         """Counts a code as wrong before it is compared. The lock lasts until the commit: concurrent codes count too."""
         challenge = bindparam("challenge", type_=Uuid)
-        whose = select(challenges.c.account_id, literal(1)).where(challenges.c.id == challenge)
-        new = insert(code_failures).from_select(["account_id", "failures"], whose)
+        owner = select(challenges.c.account_id, literal(1)).where(challenges.c.id == challenge)
+        new = insert(code_failures).from_select(["account_id", "failures"], owner)
         counted = new.on_conflict_do_update(
             index_elements=["account_id"],
             set_={"failures": code_failures.c.failures + 1},
@@ -72,7 +72,7 @@ class WrongCodes:
 
 def _forgetting() -> Select[Any]:
     forgotten = delete(code_failures).where(code_failures.c.account_id == bindparam("account", type_=Uuid))
-    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insert_events(outbox).cte("told"))
+    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insert_events(outbox).cte("event"))
 
 
 _FORGETTING = _forgetting()

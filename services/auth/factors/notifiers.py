@@ -5,53 +5,50 @@ So a late one must not count: the broker keeps it for seconds, nothing retries i
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 import structlog
-from sqlalchemy import BigInteger, DateTime, Double, Uuid, bindparam, cast, func, null, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.tables import notifiers
 from shared.database.pool import Database
 from shared.messaging.bus import Delivery, Done, GiveUp, Handler, Outcome
 from shared.messaging.events import MalformedEvent, NotifierHeartbeat
 
 log = structlog.get_logger()
 
-
 # No notifier's clock is off by more (services.notifier.database_time): an older heartbeat was sent again.
 CLOCKS_APART = timedelta(days=1)
 # Longer: a heartbeat that was sent again could pass once its notifier is forgotten.
 REMEMBERED = 2 * CLOCKS_APART
 
+_STORE: Final = text(
+    """
+INSERT INTO auth.notifiers AS old (instance_id, number, heard_at, delivering_at, lag)
+SELECT CAST(:instance AS uuid), CAST(:number AS bigint), now(), CASE WHEN CAST(:delivers AS bool) THEN now() END,
+    CAST(:lag AS float8)
+WHERE CAST(:sent_at AS timestamptz) BETWEEN now() - CAST(:clocks_apart AS interval) AND now() + :clocks_apart
+ON CONFLICT (instance_id) DO UPDATE SET
+    number = excluded.number,
+    heard_at = excluded.heard_at,
+    delivering_at = coalesce(excluded.delivering_at, old.delivering_at),
+    lag = excluded.lag
+WHERE old.number < excluded.number
+"""
+)
+
 
 async def apply(connection: AsyncConnection, beat: NotifierHeartbeat) -> None:
-    delivers = beat.consuming and beat.mail_taken
-    said_at = bindparam("said_at", beat.occurred_at, type_=DateTime(timezone=True))
-    is_of_today = said_at.between(func.now() - CLOCKS_APART, func.now() + CLOCKS_APART)
-    columns = ["instance_id", "number", "heard_at", "delivering_at", "lag"]
-    values = select(
-        bindparam("instance", beat.instance_id, type_=Uuid),
-        bindparam("beat_number", beat.number, type_=BigInteger),
-        func.now(),
-        func.now() if delivers else cast(null(), DateTime(timezone=True)),
-        bindparam("age", beat.lag, type_=Double),
-    ).where(is_of_today)
-    heard = insert(notifiers).from_select(columns, values)
-    said = heard.excluded
-    await connection.execute(
-        heard.on_conflict_do_update(
-            index_elements=[notifiers.c.instance_id],
-            set_={
-                "number": said.number,
-                "heard_at": said.heard_at,
-                "delivering_at": func.coalesce(said.delivering_at, notifiers.c.delivering_at),
-                "lag": said.lag,
-            },
-            where=notifiers.c.number < said.number,
-        )
-    )
+    values = {
+        "instance": beat.instance_id,
+        "number": beat.number,
+        "delivers": beat.consuming and beat.mail_taken,
+        "lag": beat.lag,
+        "sent_at": beat.occurred_at,
+        "clocks_apart": CLOCKS_APART,
+    }
+    await connection.execute(_STORE, values)
 
 
 def heartbeat_handler(database: Database) -> Handler:

@@ -50,7 +50,10 @@ class OpenChallenges:
     async def resend(self, connection: AsyncConnection, challenge_id: UUID) -> None:
         """Replaces the code; attempts and expiry stay. Raises `TokenNotValid`, `TooManyRequests`, `Unavailable`."""
         found = await self._find(connection, challenge_id, lock=True)
-        self._refuse_early_resend(found)
+        if found.resends >= self._resends:
+            raise TooManyRequests(retry_after=float(found.life_left))
+        if found.cooldown_left > 0:
+            raise TooManyRequests(retry_after=float(found.cooldown_left))
         await self._codes.lock(connection, found.id, found.email_key_hash)
         await self._codes.refuse_beyond_cap(connection, found.id, found.email_key_hash)
         event_id, code = uuid7(), new_code()
@@ -103,9 +106,3 @@ class OpenChallenges:
         if row is None:
             raise TokenNotValid
         return row
-
-    def _refuse_early_resend(self, challenge: Row[*tuple[Any, ...]]) -> None:
-        if challenge.resends >= self._resends:
-            raise TooManyRequests(retry_after=float(challenge.life_left))
-        if challenge.cooldown_left > 0:
-            raise TooManyRequests(retry_after=float(challenge.cooldown_left))

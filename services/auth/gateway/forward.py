@@ -22,7 +22,7 @@ from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
 PATH = "/api/v1/auth/forward"
 
 # Envoy appends the client's path and query after `/envoy`; they may be anything.
-_ASKED = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
+_ROUTE = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
 _OK, _NO_CONTENT = 200, 204
 _CARRIED = {_NO_CONTENT, 401, 403}
 
@@ -89,16 +89,16 @@ class AnswersGateways:
         if scope["path"] == PATH and scope["method"] == "GET":
             await self._app(scope, receive, _Answer(send, _NO_CONTENT))
             return
-        asked = _ASKED.fullmatch(scope["path"])
-        assert asked is not None  # noqa: S101 - it matches every text
+        matched = _ROUTE.fullmatch(scope["path"])
+        assert matched is not None  # noqa: S101 - it matches every text
         # The rest is ignored, but an unprintable path must still be refused (shared.web.understood).
-        path = asked["route"] if scope["path"].isprintable() else scope["path"]
+        path = matched["route"] if scope["path"].isprintable() else scope["path"]
         # A copy: the server reads the method in its own scope, to send no body for HEAD.
-        question = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
-        if asked["envoy"]:
-            question["query_string"] = b""
-        yes = _OK if asked["envoy"] else _NO_CONTENT
-        await self._app(question, receive, _Answer(send, yes))
+        request = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
+        if matched["envoy"]:
+            request["query_string"] = b""
+        yes = _OK if matched["envoy"] else _NO_CONTENT
+        await self._app(request, receive, _Answer(send, yes))
 
 
 class _Answer:
@@ -130,8 +130,8 @@ class _Answer:
             await self._send_refusal(self._refusal)
 
     async def _send_refusal(self, original: Message) -> None:
-        told = json.loads(self._body)
-        content = problems.document(403, told["code"], told["detail"])
+        refusal = json.loads(self._body)
+        content = problems.document(403, refusal["code"], refusal["detail"])
         answer = JSONResponse(content, 403, media_type=problems.MEDIA_TYPE)
         headers = MutableHeaders(raw=list(original["headers"]))
         headers["Content-Length"] = answer.headers["Content-Length"]

@@ -1,216 +1,161 @@
-"""Statements that reserve and release slots under the limits on wrong passwords (services.auth.login.attempts). Each
-locks in this order, to avoid deadlocks: by network, by name and address, by name.
+"""Statements that reserve and release slots under the limits on wrong passwords (services.auth.login.attempts).
+
+Each locks in this order, to avoid deadlocks: by network, by name and address, by name. Slots whose lease of a minute is
+over belong to a process that died. `failed_at` has the newest failure first. `network` is NULL if it has no limit.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Final
 
-from sqlalchemy import (
-    ARRAY,
-    CTE,
-    ColumnElement,
-    DateTime,
-    LargeBinary,
-    Select,
-    Text,
-    and_,
-    bindparam,
-    case,
-    cast,
-    exists,
-    func,
-    literal,
-    null,
-    select,
-    true,
+from sqlalchemy import text
+
+from services.auth.accounts.read_model import OF_NAME
+from services.auth.tables import outbox
+from shared.messaging.outbox import INSERT_EVENTS
+
+_ACTIVE: Final = "CASE WHEN old.in_flight_until > now() THEN old.in_flight ELSE 0 END"
+
+# An hourly limit has room if the oldest of the last `per_hour - active` failures is older than an hour.
+_RESERVE: Final = """
+WITH familiar AS (
+    SELECT FROM auth.familiar_addresses JOIN auth.identities ON identities.id = account_id
+    WHERE username_key = CAST(:username_key AS text) AND NOT deleted
+        AND address_hash = ANY (CAST(:network_hashes AS bytea[]))
+        AND last_at > now() - CAST(:familiar_lifetime AS interval)
+), by_network AS (
+    INSERT INTO auth.address_failures AS old (address_hash, failed_at, in_flight, in_flight_until)
+    SELECT CAST(:network AS bytea), CAST(ARRAY[] AS timestamptz[]), 1, now() + interval '1 minute'
+    WHERE :network IS NOT NULL
+    ON CONFLICT (address_hash) DO UPDATE SET
+        in_flight = {active} + 1, in_flight_until = now() + interval '1 minute'
+    WHERE {active} < CAST(:network_per_hour AS int)
+        AND coalesce(old.failed_at[:network_per_hour - {active}] <= now() - interval '1 hour', true)
+        OR EXISTS (SELECT FROM familiar)
+    RETURNING in_flight
+), by_address AS (
+    INSERT INTO auth.login_failures AS old (name_hash, address, failures, in_flight, in_flight_until)
+    SELECT CAST(:name_hash AS bytea), CAST(:address AS text), 0, 1, now() + interval '1 minute'
+    WHERE :network IS NULL OR EXISTS (SELECT FROM by_network)
+    ON CONFLICT (name_hash, address) DO UPDATE SET
+        in_flight = {active} + 1, in_flight_until = now() + interval '1 minute'
+    WHERE coalesce(old.wait_until <= now(), true) AND {active} < greatest(CAST(:free AS bigint) - old.failures, 1)
+    RETURNING in_flight
+), by_name AS (
+    INSERT INTO auth.name_failures AS old (name_hash, failed_at, in_flight, in_flight_until)
+    SELECT :name_hash, CAST(ARRAY[] AS timestamptz[]), 1, now() + interval '1 minute'
+    WHERE EXISTS (SELECT FROM by_address)
+    ON CONFLICT (name_hash) DO UPDATE SET
+        in_flight = {active} + 1, in_flight_until = now() + interval '1 minute'
+    WHERE {active} < CAST(:name_per_hour AS int)
+        AND coalesce(old.failed_at[:name_per_hour - {active}] <= now() - interval '1 hour', true)
+        OR EXISTS (SELECT FROM familiar)
+    RETURNING in_flight
 )
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
+SELECT slots.*, identity.*
+FROM (
+    SELECT :network IS NULL OR EXISTS (SELECT FROM by_network) AS by_network,
+        EXISTS (SELECT FROM by_address) AS by_address,
+        EXISTS (SELECT FROM by_name) AS by_name
+) AS slots LEFT JOIN ({of_name}) AS identity ON true
+"""
+RESERVE: Final = text(_RESERVE.format(of_name=OF_NAME, active=_ACTIVE))
 
-from services.auth.accounts.read_model import Identity, identity_in, of_name
-from services.auth.login.hourly_limit import FIRST_SLOT, HourlyLimit, done, in_flight, one_less, one_more, releasing
-from services.auth.login.known_addresses import KnownAddresses
-from services.auth.settings import AuthSettings
-from services.auth.tables import address_failures, login_failures, name_failures, outbox
-from shared.client_address import told_apart
-from shared.messaging.outbox import insert_events
-from shared.names import canonical
+# Turns all slots into failures. `clock_timestamp()`: under the row lock these are in order, which `now()` is not.
+_RECORD_FAILURE: Final = """
+WITH event AS ({insert_events}), by_network AS (
+    INSERT INTO auth.address_failures AS old (address_hash, failed_at)
+    SELECT CAST(:network AS bytea), ARRAY[clock_timestamp()]
+    WHERE :network IS NOT NULL
+    ON CONFLICT (address_hash) DO UPDATE SET
+        failed_at = clock_timestamp() || old.failed_at[1:CAST(:network_per_hour AS int) - 1],
+        last_at = now(), in_flight = greatest(old.in_flight - 1, 0)
+    RETURNING in_flight
+), by_address AS (
+    INSERT INTO auth.login_failures AS old (name_hash, address, failures, wait_until)
+    SELECT CAST(:name_hash AS bytea), CAST(:address AS text), 1,
+        CASE WHEN CAST(:free AS bigint) <= 1 THEN now() + CAST(:first_wait AS float8) * interval '1 second' END
+    WHERE :network IS NULL OR EXISTS (SELECT FROM by_network)
+    ON CONFLICT (name_hash, address) DO UPDATE SET
+        failures = old.failures + 1,
+        wait_until = CASE WHEN old.failures + 1 >= :free THEN now() + interval '1 second' * least(
+            :first_wait * power(2, least(old.failures + 1 - :free, 30)), CAST(:longest_wait AS float8)
+        ) END,
+        last_at = now(), in_flight = greatest(old.in_flight - 1, 0)
+    RETURNING wait_until IS NOT NULL AS waits
+), by_name AS (
+    INSERT INTO auth.name_failures AS old (name_hash, failed_at)
+    SELECT :name_hash, ARRAY[clock_timestamp()]
+    WHERE EXISTS (SELECT FROM by_address)
+    ON CONFLICT (name_hash) DO UPDATE SET
+        failed_at = clock_timestamp() || old.failed_at[1:CAST(:name_per_hour AS int) - 1],
+        last_at = now(), in_flight = greatest(old.in_flight - 1, 0)
+    RETURNING coalesce(failed_at[:name_per_hour] > now() - interval '1 hour', false) AS no_room
+)
+SELECT waits OR no_room AS limit_reached FROM by_address, by_name
+"""
+RECORD_FAILURE: Final = text(_RECORD_FAILURE.format(insert_events=INSERT_EVENTS.format(outbox=outbox.fullname)))
 
-_NAME_HASH = bindparam("hashed_name", type_=LargeBinary)
-_ADDRESS = bindparam("hashed_address", type_=Text)
-_NETWORK = bindparam("hashed_network", type_=LargeBinary)
-_NEVER = cast(null(), DateTime(timezone=True))
-_BY_ADDRESS = and_(login_failures.c.name_hash == _NAME_HASH, login_failures.c.address == _ADDRESS)
+# Deletes a row that holds nothing any more. Locks first: two releases at once would each see the other's slot.
+# The counts are always true; they make Postgres lock in our order.
+RELEASE: Final = text(
+    """
+WITH by_network AS (
+    SELECT in_flight <= 1 AND cardinality(failed_at) = 0 AS is_last FROM auth.address_failures
+    WHERE address_hash = CAST(:network AS bytea)
+    FOR UPDATE
+), by_address AS (
+    SELECT in_flight <= 1 AND (CAST(:success AS bool) OR failures = 0) AS is_last FROM auth.login_failures
+    WHERE name_hash = CAST(:name_hash AS bytea) AND address = CAST(:address AS text)
+        AND CAST(:by_address AS bool) AND (SELECT count(*) FROM by_network) >= 0
+    FOR UPDATE
+), by_name AS (
+    SELECT in_flight <= 1 AND cardinality(failed_at) = 0 AS is_last FROM auth.name_failures
+    WHERE name_hash = :name_hash
+        AND CAST(:by_name AS bool) AND (SELECT count(*) FROM by_address) >= 0
+    FOR UPDATE
+), network_deleted AS (
+    DELETE FROM auth.address_failures
+    WHERE address_hash = :network AND (SELECT is_last FROM by_network)
+), network_released AS (
+    UPDATE auth.address_failures SET in_flight = greatest(in_flight - 1, 0)
+    WHERE address_hash = :network AND NOT (SELECT is_last FROM by_network)
+), address_deleted AS (
+    DELETE FROM auth.login_failures
+    WHERE name_hash = :name_hash AND address = :address AND (SELECT is_last FROM by_address)
+), address_released AS (
+    UPDATE auth.login_failures SET
+        in_flight = greatest(in_flight - 1, 0),
+        failures = CASE WHEN :success THEN 0 ELSE failures END,
+        wait_until = CASE WHEN :success THEN NULL ELSE wait_until END
+    WHERE name_hash = :name_hash AND address = :address AND NOT (SELECT is_last FROM by_address)
+), name_deleted AS (
+    DELETE FROM auth.name_failures
+    WHERE name_hash = :name_hash AND (SELECT is_last FROM by_name)
+), name_released AS (
+    UPDATE auth.name_failures SET in_flight = greatest(in_flight - 1, 0)
+    WHERE name_hash = :name_hash AND NOT (SELECT is_last FROM by_name)
+)
+SELECT
+"""
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptKey:
-    """Name and address, hashed. `network`: the key of the limit by address; None if that has no limit."""
-
-    name_hash: bytes
-    address: str
-    network: bytes | None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        return {"hashed_name": self.name_hash, "hashed_address": self.address, "hashed_network": self.network}
-
-    @property
-    def holders(self) -> list[bytes]:
-        return [self.name_hash] if self.network is None else [self.name_hash, self.network]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserved:
-    by_network: bool
-    by_address: bool
-    by_name: bool
-    identity: Identity | None
-
-
-class AttemptStatements:
-    def __init__(self, settings: AuthSettings, addresses: KnownAddresses) -> None:
-        self._addresses = addresses
-        self._free = settings.throttle_free
-        self._first_wait = settings.throttle_first_wait
-        self._longest_wait = settings.throttle_longest_wait
-        self._network = HourlyLimit(address_failures, _NETWORK, settings.throttle_address_per_hour)
-        self._name = HourlyLimit(name_failures, _NAME_HASH, settings.throttle_name_per_hour)
-        self._reserve = self._reserving()
-        self._record_failure = self._recording_failure()
-
-    def key(self, username: str, address: str) -> AttemptKey:
-        hashed = self._addresses.hashed(address)
-        return AttemptKey(
-            name_hash=name_hash(username),
-            address=hashed.hex(),
-            network=hashed if told_apart(address) else None,
-        )
-
-    async def reserve(self, connection: AsyncConnection, username: str, address: str) -> Reserved:
-        """One statement. If not all slots were free, the caller must release those that were."""
-        values = {
-            **self.key(username, address).values,
-            "submitted_name": canonical(username),
-            "here": self._addresses.all_hashed(address),
-        }
-        row = (await connection.execute(self._reserve, values)).mappings().one()
-        got = {name: row[name] for name in ("by_network", "by_address", "by_name")}
-        return Reserved(**got, identity=identity_in(row))
-
-    async def retry_after(self, connection: AsyncConnection, key: AttemptKey, reserved: Reserved) -> float:
-        """Seconds until failures no longer refuse this attempt; 0 if only attempts in flight do."""
-        if not reserved.by_network:
-            left = self._network.retry_after()
-        elif reserved.by_address:
-            left = self._name.retry_after()
-        else:
-            left = select(func.extract("epoch", login_failures.c.wait_until - func.now())).where(_BY_ADDRESS)
-        return max(0.0, float((await connection.execute(left, key.values)).scalar_one_or_none() or 0))
-
-    async def record_failure(self, connection: AsyncConnection, key: AttemptKey, event: Mapping[str, Any]) -> bool:
-        """Turns all slots into failures and writes the `event`. Returns whether a limit of the name is reached."""
-        row = (await connection.execute(self._record_failure, {**key.values, **event})).one()
-        return bool(row.waits or row.full)
-
-    def _recording_failure(self) -> Select[Any]:
-        by_network = self._network.counting().cte("by_network")
-        by_address = self._one_more_by_address(self._network.has_reserved(by_network)).cte("by_address")
-        by_name = self._name.counting(after=exists(by_address)).cte("by_name")
-        both = select(by_address.c.waits, by_name.c.full).select_from(by_address.join(by_name, true()))
-        return both.add_cte(insert_events(outbox).cte("told"))
-
-    def _one_more_by_address(self, after: ColumnElement[bool]) -> ReturningInsert[Any]:
-        failures = login_failures.c.failures + 1
-        doubled = self._first_wait * func.power(2.0, func.least(failures - self._free, 30))
-        wait = func.least(doubled, self._longest_wait) * timedelta(seconds=1)
-        # Only needed if another success has deleted the row meanwhile.
-        first_wait = func.now() + timedelta(seconds=self._first_wait) if self._free <= 1 else _NEVER
-        first = select(_NAME_HASH, _ADDRESS, literal(1), first_wait).where(after)
-        new = insert(login_failures).from_select(["name_hash", "address", "failures", "wait_until"], first)
-        return new.on_conflict_do_update(
-            index_elements=["name_hash", "address"],
-            set_={
-                "failures": failures,
-                "last_at": func.now(),
-                "wait_until": case((failures >= self._free, func.now() + wait), else_=null()),
-                **one_less(login_failures),
-            },
-        ).returning(login_failures.c.wait_until.is_not(None).label("waits"))
-
-    def _reserving(self) -> Select[Any]:
-        username_key = bindparam("submitted_name", type_=Text)
-        familiar = self._addresses.familiar(username_key, bindparam("here", type_=ARRAY(LargeBinary)))
-        by_network = self._network.reserving(exempt=familiar)
-        passes = self._network.has_reserved(by_network)
-        by_address = self._by_address(passes)
-        by_name = self._name.reserving(exempt=familiar, after=exists(by_address))
-        identity = of_name(username_key).subquery("identity")
-        slots = select(
-            passes.label("by_network"), exists(by_address).label("by_address"), exists(by_name).label("by_name")
-        ).subquery("slots")
-        return select(slots, identity).select_from(slots.outerjoin(identity, true()))
-
-    def _by_address(self, after: ColumnElement[bool]) -> CTE:
-        row = login_failures.c
-        waits = and_(row.wait_until.is_not(None), row.wait_until > func.now())
-        room = in_flight(login_failures) < func.greatest(self._free - row.failures, 1)
-        first = select(_NAME_HASH, _ADDRESS, literal(0), *FIRST_SLOT.values()).where(after)
-        new = insert(login_failures).from_select(["name_hash", "address", "failures", *FIRST_SLOT], first)
-        return (
-            new.on_conflict_do_update(
-                index_elements=["name_hash", "address"], set_=one_more(login_failures), where=and_(~waits, room)
-            )
-            .returning(login_failures.c.in_flight)
-            .cte("by_address")
-        )
-
-
-async def release(connection: AsyncConnection, key: AttemptKey, *, success: bool) -> None:
-    await connection.execute(_RELEASE[success], key.values)
-
-
-async def release_some(connection: AsyncConnection, key: AttemptKey, reserved: Reserved) -> None:
-    """For an attempt that got only some slots: the others belong to other attempts."""
-    await connection.execute(_RELEASE_SOME[reserved.by_address], key.values)
-
-
-def name_hash(username: str) -> bytes:
-    """A hash, so that rows have a bounded size and a password typed into the name field is not stored."""
-    return hashlib.sha256(canonical(username).encode()).digest()
-
-
-def _released(*, success: bool) -> tuple[CTE, ...]:
-    by_network = releasing(
-        address_failures,
-        address_failures.c.address_hash == _NETWORK,
-        func.cardinality(address_failures.c.failed_at) == 0,
+# Seconds until failures no longer refuse; NULL or negative if they do not now.
+RETRY_AFTER: Final = text(
+    """
+SELECT extract(epoch FROM CASE
+    WHEN NOT CAST(:by_network AS bool) THEN (
+        SELECT failed_at[CAST(:network_per_hour AS int)] + interval '1 hour' FROM auth.address_failures
+        WHERE address_hash = CAST(:network AS bytea)
     )
-    by_address = releasing(
-        login_failures,
-        _BY_ADDRESS,
-        literal(True) if success else login_failures.c.failures == 0,
-        after=done(by_network),
-        reset={"failures": 0, "wait_until": None} if success else {},
+    WHEN CAST(:by_address AS bool) THEN (
+        SELECT failed_at[CAST(:name_per_hour AS int)] + interval '1 hour' FROM auth.name_failures
+        WHERE name_hash = CAST(:name_hash AS bytea)
     )
-    by_name = releasing(
-        name_failures,
-        name_failures.c.name_hash == _NAME_HASH,
-        func.cardinality(name_failures.c.failed_at) == 0,
-        after=done(by_address),
+    ELSE (
+        SELECT wait_until FROM auth.login_failures
+        WHERE name_hash = :name_hash AND address = CAST(:address AS text)
     )
-    return by_network + by_address + by_name
-
-
-def _statement(parts: tuple[CTE, ...]) -> Select[Any]:
-    return select(literal(1)).add_cte(*parts)
-
-
-_RELEASE = {success: _statement(_released(success=success)) for success in (True, False)}
-_RELEASE_SOME = {both: _statement(_released(success=False)[: 6 if both else 3]) for both in (True, False)}
+END - now())
+"""
+)

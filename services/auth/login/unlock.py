@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.login.attempt_statements import name_hash
+from services.auth.login.attempts import name_hash
 from services.auth.tables import code_failures, identities, login_failures, name_failures, trail
 from shared.database.pool import Database
 from shared.names import canonical
@@ -21,20 +20,16 @@ class NoSuchAccount(Problem):
 async def unlock(database_url: str, username: str) -> None:
     """Raises `NoSuchAccount`."""
     database = Database(database_url, pool_size=1)
+    of_name = select(identities.c.id).where(identities.c.username_key == canonical(username), ~identities.c.deleted)
     try:
         async with database.transaction() as connection:
-            await _unlock(connection, username)
+            accounts = (await connection.execute(of_name)).scalars().all()
+            if not accounts:
+                raise NoSuchAccount
+            await connection.execute(delete(code_failures).where(code_failures.c.account_id.in_(accounts)))
+            for table in (login_failures, name_failures):
+                await connection.execute(delete(table).where(table.c.name_hash == name_hash(username)))
+            for account in accounts:
+                await trail.record(connection, "account_unlocked", reason="operator", account=account)
     finally:
         await database.close()
-
-
-async def _unlock(connection: AsyncConnection, username: str) -> None:
-    mine = select(identities.c.id).where(identities.c.username_key == canonical(username), ~identities.c.deleted)
-    accounts = (await connection.execute(mine)).scalars().all()
-    if not accounts:
-        raise NoSuchAccount
-    await connection.execute(delete(code_failures).where(code_failures.c.account_id.in_(mine)))
-    for table in (login_failures, name_failures):
-        await connection.execute(delete(table).where(table.c.name_hash == name_hash(username)))
-    for account in accounts:
-        await trail.record(connection, "account_unlocked", reason="operator", account=account)

@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select
 
 from services.auth.accounts.in_step import fresh
 from services.auth.accounts.read_model import is_active_session
+from services.auth.settings import AuthSettings
 from services.auth.tables import identities, sessions
 from shared.database.batched_reads import BatchedReads
 from shared.database.pool import Database
@@ -19,11 +20,11 @@ from shared.tokens.access import AccessToken
 
 
 class ActiveSessions:
-    """`staleness`: nobody is an administrator after this time without a report from users."""
-
-    def __init__(self, database: Database, *, max_lifetime: timedelta, staleness: timedelta) -> None:
+    def __init__(self, settings: AuthSettings, database: Database) -> None:
         self._database = database
-        self._active = _active(max_lifetime, staleness)
+        self._active = _active(
+            timedelta(seconds=settings.session_max_lifetime), timedelta(seconds=settings.admin_staleness)
+        )
         self._reads = BatchedReads(self._read)
 
     async def is_admin(self, token: AccessToken) -> bool | None:

@@ -63,8 +63,8 @@ class Sessions:
         if row is None:
             return None
         facts = SessionFacts(**row)
-        whose = {"account_id": facts.account, "actor_id": facts.account, "session_id": facts.id}
-        note(connection, event.model_copy(update=whose))
+        owner = {"account_id": facts.account, "actor_id": facts.account, "session_id": facts.id}
+        note(connection, event.model_copy(update=owner))
         return self._pair(facts, token)
 
     async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
@@ -83,11 +83,11 @@ class Sessions:
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
         family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
         used = family.where(refresh_tokens.c.used_at.is_not(None))
-        act, reason = _REFUSED[
-            await end_sessions(connection, sessions.c.id == used.scalar_subquery(), self._access_lifetime)
-        ]
-        whose = select(sessions.c.account_id, sessions.c.id).where(sessions.c.id == family.scalar_subquery())
-        account, session = (await connection.execute(whose)).one_or_none() or (None, None)
+        reused = await end_sessions(connection, sessions.c.id == used.scalar_subquery(), self._access_lifetime)
+        act: Act = "refresh_reused" if reused else "refresh"
+        reason: Reason | None = None if reused else "token_not_valid"
+        owner = select(sessions.c.account_id, sessions.c.id).where(sessions.c.id == family.scalar_subquery())
+        account, session = (await connection.execute(owner)).one_or_none() or (None, None)
         await trail.record(connection, act, "refused", reason, account=account, session=session)
 
     def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
@@ -96,9 +96,3 @@ class Sessions:
             refresh_token=self._tokens.refresh(facts, token),
             expires_in=self._tokens.access_lifetime(facts),
         )
-
-
-_REFUSED: dict[bool, tuple[Act, Reason | None]] = {
-    True: ("refresh_reused", None),
-    False: ("refresh", "token_not_valid"),
-}

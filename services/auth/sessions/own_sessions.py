@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import RowMapping, and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.ending import end_sessions
@@ -44,13 +45,10 @@ class OwnSessions:
 
     async def log_out(self, token: AccessToken, *, everywhere: bool) -> None:
         account, session = token.account, token.session
-        reason: Reason = "logout_everywhere" if everywhere else "logout"
         which = sessions.c.account_id == account if everywhere else sessions.c.id == session
         async with self._database.transaction() as connection:
             await end_sessions(connection, which, self._access_lifetime)
-            await trail.record(
-                connection, "session_ended", reason=reason, account=account, actor=account, session=session
-            )
+            await _record(connection, "logout_everywhere" if everywhere else "logout", account, session)
 
     async def end(self, token: AccessToken, session: UUID) -> None:
         """Raises `ItemNotFound` unless it is an active session of the same account."""
@@ -60,6 +58,8 @@ class OwnSessions:
         async with self._database.transaction() as connection:
             if not await end_sessions(connection, which, self._access_lifetime):
                 raise ItemNotFound
-            await trail.record(
-                connection, "session_ended", reason="deleted", account=account, actor=account, session=session
-            )
+            await _record(connection, "deleted", account, session)
+
+
+async def _record(connection: AsyncConnection, reason: Reason, account: UUID, session: UUID) -> None:
+    await trail.record(connection, "session_ended", reason=reason, account=account, actor=account, session=session)

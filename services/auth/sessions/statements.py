@@ -60,7 +60,7 @@ def insert_session(lifetime: timedelta) -> Select[Any]:
         **_used_now(func.now() + lifetime),
     )
     token = insert(refresh_tokens).values(id=_TOKEN, session_id=_SESSION, expires_at=func.now() + lifetime)
-    parts = (session.cte("begun"), token.cte("issued"), insert_events(outbox).cte("told"), _address_remembered())
+    parts = (session.cte("begun"), token.cte("issued"), insert_events(outbox).cte("event"), _address_remembered())
     return select(func.now().label("now")).add_cte(*parts)
 
 
@@ -86,8 +86,8 @@ def rotate_token(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     token = select(_TOKEN, used.c.id, _PARENT, expires_at)
     issued = insert(refresh_tokens).from_select(["id", "session_id", "parent_id", "expires_at"], token)
     prolonged = update(sessions).where(sessions.c.id == used.c.id).values(**_used_now(expires_at))
-    told = insert_events(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
-    return select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), told.cte("told"))
+    event = insert_events(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
+    return select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), event.cte("event"))
 
 
 def _first_use(max_lifetime: timedelta) -> CTE:

@@ -43,15 +43,18 @@ class Tokens:
 
     def access(self, session: SessionFacts, refresh_id: UUID) -> str:
         """RFC 9068, with `sid`, `auth_time`, `amr` and the session epoch; `refresh_id`: of the same pair."""
-        claims = {
-            "client_id": self._settings.audience,
-            "sid": str(session.id),
-            "epoch": session.epoch,
-            "auth_time": int(session.auth_time.timestamp()),
-            "amr": session.amr,
-        }
-        token_id = uuid5(refresh_id, "access token")
-        return self._sign(self._access, session.account, token_id, session.now, self.access_lifetime(session), claims)
+        return self._sign(
+            self._access,
+            session.account,
+            uuid5(refresh_id, "access token"),
+            session.now,
+            self.access_lifetime(session),
+            client_id=self._settings.audience,
+            sid=str(session.id),
+            epoch=session.epoch,
+            auth_time=int(session.auth_time.timestamp()),
+            amr=session.amr,
+        )
 
     def access_lifetime(self, session: SessionFacts) -> int:
         """Seconds: no token outlives its session."""
@@ -85,15 +88,7 @@ class Tokens:
         except ValueError:
             raise TokenInvalid("jti is no UUID") from None
 
-    def _sign(
-        self,
-        kind: Kind,
-        account: UUID,
-        token_id: UUID,
-        now: datetime,
-        lifetime: int,
-        claims: dict[str, Any] | None = None,
-    ) -> str:
+    def _sign(self, kind: Kind, account: UUID, token_id: UUID, now: datetime, lifetime: int, **claims: Any) -> str:
         issued_at = int(now.timestamp())
         key = self.keys.signing_key(issued_at)
         payload = {
@@ -103,6 +98,6 @@ class Tokens:
             "jti": str(token_id),
             "iat": issued_at,
             "exp": issued_at + lifetime,
-            **(claims or {}),
+            **claims,
         }
         return sign(payload, key.private, key.algorithm, {"kid": key.kid, "typ": kind.typ})

@@ -20,7 +20,6 @@ import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 log = structlog.get_logger()
 
@@ -38,6 +37,7 @@ class SigningKey:
     kid: str
     algorithm: str
     private: Any  # one of three unrelated classes of `cryptography`
+    jwk: dict[str, Any]
     public: jwt.PyJWK
     signs_from: float
 
@@ -48,8 +48,6 @@ class KeyRing:
         self._seen: object = None
         self._checked_at = 0.0
         self._keys: dict[str, SigningKey] = {}
-        self.jwks = b""
-        self.etag = ""
         self._load()
 
     def find(self, kid: str) -> jwt.PyJWK | None:
@@ -66,8 +64,9 @@ class KeyRing:
         return max(due, key=lambda key: key.signs_from) if due else min(keys, key=lambda key: key.signs_from)
 
     def document(self) -> tuple[bytes, str]:
+        """The JWK set and its ETag."""
         self._reload_if_changed()
-        return self.jwks, self.etag
+        return self._jwks, self._etag
 
     def _reload_if_changed(self) -> None:
         if time.monotonic() - self._checked_at < _RELOAD_AFTER:
@@ -93,9 +92,8 @@ class KeyRing:
         if not seen:
             raise KeysInvalid(f"{self._folder} holds no .pem file; make one with: login2fa keys generate")
         keys = [_read(self._folder / name) for name, _ in seen]
-        published = [json.loads(_public_json(key.private)) | _metadata(key) for key in keys]
-        self.jwks = json.dumps({"keys": published}, separators=(",", ":")).encode()
-        self.etag = f'"{hashlib.sha256(self.jwks).hexdigest()[:32]}"'
+        self._jwks = json.dumps({"keys": [key.jwk for key in keys]}, separators=(",", ":")).encode()
+        self._etag = f'"{hashlib.sha256(self._jwks).hexdigest()[:32]}"'
         self._keys = {key.kid: key for key in keys}
         self._seen = seen
 
@@ -104,7 +102,7 @@ def generate(folder: Path, *, signs_from: datetime | None = None) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = ec.generate_private_key(ec.SECP256R1())
     stamp = (signs_from or datetime.now(UTC)).astimezone(UTC).strftime(_STAMP)
-    path = folder / f"{stamp}-{_thumbprint(private)[:8]}.pem"
+    path = folder / f"{stamp}-{_thumbprint(_public_jwk(private, 'ES256'))[:8]}.pem"
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -136,9 +134,10 @@ def _read(path: Path) -> SigningKey:
     except (ValueError, TypeError, OSError, UnsupportedAlgorithm) as error:
         raise KeysInvalid(f"{path} is no readable, unencrypted PEM private key ({type(error).__name__})") from None
     algorithm = _algorithm(private, path)
-    kid = _thumbprint(private)
-    jwk = json.loads(_public_json(private)) | {"kid": kid, "alg": algorithm}
-    return SigningKey(kid, algorithm, private, jwt.PyJWK(jwk), signing_time(path))
+    public = _public_jwk(private, algorithm)
+    kid = _thumbprint(public)
+    jwk = public | {"kid": kid, "alg": algorithm, "use": "sig"}
+    return SigningKey(kid, algorithm, private, jwk, jwt.PyJWK(jwk), signing_time(path))
 
 
 def _algorithm(private: object, path: Path) -> str:
@@ -151,21 +150,12 @@ def _algorithm(private: object, path: Path) -> str:
     raise KeysInvalid(f"{path} is neither P-256, Ed25519 nor RSA of at least {_SMALLEST_RSA} bits")
 
 
-def _public_json(private: Any) -> str:
-    public = private.public_key()
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return ECAlgorithm.to_jwk(public)
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        return OKPAlgorithm.to_jwk(public)
-    return RSAAlgorithm.to_jwk(public)
+def _public_jwk(private: Any, algorithm: str) -> dict[str, Any]:
+    jwk: dict[str, Any] = jwt.get_algorithm_by_name(algorithm).to_jwk(private.public_key(), as_dict=True)
+    return jwk
 
 
-def _metadata(key: SigningKey) -> dict[str, str]:
-    return {"kid": key.kid, "alg": key.algorithm, "use": "sig"}
-
-
-def _thumbprint(private: Any) -> str:
-    jwk = json.loads(_public_json(private))
+def _thumbprint(jwk: dict[str, Any]) -> str:
     members = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
     canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
