@@ -26,13 +26,9 @@ def send_test(address: Annotated[str, typer.Argument(help="Who gets the mail")])
 
     settings = load_settings(NotifierSettings)
     logs.configure("mail test", "error", StringIO())  # the log would repeat this command's output
-
-    async def sent() -> None:
-        try:
-            typer.echo(await send(settings, address))
-        except AddressInvalid as error:
-            fail(f"ADDRESS: {error}")
-        except DeliveryFailed as error:
-            fail(f"Not sent. {error}")
-
-    run(sent())
+    try:
+        typer.echo(run(send(settings, address)))
+    except AddressInvalid as error:
+        fail(f"ADDRESS: {error}")
+    except DeliveryFailed as error:
+        fail(f"Not sent. {error}")

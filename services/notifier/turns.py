@@ -27,28 +27,10 @@ SEATS_EACH = 4
 # Labels of a registered domain; letters of a country code; second-level labels that register names.
 _REGISTERED = 2
 _COUNTRY = 2
-_REGISTRIES = frozenset(
-    (
-        "ac",
-        "co",
-        "com",
-        "edu",
-        "go",
-        "gob",
-        "gouv",
-        "gov",
-        "ltd",
-        "me",
-        "mil",
-        "ne",
-        "net",
-        "nom",
-        "or",
-        "org",
-        "plc",
-        "sch",
-    )
-)
+_REGISTRIES = frozenset({
+    "ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "ltd", "me", "mil", "ne", "net", "nom", "or", "org", "plc",
+    "sch",
+})  # fmt: skip
 
 
 class PutOff(Exception):

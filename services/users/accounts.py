@@ -130,13 +130,13 @@ async def end_sessions_of_page(
     return sorted((await connection.execute(ended)).all(), key=lambda row: row.id)
 
 
-async def tell(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
+async def publish(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
     number = await incarnation.present(connection)
     for row in rows:
         await add(connection, outbox, _event(row, number, sealer))
 
 
-async def tell_tombstones(connection: AsyncConnection) -> int:
+async def publish_tombstones(connection: AsyncConnection) -> int:
     number = await incarnation.present(connection)
     rows = (await connection.execute(select(tombstones))).all()
     for row in rows:

@@ -78,7 +78,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     keys.start()
     expired = ended_sessions.EXPIRED + guesses.EXPIRED + registration_keys.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
-    telling = asyncio.create_task(in_step.tell_forever(database, settings.in_step_every), name="users in step")
+    reports = asyncio.create_task(in_step.report_forever(database, settings.in_step_every), name="users in step")
 
     async def relay_alive() -> bool:
         return relay.alive
@@ -99,22 +99,10 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         yield Running(app=app, checks=checks, keep_alive=settings.keep_alive)
     finally:
         sweep.cancel()
-        telling.cancel()
+        reports.cancel()
         # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
         await asyncio.gather(consumption.stop(grace), relay.stop(grace))
         await keys.close()
-        passwords.close()
-        await database.close()
-
-
-@asynccontextmanager
-async def offline_parts(settings: UsersSettings) -> AsyncIterator[tuple[Database, Passwords, Sealer]]:
-    """For the command line: no HTTP and no relay. The relay of a running replica publishes its events."""
-    database = Database(settings.users_database_url.get_secret_value(), pool_size=2)
-    passwords = Passwords.of(settings)
-    try:
-        yield database, passwords, Sealer.of(settings.account_sealing_keys)
-    finally:
         passwords.close()
         await database.close()

@@ -18,18 +18,18 @@ from shared.messaging.outbox import add
 log = structlog.get_logger()
 
 
-async def tell_forever(database: Database, every: float) -> None:
+async def report_forever(database: Database, every: float) -> None:
     while True:
         await asyncio.sleep(every)
         try:
             async with database.transaction() as connection:
                 if await _claim_turn(connection, timedelta(seconds=every)):
-                    await tell(connection)
+                    await report(connection)
         except (SQLAlchemyError, OSError) as error:
             log.warning("auth not told that users is in step", error=type(error).__name__)
 
 
-async def tell(connection: AsyncConnection) -> None:
+async def report(connection: AsyncConnection) -> None:
     """The report includes all changes committed by its `moment`."""
     moment, published = (await connection.execute(select(func.now(), incarnation.c.published))).one()
     query = select(accounts.c.id, accounts.c.version).where(accounts.c.is_admin, accounts.c.is_active)

@@ -26,7 +26,7 @@ from services.users.problems import (
 )
 from services.users.registering import register_once
 from services.users.schemas import AccountOut, MessageOut, PasswordIn, RegistrationIn
-from services.users.weak_passwords import own_names, refuse_weak
+from services.users.weak_passwords import refuse_weak
 from services.users.writes import writing
 from shared.names import NO_CONTROL, canonical, refuse_control
 from shared.web.bearer import NotPermitted
@@ -153,6 +153,4 @@ async def list_accounts(
 
 
 def _refuse_weak(users: Users, caller: Caller, password: str) -> None:
-    own = caller.account
-    names = own_names(email=own.email, username=own.username, name=own.name, lastname=own.lastname)
-    refuse_weak(password, own_names=names, min_length=users.settings.password_min_length)
+    refuse_weak(password, caller.account, min_length=users.settings.password_min_length)
