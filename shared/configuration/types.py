@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -17,6 +17,12 @@ from shared.configuration.hosts import is_container_name, is_host, is_loopback
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 _AUDIENCE = re.compile(r"[!-+\--~]+")  # visible ASCII except the comma
 _PEPPER_BYTES = 32  # the output length of the HMAC's hash (RFC 2104 section 3)
+
+
+def mac_keys(sender: str, receiver: str) -> Any:
+    """The setting with the keys of the events that one process sends another."""
+    events = f"events from {sender} to {receiver}"
+    return Field(description=f"MAC keys of {events}, comma-separated; the first signs, any verifies")
 
 
 def _split(value: object) -> object:
