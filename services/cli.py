@@ -183,27 +183,6 @@ def sealing() -> None:
 users_commands.add_to(users_app)
 
 
-@users_app.command()
-def republish(
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="After a restore of an older backup: over what auth knows. Ends all sessions"),
-    ] = False,
-) -> None:
-    """Tell auth the state of every account once more: rebuilds its read model."""
-    from services.users import administration
-    from services.users.settings import UsersSettings
-
-    settings = load_settings(UsersSettings)
-
-    async def publish() -> None:
-        async with administration.offline(settings) as parts:
-            async for progress in administration.republish(parts.database, parts.sealer, force=force):
-                typer.echo(progress)
-
-    run_to_end(publish())
-
-
 @dead_letters_app.command("list")
 def list_dead_letters(queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""

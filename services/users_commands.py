@@ -24,15 +24,10 @@ Force = Annotated[bool, typer.Option("--force", help="Also if no active administ
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("create-admin")(create_admin)
+    app.command()(create_admin)
     app.command("list")(list_accounts)
-    app.command("show")(show)
-    app.command("grant-admin")(grant_admin)
-    app.command("revoke-admin")(revoke_admin)
-    app.command("set-active")(set_active)
-    app.command("set-password")(set_password)
-    app.command("set-email")(set_email)
-    app.command("delete")(delete)
+    for command in (show, grant_admin, revoke_admin, set_active, set_password, set_email, delete, republish):
+        app.command()(command)
 
 
 def create_admin(
@@ -131,6 +126,22 @@ def delete(
     row = _run(lambda administration: administration.remove(force=force, **named))
     typer.echo(f"{row.username} is deleted")
     _warn_of_no_administrator()
+
+
+def republish(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="After a restore of an older backup: over what auth knows. Ends all sessions"),
+    ] = False,
+) -> None:
+    """Tell auth the state of every account once more: rebuilds its read model."""
+    from services.users.administration import republish
+
+    async def publish(administration: Administration) -> None:
+        async for progress in republish(administration.database, administration.sealer, force=force):
+            typer.echo(progress)
+
+    _run(publish)
 
 
 def _change(named: dict[str, Any], changes: dict[str, Any], state: str, *, force: bool = False) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,9 +41,6 @@ async def _claim_turn(connection: AsyncConnection, every: timedelta) -> bool:
     """No turn while the last report waits in the outbox: reports would pile up while the broker is away."""
     # Tolerance: replicas do not wake in the same millisecond.
     due = in_step.c.told_at < func.now() - every * 0.9
-    turn = update(in_step).values(told_at=func.now()).where(due, ~_waits())
+    waits = exists().where(outbox.c.type == InStep.type)
+    turn = update(in_step).values(told_at=func.now()).where(due, ~waits)
     return (await connection.execute(turn)).rowcount == 1
-
-
-def _waits() -> ColumnElement[bool]:
-    return exists().where(outbox.c.type == InStep.type)

@@ -27,15 +27,13 @@ async def register_once(users: Users, given: RegistrationIn, key: str | None) ->
     refuse_weak(given.password, given, min_length=users.settings.password_min_length)
     fields = given.model_dump(exclude={"password"})  # stored exactly as given
     digest = registration_keys.digest_of(key) if key is not None else None
-    if digest is not None and (made := await _made_with(users, digest)) is not None:
-        return await _repeated(users, made, fields, given.password)
+    if digest is not None:
+        async with users.database.transaction() as connection:
+            made = await registration_keys.hold(connection, digest)
+        if made is not None:
+            return await _repeated(users, made, fields, given.password)
     hashed = await users.passwords.hash(given.password, users.hash_shares.holders())
     return await register(users.database, users.sealer, NewAccount(**fields, password_hash=hashed), digest=digest)
-
-
-async def _made_with(users: Users, digest: bytes) -> UUID | None:
-    async with users.database.transaction() as connection:
-        return await registration_keys.hold(connection, digest)
 
 
 async def _repeated(users: Users, made: UUID, fields: dict[str, Any], password: str) -> Row[Any]:
