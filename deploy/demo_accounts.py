@@ -8,8 +8,7 @@ from itertools import product
 
 from sqlalchemy import select
 
-from services.users.administration import Administration
-from services.users.app import offline_parts
+from services.users.administration import Administration, offline
 from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
 from services.users.tables import accounts
@@ -39,8 +38,8 @@ DEMO_ACCOUNTS = (
 
 async def create_demo_accounts(settings: UsersSettings) -> None:
     """Leaves existing accounts unchanged."""
-    async with offline_parts(settings) as (database, passwords, sealer):
-        administration = Administration(database, passwords, sealer)
+    async with offline(settings) as parts:
+        administration = Administration(parts.database, parts.passwords, parts.sealer)
         for account in DEMO_ACCOUNTS:
             with suppress(UserAlreadyExists):
                 await administration.create(**asdict(account))

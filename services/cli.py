@@ -15,12 +15,7 @@ from services.command_run import run as run_to_end
 if TYPE_CHECKING:
     from services.auth.settings import KeySettings
 
-app = typer.Typer(
-    name="login2fa",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="login2fa", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 auth_app = typer.Typer(help="Run the auth service; or, with a command, let somebody in again.")
 keys_app = typer.Typer(no_args_is_help=True, help="Signing keys, sealing keys, MAC keys.")
 users_app = typer.Typer(help="Run the users service; or, with a command, administer accounts.")
@@ -38,13 +33,14 @@ _LEAD = 900
 KeysDir = Annotated[Path | None, typer.Option("--dir", help="Folder of PEM files; JWT_KEYS_DIR, when left out")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
 EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
+_OPERATOR = "OPERATOR_RABBITMQ_URL"
 
 
 def main() -> None:
     app()
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     from shared.web.api_docs import installed_version
 
     if wanted:
@@ -55,7 +51,7 @@ def _tell_version(wanted: bool) -> None:
 @app.callback()
 def options(
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version, and end")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and end")
     ] = False,
 ) -> None:
     """Login with two factors."""
@@ -187,45 +183,18 @@ def sealing() -> None:
 users_commands.add_to(users_app)
 
 
-@users_app.command()
-def republish(
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="After a restore of an older backup: over what auth knows. Ends all sessions"),
-    ] = False,
-) -> None:
-    """Tell auth the state of every account once more: rebuilds its read model."""
-    from services.users import administration
-    from services.users.app import offline_parts
-    from services.users.settings import UsersSettings
-
-    settings = load_settings(UsersSettings)
-
-    async def tell() -> None:
-        async with offline_parts(settings) as (database, _passwords, sealer):
-            async for progress in administration.republish(database, sealer, force=force):
-                typer.echo(progress)
-
-    run_to_end(tell())
-
-
 @dead_letters_app.command("list")
 def list_dead_letters(queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""
     from shared.messaging.amqp import dead_letters
 
-    of_operator = broker_url("OPERATOR_RABBITMQ_URL")
-
-    async def show() -> None:
-        letters = await dead_letters.list(of_operator, queue)
-        for letter in letters:
-            typer.echo(
-                f"{letter.died_at}  {letter.queue}  {letter.event_type}  {letter.event_id}"
-                f"  attempts={letter.attempts}  {letter.size} bytes  {letter.reason}"
-            )
-        typer.echo(f"{len(letters)} dead letters")
-
-    run_to_end(show())
+    letters = run_to_end(dead_letters.list(broker_url(_OPERATOR), queue))
+    for letter in letters:
+        typer.echo(
+            f"{letter.died_at}  {letter.queue}  {letter.event_type}  {letter.event_id}"
+            f"  attempts={letter.attempts}  {letter.size} bytes  {letter.reason}"
+        )
+    typer.echo(f"{len(letters)} dead letters")
 
 
 @dead_letters_app.command()
@@ -233,12 +202,8 @@ def replay(queue: Queue = None, event_id: EventId = None) -> None:
     """Put letters back into their work queue."""
     from shared.messaging.amqp import dead_letters
 
-    of_operator = broker_url("OPERATOR_RABBITMQ_URL")
-
-    async def put_back() -> None:
-        typer.echo(f"{await dead_letters.replay(of_operator, queue, event_id=event_id)} replayed")
-
-    run_to_end(put_back())
+    replayed = run_to_end(dead_letters.replay(broker_url(_OPERATOR), queue, event_id=event_id))
+    typer.echo(f"{replayed} replayed")
 
 
 @dead_letters_app.command()
@@ -250,14 +215,10 @@ def purge(
     """Remove letters for good."""
     from shared.messaging.amqp import dead_letters
 
-    of_operator = broker_url("OPERATOR_RABBITMQ_URL")
+    url = broker_url(_OPERATOR)
     if not yes:
         typer.confirm("Remove these dead letters for good?", abort=True)
-
-    async def remove() -> None:
-        typer.echo(f"{await dead_letters.purge(of_operator, queue, event_id=event_id)} removed")
-
-    run_to_end(remove())
+    typer.echo(f"{run_to_end(dead_letters.purge(url, queue, event_id=event_id))} removed")
 
 
 @config_app.command()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import typer
 import uvloop
 
 from shared.configuration.environment import VariableInvalid, not_set, value_of
+
+T = TypeVar("T")
 
 
 def fail(sentence: str) -> NoReturn:
@@ -17,7 +19,7 @@ def fail(sentence: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
+def run(work: Coroutine[Any, Any, T]) -> T:
     """Prints a sentence, not a traceback, for errors that an operator can fix."""
     from socket import gaierror
     from ssl import SSLError
@@ -31,7 +33,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
+            return runner.run(work)
     except CannotListen as error:
         fail(str(error))
     except KeysInvalid as error:

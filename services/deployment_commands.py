@@ -74,16 +74,14 @@ def roles() -> None:
     """Make the Postgres roles and schemas: ADMIN_DATABASE_URL; the roles' own URLs hold the passwords."""
     from deploy.postgres.roles import NAMES, RolesRefused, ensure_roles
 
-    async def ensure() -> None:
-        for warning in await ensure_roles(admin, urls):
-            typer.echo(warning)
-
     admin = database_url("ADMIN_DATABASE_URL")
     urls = {role: database_url(f"{role.upper()}_DATABASE_URL") for role in NAMES}
     try:
-        run(ensure())
+        warnings = run(ensure_roles(admin, urls))
     except RolesRefused as error:
         fail(str(error))
+    for warning in warnings:
+        typer.echo(warning)
     typer.echo("roles: up to date")
 
 
@@ -123,7 +121,5 @@ def demo_accounts() -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (secrets, roles, topology, migrate):
+    for command in (secrets, roles, topology, migrate, broker_users, demo_accounts):
         app.command()(command)
-    app.command("broker-users")(broker_users)
-    app.command("demo-accounts")(demo_accounts)

@@ -9,9 +9,11 @@ from uuid import UUID
 
 import typer
 
-from services.command_run import fail, load_settings, run
+from services.command_run import T, fail, load_settings, run
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
+
     from services.users.administration import Administration
 
 Username = Annotated[str | None, typer.Option("--username", help="The account of this username")]
@@ -22,15 +24,10 @@ Force = Annotated[bool, typer.Option("--force", help="Also if no active administ
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("create-admin")(create_admin)
+    app.command()(create_admin)
     app.command("list")(list_accounts)
-    app.command("show")(show)
-    app.command("grant-admin")(grant_admin)
-    app.command("revoke-admin")(revoke_admin)
-    app.command("set-active")(set_active)
-    app.command("set-password")(set_password)
-    app.command("set-email")(set_email)
-    app.command("delete")(delete)
+    for command in (show, grant_admin, revoke_admin, set_active, set_password, set_email, delete, republish):
+        app.command()(command)
 
 
 def create_admin(
@@ -55,27 +52,19 @@ def list_accounts(
     after: Annotated[UUID | None, typer.Option(help="The id that the page before ended with")] = None,
 ) -> None:
     """One line per account, in order of registration: id, username, address, and what it is."""
-
-    async def show_page(administration: Administration) -> None:
-        rows = await administration.page(after=after, limit=limit + 1)
-        for row in rows[:limit]:
-            typer.echo(f"{row.id}  {row.username}  {row.email}  {_kind(row)}")
-        if len(rows) > limit:
-            typer.echo(f"more: login2fa users list --limit {limit} --after {rows[limit - 1].id}")
-
-    _run(show_page)
+    rows = _run(lambda administration: administration.page(after=after, limit=limit + 1))
+    for row in rows[:limit]:
+        typer.echo(f"{row.id}  {row.username}  {row.email}  {_kind(row)}")
+    if len(rows) > limit:
+        typer.echo(f"more: login2fa users list --limit {limit} --after {rows[limit - 1].id}")
 
 
 def show(username: Username = None, email: Email = None, id_: Id = None) -> None:
     """Everything about an account but its password."""
+    row = _find(_named(username, email, id_))
     shown = ("id", "username", "email", "name", "lastname", "is_2fa", "is_admin", "is_active", "created_at")
-
-    async def show_one(administration: Administration) -> None:
-        row = await administration.find(**_named(username, email, id_))
-        for field in (*shown, "modified_at"):
-            typer.echo(f"{field}: {getattr(row, field)}")
-
-    _run(show_one)
+    for field in (*shown, "modified_at"):
+        typer.echo(f"{field}: {getattr(row, field)}")
 
 
 def grant_admin(username: Username = None, email: Email = None, id_: Id = None) -> None:
@@ -96,22 +85,18 @@ def set_active(
     force: Force = False,
 ) -> None:
     """Lock an account, which ends its sessions, or let it in again."""
-    said = "may log in" if active == "yes" else "is locked, and its sessions have ended"
-    _change(_named(username, email, id_), {"is_active": active == "yes"}, said, force=force)
+    state = "may log in" if active == "yes" else "is locked, and its sessions have ended"
+    _change(_named(username, email, id_), {"is_active": active == "yes"}, state, force=force)
 
 
 def set_password(username: Username = None, email: Email = None, id_: Id = None, stdin: Stdin = False) -> None:
     """Set somebody's password; asks for it. All sessions end, and the owner is told by mail."""
     named = _named(username, email, id_)
     _refuse_if_nobody_can_be_asked(stdin=stdin)
-    _run(lambda administration: administration.find(**named))
+    _find(named)
     password = _password(stdin=stdin)
-
-    async def set_it(administration: Administration) -> None:
-        row = await administration.set_password(password, **named)
-        typer.echo(f"{row.username} has another password, and all sessions have ended")
-
-    _run(set_it)
+    row = _run(lambda administration: administration.set_password(password, **named))
+    typer.echo(f"{row.username} has another password, and all sessions have ended")
 
 
 def set_email(
@@ -122,12 +107,8 @@ def set_email(
 ) -> None:
     """Give an account another address, also as its username if the old one was. The owner is told at the old one."""
     named = _named(username, email, id_)
-
-    async def set_it(administration: Administration) -> None:
-        row = await administration.set_email(new, **named)
-        typer.echo(f"{row.username} has the address {row.email}, and all sessions have ended")
-
-    _run(set_it)
+    row = _run(lambda administration: administration.set_email(new, **named))
+    typer.echo(f"{row.username} has the address {row.email}, and all sessions have ended")
 
 
 def delete(
@@ -140,28 +121,37 @@ def delete(
     """Delete an account for good. The owner is told by mail."""
     named = _named(username, email, id_)
     if not yes:
-        _run(lambda administration: administration.find(**named))
+        _find(named)
         typer.confirm("Delete this account for good?", abort=True)
-
-    async def remove(administration: Administration) -> None:
-        row = await administration.remove(force=force, **named)
-        typer.echo(f"{row.username} is deleted")
-        await _warn_of_no_administrator(administration)
-
-    _run(remove)
+    row = _run(lambda administration: administration.remove(force=force, **named))
+    typer.echo(f"{row.username} is deleted")
+    _warn_of_no_administrator()
 
 
-def _change(named: dict[str, Any], changes: dict[str, Any], said: str, *, force: bool = False) -> None:
-    async def change(administration: Administration) -> None:
-        row = await administration.change(changes, force=force, **named)
-        typer.echo(f"{row.username} {said}")
-        await _warn_of_no_administrator(administration)
+def republish(
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="After a restore of an older backup: over what auth knows. Ends all sessions"),
+    ] = False,
+) -> None:
+    """Tell auth the state of every account once more: rebuilds its read model."""
+    from services.users.administration import republish
 
-    _run(change)
+    async def publish(administration: Administration) -> None:
+        async for progress in republish(administration.database, administration.sealer, force=force):
+            typer.echo(progress)
+
+    _run(publish)
 
 
-async def _warn_of_no_administrator(administration: Administration) -> None:
-    if not await administration.page(is_admin=True, is_active=True, limit=1):
+def _change(named: dict[str, Any], changes: dict[str, Any], state: str, *, force: bool = False) -> None:
+    row = _run(lambda administration: administration.change(changes, force=force, **named))
+    typer.echo(f"{row.username} {state}")
+    _warn_of_no_administrator()
+
+
+def _warn_of_no_administrator() -> None:
+    if not _run(lambda administration: administration.page(is_admin=True, is_active=True, limit=1)):
         typer.echo("No active administrator is left: make one with login2fa users grant-admin", err=True)
 
 
@@ -190,22 +180,18 @@ def _kind(row: Any) -> str:
     return ", ".join(words if row.is_active else [*words, "locked"])
 
 
-def _run(work: Callable[[Administration], Awaitable[object]]) -> None:
-    from services.users.administration import Administration
-    from services.users.app import offline_parts
+def _find(named: dict[str, Any]) -> Row[Any]:
+    return _run(lambda administration: administration.find(**named))
+
+
+def _run(work: Callable[[Administration], Awaitable[T]]) -> T:
+    from services.users.administration import offline
     from services.users.settings import UsersSettings
 
     settings = load_settings(UsersSettings)
 
-    async def offline() -> None:
-        async with offline_parts(settings) as (database, passwords, sealer):
-            administration = Administration(
-                database,
-                passwords,
-                sealer,
-                min_length=settings.password_min_length,
-                reserved_domains=settings.mail_reserved_domains,
-            )
-            await work(administration)
+    async def done() -> T:
+        async with offline(settings) as administration:
+            return await work(administration)
 
-    run(offline())
+    return run(done())

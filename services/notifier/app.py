@@ -11,20 +11,19 @@ from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.codes import Codes
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver
-from services.notifier.domains import Domains
 from services.notifier.file import FileChannel
 from services.notifier.heartbeat import Heart, signs_of_life
 from services.notifier.notices import Notices
 from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
-from services.notifier.turns import AtOnce, ByDomain, Turns
+from services.notifier.turns import ByDomain, Domains, Turns
 from shared.messaging.bus import Bus
 from shared.messaging.edges import EdgeKeys
 from shared.messaging.signed import SignedBus
 from shared.messaging.topology import NOTICES, OTP_DELIVERY
 from shared.sealing import Sealer
-from shared.web.process import Running
+from shared.web.process import Running, check_of
 
 # Each notice needs a connection, and mail servers limit those: most are left to codes. A domain gets one at a time.
 _NOTICES_AT_A_TIME = 4
@@ -42,7 +41,7 @@ def channel_of(settings: NotifierSettings) -> Channel:
 def _turns(settings: NotifierSettings) -> tuple[Turns, Turns]:
     places = (settings.notifier_concurrency, _NOTICES_AT_A_TIME)
     if settings.notifier_channel == "file":
-        return AtOnce(places[0]), AtOnce(places[1])
+        return Turns(places[0]), Turns(places[1])
     domains = Domains()
     return ByDomain(places[0], domains), ByDomain(places[1], domains)
 
@@ -64,19 +63,13 @@ async def running(settings: NotifierSettings, bus: Bus) -> AsyncIterator[Running
     notices = Deliver(Notices(reserved_domains=reserved), breaker, database_time, turns_of_notices)
     of_notices = await signed.consume(NOTICES.queue, notices, concurrency=turns_of_notices.seats)
 
-    async def consumer_live() -> bool:
-        return consumption.live and of_notices.live
-
-    async def mail_server_reached() -> bool:
-        return channel.reach.good
-
+    checks = {
+        "notifier-consumer": check_of(lambda: consumption.live and of_notices.live),
+        MAIL_SERVER: check_of(lambda: channel.reach.good),
+    }
     try:
         async with signs_of_life(heart, breaker, channel.reach, lambda: consumption.live):
-            yield Running(
-                app=None,
-                checks={"notifier-consumer": consumer_live, MAIL_SERVER: mail_server_reached},
-                reasons={MAIL_SERVER: lambda: channel.reach.reason},
-            )
+            yield Running(app=None, checks=checks, reasons={MAIL_SERVER: lambda: channel.reach.reason})
     finally:
         grace = settings.shutdown_grace
         await asyncio.gather(consumption.stop(grace), of_notices.stop(grace))

@@ -23,16 +23,14 @@ class Delivery:
     expires_at: datetime
 
 
-# `mail_test` comes from an operator (services.notifier.trial), not from an event.
-Said = NoticeWord | Literal["mail_test"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
+    """`mail_test` comes from an operator (services.mail_commands), not from an event."""
+
     event_id: str
     correlation_id: str
     email: str
-    notice: Said
+    notice: NoticeWord | Literal["mail_test"]
     occurred_at: datetime
     expires_at: datetime
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from prometheus_client import Counter, Histogram
 
 from services.notifier.channel import Delivery
@@ -17,36 +19,34 @@ from shared.sealing import Sealer
 SECONDS = Histogram("login2fa_delivery_seconds", "From the request of a code to its delivery.")
 
 
+@dataclass(frozen=True)
 class Codes:
     name = "otp"
     ends = Counter("login2fa_deliveries_total", "Ends and retries of deliveries.", ["outcome"])
 
-    def __init__(
-        self, sealer: Sealer, reports: Reports, database_time: DatabaseTime, heart: Heart, *, reserved_domains: bool
-    ) -> None:
-        self._sealer = sealer
-        self._reports = reports
-        self._database_time = database_time
-        self._heart = heart
-        self._reserved = reserved_domains
+    sealer: Sealer
+    reports: Reports
+    database_time: DatabaseTime
+    heart: Heart
+    reserved_domains: bool
 
     def read(self, message: bus.Delivery) -> OtpRequested:
         return OtpRequested.from_message(message)
 
     def decrypt(self, message: bus.Delivery, event: OtpRequested) -> Delivery:
         if message.attempt == 1 and not message.put_off:
-            self._heart.code_taken(event.requested_at)
+            self.heart.code_taken(event.requested_at)
         return Delivery(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
-            email=recipient(event.email, event.type, reserved=self._reserved),
-            code=self._sealer.open(event.sealed_code, event.code_context),
+            email=recipient(event.email, event.type, reserved=self.reserved_domains),
+            code=self.sealer.open(event.sealed_code, event.code_context),
             requested_at=event.requested_at,
             expires_at=event.expires_at,
         )
 
-    async def tell(self, event: OtpRequested, result: AttemptResult, message: bus.Delivery) -> None:
+    async def report(self, event: OtpRequested, result: AttemptResult, message: bus.Delivery) -> None:
         if result.status == "delivered":
-            SECONDS.observe((self._database_time.now() - event.requested_at).total_seconds())
+            SECONDS.observe((self.database_time.now() - event.requested_at).total_seconds())
         if result.status != "put_off":  # no result yet
-            await self._reports.tell(event, result.status, message)
+            await self.reports.publish(event, result.status, message)

@@ -54,34 +54,34 @@ class Kind(Protocol[E]):
     def decrypt(self, message: bus.Delivery, event: E) -> Delivery | Notice:
         """Raises `MalformedEvent`, `Unsealable`."""
 
-    async def tell(self, event: E, result: AttemptResult, message: bus.Delivery) -> None:
+    async def report(self, event: E, result: AttemptResult, message: bus.Delivery) -> None:
         """Reports the result just before the acknowledgement. Never raises."""
 
 
+@dataclass(frozen=True, slots=True)
 class Deliver(Generic[E]):
-    def __init__(self, kind: Kind[E], breaker: CircuitBreaker, database_time: DatabaseTime, turns: Turns) -> None:
-        self._kind = kind
-        self._breaker = breaker
-        self._database_time = database_time
-        self._turns = turns
+    kind: Kind[E]
+    breaker: CircuitBreaker
+    database_time: DatabaseTime
+    turns: Turns
 
     async def __call__(self, message: bus.Delivery) -> Outcome:
-        self._database_time.learn(message)
+        self.database_time.learn(message)
         try:
-            event = self._kind.read(message)
+            event = self.kind.read(message)
         except MalformedEvent as error:
             result = _given_up(error)
             self._observe(message, result)
             return result.outcome  # no report: the event can not be read
         result = await self._attempt(message, event)
         self._observe(message, result)
-        await self._kind.tell(event, result, message)
+        await self.kind.report(event, result, message)
         failpoints.reach("notifier: reported")
         return result.outcome
 
     async def _attempt(self, message: bus.Delivery, event: E) -> AttemptResult:
         try:
-            delivery = self._kind.decrypt(message, event)
+            delivery = self.kind.decrypt(message, event)
         except (MalformedEvent, Unsealable) as error:
             return _given_up(error)
         if self._is_over(delivery):  # before its turn: an expired backlog waits for nothing
@@ -99,21 +99,21 @@ class Deliver(Generic[E]):
         return AttemptResult("expired", Done(), result.reason) if self._is_over(delivery, delay) else result
 
     async def _in_turn(self, message: bus.Delivery, delivery: Delivery | Notice) -> AttemptResult:
-        async with self._turns.turn(delivery.email, first_attempt=message.attempt == 1) as turn:
+        async with self.turns.turn(delivery.email, first_attempt=message.attempt == 1) as turn:
             if self._is_over(delivery):
                 return AttemptResult("expired", Done())
-            await self._breaker.send(delivery, turn)
+            await self.breaker.send(delivery, turn)
         return AttemptResult("delivered", Done())
 
     def _is_over(self, delivery: Delivery | Notice, after: float = 0) -> bool:
-        return self._database_time.now() + timedelta(seconds=after) >= delivery.expires_at
+        return self.database_time.now() + timedelta(seconds=after) >= delivery.expires_at
 
     def _observe(self, message: bus.Delivery, result: AttemptResult) -> None:
         status = "retry" if result.status == "deferred" else result.status
-        self._kind.ends.labels(status).inc()
-        say = getattr(log, _LEVELS.get(status, "info"))
-        what = f"{self._kind.name} delivery"
-        say(what, outcome=status, reason=result.reason, event_id=message.event_id, attempt=message.attempt)
+        self.kind.ends.labels(status).inc()
+        log_it = getattr(log, _LEVELS.get(status, "info"))
+        what = f"{self.kind.name} delivery"
+        log_it(what, outcome=status, reason=result.reason, event_id=message.event_id, attempt=message.attempt)
 
 
 def _given_up(error: Exception) -> AttemptResult:

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -47,22 +48,23 @@ class FileChannel:
         """Does nothing: no file stays open."""
 
 
-def _opened(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-
-
-def _refuse_unwritable(path: Path) -> None:
-    descriptor = _opened(path)
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        if not os.fstatvfs(descriptor).f_bavail:
-            raise _no_space()
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
+def _refuse_unwritable(path: Path) -> None:
+    with _opened(path) as descriptor:
+        if not os.fstatvfs(descriptor).f_bavail:
+            raise _no_space()
+
+
 def _append(path: Path, line: bytes) -> None:
-    descriptor = _opened(path)
-    try:
+    with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         # A crash or a full disk may leave part of a line. It was not acknowledged, so the whole line comes again.
@@ -74,8 +76,6 @@ def _append(path: Path, line: bytes) -> None:
         except OSError:
             os.ftruncate(descriptor, whole)
             raise
-    finally:
-        os.close(descriptor)
 
 
 def _end_of_last_line(descriptor: int, size: int) -> int:

@@ -91,11 +91,10 @@ async def probe_forever(breaker: CircuitBreaker, reach: Reach) -> None:
             continue
         try:
             await breaker.probe()
-        except DeliveryFailed:
-            await asyncio.sleep(PROBED_AGAIN)  # with the breaker open, `reach.age` was not reset
         except Exception as error:  # noqa: BLE001 - the next one tries again
-            log.warning("mail server not probed", error=type(error).__name__)
-            await asyncio.sleep(PROBED_AGAIN)
+            if not isinstance(error, DeliveryFailed):
+                log.warning("mail server not probed", error=type(error).__name__)
+            await asyncio.sleep(PROBED_AGAIN)  # with the breaker open, `reach.age` was not reset
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ import errno
 import os
 import re
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from socket import gaierror
 from typing import Literal
@@ -18,7 +17,6 @@ from services.notifier.server_words import quoted
 from services.notifier.settings import NotifierSettings
 
 Stage = Literal["connect", "TLS", "EHLO", "AUTH", "MAIL", "RCPT", "DATA"]
-Advice = Callable[[BaseException, NotifierSettings], str]
 
 # Replies about our login (RFC 4954 section 6).
 CREDENTIALS = {530, 534, 535, 538}
@@ -40,7 +38,13 @@ _LONGEST_NAME = 50
 _SENDER = "Look at MAIL_FROM, and at SPF and DKIM of its domain"
 _CLIENT = "It does not send mail for us: look at SMTP_USERNAME and SMTP_HOST"
 _PASSES = "It may pass; if it lasts, look into the log of the mail server"
-_ALL = "It is about one {of}; if it happens to all, look at MAIL_FROM and SMTP_USERNAME"
+_LOGIN = "Look at SMTP_USERNAME and SMTP_PASSWORD"
+# Of a permanent refusal without a known cause.
+_REFUSED: dict[Stage, str] = {
+    "MAIL": _SENDER,
+    "RCPT": "It is about one recipient; if it happens to all, look at MAIL_FROM and SMTP_USERNAME",
+    "DATA": "It is about one mail; if it happens to all, look at MAIL_FROM and SMTP_USERNAME",
+}
 
 
 @dataclass(slots=True)
@@ -58,7 +62,7 @@ def explain(error: BaseException, dialogue: Dialogue, settings: NotifierSettings
         happened = _answered(cause, dialogue.recipient, settings)
     else:
         happened = _broken_off(cause, settings)
-    return f"{dialogue.stage}: {happened}. {_ADVICE[dialogue.stage](cause, settings)}"
+    return f"{dialogue.stage}: {happened}. {_advice(dialogue.stage, cause, settings)}"
 
 
 def is_about_us(said: str) -> bool:
@@ -93,6 +97,20 @@ def _broken_off(error: BaseException, settings: NotifierSettings) -> str:
     return happened
 
 
+def _advice(stage: Stage, cause: BaseException, settings: NotifierSettings) -> str:
+    match stage:
+        case "connect":
+            return _to_connect(cause, settings)
+        case "TLS":
+            return _to_begin_tls(cause, settings)
+        case "EHLO":
+            return _to_be_known(settings)
+        case "AUTH":
+            return _LOGIN
+        case _:
+            return _to_send(stage, cause, settings)
+
+
 def _to_connect(cause: BaseException, settings: NotifierSettings) -> str:
     if isinstance(cause, gaierror):
         return "Look at SMTP_HOST"
@@ -109,39 +127,19 @@ def _to_begin_tls(cause: BaseException, settings: NotifierSettings) -> str:
     return "Look at SMTP_SECURITY and SMTP_PORT: starttls is usual at 587, tls at 465"
 
 
-def _to_be_known(_cause: BaseException, settings: NotifierSettings) -> str:
+def _to_be_known(settings: NotifierSettings) -> str:
     return f"Look at SMTP_HELO_NAME: the name given was {settings.helo_name[:_LONGEST_NAME]}"
 
 
-def _to_log_in(_cause: BaseException, _settings: NotifierSettings) -> str:
-    return "Look at SMTP_USERNAME and SMTP_PASSWORD"
-
-
-def _to_send(general: str) -> Advice:
-    """`general` is the advice for a permanent refusal without a known cause."""
-
-    def advice(cause: BaseException, settings: NotifierSettings) -> str:
-        if not isinstance(cause, aiosmtplib.SMTPResponseException):
-            return _PASSES
-        if cause.code in CREDENTIALS:
-            return _to_log_in(cause, settings)
-        said = cause.message[:_READ]
-        if _OF_HELO.search(said):
-            return _to_be_known(cause, settings)
-        for kind, known in ((_OF_SENDER, _SENDER), (_OF_CLIENT, _CLIENT)):
-            if kind.search(said):
-                return known
-        return general if cause.code >= PERMANENT else _PASSES
-
-    return advice
-
-
-_ADVICE: dict[Stage, Advice] = {
-    "connect": _to_connect,
-    "TLS": _to_begin_tls,
-    "EHLO": _to_be_known,
-    "AUTH": _to_log_in,
-    "MAIL": _to_send(_SENDER),
-    "RCPT": _to_send(_ALL.format(of="recipient")),
-    "DATA": _to_send(_ALL.format(of="mail")),
-}
+def _to_send(stage: Stage, cause: BaseException, settings: NotifierSettings) -> str:
+    if not isinstance(cause, aiosmtplib.SMTPResponseException):
+        return _PASSES
+    if cause.code in CREDENTIALS:
+        return _LOGIN
+    reply = cause.message[:_READ]
+    if _OF_HELO.search(reply):
+        return _to_be_known(settings)
+    for kind, known in ((_OF_SENDER, _SENDER), (_OF_CLIENT, _CLIENT)):
+        if kind.search(reply):
+            return known
+    return _REFUSED[stage] if cause.code >= PERMANENT else _PASSES

@@ -118,7 +118,7 @@ class MailServer:
         else:
             self._say_goodbye(connection)
             if not self._kept:
-                _beside(self._replacements, self._replace())
+                _in_background(self._replacements, self._replace())
 
     def _await_a_mail(self, connection: _Connection) -> None:
         self._kept.append(connection)
@@ -142,14 +142,14 @@ class MailServer:
 
     def _say_goodbye(self, connection: _Connection) -> None:
         """In the background: a slow QUIT delays no mail."""
-        _beside(self._goodbyes, connection.quit())
+        _in_background(self._goodbyes, connection.quit())
 
 
 async def _result_of(compose: Callable[[], bytes]) -> bytes:
     return compose()
 
 
-def _beside(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
+def _in_background(tasks: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)

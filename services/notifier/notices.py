@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from prometheus_client import Counter
 
 from services.notifier.channel import Notice
@@ -11,12 +13,12 @@ from shared.messaging import bus
 from shared.messaging.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 
 
+@dataclass(frozen=True)
 class Notices:
     name = "notice"
     ends = Counter("login2fa_notices_total", "Ends and retries of notices.", ["outcome"])
 
-    def __init__(self, *, reserved_domains: bool) -> None:
-        self._reserved = reserved_domains
+    reserved_domains: bool
 
     def read(self, message: bus.Delivery) -> NoticeRequested:
         kind = AuthNoticeRequested if message.routing_key == AuthNoticeRequested.type else UsersNoticeRequested
@@ -26,11 +28,11 @@ class Notices:
         return Notice(
             event_id=str(event.event_id),
             correlation_id=message.correlation_id,
-            email=recipient(event.email, event.type, reserved=self._reserved),
+            email=recipient(event.email, event.type, reserved=self.reserved_domains),
             notice=event.notice,
             occurred_at=event.occurred_at,
             expires_at=event.expires_at,
         )
 
-    async def tell(self, event: NoticeRequested, result: AttemptResult, message: bus.Delivery) -> None:
+    async def report(self, event: NoticeRequested, result: AttemptResult, message: bus.Delivery) -> None:
         """No report: the log and the metrics are enough."""

@@ -34,7 +34,7 @@ class Reports:
         self._now = now
         self._silent_until = 0.0
 
-    async def tell(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> None:
+    async def publish(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> None:
         """Never raises, and takes REPORT_SECONDS at most. Auth tolerates lost, repeated and late reports."""
         error = await self._publish(self._report(request, outcome, message))
         REPORTS.labels("lost" if error else "confirmed").inc()

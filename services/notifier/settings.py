@@ -10,16 +10,15 @@ from services.notifier.mailbox import Mailbox
 from shared.configuration.connections import Connection
 from shared.configuration.hosts import is_container_name, is_loopback
 from shared.configuration.settings import DemoSettings, ProcessSettings
-from shared.configuration.types import Host, MacKeys, SealingKeys
+from shared.configuration.types import Host, MacKeys, SealingKeys, mac_keys
 from shared.mail_address import RESERVED_DOMAINS
 from shared.names import refuse_invisible
 
 _SUBJECT = re.compile(r"[ -~]{1,70}")
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
-_ADDRESS_LITERAL = re.compile(
-    r"\[(\d{1,3}(\.\d{1,3}){3}|IPv6:[0-9a-f:.]+)\]", re.IGNORECASE | re.ASCII
-)  # RFC 5321 4.1.3
+# RFC 5321 4.1.3
+_ADDRESS_LITERAL = re.compile(r"\[(\d{1,3}(\.\d{1,3}){3}|IPv6:[0-9a-f:.]+)\]", re.IGNORECASE | re.ASCII)
 _LONGEST_NAME = 255
 
 
@@ -50,15 +49,9 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated. Shared with auth"
     )
-    auth_to_notifier_keys: MacKeys = Field(
-        description="MAC keys of events from auth to the notifier, comma-separated; the first signs, any verifies"
-    )
-    users_to_notifier_keys: MacKeys = Field(
-        description="MAC keys of events from users to the notifier, comma-separated; the first signs, any verifies"
-    )
-    notifier_to_auth_keys: MacKeys = Field(
-        description="MAC keys of events from the notifier to auth, comma-separated; the first signs, any verifies"
-    )
+    auth_to_notifier_keys: MacKeys = mac_keys("auth", "the notifier")
+    users_to_notifier_keys: MacKeys = mac_keys("users", "the notifier")
+    notifier_to_auth_keys: MacKeys = mac_keys("the notifier", "auth")
     notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
     notifier_concurrency: int = Field(
         16, ge=1, le=500, description="Deliveries under way at a time; to one domain a quarter"

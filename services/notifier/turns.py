@@ -10,13 +10,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import asynccontextmanager
 
-from services.notifier.domains import SLOW_SECONDS, Domains
+# From RCPT to the end of the mail. A mail server that queues mail answers in milliseconds.
+SLOW_SECONDS = 2.0
+
+QUICK_FOR = 3600.0
+# Quick answers in between do not shorten it: else a domain could delay others again and again.
+SLOW_FOR = 600.0
+MOST_DOMAINS = 50_000
 
 FIRST_PATIENCE = 5.0
 WAITING_SECONDS = 1.0
@@ -27,28 +33,10 @@ SEATS_EACH = 4
 # Labels of a registered domain; letters of a country code; second-level labels that register names.
 _REGISTERED = 2
 _COUNTRY = 2
-_REGISTRIES = frozenset(
-    (
-        "ac",
-        "co",
-        "com",
-        "edu",
-        "go",
-        "gob",
-        "gouv",
-        "gov",
-        "ltd",
-        "me",
-        "mil",
-        "ne",
-        "net",
-        "nom",
-        "or",
-        "org",
-        "plc",
-        "sch",
-    )
-)
+_REGISTRIES = frozenset({
+    "ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "ltd", "me", "mil", "ne", "net", "nom", "or", "org", "plc",
+    "sch",
+})  # fmt: skip
 
 
 class PutOff(Exception):
@@ -72,25 +60,41 @@ class Turn:
         return None if self._began is None else time.monotonic() - self._began
 
 
-class Turns(Protocol):
-    seats: int
+class Turns:
+    """At once, for a channel that no recipient can slow down. `seats`: messages accepted from the queue."""
 
-    def turn(self, address: str, *, first_attempt: bool) -> AbstractAsyncContextManager[Turn]:
-        """Raises `PutOff`."""
-
-
-class AtOnce:
-    def __init__(self, concurrency: int) -> None:
-        self.seats = concurrency
+    def __init__(self, seats: int) -> None:
+        self.seats = seats
 
     @asynccontextmanager
-    async def turn(self, _address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:  # noqa: ARG002 - see `Turns`
+    async def turn(self, address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:  # noqa: ARG002 - see `ByDomain`
         yield Turn(None)
 
 
-class ByDomain:
+class Domains:
+    """When recipient domains last answered quickly or slowly. The data stays in this process."""
+
+    def __init__(self) -> None:
+        self._quick: OrderedDict[str, float] = OrderedDict()
+        self._slow: OrderedDict[str, float] = OrderedDict()
+
+    def answered(self, domain: str, seconds: float) -> None:
+        moments = self._slow if seconds >= SLOW_SECONDS else self._quick
+        moments[domain] = time.monotonic()
+        moments.move_to_end(domain)
+        if len(moments) > MOST_DOMAINS:
+            moments.popitem(last=False)
+
+    def is_slow(self, domain: str) -> bool:
+        return time.monotonic() - self._slow.get(domain, -math.inf) < SLOW_FOR
+
+    def is_quick(self, domain: str) -> bool:
+        return time.monotonic() - self._quick.get(domain, -math.inf) < QUICK_FOR and not self.is_slow(domain)
+
+
+class ByDomain(Turns):
     def __init__(self, concurrency: int, domains: Domains) -> None:
-        self.seats = SEATS_EACH * concurrency
+        super().__init__(SEATS_EACH * concurrency)
         self._domains = domains
         self._most = concurrency
         self._most_of_one = max(1, concurrency // 4)
@@ -101,6 +105,7 @@ class ByDomain:
 
     @asynccontextmanager
     async def turn(self, address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:
+        """Raises `PutOff`."""
         domain = _registered_domain(address)
         await self._begin(domain)
         turn = Turn(self._patience() if first_attempt else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy import Row
 from services.users import audit, reading
 from services.users.accounts import etag, valid_email
 from services.users.callers import Caller, Composed, KnownCaller, Users
+from services.users.guesses import NAMES
 from services.users.problems import (
     EmailNotValid,
     LastAdministrator,
@@ -20,19 +22,20 @@ from services.users.problems import (
     UsernameNotOwn,
     VersionDiffers,
 )
-from services.users.rules import limit_names, may_change, may_delete
 from services.users.schemas import AccountOut, AccountPatch, MessageOut
-from services.users.writes import writing
+from services.users.writes import Rule, writing
+from shared.names import canonical
 from shared.web.bearer import NotPermitted
 from shared.web.json_depth import ShallowJsonRoute
+from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound, TooManyRequests
 
-_PREFIX = "/api/v1/users"
+PREFIX = "/api/v1/users"
 # Only the form that a gateway's limits match, and so that `/users/me` is not read as an id.
 BY_ID = "/{user_id:uuid}"
-router = APIRouter(prefix=_PREFIX, route_class=ShallowJsonRoute)
-by_id = APIRouter(prefix=_PREFIX, route_class=ShallowJsonRoute)
+router = APIRouter(prefix=PREFIX, route_class=ShallowJsonRoute)
+lean_router = APIRouter(prefix=PREFIX, route_class=LeanRoute)  # applications ask for `/me` whenever they are opened
 
 AccountId = Annotated[UUID, Path(description="One's own; for an administrator anybody's")]
 UserId = Annotated[UUID | None, Query(description="Another account than one's own: for admins. As `/users/{user_id}`")]
@@ -46,13 +49,23 @@ _CHANGE_REFUSED = refused(
 )  # fmt: skip
 _DELETION_REFUSED = refused(NotPermitted, LoginTooOld, ItemNotFound, VersionDiffers, LastAdministrator)
 
+_NAMES = ("email", "username")
+_BY_ADMIN_ONLY = {"is_admin", "is_active"}
+_NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"} | _BY_ADMIN_ONLY  # own account; other accounts: all changes
 
-@by_id.get(BY_ID, summary="An account", responses=refused(NotPermitted, ItemNotFound))
+
+@lean_router.get("/me", response_model=AccountOut, summary="The caller's own account")
+async def me(known: KnownCaller) -> Response:
+    body = AccountOut.model_validate(known.account, from_attributes=True).model_dump_json()
+    return Response(body, media_type="application/json", headers={"ETag": etag(known.account)})
+
+
+@router.get(BY_ID, summary="An account", responses=refused(NotPermitted, ItemNotFound))
 async def read_account(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await reading.one(users, known, user_id), response)
 
 
-@by_id.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
+@router.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
 async def change_account(
     users: Composed, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
     if_match: IfMatch = None,
@@ -60,7 +73,7 @@ async def change_account(
     return shown(await _changed(users, known, user_id, given, if_match), response)
 
 
-@by_id.delete(BY_ID, summary="Delete an account", responses=_DELETION_REFUSED)
+@router.delete(BY_ID, summary="Delete an account", responses=_DELETION_REFUSED)
 async def delete_account(
     users: Composed, known: KnownCaller, user_id: AccountId, if_match: IfMatch = None
 ) -> MessageOut:
@@ -84,10 +97,10 @@ async def delete_own_account(
 
 async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatch, if_match: str | None) -> Row[Any]:
     changes = given.changes()
-    rule = may_change(target, changes)
+    rule = _may_change(target, changes)
     async with audit.refusals(users.database, "profile_changed", account=target, actor=known.token.account):
         rule(known)
-        await limit_names(users, known, changes)
+        await _limit_names(users, known, changes)
         async with writing(users, known, target, rule=rule, if_match=if_match) as write:
             if "email" in changes:
                 changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)
@@ -97,7 +110,7 @@ async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatc
 async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | None) -> MessageOut:
     async with (
         audit.refusals(users.database, "account_deleted", account=target, actor=known.token.account),
-        writing(users, known, target, rule=may_delete(target), if_match=if_match) as write,
+        writing(users, known, target, rule=_may_delete(target), if_match=if_match) as write,
     ):
         await write.remove()
     # Text of the system that this one replaces: its clients look for it.
@@ -107,3 +120,33 @@ async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | No
 def shown(row: Row[Any], response: Response) -> AccountOut:
     response.headers["ETag"] = etag(row)
     return AccountOut.model_validate(row, from_attributes=True)
+
+
+# Rules are checked when a request comes in and again under the lock (writes).
+def _may_change(target: UUID, changes: Mapping[str, Any]) -> Rule:
+    def rule(caller: Caller) -> None:
+        caller.require_admin_of(target)
+        if not changes:
+            raise NothingToChange
+        if _BY_ADMIN_ONLY & changes.keys():
+            caller.require_admin()
+        if target != caller.token.account or _NEEDS_RECENT_LOGIN & changes.keys():
+            caller.require_recent_login()
+
+    return rule
+
+
+def _may_delete(target: UUID) -> Rule:
+    def rule(caller: Caller) -> None:
+        caller.require_admin_of(target)
+        caller.require_recent_login()
+
+    return rule
+
+
+async def _limit_names(users: Users, known: Caller, changes: Mapping[str, Any]) -> None:
+    """Each answer reveals whether a name is taken; administrators can list them anyway. Raises `TooManyNames`."""
+    own = known.account
+    asks = any(name in changes and canonical(changes[name]) != getattr(own, f"{name}_key") for name in _NAMES)
+    if asks and not own.is_admin:
+        await NAMES.count(users.database, own.id, limit=users.settings.name_guesses)

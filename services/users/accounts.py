@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from services.users import incarnation
-from services.users.last_administrator import is_lost, keep_one
-from services.users.problems import EmailNotValid, UserAlreadyExists
+from services.users.problems import EmailNotValid, LastAdministrator, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
 from shared.mail_address import AddressInvalid, one_address
@@ -24,10 +23,12 @@ from shared.messaging.events import AccountChanged
 from shared.messaging.outbox import add
 from shared.names import canonical
 from shared.sealing import Sealer
-from shared.web import entity_tags
 
 # A change of any of these ends all sessions of the account, except the one that made the change.
 _ENDS_SESSIONS = {"password_hash", "is_2fa", "email", "is_active"}
+
+# Advisory lock number; any that nothing else in this database uses.
+_ADMINISTRATORS_LOCK: Final = 0x4C32_4641
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,7 @@ class NewAccount:
 async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -> Row[Any]:
     """Raises `UserAlreadyExists`, `UsernameNotOwn`."""
     refuse_foreign(new.username, email=new.email)
-    values = {name: getattr(new, name) for name in NewAccount.__dataclass_fields__}
-    statement = insert(accounts).values(id=uuid7(), **_with_keys(values)).returning(accounts)
+    statement = insert(accounts).values(id=uuid7(), **_with_keys(asdict(new))).returning(accounts)
     return await _write(connection, sealer, statement)
 
 
@@ -73,8 +73,8 @@ async def change(
     moved = {name: value for name, value in _with_keys(changes).items() if getattr(row, name) != value}
     if not moved:
         return row
-    if is_lost(row, moved) and not force:
-        await keep_one(connection, row.id)
+    if not force:
+        await _keep_an_administrator(connection, row, moved)
     if _ENDS_SESSIONS & moved.keys():
         moved |= {"session_epoch": row.session_epoch + 1, "kept_session": by_session}
     statement = (
@@ -88,8 +88,8 @@ async def change(
 
 async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = False) -> datetime:
     """Returns the time. `row` is from `lock`. Raises `LastAdministrator`, unless `force`."""
-    if is_lost(row, {"is_active": False}) and not force:
-        await keep_one(connection, row.id)
+    if not force:
+        await _keep_an_administrator(connection, row, {"is_active": False})
     version = row.version + 1
     number = await incarnation.present(connection)
     await connection.execute(delete(accounts).where(accounts.c.id == row.id))
@@ -130,13 +130,13 @@ async def end_sessions_of_page(
     return sorted((await connection.execute(ended)).all(), key=lambda row: row.id)
 
 
-async def tell(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
+async def publish(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
     number = await incarnation.present(connection)
     for row in rows:
         await add(connection, outbox, _event(row, number, sealer))
 
 
-async def tell_tombstones(connection: AsyncConnection) -> int:
+async def publish_tombstones(connection: AsyncConnection) -> int:
     number = await incarnation.present(connection)
     rows = (await connection.execute(select(tombstones))).all()
     for row in rows:
@@ -150,6 +150,20 @@ def valid_email(address: str, *, reserved: bool = True) -> str:
         return one_address(unicodedata.normalize("NFKC", address), reserved=reserved, strict=True)
     except AddressInvalid:
         raise EmailNotValid from None
+
+
+async def _keep_an_administrator(connection: AsyncConnection, row: Row[Any], changes: Mapping[str, Any]) -> None:
+    """Raises `LastAdministrator` if `changes` leave no active one. The lock orders two who demote themselves at once;
+    its holder waits for no row, so there is no deadlock.
+    """
+    after = {"is_admin": row.is_admin, "is_active": row.is_active, **changes}
+    if not (row.is_admin and row.is_active) or (after["is_admin"] and after["is_active"]):
+        return
+    await connection.execute(select(func.pg_advisory_xact_lock(_ADMINISTRATORS_LOCK)))
+    # A separate statement: it sees what was committed during the wait.
+    others = select(func.count()).where(accounts.c.is_admin, accounts.c.is_active, accounts.c.id != row.id)
+    if not (await connection.execute(others)).scalar_one():
+        raise LastAdministrator
 
 
 def _with_keys(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,11 +200,6 @@ def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
 
 def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
     return AccountChanged(account_id=account, incarnation=number, version=version, deleted=True)
-
-
-def is_matched_by(row: Row[Any], if_match: str | None) -> bool:
-    """RFC 9110 section 13.1.1; also accepts the forms that gateways make of our tags."""
-    return if_match is None or entity_tags.names(if_match, etag(row))
 
 
 def etag(row: Row[Any]) -> str:

@@ -15,8 +15,9 @@ from services.users import accounts, in_step, incarnation
 from services.users.accounts import NewAccount, valid_email
 from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator, UserAlreadyExists
 from services.users.schemas import PasswordIn, RegistrationIn
+from services.users.settings import UsersSettings
 from services.users.usernames import refuse_foreign
-from services.users.weak_passwords import own_names, refuse_weak
+from services.users.weak_passwords import refuse_weak
 from services.users.writes import Write, operating, register
 from shared.database.pool import Database
 from shared.names import canonical
@@ -37,42 +38,16 @@ class Administration:
     min_length: int = 8
     reserved_domains: bool = True
 
-    async def create(
-        self,
-        *,
-        email: str,
-        password: str,
-        name: str,
-        lastname: str,
-        is_2fa: bool,
-        is_admin: bool,
-        username: str | None = None,
-    ) -> None:
-        """Raises what a registration raises. `username` defaults to the address."""
-        valid = _as_registered(
-            reserved=self.reserved_domains,
-            password=password,
-            is_2fa=is_2fa,
-            email=email,
-            username=username,
-            name=name,
-            lastname=lastname,
-        )
-        hashed = await self._hashed(password, **valid.model_dump(include={"email", "username", "name", "lastname"}))
+    async def create(self, *, is_admin: bool, **fields: Any) -> None:
+        """`fields`: of a registration, whose errors it raises. `username` defaults to the address."""
+        valid = self._registration(**fields)
+        hashed = await self._hashed(valid.password, valid)
         new = NewAccount(**valid.model_dump(exclude={"password"}), password_hash=hashed, is_admin=is_admin)
         await register(self.database, self.sealer, new, by_operator=True)
 
-    async def refuse_new(self, *, email: str, username: str | None, name: str, lastname: str) -> None:
+    async def refuse_new(self, **names: Any) -> None:
         """Raises what `create` would raise, apart from its password."""
-        new = _as_registered(
-            reserved=self.reserved_domains,
-            password="",
-            is_2fa=False,
-            email=email,
-            username=username,
-            name=name,
-            lastname=lastname,
-        )
+        new = self._registration(password="", **names)
         refuse_foreign(new.username, email=new.email)
         same_name = await self.page(limit=1, username_key=canonical(new.username))
         if same_name or await self.page(limit=1, email_key=canonical(new.email)):
@@ -102,10 +77,7 @@ class Administration:
             PasswordIn(password=password, confirm_password=password)
         except ValidationError as error:
             raise _first(error) from None
-        hashed = await self._hashed(
-            password, email=row.email, username=row.username, name=row.name, lastname=row.lastname
-        )
-        return await self.change({"password_hash": hashed}, id=row.id)
+        return await self.change({"password_hash": await self._hashed(password, row)}, id=row.id)
 
     async def set_email(self, email: str, **named: Any) -> Row[Any]:
         """Raises `ItemNotFound`, `EmailNotValid`, `UserAlreadyExists`."""
@@ -117,8 +89,15 @@ class Administration:
             await write.remove()
         return write.row
 
-    async def _hashed(self, password: str, **names: str) -> str:
-        refuse_weak(password, own_names=own_names(**names), min_length=self.min_length)
+    def _registration(self, *, email: str, username: str | None = None, **fields: Any) -> RegistrationIn:
+        email = valid_email(email, reserved=self.reserved_domains)
+        try:
+            return RegistrationIn(email=email, username=username or email, **fields)
+        except ValidationError as error:
+            raise _first(error) from None
+
+    async def _hashed(self, password: str, owner: RegistrationIn | Row[Any]) -> str:
+        refuse_weak(password, owner, min_length=self.min_length)
         return await self.passwords.hash(password)
 
     @asynccontextmanager
@@ -131,18 +110,28 @@ class Administration:
             raise ForceNeeded from None
 
 
-def _as_registered(*, reserved: bool, email: str, username: str | None, **fields: object) -> RegistrationIn:
-    email = valid_email(email, reserved=reserved)
+@asynccontextmanager
+async def offline(settings: UsersSettings) -> AsyncIterator[Administration]:
+    """For the command line: no HTTP and no relay. The relay of a running replica publishes its events."""
+    database = Database(settings.users_database_url.get_secret_value(), pool_size=2)
+    passwords = Passwords.of(settings)
     try:
-        return RegistrationIn.model_validate({"email": email, "username": username or email, **fields})
-    except ValidationError as error:
-        raise _first(error) from None
+        yield Administration(
+            database,
+            passwords,
+            Sealer.of(settings.account_sealing_keys),
+            min_length=settings.password_min_length,
+            reserved_domains=settings.mail_reserved_domains,
+        )
+    finally:
+        passwords.close()
+        await database.close()
 
 
 def _first(error: ValidationError) -> AccountNotValid:
     first = error.errors(include_input=False, include_context=False, include_url=False)[0]
-    told = first["msg"].removeprefix("Value error, ")
-    return AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {told}")
+    message = first["msg"].removeprefix("Value error, ")
+    return AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {message}")
 
 
 async def republish(database: Database, sealer: Sealer, *, force: bool = False) -> AsyncIterator[str]:
@@ -150,28 +139,25 @@ async def republish(database: Database, sealer: Sealer, *, force: bool = False) 
     its own, so this rebuilds a lost read model and does not harm a good one. `force` is for a database restored from a
     backup: auth accepts everything as newer, all sessions end, and in the end auth lets in no account that is not here.
     """
-    told, after = 0, None
-    number = await _begin_incarnation(database) if force else None
+    published, after, number = 0, None, None
+    if force:
+        async with database.transaction() as connection:
+            number = await incarnation.begin(connection)
     while True:
         async with database.transaction() as connection:
             if number is None:
                 rows = await accounts.page(connection, filters={}, after=after, limit=_PAGE)
             else:
                 rows = await accounts.end_sessions_of_page(connection, epoch=number, after=after, limit=_PAGE)
-            await accounts.tell(connection, sealer, rows)
-        told += len(rows)
+            await accounts.publish(connection, sealer, rows)
+        published += len(rows)
         if len(rows) < _PAGE:
             break
         after = rows[-1].id
-        yield f"{told} accounts so far"
+        yield f"{published} accounts so far"
     async with database.transaction() as connection:
-        deleted = await accounts.tell_tombstones(connection)
+        deleted = await accounts.publish_tombstones(connection)
         if number is not None:
             await incarnation.complete(connection, number)
-            await in_step.tell(connection)
-    yield f"{told} accounts and {deleted} deletions are on their way to auth"
-
-
-async def _begin_incarnation(database: Database) -> int:
-    async with database.transaction() as connection:
-        return await incarnation.begin(connection)
+            await in_step.report(connection)
+    yield f"{published} accounts and {deleted} deletions are on their way to auth"

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.users import account_routes, ended_sessions, guesses, in_step, me, registration_keys
-from services.users.callers import Users
-from services.users.hash_shares import HashShares
+from services.users import account_routes, ended_sessions, guesses, in_step, registration_keys
+from services.users.callers import HashShares, Users
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
 from services.users.routes import RATE_LIMITED, router
@@ -19,6 +18,8 @@ from shared.database.pool import Database
 from shared.database.schema import Schema
 from shared.messaging.bus import Bus
 from shared.messaging.edges import EdgeKeys
+from shared.messaging.events import SessionEnded
+from shared.messaging.handlers import event_handler
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
 from shared.messaging.topology import ENDED_SESSIONS
@@ -28,7 +29,7 @@ from shared.sealing import Sealer
 from shared.tokens.remote_keys import RemoteKeys
 from shared.web.application import Service
 from shared.web.cors import for_browsers
-from shared.web.process import Running
+from shared.web.process import Running, check_of
 from shared.web.rate_limit import RateLimiter
 
 _EVENTS_AT_A_TIME = 4  # each uses a pool connection, and requests come first
@@ -44,7 +45,7 @@ def build(settings: UsersSettings) -> Service:
         trusted_proxies=settings.trusted_proxies,
     )
     app.edge = for_browsers(app.edge, settings.cors_origins)
-    for each in (me.router, router, account_routes.router, account_routes.by_id):
+    for each in (account_routes.lean_router, router, account_routes.router):
         app.include_router(each)
     return app
 
@@ -68,7 +69,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     )
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)
-    handler = ended_sessions.session_ended_handler(database)
+    handler = event_handler(database, SessionEnded, ended_sessions.apply)
     schema = Schema(database, metadata)
     consumption = await WhenReady.begin(
         signed, schema.is_ready, ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME
@@ -77,43 +78,22 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     keys.start()
     expired = ended_sessions.EXPIRED + guesses.EXPIRED + registration_keys.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
-    telling = asyncio.create_task(in_step.tell_forever(database, settings.in_step_every), name="users in step")
-
-    async def relay_alive() -> bool:
-        return relay.alive
-
-    async def consumer_live() -> bool:
-        return consumption.live
-
-    async def keys_known() -> bool:
-        return keys.known
+    reports = asyncio.create_task(in_step.report_forever(database, settings.in_step_every), name="users in step")
 
     checks = {
         "users-database": schema.is_ready,
-        "users-relay": relay_alive,
-        "users-consumer": consumer_live,
-        "users-keys": keys_known,
+        "users-relay": check_of(lambda: relay.alive),
+        "users-consumer": check_of(lambda: consumption.live),
+        "users-keys": check_of(lambda: keys.known),
     }
     try:
         yield Running(app=app, checks=checks, keep_alive=settings.keep_alive)
     finally:
         sweep.cancel()
-        telling.cancel()
+        reports.cancel()
         # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
         await asyncio.gather(consumption.stop(grace), relay.stop(grace))
         await keys.close()
-        passwords.close()
-        await database.close()
-
-
-@asynccontextmanager
-async def offline_parts(settings: UsersSettings) -> AsyncIterator[tuple[Database, Passwords, Sealer]]:
-    """For the command line: no HTTP and no relay. The relay of a running replica publishes its events."""
-    database = Database(settings.users_database_url.get_secret_value(), pool_size=2)
-    passwords = Passwords.of(settings)
-    try:
-        yield database, passwords, Sealer.of(settings.account_sealing_keys)
-    finally:
         passwords.close()
         await database.close()

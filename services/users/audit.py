@@ -53,14 +53,10 @@ class Author:
     account: UUID | None = None
     session: UUID | None = None
 
-    @property
-    def reason(self) -> Reason | None:
-        return "operator" if self.account is None else None
-
     async def record(
         self, connection: AsyncConnection, act: Act, *, account: UUID | None, reason: Reason | None = None
     ) -> None:
-        reason = self.reason or reason
+        reason = "operator" if self.account is None else reason
         await trail.record(connection, act, reason=reason, account=account, actor=self.account, session=self.session)
 
 
@@ -75,11 +71,6 @@ async def record_creation(connection: AsyncConnection, row: Row[Any], *, by_oper
 
 
 async def record_change(connection: AsyncConnection, before: Row[Any], after: Row[Any], author: Author) -> None:
-    for act, reason in _acts(before, after):
-        await author.record(connection, act, account=after.id, reason=reason)
-
-
-def _acts(before: Row[Any], after: Row[Any]) -> list[tuple[Act, Reason | None]]:
     acts: list[tuple[bool, Act, Reason | None]] = [
         (before.password_hash != after.password_hash, "password_changed", None),
         (before.is_2fa != after.is_2fa, "two_factor_changed", "turned_on" if after.is_2fa else "turned_off"),
@@ -91,4 +82,6 @@ def _acts(before: Row[Any], after: Row[Any]) -> list[tuple[Act, Reason | None]]:
         (after.is_admin and not before.is_admin, "admin_granted", None),
         (before.is_admin and not after.is_admin, "admin_taken", None),
     ]
-    return [(act, reason) for happened, act, reason in acts if happened]
+    for happened, act, reason in acts:
+        if happened:
+            await author.record(connection, act, account=after.id, reason=reason)

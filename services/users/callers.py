@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,19 +12,42 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Row
 
-from services.users.hash_shares import HashShares
 from services.users.known_accounts import KnownAccounts
 from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
+from shared.client_address import told_apart
 from shared.database.pool import Database
+from shared.observability.correlation import client_address
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
 from shared.tokens.access import AccessToken, kind
 from shared.tokens.remote_keys import RemoteKeys
 from shared.tokens.signed import TokenInvalid
 from shared.web.bearer import AccessScheme, NotPermitted, TokenNotValid, bearer_token
+from shared.web.problems import TooManyRequests
 
 log = structlog.get_logger()
+
+
+class HashShares:
+    """Shares of the hashing queue (shared.passwords.hashing), per process: n replicas allow n times as much."""
+
+    def __init__(self) -> None:
+        self._changing: set[UUID] = set()
+
+    def holders(self, account: UUID | None = None) -> list[Hashable]:
+        return [holder for holder in (told_apart(client_address.get()), account) if holder is not None]
+
+    @asynccontextmanager
+    async def one_change(self, account: UUID) -> AsyncIterator[None]:
+        """Raises `TooManyRequests` while another request changes the password of this account."""
+        if account in self._changing:
+            raise TooManyRequests(retry_after=1)
+        self._changing.add(account)
+        try:
+            yield
+        finally:
+            self._changing.discard(account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

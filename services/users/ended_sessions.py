@@ -13,10 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import accounts, ended_sessions
 from shared.database.expiry import Expired
-from shared.database.pool import Database, after_commit
-from shared.messaging.bus import Handler
+from shared.database.pool import after_commit
 from shared.messaging.events import SessionEnded
-from shared.messaging.handlers import event_handler
 
 log = structlog.get_logger()
 
@@ -39,9 +37,5 @@ async def apply(connection: AsyncConnection, event: SessionEnded) -> None:
     await connection.execute(select(accounts.c.id).where(accounts.c.id == event.account_id).with_for_update(read=True))
     rows = [{"id": session, "until": event.until} for session in event.session_ids]
     await connection.execute(insert(ended_sessions).on_conflict_do_nothing(), rows)
-    tell = partial(log.info, "sessions ended", account=str(event.account_id), sessions=len(event.session_ids))
-    after_commit(connection, tell)
-
-
-def session_ended_handler(database: Database) -> Handler:
-    return event_handler(database, SessionEnded, apply)
+    report = partial(log.info, "sessions ended", account=str(event.account_id), sessions=len(event.session_ids))
+    after_commit(connection, report)

@@ -10,18 +10,15 @@ from services.users.tables import incarnation
 
 async def present(connection: AsyncConnection) -> int:
     """The lock lasts until the commit: auth would ignore an event with an older incarnation."""
-    number: int = (await connection.execute(select(incarnation.c.number).with_for_update(read=True))).scalar_one()
-    return number
+    return int((await connection.execute(select(incarnation.c.number).with_for_update(read=True))).scalar_one())
 
 
 async def begin(connection: AsyncConnection) -> int:
     """Returns one higher than auth can have seen, whatever the restore has lost. Waits for changes in flight."""
     milliseconds = cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
     higher = func.greatest(incarnation.c.number + 1, milliseconds)
-    number: int = (
-        await connection.execute(update(incarnation).values(number=higher).returning(incarnation.c.number))
-    ).scalar_one()
-    return number
+    begun = update(incarnation).values(number=higher).returning(incarnation.c.number)
+    return int((await connection.execute(begun)).scalar_one())
 
 
 async def complete(connection: AsyncConnection, number: int) -> None:

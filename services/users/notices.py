@@ -23,15 +23,21 @@ BUDGET = NoticeBudget(
 
 async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
     """Mails the old address: the new one may be the thief's."""
-    for notice in _notices(before, after):
-        await _ask(connection, before, notice, after.modified_at)
+    changes: list[tuple[bool, NoticeWord]] = [
+        (before.password_hash != after.password_hash, "password_changed"),
+        (before.is_2fa != after.is_2fa, "two_factor_on" if after.is_2fa else "two_factor_off"),
+        (before.email_key != after.email_key, "email_changed"),
+        (before.username_key != after.username_key, "username_changed"),
+        (after.is_admin and not before.is_admin, "admin_granted"),
+    ]
+    for happened, notice in changes:
+        if happened:
+            await request_notice(connection, before, notice, after.modified_at)
 
 
-async def tell_owner_of_deletion(connection: AsyncConnection, row: Row[Any], deleted_at: datetime) -> None:
-    await _ask(connection, row, "account_deleted", deleted_at)
-
-
-async def _ask(connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime) -> None:
+async def request_notice(
+    connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime
+) -> None:
     if not await BUDGET.claim(connection, owner.email, notice):
         return
     event = UsersNoticeRequested(
@@ -42,14 +48,3 @@ async def _ask(connection: AsyncConnection, owner: Row[Any], notice: NoticeWord,
         expires_at=occurred_at + _WORTH_TELLING,
     )
     await add(connection, outbox, event)
-
-
-def _notices(before: Row[Any], after: Row[Any]) -> list[NoticeWord]:
-    notices: list[tuple[bool, NoticeWord]] = [
-        (before.password_hash != after.password_hash, "password_changed"),
-        (before.is_2fa != after.is_2fa, "two_factor_on" if after.is_2fa else "two_factor_off"),
-        (before.email_key != after.email_key, "email_changed"),
-        (before.username_key != after.username_key, "username_changed"),
-        (after.is_admin and not before.is_admin, "admin_granted"),
-    ]
-    return [notice for happened, notice in notices if happened]

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from services.users.callers import Caller, Users
 from services.users.guesses import PASSWORDS
 from services.users.problems import CurrentPasswordWrong
 from shared.web.bearer import TokenNotValid
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """`proven_by`: the hash that the current password matched; None if none was given."""
-
-    proven_by: str | None
-
-    def still_holds(self, caller: Caller) -> None:
-        """Raises `CurrentPasswordWrong`, also when the password has been changed since."""
-        if self.proven_by is not None:
-            if caller.account.password_hash != self.proven_by:
-                raise CurrentPasswordWrong
-        elif not caller.is_recent():
-            raise CurrentPasswordWrong
+def require_presence(caller: Caller, proven_by: str | None) -> None:
+    """Raises `CurrentPasswordWrong`, also when the password has been changed since. `proven_by` is from `prove`."""
+    present = caller.is_recent() if proven_by is None else caller.account.password_hash == proven_by
+    if not present:
+        raise CurrentPasswordWrong
 
 
-async def prove(users: Users, known: Caller, current_password: str | None) -> Presence:
-    """A given password must be right. Raises `CurrentPasswordWrong`, `TooManyGuesses`, `TokenNotValid`."""
+async def prove(users: Users, known: Caller, current_password: str | None) -> str | None:
+    """Returns the hash that a given password matched. Raises `CurrentPasswordWrong`, `TooManyGuesses`,
+    `TokenNotValid`.
+    """
     if current_password is None:
-        presence = Presence(None)
-        presence.still_holds(known)
-        return presence
+        require_presence(known, None)
+        return None
     own = known.account
     await PASSWORDS.count(users.database, own.id, limit=users.settings.current_password_guesses)
     right = await users.passwords.verify(current_password, own.password_hash, users.hash_shares.holders(own.id))
@@ -40,4 +31,4 @@ async def prove(users: Users, known: Caller, current_password: str | None) -> Pr
     if not right:
         raise CurrentPasswordWrong
     await PASSWORDS.forgive(users.database, own.id)
-    return Presence(own.password_hash)
+    return str(own.password_hash)

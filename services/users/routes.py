@@ -10,9 +10,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator
 
 from services.users import audit, reading
-from services.users.account_routes import BY_ID, shown
+from services.users.account_routes import BY_ID, PREFIX, shown
 from services.users.callers import Caller, Composed, KnownCaller, Users
-from services.users.presence import prove
+from services.users.presence import prove, require_presence
 from services.users.problems import (
     CurrentPasswordWrong,
     CursorNotValid,
@@ -26,7 +26,7 @@ from services.users.problems import (
 )
 from services.users.registering import register_once
 from services.users.schemas import AccountOut, MessageOut, PasswordIn, RegistrationIn
-from services.users.weak_passwords import own_names, refuse_weak
+from services.users.weak_passwords import refuse_weak
 from services.users.writes import writing
 from shared.names import NO_CONTROL, canonical, refuse_control
 from shared.web.bearer import NotPermitted
@@ -34,10 +34,13 @@ from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import Responses, leads_to, refused
 from shared.web.problems import ItemNotFound, TooManyRequests
 
-PREFIX = "/api/v1/users"
 # Endpoints that create accounts or reveal which names are taken.
 RATE_LIMITED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
 _LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
+_REGISTRATION_REFUSED = refused(
+    UserAlreadyExists, UsernameNotOwn, EmailNotValid, PasswordTooWeak, RegistrationUnderWay, IdempotencyKeyUsed,
+    TooManyRequests,
+)  # fmt: skip
 _LOGS_IN: Responses = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 
 
@@ -75,16 +78,7 @@ IdempotencyKey = Annotated[
     "/registration",
     status_code=201,
     summary="Register",
-    responses=_LOGS_IN
-    | refused(
-        UserAlreadyExists,
-        UsernameNotOwn,
-        EmailNotValid,
-        PasswordTooWeak,
-        RegistrationUnderWay,
-        IdempotencyKeyUsed,
-        TooManyRequests,
-    ),
+    responses=_LOGS_IN | _REGISTRATION_REFUSED,
 )
 async def registration(
     users: Composed, given: RegistrationIn, response: Response, idempotency_key: IdempotencyKey = None
@@ -108,12 +102,12 @@ async def change_password(users: Composed, known: KnownCaller, given: PasswordIn
         users.hash_shares.one_change(own),
         audit.refusals(users.database, "password_changed", account=own, actor=own),
     ):
-        presence = await prove(users, known, given.current_password)
+        proven_by = await prove(users, known, given.current_password)
         changes = {"password_hash": await users.passwords.hash(given.password, users.hash_shares.holders(own))}
 
         def rule(caller: Caller) -> None:
             _refuse_weak(users, caller, given.password)
-            presence.still_holds(caller)
+            require_presence(caller, proven_by)
 
         async with writing(users, known, own, rule=rule) as write:
             await write.change(changes)
@@ -153,6 +147,4 @@ async def list_accounts(
 
 
 def _refuse_weak(users: Users, caller: Caller, password: str) -> None:
-    own = caller.account
-    names = own_names(email=own.email, username=own.username, name=own.name, lastname=own.lastname)
-    refuse_weak(password, own_names=names, min_length=users.settings.password_min_length)
+    refuse_weak(password, caller.account, min_length=users.settings.password_min_length)

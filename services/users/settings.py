@@ -9,7 +9,7 @@ from shared.configuration.connections import Connection, to_http
 from shared.configuration.database_url import to_database
 from shared.configuration.hosts import is_loopback
 from shared.configuration.settings import DemoSettings, HttpSettings
-from shared.configuration.types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys
+from shared.configuration.types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys, mac_keys
 from shared.mail_address import RESERVED_DOMAINS
 
 
@@ -18,15 +18,9 @@ class UsersSettings(HttpSettings, DemoSettings):
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated; the first encrypts. Shared with auth"
     )
-    users_to_auth_keys: MacKeys = Field(
-        description="MAC keys of events from users to auth, comma-separated; the first signs, any verifies"
-    )
-    auth_to_users_keys: MacKeys = Field(
-        description="MAC keys of events from auth to users, comma-separated; the first signs, any verifies"
-    )
-    users_to_notifier_keys: MacKeys = Field(
-        description="MAC keys of events from users to the notifier, comma-separated; the first signs, any verifies"
-    )
+    users_to_auth_keys: MacKeys = mac_keys("users", "auth")
+    auth_to_users_keys: MacKeys = mac_keys("auth", "users")
+    users_to_notifier_keys: MacKeys = mac_keys("users", "the notifier")
     auth_jwks_url: HttpUrl = Field(
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"
     )

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row
 
 from services.users.problems import PasswordTooWeak
+from services.users.schemas import RegistrationIn
 from shared.names import canonical
 from shared.passwords.hashing import normalised
 
 _LIST = Path(__file__).with_name("common_passwords.txt")
 
 
-def refuse_weak(password: str, *, own_names: Sequence[str], min_length: int) -> None:
+def refuse_weak(password: str, owner: RegistrationIn | Row[Any], *, min_length: int) -> None:
     """Raises `PasswordTooWeak`, with the reason."""
     # Both lengths: normalisation may turn several characters into one, or one into several.
     if min(len(password), len(normalised(password))) < min_length:
         raise PasswordTooWeak(f"at least {min_length} characters long")
     same = canonical(password)
-    if same in {canonical(name) for name in own_names}:
+    if same in {canonical(name) for name in _own_names(owner)}:
         raise PasswordTooWeak("something else than your own name or address")
     if same in _common():
         raise PasswordTooWeak("less common: this one is among the first that are guessed")
 
 
-def own_names(*, email: str, username: str, name: str, lastname: str) -> list[str]:
-    return [email, email.partition("@")[0], username, name, lastname, f"{name} {lastname}", f"{name}{lastname}"]
+def _own_names(owner: RegistrationIn | Row[Any]) -> list[str]:
+    name, lastname = owner.name, owner.lastname
+    address = (owner.email, owner.email.partition("@")[0])
+    return [*address, owner.username, name, lastname, f"{name} {lastname}", f"{name}{lastname}"]
 
 
 @cache

@@ -17,10 +17,11 @@ from services.users.audit import OPERATOR, Author
 from services.users.callers import Caller, Users
 from services.users.ended_sessions import is_over
 from services.users.known_accounts import is_of_session
-from services.users.notices import tell_owner, tell_owner_of_deletion
+from services.users.notices import request_notice, tell_owner
 from services.users.problems import RegistrationUnderWay, VersionDiffers
 from shared.database.pool import Database
 from shared.sealing import Sealer
+from shared.web import entity_tags
 from shared.web.bearer import TokenNotValid
 from shared.web.problems import ItemNotFound
 
@@ -54,7 +55,7 @@ class Write:
     async def remove(self) -> None:
         deleted_at = await accounts.remove(self.connection, self.row, force=self.force)
         await self.author.record(self.connection, "account_deleted", account=self.row.id)
-        await tell_owner_of_deletion(self.connection, self.row, deleted_at)
+        await request_notice(self.connection, self.row, "account_deleted", deleted_at)
 
 
 @asynccontextmanager
@@ -69,7 +70,8 @@ async def writing(
         row = rows.get(target)
         if row is None:
             raise ItemNotFound
-        if not accounts.is_matched_by(row, if_match):
+        # RFC 9110 section 13.1.1; also accepts the forms that gateways make of our tags.
+        if if_match is not None and not entity_tags.names(if_match, accounts.etag(row)):
             raise VersionDiffers
         author = Author(account=known.token.account, session=known.token.session)
         yield Write(connection=connection, sealer=users.sealer, row=row, author=author)

@@ -19,6 +19,12 @@ _AUDIENCE = re.compile(r"[!-+\--~]+")  # visible ASCII except the comma
 _PEPPER_BYTES = 32  # the output length of the HMAC's hash (RFC 2104 section 3)
 
 
+def mac_keys(sender: str, receiver: str) -> Any:
+    """The setting with the keys of the events that one process sends another."""
+    events = f"events from {sender} to {receiver}"
+    return Field(description=f"MAC keys of {events}, comma-separated; the first signs, any verifies")
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 

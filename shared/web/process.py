@@ -28,6 +28,14 @@ log = structlog.get_logger()
 Check = Callable[[], Awaitable[bool]]
 Reason = Callable[[], str]
 
+
+def check_of(is_good: Callable[[], bool]) -> Check:
+    async def check() -> bool:
+        return is_good()
+
+    return check
+
+
 # Longer than a gateway keeps an idle connection (nginx: 60 s): else it sends a request into a closing one.
 KEEP_ALIVE_SECONDS = 75
 

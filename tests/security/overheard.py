@@ -72,7 +72,7 @@ async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus) -> Overhear
         await auth.log_in(victim["username"], "wrong by eleven")
     assert (await auth.http.post(f"{AUTH}/logout", headers=headers)).status_code == 204
     async with users.parts.database.transaction() as connection:
-        await in_step.tell(connection)
+        await in_step.report(connection)
 
     def all_heard() -> Overheard:
         genuine = {each.routing_key: each for each in bus.attempts if each.routing_key in EDGES}

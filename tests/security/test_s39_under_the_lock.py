@@ -231,5 +231,5 @@ def test_one_module_alone_writes_accounts_and_no_route_opens_a_transaction() -> 
 
     assert {name for name, text in texts.items() if WRITES.search(text)} == {"accounts", "writes"}
     routes = {name for name, text in texts.items() if "APIRouter(" in text}
-    assert {"me", "routes"} <= routes
+    assert {"account_routes", "routes"} <= routes
     assert {name for name in routes if OPENS_A_TRANSACTION.search(texts[name])} == set()

@@ -177,7 +177,7 @@ async def test_of_several_replicas_one_tells_and_none_while_the_last_word_waits(
     async def a_turn(every: timedelta) -> bool:
         async with database.transaction() as connection:
             if claimed := await in_step._claim_turn(connection, every):
-                await in_step.tell(connection)
+                await in_step.report(connection)
             return claimed
 
     at_once = await asyncio.gather(*(a_turn(timedelta(minutes=1)) for _ in range(8)))

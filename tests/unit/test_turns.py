@@ -8,8 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from services.notifier import turns
-from services.notifier.domains import SLOW_SECONDS, Domains
-from services.notifier.turns import FIRST_PATIENCE, ByDomain, PutOff
+from services.notifier.turns import FIRST_PATIENCE, SLOW_SECONDS, ByDomain, Domains, PutOff
 
 
 @pytest.fixture

@@ -59,11 +59,7 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
 }
 
-_TEST = (
-    "Test of the mails",
-    "this is a test: mails of this service get as far as you.",
-    "There is nothing to do.",
-)
+_TEST = ("Test of the mails", "this is a test: mails of this service get as far as you.", "There is nothing to do.")
 
 
 class NoticeMail:
@@ -72,9 +68,6 @@ class NoticeMail:
 
     def compose(self, notice: Notice) -> bytes:
         subject, happened, advice = _TEST if notice.notice == "mail_test" else TEXTS[notice.notice]
-        values = {
-            "happened": happened,
-            "advice": advice,
-            "moment": f"{notice.occurred_at:%d %B %Y, %H:%M} UTC",
-        }
+        moment = f"{notice.occurred_at:%d %B %Y, %H:%M} UTC"
+        values = {"happened": happened, "advice": advice, "moment": moment}
         return self._message.compose(notice, subject=subject, date=notice.occurred_at, values=values)

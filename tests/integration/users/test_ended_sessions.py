@@ -9,9 +9,11 @@ import asyncpg
 import pytest
 from sqlalchemy import Row
 
-from services.users.ended_sessions import session_ended_handler
+from services.users import ended_sessions
 from shared.database.pool import Database
 from shared.messaging.bus import Done, Retry
+from shared.messaging.events import SessionEnded
+from shared.messaging.handlers import event_handler
 from shared.messaging.memory import MemoryBus
 from tests.builders import delivery, message, registered, session_ended
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
@@ -36,7 +38,7 @@ async def me(users: UsersApp, account: Row[Any], session: UUID) -> int:
 async def test_an_ended_session_is_refused_and_no_other_however_often_it_is_told(
     users_app: UsersApp, account: Row[Any]
 ) -> None:
-    handle = session_ended_handler(users_app.parts.database)
+    handle = event_handler(users_app.parts.database, SessionEnded, ended_sessions.apply)
     one, other, alive = uuid4(), uuid4(), uuid4()
     assert [await me(users_app, account, each) for each in (one, other, alive)] == [200] * 3
 
@@ -73,10 +75,9 @@ async def test_they_are_kept_until_every_clock_says_that_their_tokens_have_expir
 
 async def test_one_that_finds_no_database_is_put_off() -> None:
     database = Database("postgresql+asyncpg://nobody:secret@127.0.0.1:1/none", pool_timeout=0.1)
+    handler = event_handler(database, SessionEnded, ended_sessions.apply)
 
-    assert await session_ended_handler(database)(delivery(session_ended())) == Retry(
-        "database unavailable", tried=False
-    )
+    assert await handler(delivery(session_ended())) == Retry("database unavailable", tried=False)
     await database.close()
 
 
