@@ -33,7 +33,6 @@ _LEAD = 900
 KeysDir = Annotated[Path | None, typer.Option("--dir", help="Folder of PEM files; JWT_KEYS_DIR, when left out")]
 Queue = Annotated[str | None, typer.Option(help="Only the letters of this work queue")]
 EventId = Annotated[str | None, typer.Option(help="Only the letter of this event")]
-_OPERATOR = "OPERATOR_RABBITMQ_URL"
 
 
 def main() -> None:
@@ -188,7 +187,7 @@ def list_dead_letters(queue: Queue = None) -> None:
     """One line per letter: when, which queue, event, attempts, reason."""
     from shared.messaging.amqp import dead_letters
 
-    letters = run_to_end(dead_letters.list(broker_url(_OPERATOR), queue))
+    letters = run_to_end(dead_letters.list(broker_url("OPERATOR_RABBITMQ_URL"), queue))
     for letter in letters:
         typer.echo(
             f"{letter.died_at}  {letter.queue}  {letter.event_type}  {letter.event_id}"
@@ -202,7 +201,7 @@ def replay(queue: Queue = None, event_id: EventId = None) -> None:
     """Put letters back into their work queue."""
     from shared.messaging.amqp import dead_letters
 
-    replayed = run_to_end(dead_letters.replay(broker_url(_OPERATOR), queue, event_id=event_id))
+    replayed = run_to_end(dead_letters.replay(broker_url("OPERATOR_RABBITMQ_URL"), queue, event_id=event_id))
     typer.echo(f"{replayed} replayed")
 
 
@@ -215,7 +214,7 @@ def purge(
     """Remove letters for good."""
     from shared.messaging.amqp import dead_letters
 
-    url = broker_url(_OPERATOR)
+    url = broker_url("OPERATOR_RABBITMQ_URL")
     if not yes:
         typer.confirm("Remove these dead letters for good?", abort=True)
     typer.echo(f"{run_to_end(dead_letters.purge(url, queue, event_id=event_id))} removed")

@@ -1,20 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from shared.configuration.connections import Connection
 from shared.configuration.database_url import to_database
 from shared.configuration.settings import ConnectionSettings, HttpSettings
-from shared.configuration.types import DatabaseUrl, MacKeys, Peppers, SealingKeys
+from shared.configuration.types import DatabaseUrl, MacKeys, Peppers, SealingKeys, mac_keys
 
 _TEN_YEARS = 3653 * 86400
-
-
-def _mac_keys(edge: str) -> Any:
-    return Field(description=f"MAC keys of events from {edge}, comma-separated; the first signs, any verifies")
 
 
 class KeySettings(ConnectionSettings):
@@ -31,10 +27,10 @@ class AuthSettings(HttpSettings, KeySettings):
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated. Shared with the users service"
     )
-    users_to_auth_keys: MacKeys = _mac_keys("users to auth")
-    auth_to_users_keys: MacKeys = _mac_keys("auth to users")
-    auth_to_notifier_keys: MacKeys = _mac_keys("auth to the notifier")
-    notifier_to_auth_keys: MacKeys = _mac_keys("the notifier to auth")
+    users_to_auth_keys: MacKeys = mac_keys("users", "auth")
+    auth_to_users_keys: MacKeys = mac_keys("auth", "users")
+    auth_to_notifier_keys: MacKeys = mac_keys("auth", "the notifier")
+    notifier_to_auth_keys: MacKeys = mac_keys("the notifier", "auth")
     otp_peppers: Peppers = Field(
         description="Server keys of the HMACs under which codes and addresses are stored, comma-separated, each of at "
         "least 32 bytes; the first makes new ones"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -71,9 +71,11 @@ def size(headers: Iterable[tuple[bytes, bytes]]) -> int:
     return sum(len(name) + len(value) for name, value in headers)
 
 
-def has_no_body(headers: Sequence[tuple[bytes, bytes]], max_size: int) -> bool:
+def has_no_body(headers: Iterable[tuple[bytes, bytes]], max_size: int) -> bool:
     """Whether the headers announce no body (RFC 9112 section 6) and have at most `max_size` bytes."""
+    size = 0
     for name, value in headers:
         if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             return False
-    return size(headers) <= max_size
+        size += len(name) + len(value)
+    return size <= max_size
