@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Row
 
 from services.users import ended_sessions
+from shared.database import expiry
 from shared.database.pool import Database
 from shared.messaging.bus import Done, Retry
 from shared.messaging.events import SessionEnded
@@ -60,8 +61,14 @@ async def test_it_may_be_told_before_the_session_is_ever_seen(
 
 
 async def test_they_are_kept_until_every_clock_says_that_their_tokens_have_expired_and_no_longer(
-    databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str, sql: asyncpg.Connection
+    databases: Databases,
+    keys: Keys,
+    bus: MemoryBus,
+    jwks_url: str,
+    sql: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(expiry, "_INTERVAL", 0.05)
     for minutes, number in ((-11, 2300), (-9, 7), (59, 7)):  # several batches
         await sql.execute(ENDED, minutes, number)
 
