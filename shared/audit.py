@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Required, TypedDict, Unpack
 from uuid import UUID
 
@@ -80,10 +81,10 @@ def outbox_params(connection: AsyncConnection, event: Audited, *others: Event) -
 
 def note(connection: AsyncConnection, event: Audited) -> None:
     """Log `event` after the commit; a statement of the caller puts it into the outbox."""
+    after_commit(connection, partial(log_committed, event))
 
-    def write() -> None:
-        # Operator commands configure no log: their standard output is for a person.
-        if structlog.is_configured():
-            log.info("audit", **event.model_dump(mode="json"))
 
-    after_commit(connection, write)
+def log_committed(event: Audited) -> None:
+    # A command of an operator has no log: its standard output is an answer to a person.
+    if structlog.is_configured():
+        log.info("audit", **event.model_dump(mode="json"))

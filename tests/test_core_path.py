@@ -13,7 +13,8 @@ MOST_LINES = 1500
 # Modules that a reader of the core path may take at their names.
 OUTSIDE = {
     "shared": {
-        "audit", "audit_words", "database.pool", "failpoints", "messaging.backoff", "messaging.signed",
+        "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.backoff",
+        "messaging.signed",
         "messaging.topology", "names", "observability.correlation", "passwords.hashing", "sealing", "web.problems",
     },
     "services.auth": {

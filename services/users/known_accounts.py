@@ -49,5 +49,5 @@ class KnownAccounts:
 
     async def _read(self, asked: AbstractSet[tuple[UUID, UUID]]) -> Mapping[tuple[UUID, UUID], Row[Any]]:
         owners, sessions = zip(*asked, strict=True)
-        rows = await _KNOWN.read(self._database, {"accounts": list(owners), "sessions": list(sessions)})
+        rows = await _KNOWN.run(self._database, {"accounts": list(owners), "sessions": list(sessions)})
         return {(row.id, row.session_id): row for row in rows}

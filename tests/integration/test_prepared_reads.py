@@ -35,17 +35,17 @@ async def make(databases: Databases) -> AsyncIterator[Make]:
 
 
 async def numbers(database: Database) -> list[int]:
-    return [row.number for row in await NUMBERS.read(database, {"numbers": [1, 2, 3]})]
+    return [row.number for row in await NUMBERS.run(database, {"numbers": [1, 2, 3]})]
 
 
 async def refusal(database: Database, prepared: Prepared, **values: Any) -> Exception:
     with pytest.raises((SQLAlchemyError, OSError)) as refused:
-        await prepared.read(database, values)
+        await prepared.run(database, values)
     return refused.value
 
 
 async def test_a_column_is_an_attribute_of_its_row_and_nothing_else_is(make: Make) -> None:
-    (row,) = await NUMBERS.read(make(), {"numbers": [7]})
+    (row,) = await NUMBERS.run(make(), {"numbers": [7]})
 
     assert row.number == 7
     assert not hasattr(row, "nothing")

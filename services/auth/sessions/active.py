@@ -33,7 +33,7 @@ class ActiveSessions:
         return owner[1] if owner is not None and owner[0] == token.account else None
 
     async def _read(self, wanted: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
-        rows = await self._active.read(self._database, {"wanted": list(wanted)})
+        rows = await self._active.run(self._database, {"wanted": list(wanted)})
         return {session: (account, is_admin) for session, account, is_admin in rows}
 
 

@@ -16,8 +16,10 @@ from services.auth.sessions.statements import find_successor, insert_session, ro
 from services.auth.settings import AuthSettings
 from services.auth.tables import refresh_tokens, sessions, trail
 from services.auth.tokens.issue import SessionFacts, Tokens
-from shared.audit import note, outbox_params
+from shared.audit import log_committed, outbox_params
 from shared.audit_words import Act, Reason
+from shared.database.pool import Database
+from shared.database.prepared import Prepared
 from shared.messaging.outbox import event_params
 
 
@@ -35,7 +37,7 @@ class Sessions:
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
         self._max_lifetime = timedelta(seconds=settings.session_max_lifetime)
         self._insert_session = insert_session(self._lifetime)
-        self._rotate_token = rotate_token(self._lifetime, self._max_lifetime)
+        self._rotate_token = Prepared(rotate_token(self._lifetime, self._max_lifetime))
         self._find_successor = find_successor(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
 
     async def begin(
@@ -56,15 +58,16 @@ class Sessions:
         facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
         return self._pair(facts, token)
 
-    async def rotate(self, connection: AsyncConnection, token_id: UUID, client: Client) -> TokenPair | None:
+    async def rotate(self, database: Database, token_id: UUID, client: Client) -> TokenPair | None:
+        """None if the token has been used: also if this statement is repeated because its answer was lost."""
         token, event = uuid7(), trail.event("refresh", account=None)
         values = {"parent": token_id, "token": token} | values_of(client) | event_params(event)
-        row = (await connection.execute(self._rotate_token, values)).mappings().one_or_none()
-        if row is None:
+        rows = await self._rotate_token.run(database, values)
+        if not rows:
             return None
-        facts = SessionFacts(**row)
+        facts = SessionFacts(**{name: getattr(rows[0], name) for name in SessionFacts.__dataclass_fields__})
         owner = {"account_id": facts.account, "actor_id": facts.account, "session_id": facts.id}
-        note(connection, event.model_copy(update=owner))
+        log_committed(event.model_copy(update=owner))
         return self._pair(facts, token)
 
     async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:

@@ -33,8 +33,7 @@ async def refresh(
     except TokenInvalid as error:
         log.info("refresh token refused", reason=str(error))
         raise RefreshTokenNotValid from None
-    async with database.statement() as connection:
-        pair = await sessions.rotate(connection, token_id, client)
+    pair = await sessions.rotate(database, token_id, client)
     if pair is None:
         async with database.transaction() as connection:
             pair = await sessions.repeat(connection, token_id)
