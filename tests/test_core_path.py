@@ -14,8 +14,8 @@ MOST_LINES = 1500
 OUTSIDE = {
     "shared": {
         "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.backoff",
-        "messaging.signed",
-        "messaging.topology", "names", "observability.correlation", "passwords.hashing", "sealing", "web.problems",
+        "messaging.signed", "messaging.topology", "names", "observability.correlation", "passwords.hashing", "sealing",
+        "web.problems",
     },
     "services.auth": {
         "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.failed_codes",

@@ -39,7 +39,7 @@ _SENDER = "Look at MAIL_FROM, and at SPF and DKIM of its domain"
 _CLIENT = "It does not send mail for us: look at SMTP_USERNAME and SMTP_HOST"
 _PASSES = "It may pass; if it lasts, look into the log of the mail server"
 _LOGIN = "Look at SMTP_USERNAME and SMTP_PASSWORD"
-# Of a permanent refusal without a known cause.
+# For a permanent refusal without a known cause.
 _REFUSED: dict[Stage, str] = {
     "MAIL": _SENDER,
     "RCPT": "It is about one recipient; if it happens to all, look at MAIL_FROM and SMTP_USERNAME",

@@ -67,7 +67,7 @@ class Turns:
         self.seats = seats
 
     @asynccontextmanager
-    async def turn(self, address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:  # noqa: ARG002 - see `ByDomain`
+    async def turn(self, address: str, *, first_attempt: bool) -> AsyncIterator[Turn]:  # noqa: ARG002 - `ByDomain` uses both
         yield Turn(None)
 
 

@@ -1,4 +1,4 @@
-"""What both buses do with handlers: run one, turn each result or error into an outcome, end those that run."""
+"""Both buses run handlers with this: it turns each result or error into an outcome, and ends those that run."""
 
 from __future__ import annotations
 

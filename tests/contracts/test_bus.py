@@ -1,4 +1,4 @@
-"""What `shared.messaging.bus` promises, of both buses."""
+"""Both buses keep the promises of `shared.messaging.bus`."""
 
 from __future__ import annotations
 

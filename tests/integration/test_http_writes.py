@@ -1,4 +1,4 @@
-"""What a server writes to a connection, counted: a system call and a packet each (shared.web.protocol)."""
+"""Writes of a server to a connection, counted: each is a system call and a packet (shared.web.protocol)."""
 
 from __future__ import annotations
 

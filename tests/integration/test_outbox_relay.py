@@ -1,4 +1,4 @@
-"""What is committed is published, what is rolled back has never been: the outbox and the relay of shared.messaging."""
+"""The outbox and the relay publish each committed event, and none that was rolled back (shared.messaging)."""
 
 from __future__ import annotations
 

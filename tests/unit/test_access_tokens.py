@@ -1,4 +1,4 @@
-"""What an access token says of its session, and nothing that is no access token: shared.tokens.access."""
+"""Claims of an access token are read, and those of no other token: shared.tokens.access."""
 
 from __future__ import annotations
 

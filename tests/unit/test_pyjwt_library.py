@@ -1,4 +1,4 @@
-"""What PyJWT accepts that shared/tokens/signed.py refuses. A failure here says that it has been mended upstream, and
+"""PyJWT accepts tokens that shared/tokens/signed.py refuses. A failure here says that it has been mended upstream, and
 that a guard may go; tests/unit/test_signed_tokens.py shows that we are not hurt.
 """
 

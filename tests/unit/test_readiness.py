@@ -1,4 +1,4 @@
-"""What the management port says of a process's health: shared.web.process.management."""
+"""The management port reports a process's health: shared.web.process.management."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered of an access token is that its signature was good, and nothing else: shared.tokens.access."""
+"""Only the good signature of an access token is remembered: shared.tokens.access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an account can do with its sessions: list them, end one of them, log out."""
+"""An account lists its sessions, ends one of them, or logs out."""
 
 from __future__ import annotations
 
