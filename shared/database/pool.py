@@ -183,7 +183,7 @@ class Database:
             self._turns.release()
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """One statement that only reads, without BEGIN and COMMIT; tried again if its connection was dead."""
+        """One statement that may be repeated, without BEGIN and COMMIT; repeated if its connection was dead."""
         try:
             return await self._read(statement, values)
         except DBAPIError as error:
@@ -197,7 +197,7 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncIterator[Any]:
-        """The driver's own connection, for a read outside transactions; closed on failure. Raises `PoolExhausted`."""
+        """The driver's own connection, outside transactions; closed on failure. Raises `PoolExhausted`."""
         async with self._turn():
             made = await self._engine.raw_connection()
             try:
