@@ -25,6 +25,12 @@ Act = Literal[
     "admin_granted",
     "admin_taken",
     "accounts_read",
+    "account_code_sent",
+    "email_change_requested",
+    "email_verified",
+    "password_reset",
+    "groups_changed",
+    "invitation",
 ]
 ActOutcome = Literal["ok", "refused", "throttled"]
 Reason = Literal[

@@ -62,6 +62,10 @@ identities = Table(
     Column("is_active", Boolean, nullable=False),
     # True if the account was inactive before users was restored from a backup that has lost this.
     Column("locked_out", Boolean, nullable=False, server_default=false()),
+    Column("email_verified", Boolean, nullable=False, server_default=false()),
+    Column("groups", ARRAY(Text), nullable=False, server_default="{}"),
+    # Until another factor has logged in, the mailbox is one factor, not two (docs/security.md).
+    Column("password_by_mail", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False),
     Column("kept_session", Uuid),
     _moment("applied_at", default=True),

@@ -52,6 +52,10 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     auth_to_notifier_keys: MacKeys = mac_keys("auth", "the notifier")
     users_to_notifier_keys: MacKeys = mac_keys("users", "the notifier")
     notifier_to_auth_keys: MacKeys = mac_keys("the notifier", "auth")
+    notifier_to_users_keys: MacKeys = mac_keys("the notifier", "users")
+    mailed_code_sealing_keys: SealingKeys = Field(
+        description="Fernet keys of account codes in events, comma-separated. Shared with users"
+    )
     notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
     notifier_concurrency: int = Field(
         16, ge=1, le=500, description="Deliveries under way at a time; to one domain a quarter"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -9,7 +9,7 @@ from shared.configuration.connections import Connection, to_http
 from shared.configuration.database_url import to_database
 from shared.configuration.hosts import is_loopback
 from shared.configuration.settings import DemoSettings, HttpSettings
-from shared.configuration.types import DatabaseUrl, HttpUrl, MacKeys, SealingKeys, mac_keys
+from shared.configuration.types import DatabaseUrl, HttpUrl, Lowercase, MacKeys, Peppers, SealingKeys, mac_keys
 from shared.mail_address import RESERVED_DOMAINS
 
 
@@ -21,6 +21,15 @@ class UsersSettings(HttpSettings, DemoSettings):
     users_to_auth_keys: MacKeys = mac_keys("users", "auth")
     auth_to_users_keys: MacKeys = mac_keys("auth", "users")
     users_to_notifier_keys: MacKeys = mac_keys("users", "the notifier")
+    notifier_to_users_keys: MacKeys = mac_keys("the notifier", "users")
+    mailed_code_sealing_keys: SealingKeys = Field(
+        description="Fernet keys of account codes in events, comma-separated; the first encrypts. Shared with the "
+        "notifier"
+    )
+    mailed_code_peppers: Peppers = Field(
+        description="Server keys of the HMACs under which account codes and client addresses are stored, "
+        "comma-separated, each of at least 32 bytes; the first makes new ones"
+    )
     auth_jwks_url: HttpUrl = Field(
         "http://127.0.0.1:8201/.well-known/jwks.json", description="Where auth publishes its public keys"
     )
@@ -36,6 +45,45 @@ class UsersSettings(HttpSettings, DemoSettings):
         ge=1,
         le=10_000,
         description="Names or addresses that one account may try to take in an hour; not of administrators",
+    )
+    registration: Annotated[Literal["open", "proven", "invited", "closed"], Lowercase] = Field(
+        "open",
+        description="Who may register: anybody; anybody, once a mailed code is back; whoever an administrator has "
+        "invited; nobody",
+    )
+    mailed_code_lifetime: int = Field(600, ge=60, le=3600, description="Seconds that an account code lives")
+    mailed_code_attempts: int = Field(5, ge=1, le=100, description="Wrong account codes that one request allows")
+    mailed_code_cooldown: int = Field(
+        60, ge=0, le=3600, description="Seconds between two codes that prove the address of one account"
+    )
+    address_proofs_per_hour: int = Field(
+        5, ge=1, le=1000, description="Codes that prove an address in an hour, for one account and for one mailbox"
+    )
+    password_resets_per_hour: int = Field(
+        3, ge=1, le=1000, description="Codes for a new password in an hour, for one mailbox"
+    )
+    password_resets_per_client: int = Field(
+        10, ge=1, le=100_000, description="New passwords asked for in an hour from one address (IPv6: /64)"
+    )
+    registrations_per_hour: int = Field(
+        3, ge=1, le=1000, description="Codes for a registration in an hour, for one mailbox; `REGISTRATION=proven`"
+    )
+    registrations_per_client: int = Field(
+        30,
+        ge=1,
+        le=100_000,
+        description="Registrations in an hour from one address (IPv6: /64); `REGISTRATION=proven`",
+    )
+    invitation_lifetime: int = Field(
+        3 * 86400, ge=600, le=30 * 86400, description="Seconds that the code of an invitation lives"
+    )
+    invitations_per_hour: int = Field(50, ge=1, le=10_000, description="Invitations of one administrator in an hour")
+    uniform_deadline: float = Field(
+        0.25,
+        ge=0.05,
+        le=5,
+        description="Seconds after its start at which a request is answered that must not tell whether an address has "
+        "an account",
     )
     password_min_length: int = Field(8, ge=8, le=128, description="Characters")
     mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -48,10 +52,15 @@ accounts = Table(
     Column("is_2fa", Boolean, nullable=False),
     Column("is_admin", Boolean, nullable=False, server_default=false()),
     Column("is_active", Boolean, nullable=False, server_default=true()),
+    Column("email_verified_at", DateTime(timezone=True)),
+    Column("pending_email", Text),  # becomes `email` when its code comes back
+    Column("groups", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("password_by_mail", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False, server_default="0"),
     Column("kept_session", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("modified_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("ix_accounts_groups", "groups", postgresql_using="gin"),
     Index("ix_accounts_administrators", "id", postgresql_where=text("is_admin")),
 )
 
@@ -96,6 +105,56 @@ registration_keys = Table(
     Column("account_id", Uuid, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("ix_registration_keys_created_at", "created_at"),
+)
+
+# Requests for a code, and the code if one was mailed. `id` is the token that its client holds; it opens nothing alone.
+codes = Table(
+    "codes",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("purpose", Text, nullable=False),  # shared.messaging.events.CodePurpose
+    Column("account_id", Uuid),
+    Column("email_key_hash", LargeBinary, nullable=False),
+    Column("client_hash", LargeBinary),
+    Column("code_mac", LargeBinary),  # NULL: nothing was mailed, and no code is right
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("outcome", Text),  # shared.messaging.events.AccountCodeOutcome
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("used_at", DateTime(timezone=True)),
+    Index("ix_codes_email_key_hash_created_at", "email_key_hash", "created_at"),
+    Index("ix_codes_account_id_created_at", "account_id", "created_at"),
+    Index("ix_codes_client_hash_created_at", "client_hash", "created_at"),
+    Index("ix_codes_expires_at", "expires_at"),
+)
+
+
+def _of_code() -> Column[UUID]:
+    return Column("code_id", Uuid, ForeignKey("users.codes.id", ondelete="CASCADE"), primary_key=True)
+
+
+# Accounts that a code will make (REGISTRATION=proven).
+pending_registrations = Table(
+    "pending_registrations",
+    metadata,
+    _of_code(),
+    Column("email", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("lastname", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("is_2fa", Boolean, nullable=False),
+)
+
+# Rights that an invited account gets. `invited_by` is NULL for an operator.
+invitations = Table(
+    "invitations",
+    metadata,
+    _of_code(),
+    Column("email", Text, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("groups", ARRAY(Text), nullable=False),
+    Column("invited_by", Uuid),
 )
 
 

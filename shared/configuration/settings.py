@@ -157,6 +157,16 @@ class HttpSettings(ProcessSettings):
         "http://127.0.0.1:8201", description="`iss` of every token: the public URL, written alike everywhere"
     )
     audience: Audience = Field("login2fa", description="`aud` of access tokens")
+    email_verification: Annotated[Literal["off", "optional", "required"], Lowercase] = Field(
+        "optional",
+        description="Whether addresses are proved by a mailed code; `required`: nobody passes forward-auth before. The "
+        "same for auth and users",
+    )
+    require_2fa: Annotated[Literal["none", "admins", "all"], Lowercase] = Field(
+        "none",
+        description="Who passes forward-auth, and acts as an administrator, only after a login with a second factor. "
+        "The same for auth and users",
+    )
 
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {"ISSUER": to_issuer(self.issuer)}

@@ -16,17 +16,22 @@ from pydantic import SecretStr
 
 from shared.messaging.bus import BusError, Message
 
-Edge = Literal["users_to_auth", "auth_to_users", "auth_to_notifier", "users_to_notifier", "notifier_to_auth"]
+Edge = Literal[
+    "users_to_auth", "auth_to_users", "auth_to_notifier", "users_to_notifier", "notifier_to_auth", "notifier_to_users"
+]
 
 # By type. Audit events are for operators' queues only: no service consumes them, so they are not signed.
 EDGES: Final[Mapping[str, Edge]] = {
     "users.account_changed.v1": "users_to_auth",
     "users.in_step.v1": "users_to_auth",
     "auth.session_ended.v1": "auth_to_users",
+    "auth.address_proved.v1": "auth_to_users",
     "auth.otp_requested.v1": "auth_to_notifier",
     "auth.notice_requested.v1": "auth_to_notifier",
     "users.notice_requested.v1": "users_to_notifier",
+    "users.code_requested.v1": "users_to_notifier",
     "notifier.otp_outcome.v1": "notifier_to_auth",
+    "notifier.account_code_outcome.v1": "notifier_to_users",
     "notifier.heartbeat.v1": "notifier_to_auth",
 }
 

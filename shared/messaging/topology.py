@@ -54,9 +54,16 @@ IN_STEP = Subscription("auth.in_step", ("users.in_step.v1",))
 OTP_OUTCOMES = Subscription("auth.otp_outcomes", ("notifier.otp_outcome.v1",))
 # Separate from the codes, so that a flood of notices delays none of them.
 NOTICES = Subscription("notifier.notices", ("auth.notice_requested.v1", "users.notice_requested.v1"))
+# Separate from the login codes: a flood of password resets must delay no login.
+ACCOUNT_CODES = Subscription("notifier.account_codes", ("users.code_requested.v1",))
+ACCOUNT_CODE_OUTCOMES = Subscription("users.account_code_outcomes", ("notifier.account_code_outcome.v1",))
+PROVED_ADDRESSES = Subscription("users.proved_addresses", ("auth.address_proved.v1",))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
 HEARTBEATS = Subscription("auth.heartbeats", ("notifier.heartbeat.v1",), lifetime=10)
-SUBSCRIPTIONS = (OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ENDED_SESSIONS, HEARTBEATS)
+SUBSCRIPTIONS = (
+    OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ACCOUNT_CODES, ACCOUNT_CODE_OUTCOMES,
+    PROVED_ADDRESSES, ENDED_SESSIONS, HEARTBEATS,
+)  # fmt: skip
 
 # Only for an operator's own queues (docs/audit.md).
 FOR_OPERATORS = ("auth.audit.v1", "users.audit.v1")
