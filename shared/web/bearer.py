@@ -53,6 +53,14 @@ class NotPermitted(Problem):
     headers: Mapping[str, str] = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'}
 
 
+class SecondFactorRequired(Problem):
+    """REQUIRE_2FA demands a second factor, and this session began without one."""
+
+    status = 403
+    code = "second_factor_required"
+    detail = "This needs a login with a second factor: turn login codes on (`is_2fa`), and log in again"
+
+
 # For the OpenAPI document only: with two headers they would accept the first.
 def _scheme(name: str, description: str) -> HTTPBearer:
     return HTTPBearer(scheme_name=name, bearerFormat="JWT", auto_error=False, description=description)
