@@ -111,7 +111,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         reports.cancel()
         # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
-        await asyncio.gather(*(each.stop(grace) for each in (*consumptions, relay)))
+        await asyncio.gather(relay.stop(grace), *(each.stop(grace) for each in consumptions))
         await keys.close()
         passwords.close()
         await database.close()

@@ -49,7 +49,7 @@ async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[A
 async def request_notice(
     connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime, *, also_unproved: bool
 ) -> None:
-    """`also_unproved`: where no address is proved. Else an unproved mailbox may be a stranger's: it gets codes alone."""
+    """`also_unproved`: where no address is proved. Else it may be a stranger's mailbox, which gets codes alone."""
     if owner.email_verified_at is None and not also_unproved:
         return
     if not await BUDGET.claim(connection, owner.email, notice):
