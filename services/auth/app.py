@@ -83,7 +83,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
     back_pressure = BackPressure(settings, database)
     addresses = KnownAddresses(settings)
-    notices = Notices(database)
+    notices = Notices(settings, database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("auth", database, outbox, signed)
@@ -97,7 +97,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
     read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
-    codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure)
+    codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure, notices)
     challenges = Challenges(settings, codes)
     session_families = Sessions(settings, tokens)
     app.state.auth = Auth(

@@ -54,11 +54,18 @@ class NotPermitted(Problem):
 
 
 class SecondFactorRequired(Problem):
-    """REQUIRE_2FA demands a second factor, and this session began without one."""
+    """REQUIRE_2FA demands a second factor, and this session began without one. The error code and its parameter are those of RFC 9470 section 3."""
 
     status = 403
     code = "second_factor_required"
-    detail = "This needs a login with a second factor: turn login codes on (`is_2fa`), and log in again"
+    detail = (
+        "This needs a login with a second factor: turn one on for your account, such as codes by mail with"
+        " `PATCH /api/v1/users/` and `is_2fa`, and log in again"
+    )
+    headers: Mapping[str, str] = {
+        "WWW-Authenticate": f'{REALM}, error="insufficient_user_authentication", error_description="{detail}",'
+        ' acr_values="urn:login2fa:acr:2"'
+    }
 
 
 # For the OpenAPI document only: with two headers they would accept the first.
