@@ -153,9 +153,10 @@ def registration(**fields: Any) -> dict[str, Any]:
 
 
 async def registered(users: Users, **fields: Any) -> Row[Any]:
-    """An account in the users service's own table, with its event, as a registration leaves it."""
+    """An account with a proved address in the users service's own table, with its event."""
     values = registration(**fields)
     password = values.pop("password")
-    new = NewAccount(**{"password_hash": password_hash(password)} | values)
+    made = {"password_hash": password_hash(password), "email_verified_at": datetime.now(UTC)}
+    new = NewAccount(**made | values)
     async with users.database.transaction() as connection:
         return await accounts.create(connection, users.sealer, new)
