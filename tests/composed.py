@@ -15,10 +15,6 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from services.auth import app as auth
 from services.auth.api.guards import Auth
@@ -37,13 +33,14 @@ from shared.messaging.memory import MemoryBus
 from shared.messaging.memory_consumer import MemoryConsumption
 from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES, PROVED_ADDRESSES
 from shared.sealing import Sealer
-from shared.web.process import Check, listen, serving
+from shared.web.process import Check
 from tests import edge_keys
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus, TroubledBus
 from tests.inbox import Inbox
 from tests.recording import Recorder
 from tests.servers.databases import Databases
+from tests.serving_jwks import serving_jwks
 
 AUTH = "/api/v1/auth"
 USERS = "/api/v1/users"
@@ -255,18 +252,6 @@ async def running_notifier(
         async with notifier.running(notifier_settings(keys, **overrides), reports.bus):
             yield reports.bus.handlers[queue]
     await reports.bus.close()
-
-
-@asynccontextmanager
-async def serving_jwks(folder: Path) -> AsyncIterator[str]:
-    """The public keys at a real address, for as long as the block lasts."""
-
-    async def jwks(_request: Request) -> Response:
-        return Response(KeyRing(folder).document()[0], media_type="application/jwk-set+json")
-
-    bound = listen("127.0.0.1", 0, hint="")
-    async with serving(Starlette(routes=[Route("/jwks.json", jwks)]), bound, grace=1):
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/jwks.json"
 
 
 @pytest.fixture(scope="session")
