@@ -171,22 +171,16 @@ class UsersApp:
         return cast("Users", self.app.state.users)
 
     def as_(
-        self,
-        account: UUID,
-        *,
-        login_age: float = 0,
-        epoch: int = 0,
-        session: UUID | None = None,
-        second_factor: bool = False,
+        self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None, amr: str = "pwd"
     ) -> dict[str, str]:
-        """Headers of somebody who logged in so many seconds ago; the access token is as auth makes it."""
+        """Headers of somebody who logged in so many seconds ago, so (`amr`); the access token is as auth makes it."""
         now = datetime.now(UTC)
         facts = SessionFacts(
             id=session or uuid4(),
             account=account,
             epoch=epoch,
             auth_time=now - timedelta(seconds=login_age),
-            amr=["pwd", "otp", "mfa"] if second_factor else ["pwd"],
+            amr=amr.split(),
             email_verified=True,
             now=now,
         )
