@@ -42,7 +42,9 @@ def full_width(text: str) -> str:
 
 
 def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) -> AccountChanged:
-    """An account's state as the users service tells it; without fields, of a new active account without 2FA."""
+    """An account's state as the users service tells it; without fields, of a new active account without 2FA, whose
+    address is proved.
+    """
     number = next(_numbers)
     values: dict[str, Any] = {
         "event_id": uuid4(),
@@ -53,6 +55,7 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
         "username": f"person{number}",
         "email": f"person{number}@example.org",
         "is_active": True,
+        "email_verified": True,
     }
     return sealed_account(sealer, AccountChanged(**values | fields), password)
 

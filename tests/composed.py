@@ -31,7 +31,7 @@ from shared.messaging.bus import Bus, Handler
 from shared.messaging.events import OtpOutcome
 from shared.messaging.memory import MemoryBus
 from shared.messaging.memory_consumer import MemoryConsumption
-from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES
+from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES, PROVED_ADDRESSES
 from shared.sealing import Sealer
 from shared.web.process import Check
 from tests import edge_keys
@@ -171,16 +171,17 @@ class UsersApp:
         return cast("Users", self.app.state.users)
 
     def as_(
-        self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None
+        self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None, amr: str = "pwd"
     ) -> dict[str, str]:
-        """Headers of somebody who logged in so many seconds ago; the access token is as auth makes it."""
+        """Headers of somebody who logged in so many seconds ago, so (`amr`); the access token is as auth makes it."""
         now = datetime.now(UTC)
         facts = SessionFacts(
             id=session or uuid4(),
             account=account,
             epoch=epoch,
             auth_time=now - timedelta(seconds=login_age),
-            amr=["pwd"],
+            amr=amr.split(),
+            email_verified=True,
             now=now,
         )
         return bearer(self.tokens.access(facts, uuid4()))
@@ -270,6 +271,7 @@ async def bus() -> AsyncIterator[MemoryBus]:
     bus = StandInBus()
     await bus.consume(NOTICES.queue, Recorder(), concurrency=4)  # else who publishes one waits for a notifier
     await bus.stand_in(ENDED_SESSIONS.queue)
+    await bus.stand_in(PROVED_ADDRESSES.queue)
     yield bus
     await bus.close()
 

@@ -26,6 +26,7 @@ from fastapi.routing import iter_route_contexts
 from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.auth.api.guards import current_challenge, current_session
+from services.auth.gateway.forward import passing_session
 from services.auth.tokens.keys import generate
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
@@ -54,7 +55,7 @@ PUBLIC = {
 # A value for each parameter in a path.
 IDS = {"user_id": uuid4(), "session_id": uuid4()}
 # What reads a token, and refuses the request without a good one.
-GUARDS = {current_session, current_challenge, caller}
+GUARDS = {current_session, passing_session, current_challenge, caller}
 
 SUBSCRIBERS = {
     "auth.otp_requested.v1": {"notifier.otp"},

@@ -154,7 +154,7 @@ refresh_tokens = Table(
     Column("parent_id", Uuid),
     # The `iat` of the pair and a claim of its access token: with them and the id the same pair can be made again.
     _moment("created_at", default=True),
-    Column("email_verified", Boolean, nullable=False),
+    Column("email_verified", Boolean, nullable=False, server_default=false()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
     Index("ix_refresh_tokens_session_id", "session_id"),

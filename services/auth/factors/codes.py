@@ -15,7 +15,6 @@ import pyotp
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import Identity
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenge_statements import LAST_HOUR, lock_account_and_mailbox, lock_values
@@ -27,8 +26,8 @@ from shared.web.problems import TooManyRequests
 
 
 class Codes:
-    def __init__(self, settings: AuthSettings, sealer: Sealer, back_pressure: BackPressure, notices: Notices) -> None:
-        self.wrong = WrongCodes(settings.otp_wrong_in_a_row, notices)
+    def __init__(self, settings: AuthSettings, sealer: Sealer, back_pressure: BackPressure, wrong: WrongCodes) -> None:
+        self.wrong = wrong
         self._sealer = sealer
         self._back_pressure = back_pressure
         self._peppers = [pepper.get_secret_value().encode() for pepper in settings.otp_peppers]

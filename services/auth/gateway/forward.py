@@ -1,8 +1,8 @@
 """Forward-auth: a gateway asks whether a request may pass, and whose it is (docs/decisions/0006-forward-auth.md).
 Gateways forward only 401 and 403 (nginx turns others into 500). Envoy uses the client's method and needs a 200.
 
-Proved addresses and second factors are demanded here, not at the login: without them an account can still log in, and do
-what is missing.
+Proved addresses and second factors are demanded here, not at the login: an account without them can still log in, and
+do what is missing.
 """
 
 from __future__ import annotations

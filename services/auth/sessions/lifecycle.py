@@ -54,16 +54,8 @@ class Sessions:
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
         values |= values_of(client) | outbox_params(connection, event) | {"from_address": address_hash}
-        begun = (await connection.execute(self._insert_session, values)).one()
-        facts = SessionFacts(
-            id=session,
-            account=account,
-            epoch=epoch,
-            auth_time=begun.now,
-            amr=amr,
-            email_verified=begun.email_verified,
-            now=begun.now,
-        )
+        begun = (await connection.execute(self._insert_session, values)).mappings().one()
+        facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=begun["now"], amr=amr, **begun)
         return self._pair(facts, token)
 
     async def rotate(self, database: Database, token_id: UUID, client: Client) -> TokenPair | None:
