@@ -72,9 +72,11 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
         ensure(f"{user}_rabbitmq_url", f"{scheme}://{user}:{quote(new_password(), '')}@{servers.rabbitmq}/")
     ensure("otp_sealing_keys", new_key())
     ensure("account_sealing_keys", new_key())
+    ensure("mailed_code_sealing_keys", new_key())
     for edge in get_args(Edge):
         ensure(f"{edge}_keys", new_key())
     ensure("otp_peppers", new_pepper())
+    ensure("mailed_code_peppers", new_pepper())
     made += write_definitions(folder, group_readable=group_readable)
     return made + _signing_key(folder / "jwt_keys")
 

@@ -173,7 +173,7 @@ def _key_settings(folder: Path | None) -> KeySettings:
 
 @keys_app.command()
 def sealing() -> None:
-    """Print a new key for OTP_SEALING_KEYS, ACCOUNT_SEALING_KEYS, OTP_PEPPERS, or an edge: USERS_TO_AUTH_KEYS, ..."""
+    """Print a new key: for any of the settings ..._SEALING_KEYS, ..._PEPPERS and ..._TO_..._KEYS."""
     from cryptography.fernet import Fernet
 
     typer.echo(Fernet.generate_key().decode())

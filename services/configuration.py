@@ -21,20 +21,24 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
 
 # A setting belongs to the first group with a prefix of its name; "" is a prefix of every name.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Broker, databases, TLS": ("rabbitmq_", "auth_database_", "users_database_", "database_", "require_", "tls_"),
+    "Broker, databases, TLS": ("rabbitmq_", "auth_database_", "users_database_", "database_", "require_tls", "tls_"),
     "Keys that processes share": (
-        "otp_sealing_", "account_sealing_", "users_to_", "auth_to_", "notifier_to_", "otp_peppers",
+        "otp_sealing_", "account_sealing_", "mailed_code_sealing_", "users_to_", "auth_to_", "notifier_to_",
+        "otp_peppers", "mailed_code_peppers",
     ),
     "Tokens and sessions": (
         "issuer", "audience", "jwt_", "auth_jwks_", "access_", "refresh_", "session_", "recent_login",
     ),
-    "Passwords": ("password_", "current_password_", "argon2_", "hash_"),
+    "Passwords": ("password_min_", "current_password_", "argon2_", "hash_"),
     "Wrong passwords": ("throttle_", "familiar_", "login_failure_"),
     "Codes": (
         "otp_lifetime", "otp_attempts", "otp_res", "otp_codes_", "otp_wrong_", "otp_pressure_", "notifier_silence",
     ),
+    "Codes that prove an address": (
+        "email_verification", "mailed_code_", "address_proofs_", "password_resets_", "registrations_", "uniform_",
+    ),
     "Mail": ("site_", "mail_", "smtp_", "notifier_", "otp_log_"),
-    "Accounts": ("name_guesses", "demo", "in_step_", "admin_"),
+    "Accounts": ("registration", "invitation", "require_2fa", "name_guesses", "demo", "in_step_", "admin_"),
     "HTTP": tuple(name for name in HttpSettings.model_fields if name not in ProcessSettings.model_fields),
     "The process": ("",),
 }  # fmt: skip

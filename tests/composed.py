@@ -57,6 +57,8 @@ class Keys:
     otp_sealing: str
     account_sealing: str
     pepper: str
+    mailed_sealing: str = edge_keys.MAILED_SEALING
+    mailed_pepper: str = edge_keys.MAILED_PEPPER
 
     @property
     def otp_sealer(self) -> Sealer:
@@ -65,6 +67,10 @@ class Keys:
     @property
     def account_sealer(self) -> Sealer:
         return Sealer(self.account_sealing.split(","))
+
+    @property
+    def mailed_sealer(self) -> Sealer:
+        return Sealer(self.mailed_sealing.split(","))
 
 
 def auth_settings(databases: Databases, keys: Keys, **overrides: Any) -> AuthSettings:
@@ -92,6 +98,8 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "rabbitmq_url": "amqp://not-used",
         "users_database_url": databases.users_url,
         "account_sealing_keys": keys.account_sealing,
+        "mailed_code_sealing_keys": keys.mailed_sealing,
+        "mailed_code_peppers": keys.mailed_pepper,
         "auth_jwks_url": jwks_url,
         "flood_rate": 0,
         "hash_max_wait": 60.0,
@@ -106,6 +114,7 @@ def notifier_settings(keys: Keys, **overrides: Any) -> NotifierSettings:
         **edge_keys.settings_of("notifier"),
         "rabbitmq_url": "amqp://not-used",
         "otp_sealing_keys": keys.otp_sealing,
+        "mailed_code_sealing_keys": keys.mailed_sealing,
         "smtp_security": "none",
         "mail_from": "login@login2fa.example",
         "shutdown_grace": 1.0,

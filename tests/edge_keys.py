@@ -1,4 +1,7 @@
-"""The MAC keys of the edges, made for one test run: whatever is composed, started or published in it has these."""
+"""The keys of what one service tells another, made for one test run: all that is composed, or started, has them.
+
+They are the MAC keys of the edges and the keys of account codes.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,22 @@ from cryptography.fernet import Fernet
 from shared.messaging.edges import Edge, EdgeKeys
 
 KEYS: dict[Edge, str] = {edge: Fernet.generate_key().decode() for edge in get_args(Edge)}
+MAILED_SEALING = Fernet.generate_key().decode()
+MAILED_PEPPER = "a pepper of account codes that is long enough"
 
 # Signs what any service may publish.
 ALL = EdgeKeys({edge: [key] for edge, key in KEYS.items()})
 
+_OF_CODES = {
+    "users": {"mailed_code_sealing_keys": MAILED_SEALING, "mailed_code_peppers": MAILED_PEPPER},
+    "notifier": {"mailed_code_sealing_keys": MAILED_SEALING},
+}
+
 
 def settings_of(service: str) -> dict[str, str]:
-    """Those of the edges that begin or end at `service`, by the names of its settings."""
-    return {f"{edge}_keys": key for edge, key in KEYS.items() if service in edge.split("_to_")}
+    """Those that `service` has, by the names of its settings."""
+    edges = {f"{edge}_keys": key for edge, key in KEYS.items() if service in edge.split("_to_")}
+    return edges | _OF_CODES.get(service, {})
 
 
 def environment_of(service: str) -> dict[str, str]:

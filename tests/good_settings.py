@@ -14,17 +14,22 @@ from shared.configuration.settings import SettingsInvalid, load
 from shared.messaging.edges import Edge
 
 CANARY = "canary-0123456789"
-KEY, *KEYS = (base64.urlsafe_b64encode(bytes(range(first, first + 32))).decode() for first in range(7))
 EDGES = [f"{edge.upper()}_KEYS" for edge in get_args(Edge)]
+SEALING = ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", "MAILED_CODE_SEALING_KEYS"]
+KEYS = {
+    name: base64.urlsafe_b64encode(bytes(range(first, first + 32))).decode()
+    for first, name in enumerate([*SEALING, *EDGES])
+}
+KEY = KEYS["OTP_SEALING_KEYS"]
 
 GOOD = {
     "RABBITMQ_URL": f"amqp://user:{CANARY}@broker/",
     "AUTH_DATABASE_URL": f"postgresql+asyncpg://auth:{CANARY}@host/database",
     "USERS_DATABASE_URL": f"postgresql+asyncpg://users:{CANARY}@host/database",
     "JWT_KEYS_DIR": "/keys",
-    "OTP_SEALING_KEYS": KEY,
-    **dict(zip(["ACCOUNT_SEALING_KEYS", *EDGES], KEYS, strict=True)),
+    **KEYS,
     "OTP_PEPPERS": f"{CANARY}-pepper-0123456789abcdef0123456789abcdef",
+    "MAILED_CODE_PEPPERS": f"{CANARY}-pepper-fedcba9876543210fedcba9876543210",
 }
 
 

@@ -65,6 +65,9 @@ SUBSCRIBERS = {
     "auth.notice_requested.v1": {"notifier.notices"},
     "users.notice_requested.v1": {"notifier.notices"},
     "auth.session_ended.v1": {"users.ended_sessions"},
+    "users.code_requested.v1": {"notifier.account_codes"},
+    "notifier.account_code_outcome.v1": {"users.account_code_outcomes"},
+    "auth.address_proved.v1": {"users.proved_addresses"},
 }
 # For whoever binds a queue of his own.
 UNHEEDED = {"auth.audit.v1", "users.audit.v1"}

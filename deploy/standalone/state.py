@@ -19,7 +19,9 @@ class Secrets:
     migrator_password: str
     otp_sealing_key: str
     account_sealing_key: str
+    mailed_code_sealing_key: str
     otp_pepper: str
+    mailed_code_pepper: str
     edge_keys: dict[str, str]
 
     @property
@@ -34,7 +36,9 @@ def new_secrets() -> Secrets:
         migrator_password=new_password(),
         otp_sealing_key=new_key(),
         account_sealing_key=new_key(),
+        mailed_code_sealing_key=new_key(),
         otp_pepper=new_pepper(),
+        mailed_code_pepper=new_pepper(),
         edge_keys={f"{edge}_keys": new_key() for edge in get_args(Edge)},
     )
 

@@ -104,7 +104,7 @@ def secrets_of(system: Login2FA) -> list[tuple[str, str]]:
 
 
 def test_the_images_hold_no_secret(system: Login2FA) -> None:
-    look = "find / -xdev \\( -name '*.pem' -o -name '*_keys' -o -name 'otp_peppers' -o -name '*_database_url' \\)"
+    look = "find / -xdev \\( -name '*.pem' -o -name '*_keys' -o -name '*_peppers' -o -name '*_database_url' \\)"
     for image in IMAGES:
         found = docker(
             "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", f"{look} 2>/dev/null || true"

@@ -39,6 +39,7 @@ FREE = {"PORT": "0", "MANAGEMENT_PORT": "0"}
         ("users", "USERS_DATABASE_URL"),
         ("users", "ACCOUNT_SEALING_KEYS"),
         ("users", "USERS_TO_AUTH_KEYS"),
+        ("users", "MAILED_CODE_PEPPERS"),
         ("notifier", "OTP_SEALING_KEYS"),
         ("notifier", "RABBITMQ_URL"),
     ],

@@ -28,7 +28,7 @@ ENCRYPTED = {
     "OTP_PEPPERS": "0123456789abcdef" * 2,
     "OTP_SEALING_KEYS": Fernet.generate_key().decode(),
     "ACCOUNT_SEALING_KEYS": Fernet.generate_key().decode(),
-    **{f"{edge.upper()}_KEYS": key for edge, key in edge_keys.KEYS.items()},
+    **{name: key for service in SETTINGS for name, key in edge_keys.environment_of(service).items()},
     "REQUIRE_TLS": "true",
 }
 LOOPBACK = ("127.0.0.1", "127.8.9.10", "localhost", "[::1]", "[::ffff:127.0.0.1]")

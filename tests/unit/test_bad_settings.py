@@ -17,7 +17,7 @@ from shared.client_address import proxy_test
 from shared.configuration.connections import to_broker, to_http, to_issuer
 from shared.configuration.database_url import to_database
 from shared.configuration.settings import load
-from tests.good_settings import CANARY, KEY, environment, refusal
+from tests.good_settings import CANARY, KEY, KEYS, environment, refusal
 
 __all__ = ("environment",)
 
@@ -36,6 +36,7 @@ BAD = [
     ("auth", "TRUSTED_PROXIES", "fe80::1%eth0", "number 1 of the list is no IP address", "fe80::1"),
     ("auth", "OTP_PEPPERS", "abc", "at least 32 bytes; make one with: login2fa keys sealing", PEPPER),
     ("auth", "OTP_PEPPERS", f"{PEPPER},{CANARY}", "at least 32 bytes", f"{PEPPER},{PEPPER}{CANARY}"),
+    ("users", "MAILED_CODE_PEPPERS", CANARY, "at least 32 bytes", PEPPER),
     ("auth", "OTP_SEALING_KEYS", CANARY, "make one with: login2fa keys sealing", KEY),
     ("auth", "AUTH_DATABASE_URL", DATABASE.replace("postgresql", "mysql"), "must begin with postgresql://", DATABASE),
     ("auth", "AUTH_DATABASE_URL", DATABASE.replace("ql://", "ql+psycopg://"), "must begin with postgresql://",
@@ -91,6 +92,9 @@ BAD = [
     ("auth", "FLOOD_RATE", "inf", "must be a finite number", "0"),
     ("auth", "HASH_MAX_WAIT", "0", "must be more than 0", "0.5"),
     ("auth", "LOG_LEVEL", "loud", "must be debug, info, warning or error", "WARNING"),
+    ("auth", "EMAIL_VERIFICATION", "true", "must be off, optional or required", "Required"),
+    ("users", "REQUIRE_2FA", "admin", "must be none, admins or all", "admins"),
+    ("users", "REGISTRATION", "invite", "must be open, proven, invited or closed", "invited"),
     ("auth", "REQUIRE_TLS", "perhaps", "must be true or false", "false"),
     ("auth", "TLS_EXEMPT_HOSTS", "mq.example.com", "has one label", "rabbitmq, postgres"),
 ]  # fmt: skip
@@ -104,6 +108,8 @@ AT_ODDS = [
     ("auth", {"THROTTLE_FIRST_WAIT": "301"}, "THROTTLE_LONGEST_WAIT must not be less than THROTTLE_FIRST_WAIT",
      {"THROTTLE_FIRST_WAIT": "300"}),
     ("auth", {"OTP_PEPPERS": KEY}, "OTP_SEALING_KEYS and OTP_PEPPERS have a key in common", {"OTP_PEPPERS": PEPPER}),
+    ("users", {"MAILED_CODE_PEPPERS": KEYS["ACCOUNT_SEALING_KEYS"]},
+     "ACCOUNT_SEALING_KEYS and MAILED_CODE_PEPPERS have a key in common", {"MAILED_CODE_PEPPERS": PEPPER}),
     ("notifier", {"SMTP_USERNAME": "mailer"}, "SMTP_PASSWORD is needed with SMTP_USERNAME",
      {"SMTP_USERNAME": "mailer", "SMTP_PASSWORD": CANARY}),
     ("notifier", {"SMTP_PASSWORD": CANARY}, "SMTP_USERNAME is needed with SMTP_PASSWORD",

@@ -34,12 +34,15 @@ NAMES = {
     "rabbitmq_definitions",
     "otp_sealing_keys",
     "account_sealing_keys",
+    "mailed_code_sealing_keys",
     "otp_peppers",
+    "mailed_code_peppers",
     "users_to_auth_keys",
     "auth_to_users_keys",
     "auth_to_notifier_keys",
     "users_to_notifier_keys",
     "notifier_to_auth_keys",
+    "notifier_to_users_keys",
 }
 
 

@@ -13,7 +13,7 @@ from services.configuration import SETTINGS
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
 from shared.configuration.settings import load
-from tests.good_settings import CANARY, EDGES, GOOD, KEY, environment, refusal
+from tests.good_settings import CANARY, GOOD, KEY, KEYS, environment, refusal
 
 __all__ = ("environment",)
 
@@ -73,6 +73,8 @@ def test_every_bad_variable_is_named_at_once(environment: pytest.MonkeyPatch) ->
         ("auth", "DATABASE_POOL", "nan"),
         ("users", "PASSWORD_MIN_LENGTH", "7"),
         ("users", "RECENT_LOGIN", CANARY),
+        ("users", "MAILED_CODE_LIFETIME", "59"),
+        ("users", "UNIFORM_DEADLINE", "0"),
         ("notifier", "NOTIFIER_CHANNEL", CANARY),
         ("notifier", "SMTP_SECURITY", CANARY),
         ("notifier", "SMTP_TIMEOUT", "0"),
@@ -93,13 +95,14 @@ def test_a_value_that_does_not_do_is_named_and_not_shown(
     assert name in refusal(service)
 
 
-@pytest.mark.parametrize("name", ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", *EDGES])
+@pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("keys", [CANARY, f"{KEY},{CANARY}", KEY[:-2], f"{CANARY}\u00e9", "5", f"{KEY};{KEY}"])
 def test_a_key_that_is_none_or_too_short_is_named_with_the_command_that_makes_one(
     environment: pytest.MonkeyPatch, name: str, keys: str
 ) -> None:
     environment.setenv(name, keys)
-    sentence = refusal("users" if name == "USERS_TO_NOTIFIER_KEYS" else "auth")
+    reader = next(service for service, settings in SETTINGS.items() if name.lower() in settings.model_fields)
+    sentence = refusal(reader)
     assert name in sentence
     assert "login2fa keys sealing" in sentence
     assert KEY[:8] not in sentence
@@ -108,7 +111,7 @@ def test_a_key_that_is_none_or_too_short_is_named_with_the_command_that_makes_on
 @pytest.mark.parametrize("service", SETTINGS)
 def test_a_key_for_two_purposes_is_refused(environment: pytest.MonkeyPatch, service: str) -> None:
     """One key for everything would let each process speak in every other's name."""
-    for name in ("OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", *EDGES):
+    for name in KEYS:
         environment.setenv(name, KEY)
     sentence = refusal(service)
     assert "have a key in common" in sentence

@@ -46,6 +46,7 @@ async def notifier_process(
         "MANAGEMENT_PORT": str(port),
         "OTP_SEALING_KEYS": keys.otp_sealing,
         **edge_keys.environment_of("notifier"),
+        "MAILED_CODE_SEALING_KEYS": keys.mailed_sealing,
         **settings,
     }
     program = Program("notifier", "notifier", settings=settings, folder=folder, prefix=prefix, failpoints=failpoints)

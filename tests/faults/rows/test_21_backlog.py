@@ -64,6 +64,7 @@ async def notifier(keys: Keys, amqp_url: str, mail_sink: MailSink, tmp_path: Pat
         "MANAGEMENT_PORT": str(port),
         "OTP_SEALING_KEYS": keys.otp_sealing,
         **edge_keys.environment_of("notifier"),
+        "MAILED_CODE_SEALING_KEYS": keys.mailed_sealing,
         "SMTP_PORT": str(mail_sink.port),
         "SMTP_SECURITY": "none",
     }
