@@ -203,18 +203,6 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
             yield UsersApp(app=service.app, http=http, tokens=tokens)
 
 
-@asynccontextmanager
-async def serving_jwks(folder: Path) -> AsyncIterator[str]:
-    """The public keys at a real address, for as long as the block lasts."""
-
-    async def jwks(_request: Request) -> Response:
-        return Response(KeyRing(folder).document()[0], media_type="application/jwk-set+json")
-
-    bound = listen("127.0.0.1", 0, hint="")
-    async with serving(Starlette(routes=[Route("/jwks.json", jwks)]), bound, grace=1):
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/jwks.json"
-
-
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     folder = tmp_path_factory.mktemp("keys") / "jwt"

@@ -45,11 +45,14 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# What a stranger may ask for: to log in, to swap a refresh token, to register, and the public keys.
+# What a stranger may ask for: to log in, to swap a refresh token, to register, a new password, and the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
     ("POST", "/api/v1/users/registration"),
+    ("POST", "/api/v1/users/registration/confirm"),
+    ("POST", "/api/v1/users/password-reset"),
+    ("POST", "/api/v1/users/password-reset/confirm"),
     ("GET", "/.well-known/jwks.json"),
 }
 # A value for each parameter in a path.
