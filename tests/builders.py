@@ -16,7 +16,15 @@ from services.users import accounts
 from services.users.accounts import NewAccount
 from services.users.callers import Users
 from shared.messaging.bus import Delivery, Message
-from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
+from shared.messaging.events import (
+    AccountChanged,
+    CodeRequested,
+    Event,
+    OtpOutcome,
+    OtpRequested,
+    SessionEnded,
+    UsersNoticeRequested,
+)
 from shared.sealing import Sealer
 from tests import edge_keys
 
@@ -84,6 +92,22 @@ def otp_requested(sealer: Sealer, *, code: str = "012345", lives: float = 240, *
     event = OtpRequested(**values | fields)
     if "sealed_code" in fields:
         return event
+    return event.model_copy(update={"sealed_code": sealer.seal(code, event.code_context)})
+
+
+def code_requested(sealer: Sealer, *, code: str = "K7X9M2Q4TZ", lives: float = 600, **fields: Any) -> CodeRequested:
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "event_id": uuid4(),
+        "code_id": uuid4(),
+        "account_id": uuid4(),
+        "email": "ann@example.org",
+        "purpose": "verify",
+        "sealed_code": "",
+        "requested_at": now,
+        "expires_at": now + timedelta(seconds=lives),
+    }
+    event = CodeRequested(**values | fields)
     return event.model_copy(update={"sealed_code": sealer.seal(code, event.code_context)})
 
 
@@ -156,9 +180,10 @@ def registration(**fields: Any) -> dict[str, Any]:
 
 
 async def registered(users: Users, **fields: Any) -> Row[Any]:
-    """An account in the users service's own table, with its event, as a registration leaves it."""
+    """An account with a proved address in the users service's own table, with its event."""
     values = registration(**fields)
     password = values.pop("password")
-    new = NewAccount(**{"password_hash": password_hash(password)} | values)
+    made = {"password_hash": password_hash(password), "email_verified_at": datetime.now(UTC)}
+    new = NewAccount(**made | values)
     async with users.database.transaction() as connection:
         return await accounts.create(connection, users.sealer, new)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import httpx
@@ -21,22 +20,19 @@ from services.auth.api.guards import Auth
 from services.auth.settings import AuthSettings
 from services.auth.tokens.issue import SessionFacts, Tokens
 from services.auth.tokens.keys import KeyRing, generate
-from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from services.users.callers import Users
 from services.users.settings import UsersSettings
 from shared.configuration.settings import load
-from shared.messaging.bus import Bus, Handler
-from shared.messaging.events import OtpOutcome
+from shared.messaging.bus import Bus
 from shared.messaging.memory import MemoryBus
-from shared.messaging.memory_consumer import MemoryConsumption
-from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, OTP_OUTCOMES, PROVED_ADDRESSES
+from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, PROVED_ADDRESSES
 from shared.sealing import Sealer
 from shared.web.process import Check
 from tests import edge_keys
 from tests.builders import PASSWORD
-from tests.fakes import StandInBus, TroubledBus
+from tests.fakes import StandInBus
 from tests.inbox import Inbox
 from tests.recording import Recorder
 from tests.servers.databases import Databases
@@ -205,47 +201,6 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
         assert isinstance(service.app, FastAPI)
         async with client(service.app) as http:
             yield UsersApp(app=service.app, http=http, tokens=tokens)
-
-
-class TappedBus(TroubledBus):
-    """Keeps the handlers by queue, so that a test can hand one a delivery and see its outcome."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.handlers: dict[str, Handler] = {}
-
-    async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:
-        self.handlers[queue] = handler
-        return await super().consume(queue, handler, concurrency=concurrency)
-
-
-class ReportsHeard:
-    """Stands for auth, as far as the notifier knows it. With `bus.before` its reports can be made to fail."""
-
-    def __init__(self) -> None:
-        self.bus = TappedBus()
-        self._seen = Recorder()
-
-    async def listen(self) -> None:
-        await self.bus.consume(OTP_OUTCOMES.queue, self._seen, concurrency=16)
-
-    @property
-    def all(self) -> list[OtpOutcome]:
-        return [OtpOutcome.from_message(delivery) for delivery in self._seen.deliveries]
-
-
-@asynccontextmanager
-async def running_notifier(
-    keys: Keys, reports: ReportsHeard | None = None, /, queue: str = OTP_DELIVERY.queue, **overrides: Any
-) -> AsyncIterator[Handler]:
-    """The notifier's handler of this queue with these settings: what the bus calls for each delivery."""
-    reports = reports or ReportsHeard()
-    await reports.listen()
-    # A heartbeat is a message among its reports, and a probe a connection among those of its mails.
-    with patch.object(notifier, "signs_of_life", lambda *_: nullcontext()):
-        async with notifier.running(notifier_settings(keys, **overrides), reports.bus):
-            yield reports.bus.handlers[queue]
-    await reports.bus.close()
 
 
 @pytest.fixture(scope="session")

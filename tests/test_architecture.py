@@ -45,11 +45,14 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# What a stranger may ask for: to log in, to swap a refresh token, to register, and the public keys.
+# What a stranger may ask for: to log in, to swap a refresh token, to register, a new password, and the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
     ("POST", "/api/v1/users/registration"),
+    ("POST", "/api/v1/users/registration/confirm"),
+    ("POST", "/api/v1/users/password-reset"),
+    ("POST", "/api/v1/users/password-reset/confirm"),
     ("GET", "/.well-known/jwks.json"),
 }
 # A value for each parameter in a path.
@@ -244,9 +247,9 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
 
 def test_the_code_stands_in_its_own_templates_alone_and_no_template_has_headers() -> None:
     templates = sorted((PROJECT / "services" / "notifier" / "mails").glob("*.j2"))
-    assert {path.name.partition(".")[0] for path in templates} == {"login_code", "notice", "head"}
+    assert {path.name.partition(".")[0] for path in templates} == {"login_code", "account_code", "notice", "head"}
     for path in templates:
-        assert _text(path).count("{{ code }}") == (1 if path.name.startswith("login_code") else 0)
+        assert _text(path).count("{{ code }}") == (1 if "code" in path.name else 0)
         assert not re.search(r"^subject:|<title>[^<]*\{", _text(path), re.IGNORECASE | re.MULTILINE)
 
 

@@ -24,7 +24,7 @@ __all__ = ("keys",)
 CONSUMERS = {
     "auth": {"auth.accounts", "auth.otp_outcomes", "auth.heartbeats", "auth.in_step"},
     "users": {"users.ended_sessions"},
-    "notifier": {"notifier.otp", "notifier.notices"},
+    "notifier": {"notifier.otp", "notifier.account_codes", "notifier.notices"},
 }
 
 Compositions = dict[str, Callable[[Bus], AbstractAsyncContextManager[Running]]]

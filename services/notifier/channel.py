@@ -1,4 +1,4 @@
-"""The interface that delivers codes and notices, and its failures."""
+"""The interface that delivers mails, and its failures."""
 
 from __future__ import annotations
 
@@ -8,16 +8,29 @@ from typing import Literal, Protocol
 
 from services.notifier.reach import Reach
 from services.notifier.turns import Turn
-from shared.messaging.events import NoticeWord
+from shared.messaging.events import CodePurpose, NoticeWord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """`event_id` is the same on every retry, and so is the `Message-ID` of the mail."""
+    """A login code. `event_id` is the same on every retry, and so is the `Message-ID` of the mail."""
 
     event_id: str
     correlation_id: str
     email: str
+    code: str = field(repr=False)
+    requested_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountCode:
+    """A code that proves an address: ten characters, as users compares them."""
+
+    event_id: str
+    correlation_id: str
+    email: str
+    purpose: CodePurpose
     code: str = field(repr=False)
     requested_at: datetime
     expires_at: datetime
@@ -33,6 +46,9 @@ class Notice:
     notice: NoticeWord | Literal["mail_test"]
     occurred_at: datetime
     expires_at: datetime
+
+
+Mail = Delivery | AccountCode | Notice
 
 
 class DeliveryFailed(Exception):
@@ -54,7 +70,7 @@ class CredentialsRefused(DeliveryFailed):
 class Channel(Protocol):
     reach: Reach
 
-    async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
+    async def deliver(self, mail: Mail, turn: Turn) -> None:
         """Returns once the mail server has accepted the mail, or the file the line. Raises `DeliveryFailed`."""
 
     async def probe(self) -> None:

@@ -1,4 +1,4 @@
-"""The circuit breaker shared by codes and notices: it opens when the mail server refuses our credentials."""
+"""The circuit breaker shared by all mails: it opens when the mail server refuses our credentials."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 from prometheus_client import Gauge
 
-from services.notifier.channel import Channel, CredentialsRefused, Delivery, Notice, TryLater
+from services.notifier.channel import Channel, CredentialsRefused, Mail, TryLater
 from services.notifier.turns import Turn
 from shared import failpoints
 
@@ -27,11 +27,11 @@ class CircuitBreaker:
         self._paused_until = 0.0
         self._refused = ""
 
-    async def send(self, delivery: Delivery | Notice, turn: Turn) -> None:
+    async def send(self, mail: Mail, turn: Turn) -> None:
         """Raises `DeliveryFailed`."""
         with self._unless_paused():
             failpoints.reach("notifier: before the channel")
-            await self._channel.deliver(delivery, turn)
+            await self._channel.deliver(mail, turn)
         failpoints.reach("notifier: delivered")
         PAUSED.set(0)
 

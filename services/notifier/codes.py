@@ -1,4 +1,4 @@
-"""One-time codes: decrypts each, and reports its result to auth (services.notifier.report)."""
+"""One-time codes of logins: decrypts each, and reports its result to auth (services.notifier.report)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.notifier.heartbeat import Heart
 from services.notifier.recipient import recipient
 from services.notifier.report import Reports
 from shared.messaging import bus
-from shared.messaging.events import OtpRequested
+from shared.messaging.events import OtpOutcome, OtpRequested
 from shared.sealing import Sealer
 
 SECONDS = Histogram("login2fa_delivery_seconds", "From the request of a code to its delivery.")
@@ -48,5 +48,13 @@ class Codes:
     async def report(self, event: OtpRequested, result: AttemptResult, message: bus.Delivery) -> None:
         if result.status == "delivered":
             SECONDS.observe((self.database_time.now() - event.requested_at).total_seconds())
-        if result.status != "put_off":  # no result yet
-            await self.reports.publish(event, result.status, message)
+        if result.status == "put_off":
+            return  # no result yet
+        outcome = OtpOutcome(
+            challenge_id=event.challenge_id,
+            request_event_id=event.event_id,
+            outcome=result.status,
+            attempt=message.attempt,
+            occurred_at=self.database_time.now(),
+        )
+        await self.reports.publish(outcome, message)

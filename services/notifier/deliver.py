@@ -16,7 +16,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 import structlog
 from prometheus_client import Counter
 
-from services.notifier.channel import CredentialsRefused, Delivery, Notice, TryLater, WillNotDeliver
+from services.notifier.channel import CredentialsRefused, Mail, TryLater, WillNotDeliver
 from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.database_time import DatabaseTime
 from services.notifier.report import DeliveryStatus
@@ -37,7 +37,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """`status` is for auth, `outcome` for the bus, `reason` for the log."""
+    """`status` is for the service that asked, `outcome` for the bus, `reason` for the log."""
 
     status: DeliveryStatus | Literal["put_off"]
     outcome: Outcome
@@ -51,7 +51,7 @@ class Kind(Protocol[E]):
     def read(self, message: bus.Delivery) -> E:
         """Raises `MalformedEvent`."""
 
-    def decrypt(self, message: bus.Delivery, event: E) -> Delivery | Notice:
+    def decrypt(self, message: bus.Delivery, event: E) -> Mail:
         """Raises `MalformedEvent`, `Unsealable`."""
 
     async def report(self, event: E, result: AttemptResult, message: bus.Delivery) -> None:
@@ -81,13 +81,13 @@ class Deliver(Generic[E]):
 
     async def _attempt(self, message: bus.Delivery, event: E) -> AttemptResult:
         try:
-            delivery = self.kind.decrypt(message, event)
+            mail = self.kind.decrypt(message, event)
         except (MalformedEvent, Unsealable) as error:
             return _given_up(error)
-        if self._is_over(delivery):  # before its turn: an expired backlog waits for nothing
+        if self._is_over(mail):  # before its turn: an expired backlog waits for nothing
             return AttemptResult("expired", Done())
         try:
-            return await self._in_turn(message, delivery)
+            return await self._in_turn(message, mail)
         except WillNotDeliver as error:
             return AttemptResult("given_up", GiveUp(str(error)), str(error))
         except PutOff as error:
@@ -96,17 +96,17 @@ class Deliver(Generic[E]):
         except (TryLater, CredentialsRefused) as error:
             result = AttemptResult("deferred", Retry(str(error)), str(error))
             delay = retry_delay(message.attempt)
-        return AttemptResult("expired", Done(), result.reason) if self._is_over(delivery, delay) else result
+        return AttemptResult("expired", Done(), result.reason) if self._is_over(mail, delay) else result
 
-    async def _in_turn(self, message: bus.Delivery, delivery: Delivery | Notice) -> AttemptResult:
-        async with self.turns.turn(delivery.email, first_attempt=message.attempt == 1) as turn:
-            if self._is_over(delivery):
+    async def _in_turn(self, message: bus.Delivery, mail: Mail) -> AttemptResult:
+        async with self.turns.turn(mail.email, first_attempt=message.attempt == 1) as turn:
+            if self._is_over(mail):
                 return AttemptResult("expired", Done())
-            await self.breaker.send(delivery, turn)
+            await self.breaker.send(mail, turn)
         return AttemptResult("delivered", Done())
 
-    def _is_over(self, delivery: Delivery | Notice, after: float = 0) -> bool:
-        return self.database_time.now() + timedelta(seconds=after) >= delivery.expires_at
+    def _is_over(self, mail: Mail, after: float = 0) -> bool:
+        return self.database_time.now() + timedelta(seconds=after) >= mail.expires_at
 
     def _observe(self, message: bus.Delivery, result: AttemptResult) -> None:
         status = "retry" if result.status == "deferred" else result.status

@@ -1,4 +1,9 @@
-"""Delivery to a file, for development: whole lines `email/otp`; notices go to `<name>.notices` as `email/notice`."""
+"""Delivery to files, for development, in whole lines.
+
+1. `<name>`: login codes alone, as `email/otp`.
+2. `<name>.account-codes`: codes that prove an address, as `email/purpose/code`.
+3. `<name>.notices`: `email/notice`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from services.notifier.channel import Delivery, Notice, TryLater
+from services.notifier.channel import AccountCode, Mail, Notice, TryLater
 from services.notifier.reach import Reach
 from services.notifier.turns import Turn
 from shared import failpoints
@@ -23,14 +28,19 @@ class FileChannel:
     def __init__(self, path: Path) -> None:
         self.reach = Reach()
         self._codes = path
+        self._account_codes = path.with_name(f"{path.name}.account-codes")
         self._notices = path.with_name(f"{path.name}.notices")
 
-    async def deliver(self, delivery: Delivery | Notice, _turn: Turn) -> None:
-        if isinstance(delivery, Notice):
-            path, said = self._notices, str(delivery.notice)
-        else:
-            path, said = self._codes, delivery.code
-        await self._in_a_thread(path, partial(_append, path, f"{delivery.email}/{said}\n".encode()))
+    async def deliver(self, mail: Mail, _turn: Turn) -> None:
+        path, said = self._line(mail)
+        await self._in_a_thread(path, partial(_append, path, f"{mail.email}/{said}\n".encode()))
+
+    def _line(self, mail: Mail) -> tuple[Path, str]:
+        if isinstance(mail, Notice):
+            return self._notices, str(mail.notice)
+        if isinstance(mail, AccountCode):
+            return self._account_codes, f"{mail.purpose}/{mail.code}"
+        return self._codes, mail.code
 
     async def probe(self) -> None:
         await self._in_a_thread(self._codes, partial(_refuse_unwritable, self._codes))

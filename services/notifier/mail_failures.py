@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import gaierror
 from typing import Literal
 
@@ -50,6 +50,7 @@ _REFUSED: dict[Stage, str] = {
 @dataclass(slots=True)
 class Dialogue:
     recipient: str = ""
+    code: str = field(default="", repr=False)
     stage: Stage = "connect"
 
 
@@ -59,7 +60,7 @@ def explain(error: BaseException, dialogue: Dialogue, settings: NotifierSettings
     if isinstance(error, aiosmtplib.SMTPConnectError) and error.__cause__ is not None:
         cause = error.__cause__
     if isinstance(cause, aiosmtplib.SMTPResponseException):
-        happened = _answered(cause, dialogue.recipient, settings)
+        happened = _answered(cause, dialogue, settings)
     else:
         happened = _broken_off(cause, settings)
     return f"{dialogue.stage}: {happened}. {_advice(dialogue.stage, cause, settings)}"
@@ -70,10 +71,11 @@ def is_about_us(said: str) -> bool:
     return any(kind.search(said[:_READ]) for kind in (_OF_HELO, _OF_SENDER, _OF_CLIENT))
 
 
-def _answered(reply: aiosmtplib.SMTPResponseException, recipient: str, settings: NotifierSettings) -> str:
+def _answered(reply: aiosmtplib.SMTPResponseException, dialogue: Dialogue, settings: NotifierSettings) -> str:
     code = f"{reply.code} " if reply.code > 0 else ""  # aiosmtplib has -1 for a reply without a code
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
-    return f'the mail server says "{code}{quoted(reply.message, recipient=recipient, password=password)}"'
+    words = quoted(reply.message, recipient=dialogue.recipient, password=password, code=dialogue.code)
+    return f'the mail server says "{code}{words}"'
 
 
 def _broken_off(error: BaseException, settings: NotifierSettings) -> str:

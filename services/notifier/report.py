@@ -1,23 +1,21 @@
-"""Reports the result of each code to auth (`OtpOutcome`). A lost report must never cause the mail to be sent again."""
+"""Reports what became of a code to the service that asked. A lost report must never cause the mail to be sent again."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from datetime import datetime
 from typing import Literal
 
 import structlog
 from prometheus_client import Counter
 
 from shared.messaging.bus import BusError, Delivery, Message
-from shared.messaging.events import OtpOutcome, OtpRequested
+from shared.messaging.events import AccountCodeOutcome, Event, OtpOutcome
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
 
-REPORTS = Counter("login2fa_delivery_reports_total", "Reports of deliveries to auth.", ["result"])
+REPORTS = Counter("login2fa_delivery_reports_total", "Reports of deliveries to auth and users.", ["result"])
 
 # In all, connecting included: the message stays unacknowledged meanwhile, though its mail was sent.
 REPORT_SECONDS = 2.0
@@ -29,39 +27,31 @@ DeliveryStatus = Literal["delivered", "deferred", "given_up", "expired"]
 
 
 class Reports:
-    def __init__(self, bus: SignedBus, now: Callable[[], datetime]) -> None:
+    """To one service: a queue of another that takes no reports must not silence these."""
+
+    def __init__(self, bus: SignedBus) -> None:
         self._bus = bus
-        self._now = now
         self._silent_until = 0.0
 
-    async def publish(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> None:
-        """Never raises, and takes REPORT_SECONDS at most. Auth tolerates lost, repeated and late reports."""
-        error = await self._publish(self._report(request, outcome, message))
+    async def publish(self, report: OtpOutcome | AccountCodeOutcome, about: Delivery) -> None:
+        """Never raises, and takes REPORT_SECONDS at most. The receiver tolerates lost, repeated and late reports."""
+        error = await self._publish(report, about.correlation_id)
         REPORTS.labels("lost" if error else "confirmed").inc()
         if error:
-            log.warning("report of a delivery lost", outcome=outcome, event_id=message.event_id, error=error)
+            log.warning("report of a delivery lost", outcome=report.outcome, event_id=about.event_id, error=error)
 
-    def _report(self, request: OtpRequested, outcome: DeliveryStatus, message: Delivery) -> Message:
-        event = OtpOutcome(
-            challenge_id=request.challenge_id,
-            request_event_id=request.event_id,
-            outcome=outcome,
-            attempt=message.attempt,
-            occurred_at=self._now(),
-        )
-        return Message(
-            routing_key=event.type,
-            body=event.to_body().encode(),
-            event_id=str(event.event_id),
-            correlation_id=message.correlation_id,
-        )
-
-    async def _publish(self, report: Message) -> str:
+    async def _publish(self, report: Event, correlation_id: str) -> str:
         if time.monotonic() < self._silent_until:
             return "not tried: the one before failed"
+        message = Message(
+            routing_key=report.type,
+            body=report.to_body().encode(),
+            event_id=str(report.event_id),
+            correlation_id=correlation_id,
+        )
         try:
             async with asyncio.timeout(REPORT_SECONDS):
-                await self._bus.publish(report)
+                await self._bus.publish(message)
         except (BusError, TimeoutError) as error:
             self._silent_until = time.monotonic() + SILENCE_SECONDS
             return type(error).__name__

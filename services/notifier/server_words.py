@@ -19,13 +19,14 @@ _LONG = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")  # base64, such as the login in 
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")  # RFC 3463
 
 
-def quoted(said: str, *, recipient: str = "", password: str = "") -> str:
+def quoted(said: str, *, recipient: str = "", password: str = "", code: str = "") -> str:
     """`said` as one line. The local part of `recipient` is hidden even without its domain."""
     words = [_without_secrets(word, password) for word in _words(said)]
     words = _without_addresses(words, recipient.rpartition("@")[0].casefold())
     # Kept apart: its last digit must not count as part of the next number.
     status = [words.pop(0)] if words and _STATUS.fullmatch(words[0]) else []
-    line = " ".join([*status, _SIX_DIGITS.sub(NUMBER, " ".join(words))]).replace('"', "'")
+    rest = _without_code(_SIX_DIGITS.sub(NUMBER, " ".join(words)), code)
+    line = " ".join([*status, rest]).replace('"', "'")
     return line if len(line) <= MOST else f"{line[: MOST - 3]}..."
 
 
@@ -41,6 +42,11 @@ def _without_secrets(word: str, password: str) -> str:
     for form in (password, b64encode(password.encode()).decode()) if password else ():
         word = word.replace(form, HIDDEN)
     return word if "://" in word else _LONG.sub(_unless_a_word, word)
+
+
+def _without_code(line: str, code: str) -> str:
+    """An account code has letters, so `_SIX_DIGITS` does not find it. A filter may repeat what it found in a mail."""
+    return re.sub("[ -]?".join(map(re.escape, code)), HIDDEN, line, flags=re.IGNORECASE) if code else line
 
 
 def _unless_a_word(found: re.Match[str]) -> str:

@@ -61,7 +61,9 @@ class NotifierSettings(ProcessSettings, DemoSettings):
         16, ge=1, le=500, description="Deliveries under way at a time; to one domain a quarter"
     )
     otp_log_file: Path | None = Field(
-        None, description="With channel `file`: gets a line `email/otp` per delivery; notices go to `<file>.notices`"
+        None,
+        description="With channel `file`: gets a line `email/otp` per login code; account codes go to "
+        "`<file>.account-codes` as `email/purpose/code`, notices to `<file>.notices`",
     )
     smtp_host: Host = Field("127.0.0.1", description="Mail server, by its name or address alone")
     smtp_port: int = Field(25, ge=1, le=65535, description="Its port; usually 465 for `tls`, 587 for `starttls`")
@@ -86,7 +88,7 @@ class NotifierSettings(ProcessSettings, DemoSettings):
         description="Your site as mails name it, in the subject and in the text",
     )
     mail_subject: Annotated[str, AfterValidator(_subject)] = Field(
-        "Your login code", description="Subject of a code's mail, after `[SITE_NAME]`; ASCII"
+        "Your login code", description="Subject of a login code's mail, after `[SITE_NAME]`; ASCII"
     )
 
     @property

@@ -9,9 +9,18 @@ from functools import partial
 
 import aiosmtplib
 
-from services.notifier.channel import CredentialsRefused, Delivery, DeliveryFailed, Notice, TryLater, WillNotDeliver
+from services.notifier.channel import (
+    AccountCode,
+    CredentialsRefused,
+    DeliveryFailed,
+    Mail,
+    Notice,
+    TryLater,
+    WillNotDeliver,
+)
 from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us
 from services.notifier.mail_server import MailServer
+from services.notifier.mails.account_code import AccountCodeMail
 from services.notifier.mails.login_code import LoginCodeMail
 from services.notifier.mails.notice import NoticeMail
 from services.notifier.settings import NotifierSettings
@@ -26,17 +35,17 @@ class SmtpChannel:
         self._settings = settings
         self._server = MailServer(settings)
         self.reach = self._server.reach
-        self._otp_email = LoginCodeMail(
-            sender=settings.mail_from, subject=settings.mail_subject, site=settings.site_name
-        )
-        self._notice_email = NoticeMail(sender=settings.mail_from, site=settings.site_name)
+        sender, site = settings.mail_from, settings.site_name
+        self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site)
+        self._account_code_email = AccountCodeMail(sender=sender, site=site)
+        self._notice_email = NoticeMail(sender=sender, site=site)
 
-    async def deliver(self, delivery: Delivery | Notice, turn: Turn) -> None:
-        dialogue = Dialogue(delivery.email)
+    async def deliver(self, mail: Mail, turn: Turn) -> None:
+        dialogue = Dialogue(mail.email, code="" if isinstance(mail, Notice) else mail.code)
         with self._failures_sorted(dialogue):
             # aiosmtplib's own time-out is per reply: a slow server could hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.send(partial(self._compose, delivery), dialogue, turn)
+                await self._server.send(partial(self._compose, mail), dialogue, turn)
 
     async def probe(self) -> None:
         dialogue = Dialogue()
@@ -47,10 +56,12 @@ class SmtpChannel:
     async def close(self) -> None:
         await self._server.close()
 
-    def _compose(self, delivery: Delivery | Notice) -> bytes:
-        if isinstance(delivery, Notice):
-            return self._notice_email.compose(delivery)
-        return self._otp_email.compose(delivery)
+    def _compose(self, mail: Mail) -> bytes:
+        if isinstance(mail, Notice):
+            return self._notice_email.compose(mail)
+        if isinstance(mail, AccountCode):
+            return self._account_code_email.compose(mail)
+        return self._otp_email.compose(mail)
 
     @contextmanager
     def _failures_sorted(self, dialogue: Dialogue) -> Iterator[None]:

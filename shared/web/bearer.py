@@ -54,7 +54,10 @@ class NotPermitted(Problem):
 
 
 class SecondFactorRequired(Problem):
-    """REQUIRE_2FA demands a second factor, and this session began without one. The error code and its parameter are those of RFC 9470 section 3."""
+    """REQUIRE_2FA demands a second factor, and this session began without one.
+
+    Error code and parameter: RFC 9470 section 3.
+    """
 
     status = 403
     code = "second_factor_required"

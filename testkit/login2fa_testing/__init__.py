@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from login2fa_testing.compose import Compose
 from login2fa_testing.docker_command import DockerFailed
-from login2fa_testing.inbox import Inbox, InboxUnreachable, NoCode
+from login2fa_testing.inbox import AccountCodePurpose, Inbox, InboxUnreachable, NoCode
 from login2fa_testing.inbox_address import inbox_at
 from login2fa_testing.login import UnexpectedAnswer
 from login2fa_testing.mailhog import MailHogInbox
@@ -16,6 +16,7 @@ from login2fa_testing.stack import Login2FA
 from login2fa_testing.system import LoginSystem
 
 __all__ = [
+    "AccountCodePurpose",
     "Compose",
     "DockerFailed",
     "FileInbox",

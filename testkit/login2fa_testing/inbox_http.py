@@ -33,6 +33,9 @@ class InboxHttp:
         except json.JSONDecodeError as error:
             raise InboxUnreachable(f"{self.place} answered GET {path} with something else than JSON.") from error
 
+    def get_text(self, path: str) -> str:
+        return self._ask("GET", path).text
+
     def delete(self, path: str) -> None:
         self._ask("DELETE", path)
 

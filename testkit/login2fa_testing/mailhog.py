@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from login2fa_testing.inbox import PolledInbox, Received
+from login2fa_testing.inbox import PolledInbox, Purpose, Received
 from login2fa_testing.inbox_http import InboxHttp
-from login2fa_testing.mail_code import code_in_message, message_of
+from login2fa_testing.mail_code import mailed_code
 
 PAGE = 250  # MailHog's largest
 
@@ -26,15 +26,14 @@ class MailHogInbox(PolledInbox):
     def clear(self) -> None:
         self._http.delete("/api/v1/messages")
 
-    def _received(self, email: str) -> Iterator[Received]:
+    def _received(self, email: str, purpose: Purpose) -> Iterator[Received]:
         for mail in reversed(self._found(email)):
             if email not in _recipients(mail):
                 continue  # the search finds every address that contains this one
             # MailHog decodes no body: the source is read as mail programs do.
-            message = message_of(mail["Raw"]["Data"])
-            code = code_in_message(message)
-            if code is not None:
-                yield Received(str(message["Message-ID"] or mail["ID"]), code)
+            found = mailed_code(mail["Raw"]["Data"])
+            if found is not None and found.purpose == purpose:
+                yield Received(found.message_id or mail["ID"], found.code)
 
     def _found(self, email: str) -> list[dict[str, Any]]:
         """Newest first."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from login2fa_testing.inbox import PolledInbox, Received
+from login2fa_testing.inbox import PolledInbox, Purpose, Received
 from login2fa_testing.inbox_http import InboxHttp
-from login2fa_testing.mail_code import code_in_text
+from login2fa_testing.mail_code import MailedCode, mailed_code
 
 PAGE = 250
 
 
 class MailpitInbox(PolledInbox):
-    """`address` is that of Mailpit's page, as `http://127.0.0.1:8025`. Reading a mail marks it as read there."""
+    """`address` is that of Mailpit's page, as `http://127.0.0.1:8025`."""
 
     def __init__(self, address: str | Callable[[], str]) -> None:
         super().__init__()
         self._http = InboxHttp("Mailpit", address)
-        self._codes: dict[str, str | None] = {}
+        self._read: dict[str, MailedCode | None] = {}
 
     @property
     def place(self) -> str:
@@ -27,16 +27,16 @@ class MailpitInbox(PolledInbox):
     def clear(self) -> None:
         self._http.delete("/api/v1/messages")
 
-    def _received(self, email: str) -> Iterator[Received]:
+    def _received(self, email: str, purpose: Purpose) -> Iterator[Received]:
         for mail in reversed(self._found(email)):
             if email not in {to["Address"].lower() for to in mail["To"] or ()}:
                 continue  # the search finds every address that contains this one
-            code = self._code(mail["ID"])
-            if code is not None:
-                yield Received(mail["MessageID"] or mail["ID"], code)
+            found = self._mailed_code(mail["ID"])
+            if found is not None and found.purpose == purpose:
+                yield Received(found.message_id or mail["ID"], found.code)
 
     def _found(self, email: str) -> list[dict[str, Any]]:
-        """Summaries, newest first: the text of a mail is asked for by its id."""
+        """Summaries, newest first: the source of a mail is asked for by its id."""
         found: dict[str, dict[str, Any]] = {}
         start, total = 0, 1
         while start < total:
@@ -47,7 +47,8 @@ class MailpitInbox(PolledInbox):
             start += PAGE
         return list(found.values())
 
-    def _code(self, identifier: str) -> str | None:
-        if identifier not in self._codes:
-            self._codes[identifier] = code_in_text(self._http.get(f"/api/v1/message/{identifier}")["Text"])
-        return self._codes[identifier]
+    def _mailed_code(self, identifier: str) -> MailedCode | None:
+        if identifier not in self._read:
+            # The source: no other answer has the headers and the text.
+            self._read[identifier] = mailed_code(self._http.get_text(f"/api/v1/message/{identifier}/raw"))
+        return self._read[identifier]

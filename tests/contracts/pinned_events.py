@@ -7,8 +7,11 @@ from uuid import UUID
 
 from shared.messaging.events import (
     AccountChanged,
+    AccountCodeOutcome,
+    AddressProved,
     AuthAudited,
     AuthNoticeRequested,
+    CodeRequested,
     Event,
     InStep,
     NotifierHeartbeat,
@@ -58,13 +61,17 @@ PINNED: list[tuple[str, Event, str]] = [
             is_2fa=True,
             is_admin=True,
             is_active=True,
+            email_verified=True,
+            groups=("staff", "on-call"),
+            password_by_mail=True,
             session_epoch=3,
             kept_session=SESSION,
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
             '"incarnation":1767225600,"version":7,"deleted":false,"username":"dv.gahan@test.com","email":"dv.gahan@test.com",'
-            '"sealed_password_hash":"gAAAAABsealed==","is_2fa":true,"is_admin":true,"is_active":true,"session_epoch":3,'
+            '"sealed_password_hash":"gAAAAABsealed==","is_2fa":true,"is_admin":true,"is_active":true,'
+            '"email_verified":true,"groups":["staff","on-call"],"password_by_mail":true,"session_epoch":3,'
             '"kept_session":"01890a5d-ac96-774b-bcce-b302099a805a"}'
         ),
     ),
@@ -74,7 +81,8 @@ PINNED: list[tuple[str, Event, str]] = [
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
             '"incarnation":1,"version":8,"deleted":true,"username":"","email":"","sealed_password_hash":"","is_2fa":false,'
-            '"is_admin":false,"is_active":false,"session_epoch":0,"kept_session":null}'
+            '"is_admin":false,"is_active":false,"email_verified":false,"groups":[],"password_by_mail":false,'
+            '"session_epoch":0,"kept_session":null}'
         ),
     ),
     (
@@ -104,6 +112,70 @@ PINNED: list[tuple[str, Event, str]] = [
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","challenge_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
             '"request_event_id":"01890a5d-ac96-774b-bcce-b302099a805b","outcome":"given_up","attempt":2,'
             '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+        ),
+    ),
+    (
+        "users.code_requested.v1",
+        CodeRequested(
+            event_id=EVENT_ID,
+            code_id=CHALLENGE,
+            account_id=ACCOUNT,
+            email="zo\u00eb@test.com",
+            purpose="reset",
+            sealed_code="gAAAAABsealed==",
+            requested_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            expires_at=datetime(2026, 1, 31, 12, 10, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","code_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
+            '"account_id":"01890a5d-ac96-774b-bcce-b302099a8059","email":"zo\u00eb@test.com","purpose":"reset",'
+            '"sealed_code":"gAAAAABsealed==",'
+            '"requested_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-01-31T12:10:00.000000+00:00"}'
+        ),
+    ),
+    (
+        "users.code_requested.v1",
+        CodeRequested(
+            event_id=EVENT_ID,
+            code_id=CHALLENGE,
+            account_id=None,
+            email="zo\u00eb@test.com",
+            purpose="invite",
+            sealed_code="gAAAAABsealed==",
+            requested_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+            expires_at=datetime(2026, 2, 3, 12, 0, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","code_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
+            '"account_id":null,"email":"zo\u00eb@test.com","purpose":"invite","sealed_code":"gAAAAABsealed==",'
+            '"requested_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-03T12:00:00.000000+00:00"}'
+        ),
+    ),
+    (
+        "notifier.account_code_outcome.v1",
+        AccountCodeOutcome(
+            event_id=EVENT_ID,
+            code_id=CHALLENGE,
+            outcome="given_up",
+            attempt=2,
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","code_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
+            '"outcome":"given_up","attempt":2,"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+        ),
+    ),
+    (
+        "auth.address_proved.v1",
+        AddressProved(
+            event_id=EVENT_ID,
+            account_id=ACCOUNT,
+            email="zo\u00eb@test.com",
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"email":"zo\u00eb@test.com","occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
     (

@@ -12,12 +12,22 @@ from typing import Any
 import pytest
 
 from shared.messaging.bus import Message
-from shared.messaging.events import EVENTS, AccountChanged, Event, MalformedEvent, OtpOutcome, OtpRequested
+from shared.messaging.events import (
+    EVENTS,
+    AccountChanged,
+    AccountCodeOutcome,
+    CodeRequested,
+    Event,
+    MalformedEvent,
+    OtpOutcome,
+    OtpRequested,
+)
 from tests.contracts.pinned_events import ACCOUNT, PINNED
 
 CANARY = "canary-0123456789"
 NAMES = [
-    "a requested code", "a changed account", "a deleted account", "users in step", "an outcome", "a notice of auth",
+    "a requested code", "a changed account", "a deleted account", "users in step", "an outcome",
+    "a requested account code", "an invitation", "an account code's outcome", "a proved address", "a notice of auth",
     "a notice of users", "a heartbeat", "ended sessions", "an act at auth", "an act at users",
 ]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
@@ -79,12 +89,22 @@ def test_a_moment_without_a_time_zone_is_malformed() -> None:
     assert refusal(OtpRequested, json.dumps(body)) == "malformed auth.otp_requested.v1: expires_at"
 
 
-def test_an_outcome_knows_four_words_and_nothing_of_the_account() -> None:
-    body = golden_of(OtpOutcome)
+@pytest.mark.parametrize("kind", [OtpOutcome, AccountCodeOutcome])
+def test_an_outcome_knows_four_words_and_nothing_of_the_account(kind: type[OtpOutcome | AccountCodeOutcome]) -> None:
+    body = golden_of(kind)
     for word in ("delivered", "deferred", "given_up", "expired"):
-        assert OtpOutcome.from_message(message(OtpOutcome.type, json.dumps(body | {"outcome": word}))).outcome == word
-    assert refusal(OtpOutcome, json.dumps(body | {"outcome": CANARY})) == "malformed notifier.otp_outcome.v1: outcome"
-    assert not {"email", "name", "account_id", "sealed_code", "reason"} & OtpOutcome.model_fields.keys()
+        assert kind.from_message(message(kind.type, json.dumps(body | {"outcome": word}))).outcome == word
+    assert refusal(kind, json.dumps(body | {"outcome": CANARY})) == f"malformed {kind.type}: outcome"
+    assert not {"email", "name", "account_id", "sealed_code", "reason"} & kind.model_fields.keys()
+
+
+def test_a_requested_account_code_knows_five_purposes_and_no_text_of_whoever_asked() -> None:
+    body = golden_of(CodeRequested)
+    for word in ("verify", "change", "reset", "register", "invite"):
+        said = message(CodeRequested.type, json.dumps(body | {"purpose": word}))
+        assert CodeRequested.from_message(said).purpose == word
+    assert refusal(CodeRequested, json.dumps(body | {"purpose": CANARY})) == f"malformed {CodeRequested.type}: purpose"
+    assert not {"name", "lastname", "username", "text", "invited_by"} & CodeRequested.model_fields.keys()
 
 
 def test_an_event_can_not_be_changed() -> None:
@@ -166,4 +186,4 @@ def test_a_log_of_the_refusal_with_its_stack_does_not_show_values_either() -> No
 def test_a_printed_event_is_not_asked_for_secrets_in_clear() -> None:
     fields = {name for kind in event_classes() for name in kind.model_fields}
     secret = {name for name in fields if any(word in name for word in ("code", "password", "secret", "token", "otp"))}
-    assert secret == {"sealed_code", "sealed_password_hash"}
+    assert secret == {"sealed_code", "sealed_password_hash", "code_id", "password_by_mail"}

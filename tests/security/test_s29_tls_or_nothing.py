@@ -13,7 +13,8 @@ from shared.configuration.settings import SettingsInvalid, load
 from shared.messaging.bus import Done, Outcome, Retry
 from tests import edge_keys
 from tests.builders import delivery, otp_requested
-from tests.composed import Keys, keys, running_notifier
+from tests.composed import Keys, keys
+from tests.composed_notifier import running_notifier
 from tests.servers.mail import MailSink
 from tests.servers.pretending_smtp import PretendingSmtp, pretending
 from tests.servers.tls_mail import USERNAME, TlsMailSink, self_signed

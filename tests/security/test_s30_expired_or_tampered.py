@@ -14,7 +14,8 @@ from shared.messaging.bus import Delivery, Done, GiveUp, Handler
 from shared.messaging.events import OtpRequested
 from tests import edge_keys
 from tests.builders import delivery, otp_requested
-from tests.composed import Keys, keys, running_notifier
+from tests.composed import Keys, keys
+from tests.composed_notifier import running_notifier
 from tests.servers.mail import MailSink
 
 __all__ = ("keys",)

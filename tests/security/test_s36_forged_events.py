@@ -27,7 +27,6 @@ from tests.builders import account_changed, message, otp_outcome, session_ended
 from tests.composed import (
     AuthApp,
     Keys,
-    TappedBus,
     UsersApp,
     auth_app,
     auth_settings,
@@ -39,6 +38,7 @@ from tests.composed import (
     users_app,
     users_settings,
 )
+from tests.composed_notifier import TappedBus
 from tests.fakes import TroubledBus
 from tests.polling import eventually
 from tests.security.overheard import NOTIFIERS, Overheard, overhear, signed_with, tables

@@ -24,9 +24,10 @@ from tests.polling import eventually
 from tests.servers.by_hand import Faults, by_hand
 from tests.servers.misbehaving_smtp import HANG_UP, SILENCE, STAGES, MisbehavingSmtp, Stage, hang_up
 
-__all__ = ("CODE", "HANG_UP", "SILENCE", "MailSink", "Received", "Stage")
+__all__ = ("ACCOUNT_CODE", "CODE", "HANG_UP", "SILENCE", "MailSink", "Received", "Stage")
 
 CODE = re.compile(r"^([0-9]{6})\r?$", re.MULTILINE)
+ACCOUNT_CODE = re.compile(r"^([0-9A-Z]{5})-([0-9A-Z]{5})\r?$", re.MULTILINE)
 
 T = TypeVar("T", str, float)
 
@@ -58,6 +59,18 @@ class Received:
         codes = CODE.findall(self.text)
         assert len(codes) == 1, f"{len(codes)} codes in one mail"
         return str(codes[0])
+
+    @property
+    def purpose(self) -> str:
+        """`login`, `notice`, or an account code's."""
+        return str(self.message["X-Purpose"])
+
+    @property
+    def account_code(self) -> str:
+        """The code that proves an address, without its hyphen."""
+        codes = ACCOUNT_CODE.findall(self.text)
+        assert len(codes) == 1, f"{len(codes)} account codes in one mail"
+        return "".join(codes[0])
 
 
 @dataclass
@@ -191,6 +204,16 @@ class MailSink:
             return codes
 
         return (await eventually(enough, timeout))[number - 1]
+
+    async def account_code_for(self, recipient: str, purpose: str, number: int = 1) -> str:
+        """Wait for the account code to `recipient` for this purpose with this number (1 is the first)."""
+
+        def enough() -> list[str]:
+            codes = [mail.account_code for mail in self.mails_to(recipient) if mail.purpose == purpose]
+            assert len(codes) >= number, f"{len(codes)} of {number} {purpose} codes to {recipient}"
+            return codes
+
+        return (await eventually(enough, 30.0))[number - 1]
 
 
 def _received(session: Session, envelope: Envelope) -> Received:

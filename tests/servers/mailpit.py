@@ -1,12 +1,13 @@
 """A small server that answers as Mailpit documents its API: it is NOT Mailpit, against which nothing here was run.
 
-Mails come in by SMTP. The fields are those of the models MessagesSummary, MessageSummary and Message of
+Mails come in by SMTP. The fields are those of the models MessagesSummary and MessageSummary of
 https://mailpit.axllent.org/docs/api-v1/; like there, a search finds a term anywhere in an address, whatever its case.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shlex
 import threading
@@ -21,6 +22,8 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from tests.servers.mail import MailSink, Received
+
+_SOURCE = re.compile(r"/api/v1/message/([^/]+)/raw")
 
 PAGE = 50  # where no limit is asked for
 
@@ -59,11 +62,10 @@ class _Api(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         messages = {self._name(mail): mail.message for mail in list(self.mails)}
-        name = url.path.rpartition("/")[2]
         if url.path == "/api/v1/search" and query.get("query", "").strip():
             self._json(200, _search(messages, query))
-        elif url.path == f"/api/v1/message/{name}" and name in messages:
-            self._json(200, _detail(name, messages[name]))
+        elif (source := _SOURCE.fullmatch(url.path)) and source[1] in messages:
+            self._answer(200, "text/plain", messages[source[1]].as_bytes())
         else:
             self._json(404, {"Error": "not found"})
 
@@ -78,9 +80,11 @@ class _Api(BaseHTTPRequestHandler):
         return self.known.setdefault(id(mail), (mail, secrets.token_hex(11)))[1]
 
     def _json(self, status: int, value: object) -> None:
-        body = json.dumps(value).encode()
+        self._answer(status, "application/json", json.dumps(value).encode())
+
+    def _answer(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -124,20 +128,7 @@ def _summary(identifier: str, message: EmailMessage) -> dict[str, Any]:
         "Tags": [],
         "Size": len(bytes(message)),
         "Attachments": 0,
-        "Snippet": _body(message, "plain")[:250],
-    }
-
-
-def _detail(identifier: str, message: EmailMessage) -> dict[str, Any]:
-    """What of a Message a reader of codes may look at; a real one has more."""
-    return {
-        "ID": identifier,
-        "MessageID": str(message["Message-ID"]).strip("<>"),
-        "From": _addresses(message, "From")[0],
-        "To": _addresses(message, "To"),
-        "Subject": str(message["Subject"]),
-        "Text": _body(message, "plain"),
-        "HTML": _body(message, "html"),
+        "Snippet": _snippet(message),
     }
 
 
@@ -145,6 +136,6 @@ def _addresses(message: EmailMessage, header: str) -> list[dict[str, str]]:
     return [{"Name": name, "Address": address} for name, address in getaddresses([str(message[header])])]
 
 
-def _body(message: EmailMessage, subtype: str) -> str:
-    part = message.get_body((subtype,))
-    return str(part.get_content()) if part is not None else ""
+def _snippet(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    return str(part.get_content())[:250] if part is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
+from services.notifier.mails.lifetime import lifetime
 from services.notifier.mails.mime_message import MimeMessage
 
 
@@ -13,6 +14,7 @@ class LoginCodeMail:
         self._message = MimeMessage("login_code", sender=sender, site=site)
 
     def compose(self, delivery: Delivery) -> bytes:
-        minutes = max(1, round((delivery.expires_at - delivery.requested_at).total_seconds() / 60))
-        values = {"code": delivery.code, "minutes": minutes}
-        return self._message.compose(delivery, subject=self._subject, date=delivery.requested_at, values=values)
+        values = {"code": delivery.code, "valid": lifetime(delivery.requested_at, delivery.expires_at)}
+        return self._message.compose(
+            delivery, purpose="login", subject=self._subject, date=delivery.requested_at, values=values
+        )

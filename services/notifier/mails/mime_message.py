@@ -10,11 +10,13 @@ from email.header import Header
 from email.utils import format_datetime
 from pathlib import Path
 from quopri import encodestring
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from services.notifier.channel import Delivery, Notice
+from services.notifier.channel import Mail
 from services.notifier.mailbox import Mailbox
+from shared.messaging.events import CodePurpose
 
 _TEMPLATES = Path(__file__).parent
 
@@ -28,6 +30,7 @@ Message-ID: <{event_id}@{domain}>
 Auto-Submitted: auto-generated
 X-Event-Id: {event_id}
 X-Correlation-Id: {correlation_id}
+X-Purpose: {purpose}
 MIME-Version: 1.0
 Content-Type: multipart/alternative; boundary="{boundary}"
 
@@ -46,6 +49,9 @@ Content-Transfer-Encoding: 7bit
 --{boundary}--
 """
 
+# The header X-Purpose, by which an inbox of a test knows the mail with the code that it waits for.
+Purpose = Literal["login", "notice"] | CodePurpose
+
 _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
@@ -57,24 +63,25 @@ class MimeMessage:
         self._html = _template(f"{name}.html.j2", autoescape=True)
 
     def compose(
-        self, delivery: Delivery | Notice, *, subject: str, date: datetime, values: Mapping[str, object]
+        self, mail: Mail, *, purpose: Purpose, subject: str, date: datetime, values: Mapping[str, object]
     ) -> bytes:
         """The same event gives the same mail each time: same `Message-ID`, same date."""
         text, encoding = _in_ascii(self._text.render(values, site=self._site))
-        mail = _MAIL.format(
+        composed = _MAIL.format(
             sender=_in_a_header(self._sender.header),
-            recipient=_in_a_header(delivery.email),
+            recipient=_in_a_header(mail.email),
             subject=_subject(self._site, subject),
             date=format_datetime(date),
-            event_id=_in_a_header(delivery.event_id),
+            event_id=_in_a_header(mail.event_id),
             domain=_in_a_header(self._sender.domain),
-            correlation_id=_in_a_header(delivery.correlation_id),
-            boundary=f"=_{_in_a_header(delivery.event_id)}",  # occurs in neither part
+            correlation_id=_in_a_header(mail.correlation_id),
+            purpose=purpose,
+            boundary=f"=_{_in_a_header(mail.event_id)}",  # occurs in neither part
             encoding=encoding,
             text=text,
             html=self._html.render(values, site=self._site).encode("ascii", "xmlcharrefreplace").decode(),
         )
-        return mail.replace("\n", "\r\n").encode("ascii")
+        return composed.replace("\n", "\r\n").encode("ascii")
 
 
 def _in_ascii(text: str) -> tuple[str, str]:

@@ -9,6 +9,10 @@ from shared.messaging.events import NoticeWord
 
 _CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
 _TELL_THEM = "If it was not you, tell whoever runs this service at once: somebody else may be logged in as you."
+_SECURE_THE_MAILBOX = (
+    "If it was not you, somebody else reads your mails: change the password of your mailbox, ask for a new password "
+    "here, and tell whoever runs this service."
+)
 
 # Subject; event; advice.
 TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
@@ -57,6 +61,21 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
         "too many wrong codes were given, by somebody who knows your password. You can not log in for now.",
         "Ask whoever runs this service to let you in again, and then change your password.",
     ),
+    "email_change_requested": (
+        "A new mail address was asked for",
+        "another mail address was given for your account. This one stays in use until the new one is confirmed.",
+        _CHANGE_IT,
+    ),
+    "password_reset": (
+        "A new password was set",
+        "a new password was set with a code from a mail. Every session has ended; second factors are as they were.",
+        _SECURE_THE_MAILBOX,
+    ),
+    "already_registered": (
+        "You have an account already",
+        "somebody, perhaps you, wanted this mail address for a new account or another one. It has an account already.",
+        "If it was you, log in or ask for a new password. If not, you need do nothing: nothing has changed.",
+    ),
 }
 
 _TEST = ("Test of the mails", "this is a test: mails of this service get as far as you.", "There is nothing to do.")
@@ -70,4 +89,4 @@ class NoticeMail:
         subject, happened, advice = _TEST if notice.notice == "mail_test" else TEXTS[notice.notice]
         moment = f"{notice.occurred_at:%d %B %Y, %H:%M} UTC"
         values = {"happened": happened, "advice": advice, "moment": moment}
-        return self._message.compose(notice, subject=subject, date=notice.occurred_at, values=values)
+        return self._message.compose(notice, purpose="notice", subject=subject, date=notice.occurred_at, values=values)

@@ -16,7 +16,8 @@ from shared.messaging.bus import Handler
 from shared.messaging.events import OtpRequested
 from shared.observability import logs
 from tests.builders import otp_requested
-from tests.composed import Keys, keys, running_notifier
+from tests.composed import Keys, keys
+from tests.composed_notifier import running_notifier
 from tests.servers.mail import MailSink
 
 __all__ = ("keys",)

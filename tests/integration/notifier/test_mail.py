@@ -12,7 +12,8 @@ from aiosmtplib.email import extract_recipients
 
 from shared.messaging.bus import Done, GiveUp, Handler
 from tests.builders import delivery
-from tests.composed import Keys, running_notifier
+from tests.composed import Keys
+from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Requested
 from tests.servers.mail import CODE, MailSink, Received
 

@@ -20,7 +20,8 @@ from shared.web.process import Running, management
 from tests import edge_keys
 from tests.asking import client_of
 from tests.builders import delivery
-from tests.composed import Keys, notifier_settings, running_notifier
+from tests.composed import Keys, notifier_settings
+from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Requested
 from tests.polling import eventually
 from tests.recording import Recorder

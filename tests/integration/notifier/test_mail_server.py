@@ -9,7 +9,8 @@ import pytest
 from services.notifier import mail_server
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from tests.builders import delivery
-from tests.composed import Keys, running_notifier
+from tests.composed import Keys
+from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Requested
 from tests.polling import eventually
 from tests.servers.mail import HANG_UP, SILENCE, MailSink

@@ -18,7 +18,8 @@ from shared.messaging.events import NoticeWord
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import NOTICES, OTP_OUTCOMES
 from tests.builders import delivery, message, notice_requested, otp_requested
-from tests.composed import Keys, notifier_settings, running_notifier
+from tests.composed import Keys, notifier_settings
+from tests.composed_notifier import running_notifier
 from tests.polling import eventually
 from tests.recording import Recorder
 from tests.servers.mail import SILENCE, MailSink

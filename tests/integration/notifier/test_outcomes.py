@@ -13,7 +13,8 @@ from cryptography.fernet import Fernet
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from shared.sealing import Sealer
 from tests.builders import delivery, otp_requested
-from tests.composed import Keys, running_notifier
+from tests.composed import Keys
+from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Counted, Requested
 from tests.servers.mail import HANG_UP, SILENCE, MailSink, Stage
 from tests.servers.ports import free_ports

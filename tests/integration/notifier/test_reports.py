@@ -14,7 +14,8 @@ from services.notifier import report
 from shared.messaging.bus import BusUnavailable, Done, GiveUp, Handler, Message, Rejected, Retry, Unroutable
 from shared.sealing import Sealer
 from tests.builders import delivery, otp_requested
-from tests.composed import Keys, ReportsHeard, running_notifier
+from tests.composed import Keys
+from tests.composed_notifier import ReportsHeard, running_notifier
 from tests.integration.notifier.conftest import Requested
 from tests.polling import eventually
 from tests.servers.mail import MailSink

@@ -11,7 +11,8 @@ import pytest
 from shared.messaging.bus import Handler
 from shared.messaging.memory import MemoryBus
 from tests.builders import delivery, message
-from tests.composed import Keys, running_notifier
+from tests.composed import Keys
+from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Requested
 from tests.servers.mail import HANG_UP, MailSink, Stage
 
