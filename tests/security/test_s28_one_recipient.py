@@ -170,15 +170,17 @@ async def test_a_name_makes_no_header_and_no_second_code(
 def heads(**fields: str) -> list[list[bytes]]:
     """The lines of the headers, as they go over the wire: of a mail with a login code, of one with an account code."""
     now, sender = datetime.now(UTC), Mailbox("login@example.com")
-    values = {"event_id": str(uuid4()), "correlation_id": "request-1", "email": "ann@example.org", **fields}
-    times = {"requested_at": now, "expires_at": now + timedelta(minutes=4)}
+    values: dict[str, Any] = {
+        "event_id": str(uuid4()),
+        "correlation_id": "request-1",
+        "email": "ann@example.org",
+        "requested_at": now,
+        "expires_at": now + timedelta(minutes=4),
+        **fields,
+    }
     mails = [
-        LoginCodeMail(sender=sender, subject="Your login code", site="Acme").compose(
-            Delivery(**values, code="519273", **times)
-        ),
-        AccountCodeMail(sender=sender, site="Acme").compose(
-            AccountCode(**values, purpose="reset", code="K7X9M2Q4TZ", **times)
-        ),
+        LoginCodeMail(sender=sender, subject="Your login code", site="Acme").compose(Delivery(**values, code="519273")),
+        AccountCodeMail(sender=sender, site="Acme").compose(AccountCode(**values, purpose="reset", code="K7X9M2Q4TZ")),
     ]
     return [mail.partition(b"\r\n\r\n")[0].split(b"\r\n") for mail in mails]
 
