@@ -8,7 +8,7 @@ from itertools import product
 
 from sqlalchemy import select
 
-from services.users.administration import Administration, offline
+from services.users.administration import offline
 from services.users.problems import UserAlreadyExists
 from services.users.settings import UsersSettings
 from services.users.tables import accounts
@@ -38,8 +38,7 @@ DEMO_ACCOUNTS = (
 
 async def create_demo_accounts(settings: UsersSettings) -> None:
     """Leaves existing accounts unchanged."""
-    async with offline(settings) as parts:
-        administration = Administration(parts.database, parts.passwords, parts.sealer)
+    async with offline(settings) as administration:
         for account in DEMO_ACCOUNTS:
             with suppress(UserAlreadyExists):
                 await administration.create(**asdict(account))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -26,7 +27,18 @@ Force = Annotated[bool, typer.Option("--force", help="Also if no active administ
 def add_to(app: typer.Typer) -> None:
     app.command()(create_admin)
     app.command("list")(list_accounts)
-    for command in (show, grant_admin, revoke_admin, set_active, set_password, set_email, delete, republish):
+    for command in (
+        show,
+        grant_admin,
+        revoke_admin,
+        set_active,
+        set_password,
+        set_email,
+        verify_email,
+        invite,
+        delete,
+        republish,
+    ):
         app.command()(command)
 
 
@@ -62,8 +74,8 @@ def list_accounts(
 def show(username: Username = None, email: Email = None, id_: Id = None) -> None:
     """Everything about an account but its password."""
     row = _find(_named(username, email, id_))
-    shown = ("id", "username", "email", "name", "lastname", "is_2fa", "is_admin", "is_active", "created_at")
-    for field in (*shown, "modified_at"):
+    shown = ("id", "username", "email", "email_verified_at", "pending_email", "name", "lastname", "is_2fa", "is_admin")
+    for field in (*shown, "groups", "is_active", "created_at", "modified_at"):
         typer.echo(f"{field}: {getattr(row, field)}")
 
 
@@ -109,6 +121,24 @@ def set_email(
     named = _named(username, email, id_)
     row = _run(lambda administration: administration.set_email(new, **named))
     typer.echo(f"{row.username} has the address {row.email}, and all sessions have ended")
+
+
+def verify_email(username: Username = None, email: Email = None, id_: Id = None) -> None:
+    """Answer for somebody's address: it counts as proved."""
+    _change(_named(username, email, id_), {"email_verified_at": datetime.now(UTC)}, "has a proved address")
+
+
+def invite(
+    email: Annotated[str, typer.Argument(help="The address that may register")],
+    admin: Annotated[bool, typer.Option("--admin", help="The account becomes an administrator's")] = False,
+    group: Annotated[list[str] | None, typer.Option(help="A group of the account; may be repeated")] = None,
+) -> None:
+    """Mail somebody a code that registers an account. It takes the place of an earlier invitation."""
+    from services.users.administration import invitation
+
+    new = invitation(email=email, is_admin=admin, groups=group or [])
+    expires_at = _run(lambda administration: administration.invite(new))
+    typer.echo(f"{email} is invited, until {expires_at:%Y-%m-%d %H:%M} UTC")
 
 
 def delete(

@@ -54,6 +54,7 @@ Reason = Literal[
     "not_permitted",
     "last_administrator",
     "name_taken",
+    "second_factor_required",
     "too_many_names",
     "operator",
 ]

@@ -50,7 +50,9 @@ def full_width(text: str) -> str:
 
 
 def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) -> AccountChanged:
-    """An account's state as the users service tells it; without fields, of a new active account without 2FA."""
+    """An account's state as the users service tells it; without fields, of a new active account without 2FA, whose
+    address is proved.
+    """
     number = next(_numbers)
     values: dict[str, Any] = {
         "event_id": uuid4(),
@@ -61,6 +63,7 @@ def account_changed(sealer: Sealer, *, password: str = PASSWORD, **fields: Any) 
         "username": f"person{number}",
         "email": f"person{number}@example.org",
         "is_active": True,
+        "email_verified": True,
     }
     return sealed_account(sealer, AccountChanged(**values | fields), password)
 
@@ -177,9 +180,10 @@ def registration(**fields: Any) -> dict[str, Any]:
 
 
 async def registered(users: Users, **fields: Any) -> Row[Any]:
-    """An account in the users service's own table, with its event, as a registration leaves it."""
+    """An account with a proved address in the users service's own table, with its event."""
     values = registration(**fields)
     password = values.pop("password")
-    new = NewAccount(**{"password_hash": password_hash(password)} | values)
+    made = {"password_hash": password_hash(password), "email_verified_at": datetime.now(UTC)}
+    new = NewAccount(**made | values)
     async with users.database.transaction() as connection:
         return await accounts.create(connection, users.sealer, new)

@@ -14,10 +14,6 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from services.auth import app as auth
 from services.auth.api.guards import Auth
@@ -31,15 +27,16 @@ from services.users.settings import UsersSettings
 from shared.configuration.settings import load
 from shared.messaging.bus import Bus
 from shared.messaging.memory import MemoryBus
-from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY
+from shared.messaging.topology import ENDED_SESSIONS, NOTICES, OTP_DELIVERY, PROVED_ADDRESSES
 from shared.sealing import Sealer
-from shared.web.process import Check, listen, serving
+from shared.web.process import Check
 from tests import edge_keys
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus
 from tests.inbox import Inbox
 from tests.recording import Recorder
 from tests.servers.databases import Databases
+from tests.serving_jwks import serving_jwks
 
 AUTH = "/api/v1/auth"
 USERS = "/api/v1/users"
@@ -170,16 +167,17 @@ class UsersApp:
         return cast("Users", self.app.state.users)
 
     def as_(
-        self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None
+        self, account: UUID, *, login_age: float = 0, epoch: int = 0, session: UUID | None = None, amr: str = "pwd"
     ) -> dict[str, str]:
-        """Headers of somebody who logged in so many seconds ago; the access token is as auth makes it."""
+        """Headers of somebody who logged in so many seconds ago, so (`amr`); the access token is as auth makes it."""
         now = datetime.now(UTC)
         facts = SessionFacts(
             id=session or uuid4(),
             account=account,
             epoch=epoch,
             auth_time=now - timedelta(seconds=login_age),
-            amr=["pwd"],
+            amr=amr.split(),
+            email_verified=True,
             now=now,
         )
         return bearer(self.tokens.access(facts, uuid4()))
@@ -205,18 +203,6 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
             yield UsersApp(app=service.app, http=http, tokens=tokens)
 
 
-@asynccontextmanager
-async def serving_jwks(folder: Path) -> AsyncIterator[str]:
-    """The public keys at a real address, for as long as the block lasts."""
-
-    async def jwks(_request: Request) -> Response:
-        return Response(KeyRing(folder).document()[0], media_type="application/jwk-set+json")
-
-    bound = listen("127.0.0.1", 0, hint="")
-    async with serving(Starlette(routes=[Route("/jwks.json", jwks)]), bound, grace=1):
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/jwks.json"
-
-
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     folder = tmp_path_factory.mktemp("keys") / "jwt"
@@ -240,6 +226,7 @@ async def bus() -> AsyncIterator[MemoryBus]:
     bus = StandInBus()
     await bus.consume(NOTICES.queue, Recorder(), concurrency=4)  # else who publishes one waits for a notifier
     await bus.stand_in(ENDED_SESSIONS.queue)
+    await bus.stand_in(PROVED_ADDRESSES.queue)
     yield bus
     await bus.close()
 

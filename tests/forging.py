@@ -43,6 +43,8 @@ def access_claims(**changes: Any) -> dict[str, Any]:
         "epoch": 0,
         "auth_time": now,
         "amr": ["pwd"],
+        "acr": "urn:login2fa:acr:1",
+        "email_verified": True,
     } | changes
 
 

@@ -26,6 +26,7 @@ from fastapi.routing import iter_route_contexts
 from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.auth.api.guards import current_challenge, current_session
+from services.auth.gateway.forward import passing_session
 from services.auth.tokens.keys import generate
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
@@ -44,17 +45,20 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# What a stranger may ask for: to log in, to swap a refresh token, to register, and the public keys.
+# What a stranger may ask for: to log in, to swap a refresh token, to register, a new password, and the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
     ("POST", "/api/v1/users/registration"),
+    ("POST", "/api/v1/users/registration/confirm"),
+    ("POST", "/api/v1/users/password-reset"),
+    ("POST", "/api/v1/users/password-reset/confirm"),
     ("GET", "/.well-known/jwks.json"),
 }
 # A value for each parameter in a path.
 IDS = {"user_id": uuid4(), "session_id": uuid4()}
 # What reads a token, and refuses the request without a good one.
-GUARDS = {current_session, current_challenge, caller}
+GUARDS = {current_session, passing_session, current_challenge, caller}
 
 SUBSCRIBERS = {
     "auth.otp_requested.v1": {"notifier.otp"},

@@ -59,10 +59,11 @@ class State:
         path = self.folder / "secrets.json"
         kept = json.loads(path.read_text()) if path.exists() else {}
         made = asdict(new_secrets())
-        if lacking := made.keys() - kept.keys():
-            kept |= {name: made[name] for name in lacking}
+        # Another version may have had fewer secrets, and fewer edges: what is lacking is made.
+        whole = made | kept | {"edge_keys": made["edge_keys"] | kept.get("edge_keys", {})}
+        if whole != kept:
             path.unlink(missing_ok=True)
-            create_whole(path, json.dumps(kept))
+            create_whole(path, json.dumps(whole))
             kept = json.loads(path.read_text())
         return Secrets(**{name: kept[name] for name in made})
 

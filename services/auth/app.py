@@ -19,6 +19,7 @@ from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenges import Challenges
 from services.auth.factors.codes import Codes
 from services.auth.factors.delivery_reports import otp_outcome_handler
+from services.auth.factors.failed_codes import WrongCodes
 from services.auth.factors.notifiers import heartbeat_handler
 from services.auth.factors.open_challenges import OpenChallenges
 from services.auth.gateway import forward, verify_token
@@ -83,7 +84,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
     back_pressure = BackPressure(settings, database)
     addresses = KnownAddresses(settings)
-    notices = Notices(database)
+    notices = Notices(settings, database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("auth", database, outbox, signed)
@@ -97,7 +98,8 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
     read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
-    codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure)
+    wrong_codes = WrongCodes(settings.otp_wrong_in_a_row, notices)
+    codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure, wrong_codes)
     challenges = Challenges(settings, codes)
     session_families = Sessions(settings, tokens)
     app.state.auth = Auth(

@@ -152,8 +152,9 @@ refresh_tokens = Table(
     Column("id", Uuid, primary_key=True),
     Column("session_id", Uuid, ForeignKey("auth.sessions.id", ondelete="CASCADE"), nullable=False),
     Column("parent_id", Uuid),
-    # The `iat` of the token; this and the id are enough to make the same token again.
+    # The `iat` of the pair and a claim of its access token: with them and the id the same pair can be made again.
     _moment("created_at", default=True),
+    Column("email_verified", Boolean, nullable=False, server_default=false()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
     Index("ix_refresh_tokens_session_id", "session_id"),

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query, Response
 from sqlalchemy import Row
 
-from services.users import audit, reading
+from services.users import addresses, audit, reading
 from services.users.accounts import etag, valid_email
 from services.users.callers import Caller, Composed, KnownCaller, Users
 from services.users.guesses import NAMES
@@ -18,6 +18,7 @@ from services.users.problems import (
     LastAdministrator,
     LoginTooOld,
     NothingToChange,
+    SecondFactorStays,
     UserAlreadyExists,
     UsernameNotOwn,
     VersionDiffers,
@@ -25,7 +26,7 @@ from services.users.problems import (
 from services.users.schemas import AccountOut, AccountPatch, MessageOut
 from services.users.writes import Rule, writing
 from shared.names import canonical
-from shared.web.bearer import NotPermitted
+from shared.web.bearer import NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import refused
@@ -45,12 +46,14 @@ IfMatch = Annotated[
 
 _CHANGE_REFUSED = refused(
     NothingToChange, EmailNotValid, UserAlreadyExists, UsernameNotOwn, NotPermitted, LoginTooOld, ItemNotFound,
-    VersionDiffers, LastAdministrator, TooManyRequests,
+    VersionDiffers, LastAdministrator, TooManyRequests, SecondFactorRequired, SecondFactorStays,
 )  # fmt: skip
-_DELETION_REFUSED = refused(NotPermitted, LoginTooOld, ItemNotFound, VersionDiffers, LastAdministrator)
+_DELETION_REFUSED = refused(
+    NotPermitted, SecondFactorRequired, LoginTooOld, ItemNotFound, VersionDiffers, LastAdministrator
+)
 
 _NAMES = ("email", "username")
-_BY_ADMIN_ONLY = {"is_admin", "is_active"}
+_BY_ADMIN_ONLY = {"is_admin", "is_active", "groups"}
 _NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"} | _BY_ADMIN_ONLY  # own account; other accounts: all changes
 
 
@@ -60,7 +63,7 @@ async def me(known: KnownCaller) -> Response:
     return Response(body, media_type="application/json", headers={"ETag": etag(known.account)})
 
 
-@router.get(BY_ID, summary="An account", responses=refused(NotPermitted, ItemNotFound))
+@router.get(BY_ID, summary="An account", responses=refused(NotPermitted, SecondFactorRequired, ItemNotFound))
 async def read_account(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await reading.one(users, known, user_id), response)
 
@@ -102,9 +105,11 @@ async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatc
         rule(known)
         await _limit_names(users, known, changes)
         async with writing(users, known, target, rule=rule, if_match=if_match) as write:
+            if changes.get("is_2fa") is False and users.settings.demands_second_factor(is_admin=write.row.is_admin):
+                raise SecondFactorStays
             if "email" in changes:
                 changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)
-            return await write.change(changes)
+            return await addresses.change(users, write, changes)
 
 
 async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | None) -> MessageOut:
@@ -120,6 +125,11 @@ async def _deleted(users: Users, known: Caller, target: UUID, if_match: str | No
 def shown(row: Row[Any], response: Response) -> AccountOut:
     response.headers["ETag"] = etag(row)
     return AccountOut.model_validate(row, from_attributes=True)
+
+
+def created(row: Row[Any], response: Response) -> AccountOut:
+    response.headers["Location"] = f"{PREFIX}/{row.id}"
+    return shown(row, response)
 
 
 # Rules are checked when a request comes in and again under the lock (writes).

@@ -40,6 +40,8 @@ class NewAccount:
     password_hash: str
     is_2fa: bool
     is_admin: bool = False
+    groups: Sequence[str] = ()
+    email_verified_at: datetime | None = None
 
 
 async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -> Row[Any]:
@@ -51,6 +53,11 @@ async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -
 
 async def find(connection: AsyncConnection, account: UUID) -> Row[Any] | None:
     return (await connection.execute(select(accounts).where(accounts.c.id == account))).one_or_none()
+
+
+async def find_by_email(connection: AsyncConnection, email: str) -> Row[Any] | None:
+    query = select(accounts).where(accounts.c.email_key == canonical(email))
+    return (await connection.execute(query)).one_or_none()
 
 
 async def lock(connection: AsyncConnection, *ids: UUID) -> dict[UUID, Row[Any]]:
@@ -68,8 +75,12 @@ async def change(
     by_session: UUID | None,
     force: bool = False,
 ) -> Row[Any]:
-    """`row` is from `lock`. Raises `UserAlreadyExists`, `UsernameNotOwn`, `LastAdministrator` (unless `force`)."""
-    changes = followed(changes, username=row.username, email=row.email)
+    """`row` is from `lock`. Another spelling of its address is no change. Raises `UserAlreadyExists`, `UsernameNotOwn`,
+    `LastAdministrator` (unless `force`).
+    """
+    if canonical(changes.get("email", "")) == row.email_key:
+        changes = {name: value for name, value in changes.items() if name != "email"}
+    changes = _completed(followed(changes, username=row.username, email=row.email))
     moved = {name: value for name, value in _with_keys(changes).items() if getattr(row, name) != value}
     if not moved:
         return row
@@ -104,7 +115,8 @@ async def page(
 ) -> Sequence[Row[Any]]:
     query = select(accounts).order_by(accounts.c.id).limit(limit)
     for name, value in filters.items():
-        query = query.where(accounts.c[name] == value)
+        column = accounts.c[name]
+        query = query.where(column.contains(value) if name == "groups" else column == value)
     if after is not None:
         query = query.where(accounts.c.id > after)
     return (await connection.execute(query)).all()
@@ -166,6 +178,13 @@ async def _keep_an_administrator(connection: AsyncConnection, row: Row[Any], cha
         raise LastAdministrator
 
 
+def _completed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Another address is not proved yet, nor is one pending for it; another password did not come by mail."""
+    of_email = {"email_verified_at": None, "pending_email": None} if "email" in changes else {}
+    of_password = {"password_by_mail": False} if "password_hash" in changes else {}
+    return {**of_email, **of_password, **changes}
+
+
 def _with_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     keys = {f"{name}_key": canonical(values[name]) for name in ("email", "username") if name in values}
     return {**values, **keys}
@@ -192,6 +211,9 @@ def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
         is_2fa=row.is_2fa,
         is_admin=row.is_admin,
         is_active=row.is_active,
+        email_verified=row.email_verified_at is not None,
+        groups=tuple(row.groups),
+        password_by_mail=row.password_by_mail,
         session_epoch=row.session_epoch,
         kept_session=row.kept_session,
     )
@@ -200,6 +222,11 @@ def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
 
 def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
     return AccountChanged(account_id=account, incarnation=number, version=version, deleted=True)
+
+
+async def now(connection: AsyncConnection) -> datetime:
+    moment: datetime = (await connection.execute(select(func.now()))).scalar_one()
+    return moment
 
 
 def etag(row: Row[Any]) -> str:

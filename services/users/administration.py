@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Row
 
-from services.users import accounts, in_step, incarnation
+from services.users import accounts, audit, in_step, incarnation
 from services.users.accounts import NewAccount, valid_email
+from services.users.audit import OPERATOR
+from services.users.codes import Codes
+from services.users.invitations import NewInvitation, write_invitation
 from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator, UserAlreadyExists
-from services.users.schemas import PasswordIn, RegistrationIn
+from services.users.schemas import InvitationIn, PasswordIn, RegistrationIn
 from services.users.settings import UsersSettings
 from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import refuse_weak
-from services.users.writes import Write, operating, register
+from services.users.writes import Write, operating
 from shared.database.pool import Database
 from shared.names import canonical
 from shared.passwords.hashing import Passwords
@@ -35,15 +39,31 @@ class Administration:
     database: Database
     passwords: Passwords
     sealer: Sealer
-    min_length: int = 8
-    reserved_domains: bool = True
+    codes: Codes
+    settings: UsersSettings
 
     async def create(self, *, is_admin: bool, **fields: Any) -> None:
-        """`fields`: of a registration, whose errors it raises. `username` defaults to the address."""
+        """The operator answers for the address. `fields`: of a registration, whose errors it raises. `username`
+        defaults to the address.
+        """
         valid = self._registration(**fields)
         hashed = await self._hashed(valid.password, valid)
-        new = NewAccount(**valid.model_dump(exclude={"password"}), password_hash=hashed, is_admin=is_admin)
-        await register(self.database, self.sealer, new, by_operator=True)
+        new = NewAccount(
+            **valid.model_dump(exclude={"password", "invitation_code"}),
+            password_hash=hashed,
+            is_admin=is_admin,
+            email_verified_at=datetime.now(UTC),
+        )
+        async with self.database.transaction() as connection:
+            row = await accounts.create(connection, self.sealer, new)
+            await audit.record_creation(connection, row, OPERATOR)
+
+    async def invite(self, new: NewInvitation) -> datetime:
+        """Returns when it expires. Raises `EmailNotValid`, `UserAlreadyExists`, `TooManyRequests`."""
+        async with self.database.transaction() as connection:
+            expires_at = await write_invitation(connection, self.codes, new, by=None, reserved=self._reserved)
+            await OPERATOR.record(connection, "invitation", account=None)
+        return expires_at
 
     async def refuse_new(self, **names: Any) -> None:
         """Raises what `create` would raise, apart from its password."""
@@ -80,8 +100,9 @@ class Administration:
         return await self.change({"password_hash": await self._hashed(password, row)}, id=row.id)
 
     async def set_email(self, email: str, **named: Any) -> Row[Any]:
-        """Raises `ItemNotFound`, `EmailNotValid`, `UserAlreadyExists`."""
-        return await self.change({"email": valid_email(email, reserved=self.reserved_domains)}, **named)
+        """The operator answers for the address. Raises `ItemNotFound`, `EmailNotValid`, `UserAlreadyExists`."""
+        address = valid_email(email, reserved=self._reserved)
+        return await self.change({"email": address, "email_verified_at": datetime.now(UTC)}, **named)
 
     async def remove(self, *, force: bool = False, **named: Any) -> Row[Any]:
         """Raises `ItemNotFound`, `LastAdministrator`."""
@@ -89,25 +110,38 @@ class Administration:
             await write.remove()
         return write.row
 
+    @property
+    def _reserved(self) -> bool:
+        return self.settings.mail_reserved_domains
+
     def _registration(self, *, email: str, username: str | None = None, **fields: Any) -> RegistrationIn:
-        email = valid_email(email, reserved=self.reserved_domains)
+        email = valid_email(email, reserved=self._reserved)
         try:
             return RegistrationIn(email=email, username=username or email, **fields)
         except ValidationError as error:
             raise _first(error) from None
 
     async def _hashed(self, password: str, owner: RegistrationIn | Row[Any]) -> str:
-        refuse_weak(password, owner, min_length=self.min_length)
+        refuse_weak(password, owner, min_length=self.settings.password_min_length)
         return await self.passwords.hash(password)
 
     @asynccontextmanager
     async def _writing(self, named: Mapping[str, Any], *, force: bool) -> AsyncIterator[Write]:
         row = await self.find(**named)
         try:
-            async with operating(self.database, self.sealer, row.id, force=force) as write:
+            also_unproved = self.settings.email_verification == "off"
+            async with operating(self.database, self.sealer, row.id, also_unproved=also_unproved, force=force) as write:
                 yield write
         except LastAdministrator:
             raise ForceNeeded from None
+
+
+def invitation(**fields: Any) -> NewInvitation:
+    """Raises `AccountNotValid`."""
+    try:
+        return NewInvitation(**InvitationIn(**fields).model_dump())
+    except ValidationError as error:
+        raise _first(error) from None
 
 
 @asynccontextmanager
@@ -120,8 +154,8 @@ async def offline(settings: UsersSettings) -> AsyncIterator[Administration]:
             database,
             passwords,
             Sealer.of(settings.account_sealing_keys),
-            min_length=settings.password_min_length,
-            reserved_domains=settings.mail_reserved_domains,
+            Codes(settings, Sealer.of(settings.mailed_code_sealing_keys)),
+            settings,
         )
     finally:
         passwords.close()

@@ -5,9 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
-from services.users import account_routes, ended_sessions, guesses, in_step, registration_keys
+from services.users import (
+    account_routes,
+    address_routes,
+    addresses,
+    code_outcomes,
+    codes,
+    ended_sessions,
+    guesses,
+    in_step,
+    password_routes,
+    registration_keys,
+)
 from services.users.callers import HashShares, Users
+from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
 from services.users.routes import RATE_LIMITED, router
@@ -18,11 +31,11 @@ from shared.database.pool import Database
 from shared.database.schema import Schema
 from shared.messaging.bus import Bus
 from shared.messaging.edges import EdgeKeys
-from shared.messaging.events import SessionEnded
+from shared.messaging.events import AccountCodeOutcome, SessionEnded
 from shared.messaging.handlers import event_handler
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
-from shared.messaging.topology import ENDED_SESSIONS
+from shared.messaging.topology import ACCOUNT_CODE_OUTCOMES, ENDED_SESSIONS, PROVED_ADDRESSES
 from shared.messaging.when_ready import WhenReady
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
@@ -32,7 +45,7 @@ from shared.web.cors import for_browsers
 from shared.web.process import Running, check_of
 from shared.web.rate_limit import RateLimiter
 
-_EVENTS_AT_A_TIME = 4  # each uses a pool connection, and requests come first
+_EVENTS_AT_A_TIME = 2  # per queue: each uses a pool connection, and requests come first
 
 
 def build(settings: UsersSettings) -> Service:
@@ -45,7 +58,8 @@ def build(settings: UsersSettings) -> Service:
         trusted_proxies=settings.trusted_proxies,
     )
     app.edge = for_browsers(app.edge, settings.cors_origins)
-    for each in (account_routes.lean_router, router, account_routes.router):
+    routers = (account_routes.lean_router, router, address_routes.router, password_routes.router, account_routes.router)
+    for each in routers:
         app.include_router(each)
     return app
 
@@ -66,24 +80,28 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         keys=keys,
         known=KnownAccounts(database),
         hash_shares=HashShares(),
+        codes=Codes(settings, Sealer.of(settings.mailed_code_sealing_keys)),
     )
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)
-    handler = event_handler(database, SessionEnded, ended_sessions.apply)
     schema = Schema(database, metadata)
-    consumption = await WhenReady.begin(
-        signed, schema.is_ready, ENDED_SESSIONS.queue, handler, concurrency=_EVENTS_AT_A_TIME
-    )
+    handlers = {
+        ENDED_SESSIONS: event_handler(database, SessionEnded, ended_sessions.apply),
+        PROVED_ADDRESSES: addresses.address_proved_handler(database, sealer),
+        ACCOUNT_CODE_OUTCOMES: event_handler(database, AccountCodeOutcome, code_outcomes.apply),
+    }
+    begin = partial(WhenReady.begin, signed, schema.is_ready, concurrency=_EVENTS_AT_A_TIME)
+    consumptions = await asyncio.gather(*(begin(each.queue, handler) for each, handler in handlers.items()))
     relay.start()
     keys.start()
-    expired = ended_sessions.EXPIRED + guesses.EXPIRED + registration_keys.EXPIRED + BUDGET.expired
+    expired = ended_sessions.EXPIRED + guesses.EXPIRED + registration_keys.EXPIRED + codes.EXPIRED + BUDGET.expired
     sweep = asyncio.create_task(sweep_forever(database, expired), name="users sweep")
     reports = asyncio.create_task(in_step.report_forever(database, settings.in_step_every), name="users in step")
 
     checks = {
         "users-database": schema.is_ready,
         "users-relay": check_of(lambda: relay.alive),
-        "users-consumer": check_of(lambda: consumption.live),
+        "users-consumer": check_of(lambda: all(each.live for each in consumptions)),
         "users-keys": check_of(lambda: keys.known),
     }
     try:
@@ -93,7 +111,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         reports.cancel()
         # Concurrently; requests in flight got the other half of the grace.
         grace = settings.shutdown_grace / 2
-        await asyncio.gather(consumption.stop(grace), relay.stop(grace))
+        await asyncio.gather(relay.stop(grace), *(each.stop(grace) for each in consumptions))
         await keys.close()
         passwords.close()
         await database.close()

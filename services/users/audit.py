@@ -12,17 +12,21 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.problems import (
+    CodeNotValid,
     CurrentPasswordWrong,
+    InvitationNeeded,
     LastAdministrator,
     LoginTooOld,
+    RegistrationClosed,
     TooManyGuesses,
     TooManyNames,
     UserAlreadyExists,
+    UsernameTaken,
 )
 from services.users.tables import trail
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.database.pool import Database
-from shared.web.bearer import NotPermitted, TokenNotValid
+from shared.web.bearer import NotPermitted, SecondFactorRequired, TokenNotValid
 from shared.web.problems import Problem
 
 _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
@@ -32,6 +36,11 @@ _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {
     TokenNotValid: ("refused", "token_not_valid"),
     LastAdministrator: ("refused", "last_administrator"),
     UserAlreadyExists: ("refused", "name_taken"),
+    UsernameTaken: ("refused", "name_taken"),
+    CodeNotValid: ("refused", "wrong_code"),
+    InvitationNeeded: ("refused", "not_permitted"),
+    RegistrationClosed: ("refused", "not_permitted"),
+    SecondFactorRequired: ("refused", "second_factor_required"),
     TooManyGuesses: ("throttled", "too_many_passwords"),
     TooManyNames: ("throttled", "too_many_names"),
 }
@@ -63,8 +72,7 @@ class Author:
 OPERATOR = Author()
 
 
-async def record_creation(connection: AsyncConnection, row: Row[Any], *, by_operator: bool) -> None:
-    author = OPERATOR if by_operator else Author(account=row.id)
+async def record_creation(connection: AsyncConnection, row: Row[Any], author: Author) -> None:
     await author.record(connection, "registration", account=row.id)
     if row.is_admin:
         await author.record(connection, "admin_granted", account=row.id)
@@ -72,15 +80,22 @@ async def record_creation(connection: AsyncConnection, row: Row[Any], *, by_oper
 
 async def record_change(connection: AsyncConnection, before: Row[Any], after: Row[Any], author: Author) -> None:
     acts: list[tuple[bool, Act, Reason | None]] = [
-        (before.password_hash != after.password_hash, "password_changed", None),
+        (
+            before.password_hash != after.password_hash,
+            "password_reset" if after.password_by_mail else "password_changed",
+            None,
+        ),
         (before.is_2fa != after.is_2fa, "two_factor_changed", "turned_on" if after.is_2fa else "turned_off"),
         (before.email != after.email, "email_changed", None),
+        (after.pending_email not in (None, before.pending_email), "email_change_requested", None),
+        (before.email_verified_at is None and after.email_verified_at is not None, "email_verified", None),
         (before.username != after.username, "username_changed", None),
         ((before.name, before.lastname) != (after.name, after.lastname), "profile_changed", None),
         (before.is_active and not after.is_active, "account_deactivated", None),
         (after.is_active and not before.is_active, "account_reactivated", None),
         (after.is_admin and not before.is_admin, "admin_granted", None),
         (before.is_admin and not after.is_admin, "admin_taken", None),
+        (before.groups != after.groups, "groups_changed", None),
     ]
     for happened, act, reason in acts:
         if happened:

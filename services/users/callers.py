@@ -12,6 +12,7 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Row
 
+from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
 from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
@@ -23,7 +24,7 @@ from shared.sealing import Sealer
 from shared.tokens.access import AccessToken, kind
 from shared.tokens.remote_keys import RemoteKeys
 from shared.tokens.signed import TokenInvalid
-from shared.web.bearer import AccessScheme, NotPermitted, TokenNotValid, bearer_token
+from shared.web.bearer import AccessScheme, NotPermitted, SecondFactorRequired, TokenNotValid, bearer_token
 from shared.web.problems import TooManyRequests
 
 log = structlog.get_logger()
@@ -59,6 +60,12 @@ class Users:
     keys: RemoteKeys
     known: KnownAccounts
     hash_shares: HashShares
+    codes: Codes
+
+    @property
+    def tells_unproved(self) -> bool:
+        """Whether notices go to addresses that are not proved: where none is."""
+        return self.settings.email_verification == "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,7 @@ class Caller:
     token: AccessToken
     account: Row[Any]
     recent_login: int
+    demands_second_factor: bool  # of this account
 
     def is_recent(self) -> bool:
         return self.token.login_age() <= self.recent_login
@@ -75,8 +83,11 @@ class Caller:
             raise LoginTooOld
 
     def require_admin(self) -> None:
+        """Raises `NotPermitted`, `SecondFactorRequired`."""
         if not self.account.is_admin:
             raise NotPermitted
+        if self.demands_second_factor and not self.token.second_factor:
+            raise SecondFactorRequired
 
     def require_admin_of(self, account: UUID) -> None:
         """Raises `NotPermitted` if the account is not the caller's own and the caller is no administrator."""
@@ -106,7 +117,8 @@ async def caller(request: Request, _scheme: AccessScheme = None) -> Caller:
     account = await users.known.behind(token)
     if account is None or not account.is_active:
         raise TokenNotValid
-    return Caller(token=token, account=account, recent_login=settings.recent_login)
+    demanded = settings.demands_second_factor(is_admin=account.is_admin)
+    return Caller(token=token, account=account, recent_login=settings.recent_login, demands_second_factor=demanded)
 
 
 KnownCaller = Annotated[Caller, Depends(caller)]

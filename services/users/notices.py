@@ -17,27 +17,41 @@ _WORTH_TELLING = timedelta(days=1)
 
 # Places for changes that take the account from its owner: one for the thief, one for the owner's own that day.
 BUDGET = NoticeBudget(
-    table=notices, share=8, reserved={"password_changed": 2, "email_changed": 2, "account_deleted": 1}
+    table=notices,
+    share=10,
+    reserved={
+        "password_changed": 2,
+        "password_reset": 1,
+        "email_changed": 2,
+        "email_change_requested": 1,
+        "two_factor_off": 1,
+        "account_deleted": 1,
+    },
 )
 
 
-async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any]) -> None:
+async def tell_owner(connection: AsyncConnection, before: Row[Any], after: Row[Any], *, also_unproved: bool) -> None:
     """Mails the old address: the new one may be the thief's."""
+    new_password: NoticeWord = "password_reset" if after.password_by_mail else "password_changed"
     changes: list[tuple[bool, NoticeWord]] = [
-        (before.password_hash != after.password_hash, "password_changed"),
+        (before.password_hash != after.password_hash, new_password),
         (before.is_2fa != after.is_2fa, "two_factor_on" if after.is_2fa else "two_factor_off"),
         (before.email_key != after.email_key, "email_changed"),
+        (after.pending_email not in (None, before.pending_email), "email_change_requested"),
         (before.username_key != after.username_key, "username_changed"),
         (after.is_admin and not before.is_admin, "admin_granted"),
     ]
     for happened, notice in changes:
         if happened:
-            await request_notice(connection, before, notice, after.modified_at)
+            await request_notice(connection, before, notice, after.modified_at, also_unproved=also_unproved)
 
 
 async def request_notice(
-    connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime
+    connection: AsyncConnection, owner: Row[Any], notice: NoticeWord, occurred_at: datetime, *, also_unproved: bool
 ) -> None:
+    """`also_unproved`: where no address is proved. Else it may be a stranger's mailbox, which gets codes alone."""
+    if owner.email_verified_at is None and not also_unproved:
+        return
     if not await BUDGET.claim(connection, owner.email, notice):
         return
     event = UsersNoticeRequested(

@@ -108,3 +108,47 @@ class LastAdministrator(Problem):
 
 class ForceNeeded(LastAdministrator):
     detail = "This is the last active administrator: make somebody else one first, or say --force"
+
+
+class CodeNotValid(Problem):
+    """Wrong, used, expired, somebody else's, or too many were tried: all get the same answer."""
+
+    status = 400
+    code = "code_not_valid"
+    detail = "Code not valid: look at the latest mail, or ask for another code"
+
+
+class NothingToProve(Problem):
+    status = 409
+    code = "nothing_to_prove"
+    detail = "The address is proved already"
+
+
+class VerificationOff(Problem):
+    status = 403
+    code = "email_verification_off"
+    detail = "Addresses are not proved here: EMAIL_VERIFICATION is off"
+
+
+class RegistrationClosed(Problem):
+    status = 403
+    code = "registration_closed"
+    detail = "Registration is closed: ask whoever runs this service for an account"
+
+
+class InvitationNeeded(Problem):
+    status = 403
+    code = "invitation_needed"
+    detail = "Registration needs the code of an invitation, in `invitation_code`: ask an administrator for one"
+
+
+class UsernameTaken(Problem):
+    status = 400
+    code = "username_taken"
+    detail = "Somebody has this username: send the same code again with another `username`"
+
+
+class SecondFactorStays(Problem):
+    status = 403
+    code = "second_factor_required"
+    detail = "A second factor is required here: it can not be turned off"

@@ -9,37 +9,49 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator
 
-from services.users import audit, reading
-from services.users.account_routes import BY_ID, PREFIX, shown
-from services.users.callers import Caller, Composed, KnownCaller, Users
-from services.users.presence import prove, require_presence
+from services.users import reading, registering
+from services.users.account_routes import BY_ID, PREFIX, created
+from services.users.callers import Composed, KnownCaller
 from services.users.problems import (
-    CurrentPasswordWrong,
+    CodeNotValid,
     CursorNotValid,
     EmailNotValid,
     IdempotencyKeyUsed,
-    PasswordsDiffer,
+    InvitationNeeded,
+    LoginTooOld,
     PasswordTooWeak,
+    RegistrationClosed,
     RegistrationUnderWay,
     UserAlreadyExists,
     UsernameNotOwn,
+    UsernameTaken,
 )
-from services.users.registering import register_once
-from services.users.schemas import AccountOut, MessageOut, PasswordIn, RegistrationIn
-from services.users.weak_passwords import refuse_weak
-from services.users.writes import writing
+from services.users.schemas import (
+    AccountIn,
+    AccountOut,
+    Group,
+    RegistrationConfirmIn,
+    RegistrationIn,
+    RegistrationStartedOut,
+)
 from shared.names import NO_CONTROL, canonical, refuse_control
-from shared.web.bearer import NotPermitted
+from shared.web.bearer import NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import Responses, leads_to, refused
-from shared.web.problems import ItemNotFound, TooManyRequests
+from shared.web.problems import TooManyRequests
 
-# Endpoints that create accounts or reveal which names are taken.
-RATE_LIMITED = frozenset({f"{PREFIX}/registration", f"{PREFIX}/", f"{PREFIX}{BY_ID}"})
+# Endpoints that create accounts, mail or compare codes, or reveal which names are taken.
+RATE_LIMITED = frozenset(
+    f"{PREFIX}{path}"
+    for path in (
+        "/", BY_ID, "/registration", "/registration/confirm", "/password-reset", "/password-reset/confirm",
+        "/verify-email", "/verify-email/send",
+    )
+)  # fmt: skip
 _LOGIN = {name: f"$request.body#/{name}" for name in ("username", "password")}
 _REGISTRATION_REFUSED = refused(
     UserAlreadyExists, UsernameNotOwn, EmailNotValid, PasswordTooWeak, RegistrationUnderWay, IdempotencyKeyUsed,
-    TooManyRequests,
+    TooManyRequests, RegistrationClosed, InvitationNeeded, CodeNotValid,
 )  # fmt: skip
 _LOGS_IN: Responses = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 
@@ -78,43 +90,48 @@ IdempotencyKey = Annotated[
     "/registration",
     status_code=201,
     summary="Register",
-    responses=_LOGS_IN | _REGISTRATION_REFUSED,
+    responses=_LOGS_IN | {202: {"model": RegistrationStartedOut}} | _REGISTRATION_REFUSED,
 )
 async def registration(
     users: Composed, given: RegistrationIn, response: Response, idempotency_key: IdempotencyKey = None
-) -> AccountOut:
-    row = await register_once(users, given, idempotency_key)
-    response.headers["Location"] = f"{PREFIX}/{row.id}"
-    return shown(row, response)
+) -> AccountOut | RegistrationStartedOut:
+    """Under `REGISTRATION=proven` 202 and no account yet: the mailed code makes it, at `registration/confirm`."""
+    made = await registering.register(users, given, idempotency_key)
+    if isinstance(made, UUID):
+        response.status_code = 202
+        return RegistrationStartedOut(registration_token=made, expires_in=users.codes.lifetime("register"))
+    return created(made, response)
 
 
 @router.post(
-    "/change-password",
-    summary="Change one's own password; every other session ends",
-    responses=refused(PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, ItemNotFound, TooManyRequests),
+    "/registration/confirm",
+    status_code=201,
+    summary="Make the account of a registration with the mailed code",
+    responses=_LOGS_IN | refused(CodeNotValid, UsernameTaken, UsernameNotOwn, UserAlreadyExists, TooManyRequests),
 )
-async def change_password(users: Composed, known: KnownCaller, given: PasswordIn) -> MessageOut:
-    if given.password != given.confirm_password:
-        raise PasswordsDiffer
-    own = known.token.account
-    _refuse_weak(users, known, given.password)
-    async with (
-        users.hash_shares.one_change(own),
-        audit.refusals(users.database, "password_changed", account=own, actor=own),
-    ):
-        proven_by = await prove(users, known, given.current_password)
-        changes = {"password_hash": await users.passwords.hash(given.password, users.hash_shares.holders(own))}
-
-        def rule(caller: Caller) -> None:
-            _refuse_weak(users, caller, given.password)
-            require_presence(caller, proven_by)
-
-        async with writing(users, known, own, rule=rule) as write:
-            await write.change(changes)
-    return MessageOut(message="Password updated")
+async def confirm_registration(users: Composed, given: RegistrationConfirmIn, response: Response) -> AccountOut:
+    row = await registering.confirm(users, given.registration_token, given.code, given.username)
+    return created(row, response)
 
 
-@router.get("/", summary="Accounts, in order of registration", responses=refused(CursorNotValid, NotPermitted))
+@router.post(
+    "/",
+    status_code=201,
+    summary="Make an account for somebody, without a password",
+    responses=refused(
+        UserAlreadyExists, UsernameNotOwn, EmailNotValid, NotPermitted, SecondFactorRequired, LoginTooOld
+    ),
+)
+async def create_account(users: Composed, known: KnownCaller, given: AccountIn, response: Response) -> AccountOut:
+    """Its owner asks for a password as if it were forgotten."""
+    return created(await registering.create_for_somebody(users, known, given), response)
+
+
+@router.get(
+    "/",
+    summary="Accounts, in order of registration",
+    responses=refused(CursorNotValid, NotPermitted, SecondFactorRequired),
+)
 async def list_accounts(
     request: Request,
     users: Composed,
@@ -126,6 +143,7 @@ async def list_accounts(
     is_2fa: bool | None = None,
     is_admin: bool | None = None,
     is_active: bool | None = None,
+    group: Annotated[Group | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> list[AccountOut]:
@@ -137,6 +155,7 @@ async def list_accounts(
         "is_2fa": is_2fa,
         "is_admin": is_admin,
         "is_active": is_active,
+        "groups": [group] if group is not None else None,
     }
     filters = {name: value for name, value in given.items() if value is not None}
     rows, following = await reading.page(users, known, account=user_id, filters=filters, cursor=cursor, limit=limit)
@@ -144,7 +163,3 @@ async def list_accounts(
         url = request.url.include_query_params(cursor=following)
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
     return [AccountOut.model_validate(row, from_attributes=True) for row in rows]
-
-
-def _refuse_weak(users: Users, caller: Caller, password: str) -> None:
-    refuse_weak(password, caller.account, min_length=users.settings.password_min_length)

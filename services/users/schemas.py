@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     computed_field,
 )
 
+from services.users.codes import ALPHABET, LENGTH
 from shared.names import NO_CONTROL, refuse_control, refuse_invisible, refuse_links
 
 
@@ -43,13 +45,90 @@ Password = Annotated[
 ]
 
 
-class RegistrationIn(BaseModel):
+_SEPARATORS = re.compile(r"[\s\u2010-\u2015-]+")
+_LOOK_ALIKES = str.maketrans("OIL", "011")
+
+
+def _canonical_code(value: Any) -> Any:
+    """Mail programs and people add blanks and hyphens, and take one character for another."""
+    if not isinstance(value, str):
+        return value
+    bare = _SEPARATORS.sub("", value)
+    return bare.upper().translate(_LOOK_ALIKES) if bare.isascii() else bare
+
+
+def _ten_characters(code: str) -> str:
+    if len(code) != LENGTH or not set(code) <= set(ALPHABET):
+        raise ValueError("A code has ten letters and digits: send all of them, as they stand in the mail")
+    return code
+
+
+Code = Annotated[
+    StrictStr,
+    BeforeValidator(_canonical_code),
+    AfterValidator(_ten_characters),
+    Field(
+        max_length=64,
+        description="In capitals or not; blanks and hyphens in it are overlooked",
+        examples=["7K9M2-Q4TZ1"],
+        json_schema_extra={"pattern": rf"^[{ALPHABET}]{{{LENGTH}}}$"},
+    ),
+]
+Group = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["staff"])]
+
+
+def _sorted_set(groups: list[str]) -> list[str]:
+    return sorted(set(groups))
+
+
+Groups = Annotated[list[Group], Field(max_length=20), AfterValidator(_sorted_set)]
+
+
+class _Profile(BaseModel):
     email: Email
     username: Username
     name: PersonName = Field(examples=["Ada"])
     lastname: PersonName = Field(examples=["Lovelace"])
+
+
+class RegistrationIn(_Profile):
     password: Password
     is_2fa: StrictBool = False
+    invitation_code: Code | None = Field(None, description="The code of an invitation's mail, if there is one")
+
+
+class RegistrationConfirmIn(BaseModel):
+    registration_token: UUID
+    code: Code
+    username: Username | None = Field(None, description="Another one, when that of the registration is taken")
+
+
+class AccountIn(_Profile):
+    """There is no password: the owner asks for one as if it were forgotten."""
+
+    is_2fa: StrictBool = False
+    is_admin: StrictBool = False
+    groups: Groups = []
+
+
+class InvitationIn(BaseModel):
+    email: Email
+    is_admin: StrictBool = False
+    groups: Groups = []
+
+
+class CodeIn(BaseModel):
+    code: Code
+
+
+class EmailIn(BaseModel):
+    email: Email
+
+
+class ResetIn(BaseModel):
+    reset_token: UUID
+    code: Code
+    password: Password = Field(examples=["a better horse battery"])
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -71,6 +150,7 @@ class AccountPatch(BaseModel):
     is_2fa: StrictBool = False
     is_admin: StrictBool = Field(False, description="By an admin only")
     is_active: StrictBool = Field(True, description="By an admin only")
+    groups: Groups = Field([], description="By an admin only; the whole list")
 
     def changes(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
@@ -91,6 +171,9 @@ class AccountOut(BaseModel):
     is_2fa: bool
     is_admin: bool
     is_active: bool
+    email_verified_at: datetime | None = Field(description="When the address was proved; null if it was not")
+    pending_email: str | None = Field(description="The address that takes its place once its code is back")
+    groups: list[str]
     created_at: datetime
     modified_at: datetime
 
@@ -98,6 +181,37 @@ class AccountOut(BaseModel):
     @property
     def full_name(self) -> str:
         return f"{self.name} {self.lastname}".strip()
+
+
+class CodeSentOut(BaseModel):
+    expires_in: int = Field(description="Seconds that the code lives", examples=[600])
+
+
+class RegistrationStartedOut(CodeSentOut):
+    """The same whether the address has an account or not. If it has one, its owner is told by mail instead."""
+
+    registration_token: UUID = Field(description="Goes with the code; the answer has no account yet")
+
+
+class ResetStartedOut(CodeSentOut):
+    """The same whether somebody has the address or not."""
+
+    reset_token: UUID = Field(description="Goes with the code of any mail that is not expired")
+    message: str = Field("If the address has an account, a code is on its way", description="For people")
+
+
+class ProofOut(CodeSentOut):
+    """The state of the latest code. `failed`: it will not come; ask for another one."""
+
+    email: str = Field(description="The address that the code proves")
+    status: Literal["not_asked", "pending", "delivered", "failed"]
+    attempts_left: int = Field(description="Wrong codes that are still allowed")
+    resend_in: int = Field(description="Seconds until another code can be had")
+
+
+class InvitationOut(BaseModel):
+    email: str
+    expires_at: datetime
 
 
 class MessageOut(BaseModel):

@@ -66,7 +66,7 @@ class UsersSettings(HttpSettings, DemoSettings):
         10, ge=1, le=100_000, description="New passwords asked for in an hour from one address (IPv6: /64)"
     )
     registrations_per_hour: int = Field(
-        3, ge=1, le=1000, description="Codes for a registration in an hour, for one mailbox; `REGISTRATION=proven`"
+        3, ge=1, le=1000, description="Codes for a registration, and for an invitation, in an hour, for one mailbox"
     )
     registrations_per_client: int = Field(
         30,
@@ -77,7 +77,6 @@ class UsersSettings(HttpSettings, DemoSettings):
     invitation_lifetime: int = Field(
         3 * 86400, ge=600, le=30 * 86400, description="Seconds that the code of an invitation lives"
     )
-    invitations_per_hour: int = Field(50, ge=1, le=10_000, description="Invitations of one administrator in an hour")
     uniform_deadline: float = Field(
         0.25,
         ge=0.05,
@@ -93,6 +92,9 @@ class UsersSettings(HttpSettings, DemoSettings):
             "USERS_DATABASE_URL": to_database(self.users_database_url.get_secret_value()),
             "AUTH_JWKS_URL": to_http(self.auth_jwks_url),
         }
+
+    def demands_second_factor(self, *, is_admin: bool) -> bool:
+        return self.require_2fa == "all" or (self.require_2fa == "admins" and is_admin)
 
     @model_validator(mode="after")
     def _demo_stays_here(self) -> Self:

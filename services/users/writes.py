@@ -11,14 +11,13 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users import accounts, audit, registration_keys
-from services.users.accounts import NewAccount
+from services.users import accounts, audit
 from services.users.audit import OPERATOR, Author
 from services.users.callers import Caller, Users
 from services.users.ended_sessions import is_over
 from services.users.known_accounts import is_of_session
 from services.users.notices import request_notice, tell_owner
-from services.users.problems import RegistrationUnderWay, VersionDiffers
+from services.users.problems import VersionDiffers
 from shared.database.pool import Database
 from shared.sealing import Sealer
 from shared.web import entity_tags
@@ -35,6 +34,7 @@ class Write:
     sealer: Sealer
     row: Row[Any]
     author: Author
+    also_unproved: bool  # see `request_notice`
     force: bool = False
 
     async def change(self, changes: Mapping[str, Any]) -> Row[Any]:
@@ -49,13 +49,13 @@ class Write:
             force=self.force,
         )
         await audit.record_change(self.connection, self.row, changed, self.author)
-        await tell_owner(self.connection, self.row, changed)
+        await tell_owner(self.connection, self.row, changed, also_unproved=self.also_unproved)
         return changed
 
     async def remove(self) -> None:
         deleted_at = await accounts.remove(self.connection, self.row, force=self.force)
         await self.author.record(self.connection, "account_deleted", account=self.row.id)
-        await request_notice(self.connection, self.row, "account_deleted", deleted_at)
+        await request_notice(self.connection, self.row, "account_deleted", deleted_at, also_unproved=self.also_unproved)
 
 
 @asynccontextmanager
@@ -74,7 +74,9 @@ async def writing(
         if if_match is not None and not entity_tags.names(if_match, accounts.etag(row)):
             raise VersionDiffers
         author = Author(account=known.token.account, session=known.token.session)
-        yield Write(connection=connection, sealer=users.sealer, row=row, author=author)
+        yield Write(
+            connection=connection, sealer=users.sealer, row=row, author=author, also_unproved=users.tells_unproved
+        )
 
 
 async def _still_known(connection: AsyncConnection, known: Caller, row: Row[Any] | None) -> Caller:
@@ -87,27 +89,19 @@ async def _still_known(connection: AsyncConnection, known: Caller, row: Row[Any]
 
 
 @asynccontextmanager
-async def operating(database: Database, sealer: Sealer, account: UUID, *, force: bool = False) -> AsyncIterator[Write]:
+async def operating(
+    database: Database, sealer: Sealer, account: UUID, *, also_unproved: bool, force: bool = False
+) -> AsyncIterator[Write]:
     """Like `writing`, for an operator on the command line. Raises `ItemNotFound`."""
     async with database.transaction() as connection:
         row = (await accounts.lock(connection, account)).get(account)
         if row is None:
             raise ItemNotFound
-        yield Write(connection=connection, sealer=sealer, row=row, author=OPERATOR, force=force)
-
-
-async def register(
-    database: Database, sealer: Sealer, new: NewAccount, *, digest: bytes | None = None, by_operator: bool = False
-) -> Row[Any]:
-    """`digest`: of the `Idempotency-Key`. Raises `UserAlreadyExists`, `UsernameNotOwn`, `RegistrationUnderWay`."""
-    async with (
-        audit.refusals(database, "registration", account=None, actor=None),
-        database.transaction() as connection,
-    ):
-        if digest is not None and await registration_keys.hold(connection, digest) is not None:
-            raise RegistrationUnderWay  # another request used the key just now
-        row = await accounts.create(connection, sealer, new)
-        if digest is not None:
-            await registration_keys.keep(connection, digest, row.id)
-        await audit.record_creation(connection, row, by_operator=by_operator)
-        return row
+        yield Write(
+            connection=connection,
+            sealer=sealer,
+            row=row,
+            author=OPERATOR,
+            also_unproved=also_unproved,
+            force=force,
+        )

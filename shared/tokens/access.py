@@ -15,18 +15,24 @@ from shared.tokens.signed import KeyFinder, Kind, TokenInvalid, verify
 
 TYP = "at+jwt"
 
+# RFC 8176: the login had more than one factor.
+MFA: Final = "mfa"
+
 # The latest tokens: 12 MB.
 MOST_REMEMBERED: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """`session` is the claim `sid`; `epoch` is the account's session epoch when that session began."""
+    """`session` is the claim `sid`; `epoch` is the account's session epoch when that session began; `second_factor`:
+    whether it began with one.
+    """
 
     account: UUID
     session: UUID
     epoch: int
     auth_time: int
+    second_factor: bool
 
     def login_age(self) -> float:
         """Seconds since the person last authenticated."""
@@ -87,9 +93,15 @@ def _access_token(claims: Mapping[str, Any]) -> AccessToken:
             session=UUID(claims["sid"]),
             epoch=_whole(claims["epoch"]),
             auth_time=_whole(claims["auth_time"]),
+            second_factor=_has_second_factor(claims.get("amr")),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise TokenInvalid(f"access token without {error}") from None
+
+
+def _has_second_factor(amr: Any) -> bool:
+    """False if `amr` is missing, or no list: a text that contains the word must not be enough."""
+    return type(amr) is list and MFA in amr
 
 
 def _whole(value: Any) -> int:

@@ -53,6 +53,24 @@ class NotPermitted(Problem):
     headers: Mapping[str, str] = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'}
 
 
+class SecondFactorRequired(Problem):
+    """REQUIRE_2FA demands a second factor, and this session began without one.
+
+    Error code and parameter: RFC 9470 section 3.
+    """
+
+    status = 403
+    code = "second_factor_required"
+    detail = (
+        "This needs a login with a second factor: turn one on for your account, such as codes by mail with"
+        " `PATCH /api/v1/users/` and `is_2fa`, and log in again"
+    )
+    headers: Mapping[str, str] = {
+        "WWW-Authenticate": f'{REALM}, error="insufficient_user_authentication", error_description="{detail}",'
+        ' acr_values="urn:login2fa:acr:2"'
+    }
+
+
 # For the OpenAPI document only: with two headers they would accept the first.
 def _scheme(name: str, description: str) -> HTTPBearer:
     return HTTPBearer(scheme_name=name, bearerFormat="JWT", auto_error=False, description=description)

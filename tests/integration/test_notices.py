@@ -167,6 +167,27 @@ async def test_whose_codes_are_off_is_told(world: tuple[AuthApp, Accounts, Steps
     await asked.become((account.email, "codes_off"))
 
 
+@pytest.mark.parametrize(("setting", "told"), [("off", True), ("optional", False), ("required", False)])
+async def test_an_address_that_is_not_proved_is_told_nothing_unless_none_is_ever_proved(
+    databases: Databases, keys: Keys, asked: Asked, sql: asyncpg.Connection, setting: str, told: bool
+) -> None:
+    """Codes go to it all the same: it is by them that it is proved."""
+    bus, inbox = MemoryBus(), Inbox(keys.otp_sealer)
+    await bus.consume(NOTICES.queue, asked, concurrency=1)
+    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=1)
+    async with running_auth(auth_settings(databases, keys, email_verification=setting, **LIMITS), bus) as auth:
+        account = await Accounts(bus, keys.account_sealer).new(is_2fa=True, email_verified=False)
+        login = await Steps(auth, inbox).begin(account)
+        await guess(auth, account, 2)
+        for number in (1, 2):
+            assert (await auth.verify_otp(login.temporary, wrong(login.code, number))).status_code == 400
+        await auth.parts.login.attempts._notices.close()
+        words = ["wrong_passwords", "codes_off"] if told else []
+        await asked.become(*((account.email, word) for word in words))
+        assert await sql.fetchval("SELECT count(*) FROM notices") == (1 if told else 0)
+    await bus.close()
+
+
 async def test_who_may_not_log_in_is_told_nothing(
     world: tuple[AuthApp, Accounts, Steps], asked: Asked, sql: asyncpg.Connection
 ) -> None:

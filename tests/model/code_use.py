@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.auth.accounts.notices import Notices
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenges import Challenges, Verified
 from services.auth.factors.codes import Codes
+from services.auth.factors.failed_codes import WrongCodes
 from services.auth.factors.open_challenges import OpenChallenges
 from shared.web.bearer import TokenNotValid
 from shared.web.problems import TooManyRequests
@@ -48,7 +50,8 @@ class CodeUse(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         back_pressure = BackPressure(self.auth.settings, self.auth.database)
-        codes = Codes(self.auth.settings, self.auth.keys.otp_sealer, back_pressure)
+        wrong_codes = WrongCodes(self.auth.settings.otp_wrong_in_a_row, Notices(self.auth.settings, self.auth.database))
+        codes = Codes(self.auth.settings, self.auth.keys.otp_sealer, back_pressure, wrong_codes)
         self._challenges = self.make(self.auth.settings, codes)
         self._open_challenges = OpenChallenges(self.auth.settings, codes)
         self._id = self.auth.commit(self._challenges.request, self.auth.new_identity()).id

@@ -11,6 +11,9 @@ from tests.composed import AUTH, USERS, AuthApp, UsersApp, bearer
 
 ACCESS, REFRESH, TEMPORARY = KINDS = ("access", "refresh", "temporary")
 
+# All that a gateway may ask: for everybody and for administrators, and as Envoy asks.
+GATES = ("/forward", "/forward/admin", "/forward/envoy/x", "/forward/admin/envoy/x")
+
 WRONG_CODE = "000000"  # a temporary token that is taken leads to 400, never to a pair
 
 

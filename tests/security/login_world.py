@@ -22,12 +22,12 @@ from tests.composed import (
     notifier_settings,
     running_auth,
     running_users,
-    serving_jwks,
     users_settings,
 )
 from tests.database_clock import DatabaseClock
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected
+from tests.serving_jwks import serving_jwks
 
 T = TypeVar("T")
 

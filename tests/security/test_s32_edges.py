@@ -18,7 +18,13 @@ from tests.security.somebody import LoggedIn
 from tests.servers.compose_config import DEVELOPMENT, PROJECT
 
 TEMPLATES = PROJECT / "deploy" / "gateway" / "templates"
-CLAIMS = {"X-Auth-Subject": "somebody else", "X-Auth-Session": "another", "X-Auth-Admin": "true"}
+CLAIMS = {
+    "X-Auth-Subject": "somebody else",
+    "X-Auth-Session": "another",
+    "X-Auth-Admin": "true",
+    "X-Auth-Verified": "true",
+    "X-Auth-Groups": "staff",
+}
 # The inbox and the broker's page are for the machine itself.
 PUBLISHED = {"gateway", "mailhog", "rabbitmq"}
 
@@ -62,6 +68,7 @@ async def test_what_a_gateway_is_told_is_of_the_token_alone(auth_app: AuthApp, p
     assert told["X-Auth-Subject"] == [person.id]
     assert told["X-Auth-Admin"] == ["false"]
     assert told["X-Auth-Session"] == [person.claims(ACCESS)["sid"]]
+    assert (told["X-Auth-Verified"], told["X-Auth-Groups"]) == (["false"], [""])
 
 
 @pytest.mark.parametrize("name", ["/metrics", "/livez", "/readyz"])

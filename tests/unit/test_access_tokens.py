@@ -16,10 +16,10 @@ SIGNER = Signer()
 ACCESS = kind(issuer=ISSUER, audience=AUDIENCE)
 
 
-def test_an_access_token_names_account_session_epoch_and_time_of_login() -> None:
-    token = SIGNER.token(access_claims(epoch=7, auth_time=1_700_000_000))
+def test_an_access_token_names_account_session_epoch_time_and_factors_of_the_login() -> None:
+    token = SIGNER.token(access_claims(epoch=7, auth_time=1_700_000_000, amr=["pwd", "otp", "mfa"]))
     assert AccessTokens().read(token, ACCESS, SIGNER.find) == AccessToken(
-        account=UUID(ACCOUNT), session=UUID(SESSION), epoch=7, auth_time=1_700_000_000
+        account=UUID(ACCOUNT), session=UUID(SESSION), epoch=7, auth_time=1_700_000_000, second_factor=True
     )
 
 
@@ -40,6 +40,19 @@ def test_an_id_that_is_no_uuid_is_refused(claim: str, value: Any) -> None:
 def test_an_epoch_that_is_no_whole_number_is_refused(value: Any) -> None:
     with pytest.raises(TokenInvalid):
         AccessTokens().read(SIGNER.token(access_claims(epoch=value)), ACCESS, SIGNER.find)
+
+
+@pytest.mark.parametrize(
+    "amr", [["pwd"], ["otp"], [], ["MFA"], "mfa", "pwd otp mfa", {"mfa": True}, [["mfa"]], None, True, 2]
+)
+def test_what_does_not_say_in_so_many_words_that_there_was_a_second_factor_says_that_there_was_none(amr: Any) -> None:
+    claims = access_claims(amr=amr, acr="urn:login2fa:acr:2")
+    assert not AccessTokens().read(SIGNER.token(claims), ACCESS, SIGNER.find).second_factor
+
+
+def test_a_token_without_a_word_on_factors_is_good_and_had_no_second_one() -> None:
+    token = SIGNER.token(without(access_claims(), "amr", "acr", "email_verified"))
+    assert not AccessTokens().read(token, ACCESS, SIGNER.find).second_factor
 
 
 def test_a_refusal_does_not_repeat_what_the_token_holds() -> None:

@@ -52,7 +52,15 @@ def now() -> datetime:
 
 def facts() -> SessionFacts:
     moment = now()
-    return SessionFacts(id=SESSION, account=ACCOUNT, epoch=3, auth_time=moment, amr=["pwd", "otp", "mfa"], now=moment)
+    return SessionFacts(
+        id=SESSION,
+        account=ACCOUNT,
+        epoch=3,
+        auth_time=moment,
+        amr=["pwd", "otp", "mfa"],
+        email_verified=True,
+        now=moment,
+    )
 
 
 def signed(tokens: Tokens, kind: str) -> str:
@@ -75,7 +83,7 @@ def reader(tokens: Tokens, kind: str) -> Callable[[str], AccessToken | UUID]:
 def test_an_access_token_gives_back_its_session(ring: KeyRing) -> None:
     tokens, session = tokens_of(ring), facts()
     assert tokens.read_access(tokens.access(session, TOKEN_ID)) == AccessToken(
-        account=ACCOUNT, session=SESSION, epoch=3, auth_time=int(session.auth_time.timestamp())
+        account=ACCOUNT, session=SESSION, epoch=3, auth_time=int(session.auth_time.timestamp()), second_factor=True
     )
 
 
@@ -130,6 +138,8 @@ def test_an_access_token_holds_what_rfc_9068_asks_and_no_personal_data(ring: Key
         "exp": issued_at + 3600,
         "auth_time": issued_at,
         "amr": ["pwd", "otp", "mfa"],
+        "acr": "urn:login2fa:acr:2",
+        "email_verified": True,
         "sid": str(SESSION),
         "epoch": 3,
     }

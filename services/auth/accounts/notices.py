@@ -6,11 +6,12 @@ import asyncio
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.read_model import may_log_in
+from services.auth.settings import AuthSettings
 from services.auth.tables import identities, notices, outbox
 from shared.database.pool import Database
 from shared.messaging.events import AuthNoticeRequested, NoticeWord
@@ -23,29 +24,30 @@ log = structlog.get_logger()
 BUDGET = NoticeBudget(table=notices, share=2, reserved={"wrong_passwords": 1, "codes_off": 1})
 
 
-async def tell_owner(connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
-    query = select(identities.c.email, func.now().label("now")).where(identities.c.id == account, may_log_in())
-    owner = (await connection.execute(query)).one_or_none()
-    if owner is None or not await BUDGET.claim(connection, owner.email, notice):
-        return
-    event = AuthNoticeRequested(
-        account_id=account,
-        email=owner.email,
-        notice=notice,
-        occurred_at=owner.now,
-        expires_at=owner.now + DAY,
-    )
-    await add(connection, outbox, event)
-
-
 class Notices:
-    """Writes notices in the background: response times reveal no account. A crash may lose a notice."""
+    """Only for addresses that are proved, unless EMAIL_VERIFICATION is off: a mailbox may be a stranger's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, settings: AuthSettings, database: Database) -> None:
         self._database = database
+        proved = true() if settings.email_verification == "off" else identities.c.email_verified
+        self._owner = select(identities.c.email, func.now().label("now")).where(may_log_in(), proved)
         self._tasks: set[asyncio.Task[None]] = set()
 
+    async def tell_owner(self, connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
+        owner = (await connection.execute(self._owner.where(identities.c.id == account))).one_or_none()
+        if owner is None or not await BUDGET.claim(connection, owner.email, notice):
+            return
+        event = AuthNoticeRequested(
+            account_id=account,
+            email=owner.email,
+            notice=notice,
+            occurred_at=owner.now,
+            expires_at=owner.now + DAY,
+        )
+        await add(connection, outbox, event)
+
     def tell_soon(self, account: UUID, notice: NoticeWord) -> None:
+        """Writes it in the background: response times reveal no account. A crash may lose it."""
         task = asyncio.create_task(self._notify(account, notice), name="notice")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -53,7 +55,7 @@ class Notices:
     async def _notify(self, account: UUID, notice: NoticeWord) -> None:
         try:
             async with self._database.transaction() as connection:
-                await tell_owner(connection, account, notice)
+                await self.tell_owner(connection, account, notice)
         except (SQLAlchemyError, OSError) as error:
             log.warning("notice not asked for", notice=notice, error=type(error).__name__)
 

@@ -13,7 +13,7 @@ from services.auth.accounts.read_model_watch import ReadModelWatch
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.login.log_in import Login
 from services.auth.login.second_factor import SecondFactor
-from services.auth.sessions.active import ActiveSessions
+from services.auth.sessions.active import ActiveSession, ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.sessions.own_sessions import OwnSessions
 from services.auth.settings import AuthSettings
@@ -44,10 +44,10 @@ class Auth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentSession:
-    """`is_admin` comes from the read model, at this request; no token contains it."""
+    """`session` comes from the database, at this request."""
 
     token: AccessToken
-    is_admin: bool
+    session: ActiveSession
 
 
 async def composed(request: Request) -> Auth:
@@ -67,10 +67,10 @@ async def current_session(request: Request, _scheme: AccessScheme = None) -> Cur
     except TokenInvalid as error:
         log.info("access token refused", reason=str(error))
         raise TokenNotValid from None
-    is_admin = await auth.active.is_admin(token)
-    if is_admin is None:
+    session = await auth.active.find(token)
+    if session is None:
         raise TokenNotValid
-    return CurrentSession(token=token, is_admin=is_admin)
+    return CurrentSession(token=token, session=session)
 
 
 Current = Annotated[CurrentSession, Depends(current_session)]

@@ -78,6 +78,7 @@ def insert_challenge(lifetime: timedelta) -> Select[Any]:
 def verify_code(counted: CTE, still_open: ColumnElement[bool]) -> Select[Any]:
     """Parameters: `challenge`, `macs`. No row if codes are off or the challenge is gone; `epoch` is None if nothing was
     compared, `used_at` if the code was wrong. `counted` runs and locks first: the comparison sees the current state.
+    `email` is where the code went: a changed address has another epoch.
     """
     right = challenges.c.code_mac == any_(bindparam("macs", type_=ARRAY(LargeBinary)))
     attempt = (
@@ -89,11 +90,10 @@ def verify_code(counted: CTE, still_open: ColumnElement[bool]) -> Select[Any]:
             code_outcome=case((right, "delivered"), else_=challenges.c.code_outcome),
         )
         .where(challenges.c.id == _CHALLENGE, still_open, of_its_account(), exists(counted))
-        .returning(challenges.c.epoch, challenges.c.used_at)
+        .returning(challenges.c.epoch, challenges.c.used_at, identities.c.email, identities.c.email_verified)
         .cte("attempt")
     )
-    tried = counted.outerjoin(attempt, true())
-    return select(counted.c.account_id, counted.c.failures, attempt.c.epoch, attempt.c.used_at).select_from(tried)
+    return select(counted.c.account_id, counted.c.failures, attempt).select_from(counted.outerjoin(attempt, true()))
 
 
 def is_open(most_attempts: int) -> ColumnElement[bool]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -17,6 +18,7 @@ from services.auth.factors.failed_codes import CodesOff, Guess
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, trail
 from shared.audit import outbox_params
+from shared.messaging.events import AddressProved
 from shared.names import email_key_hash
 from shared.web.problems import Problem
 
@@ -72,7 +74,9 @@ class Challenges:
         return Challenge(id=challenge, account=identity.id, created_at=locked.now)
 
     async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
-        """Compares and uses in one statement; None if the code is not valid. The caller commits in both cases."""
+        """Compares and uses in one statement; None if the code is not valid. The caller commits in both cases. A right
+        code proves the address that it went to.
+        """
         values = {"challenge": challenge_id, "macs": self._codes.macs(challenge_id, code)}
         row = (await connection.execute(self._verify_code, values)).one_or_none()
         if row is None:
@@ -88,8 +92,15 @@ class Challenges:
             await trail.record(connection, "code_verified", "refused", "wrong_code", account=guess.account)
             await self._codes.wrong.was_wrong(connection, guess)
             return None
-        await self._codes.wrong.was_right(connection, guess)
+        await self._codes.wrong.was_right(connection, guess, *_proved(row))
         return Verified(account=guess.account, epoch=row.epoch)
+
+
+def _proved(right: Row[*tuple[Any, ...]]) -> list[AddressProved]:
+    """Repeated at each login until users has said that the address is verified: an event may be late."""
+    if right.email_verified:
+        return []
+    return [AddressProved(account_id=right.account_id, email=right.email, occurred_at=right.used_at)]
 
 
 async def account_of(connection: AsyncConnection, challenge_id: UUID) -> UUID | None:

@@ -26,8 +26,8 @@ from shared.web.problems import TooManyRequests
 
 
 class Codes:
-    def __init__(self, settings: AuthSettings, sealer: Sealer, back_pressure: BackPressure) -> None:
-        self.wrong = WrongCodes(settings.otp_wrong_in_a_row)
+    def __init__(self, settings: AuthSettings, sealer: Sealer, back_pressure: BackPressure, wrong: WrongCodes) -> None:
+        self.wrong = wrong
         self._sealer = sealer
         self._back_pressure = back_pressure
         self._peppers = [pepper.get_secret_value().encode() for pepper in settings.otp_peppers]

@@ -13,9 +13,10 @@ from sqlalchemy import CTE, ColumnElement, Select, Uuid, bindparam, delete, exis
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.accounts.notices import tell_owner
+from services.auth.accounts.notices import Notices
 from services.auth.tables import challenges, code_failures, outbox, trail
 from shared.audit import outbox_params
+from shared.messaging.events import Event
 from shared.messaging.outbox import insert_events
 from shared.web.problems import Problem
 
@@ -39,6 +40,7 @@ class Guess:
 @dataclass(frozen=True, slots=True)
 class WrongCodes:
     limit: int
+    notices: Notices
 
     def counted(self) -> CTE:
         """Counts a code as wrong before it is compared. The lock lasts until the commit: concurrent codes count too."""
@@ -55,12 +57,13 @@ class WrongCodes:
     async def was_wrong(self, connection: AsyncConnection, guess: Guess) -> None:
         if guess.number >= self.limit:
             await trail.record(connection, "codes_turned_off", account=guess.account)
-            await tell_owner(connection, guess.account, "codes_off")
+            await self.notices.tell_owner(connection, guess.account, "codes_off")
             log.warning("mailed codes are off", account=str(guess.account), wrong_codes=guess.number)
 
-    async def was_right(self, connection: AsyncConnection, guess: Guess) -> None:
+    async def was_right(self, connection: AsyncConnection, guess: Guess, *told: Event) -> None:
+        """`told`: further events, without a statement of their own."""
         event = trail.event("code_verified", account=guess.account, actor=guess.account)
-        await connection.execute(_FORGETTING, {"account": guess.account, **outbox_params(connection, event)})
+        await connection.execute(_FORGETTING, {"account": guess.account, **outbox_params(connection, event, *told)})
 
     async def was_not_compared(self, connection: AsyncConnection, guess: Guess) -> None:
         less = update(code_failures).values(failures=code_failures.c.failures - 1)

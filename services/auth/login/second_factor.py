@@ -12,8 +12,9 @@ from services.auth.login.known_addresses import KnownAddresses
 from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions, TokenPair
 from shared.database.pool import Database
+from shared.tokens.access import MFA
 
-_AMR = ["pwd", "otp", "mfa"]  # RFC 8176
+_AMR = ["pwd", "otp", MFA]  # RFC 8176
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

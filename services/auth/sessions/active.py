@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,7 +17,21 @@ from services.auth.tables import identities, sessions
 from shared.database.batched_reads import BatchedReads
 from shared.database.pool import Database
 from shared.database.prepared import Prepared
-from shared.tokens.access import AccessToken
+from shared.tokens.access import MFA, AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSession:
+    """A session and its owner at this moment. `is_admin`: an administrator that may act as one, for users has said so
+    lately; `of_admin`: an administrator, as far as auth knows.
+    """
+
+    account: UUID
+    is_admin: bool
+    of_admin: bool
+    email_verified: bool
+    groups: Sequence[str]
+    second_factor: bool
 
 
 class ActiveSessions:
@@ -27,20 +42,29 @@ class ActiveSessions:
         )
         self._reads = BatchedReads(self._read)
 
-    async def is_admin(self, token: AccessToken) -> bool | None:
-        """Whether the owner is an administrator; None if the session is not active."""
-        owner = await self._reads.get(token.session)
-        return owner[1] if owner is not None and owner[0] == token.account else None
+    async def find(self, token: AccessToken) -> ActiveSession | None:
+        """None if the session is not active."""
+        session = await self._reads.get(token.session)
+        return session if session is not None and session.account == token.account else None
 
-    async def _read(self, wanted: AbstractSet[UUID]) -> Mapping[UUID, tuple[UUID, bool]]:
+    async def _read(self, wanted: AbstractSet[UUID]) -> Mapping[UUID, ActiveSession]:
         rows = await self._active.run(self._database, {"wanted": list(wanted)})
-        return {session: (account, is_admin) for session, account, is_admin in rows}
+        return {session: ActiveSession(*of_it) for session, *of_it in rows}
 
 
 def _active(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
     # One text for any number of sessions: with IN each number would need its own prepared statement.
     return Prepared(
-        select(sessions.c.id, sessions.c.account_id, and_(identities.c.is_admin, fresh(staleness)).label("is_admin"))
+        select(
+            sessions.c.id,
+            # The fields of `ActiveSession`, in order.
+            sessions.c.account_id,
+            and_(identities.c.is_admin, fresh(staleness)),
+            identities.c.is_admin,
+            identities.c.email_verified,
+            identities.c.groups,
+            any_(sessions.c.amr) == MFA,
+        )
         .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
         .where(sessions.c.id == any_(bindparam("wanted", type_=ARRAY(Uuid))), is_active_session(max_lifetime))
     )

@@ -54,8 +54,8 @@ class Sessions:
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": amr, "session": session, "token": token}
         values |= values_of(client) | outbox_params(connection, event) | {"from_address": address_hash}
-        now = (await connection.execute(self._insert_session, values)).scalar_one()
-        facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=now, amr=amr, now=now)
+        begun = (await connection.execute(self._insert_session, values)).mappings().one()
+        facts = SessionFacts(id=session, account=account, epoch=epoch, auth_time=begun["now"], amr=amr, **begun)
         return self._pair(facts, token)
 
     async def rotate(self, database: Database, token_id: UUID, client: Client) -> TokenPair | None:

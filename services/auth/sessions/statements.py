@@ -36,7 +36,7 @@ _ACCOUNT = bindparam("account", type_=Uuid)
 # An address is updated at most this often.
 _NOTED_EVERY = timedelta(days=1)
 
-# The fields of `services.auth.tokens.issue.SessionFacts`, without `now`.
+# The fields of `services.auth.tokens.issue.SessionFacts`, without `now` and `email_verified`.
 _FACTS = (
     sessions.c.id,
     sessions.c.account_id.label("account"),
@@ -51,7 +51,9 @@ def values_of(client: Client) -> dict[str, Any]:
 
 
 def insert_session(lifetime: timedelta) -> Select[Any]:
-    """Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event."""
+    """Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event.
+    Returns the facts that only the database knows.
+    """
     session = insert(sessions).values(
         id=_SESSION,
         account_id=_ACCOUNT,
@@ -59,9 +61,11 @@ def insert_session(lifetime: timedelta) -> Select[Any]:
         amr=bindparam("by_means", type_=ARRAY(Text)),
         **_used_now(func.now() + lifetime),
     )
-    token = insert(refresh_tokens).values(id=_TOKEN, session_id=_SESSION, expires_at=func.now() + lifetime)
-    parts = (session.cte("begun"), token.cte("issued"), insert_events(outbox).cte("event"), _address_remembered())
-    return select(func.now().label("now")).add_cte(*parts)
+    owner = select(identities.c.email_verified).where(identities.c.id == _ACCOUNT).cte("owner")
+    token = select(_TOKEN, _SESSION, func.now() + lifetime, owner.c.email_verified)
+    issued = insert(refresh_tokens).from_select(["id", "session_id", "expires_at", "email_verified"], token)
+    parts = (session.cte("begun"), issued.cte("issued"), insert_events(outbox).cte("event"), _address_remembered())
+    return select(func.now().label("now"), owner.c.email_verified).add_cte(*parts)
 
 
 def _address_remembered() -> CTE:
@@ -83,8 +87,9 @@ def rotate_token(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """Parameters: `parent, token`, those of the client and of the event. Returns the session's facts, or no row."""
     used = _first_use(max_lifetime)
     expires_at = func.least(func.now() + lifetime, used.c.auth_time + max_lifetime)
-    token = select(_TOKEN, used.c.id, _PARENT, expires_at)
-    issued = insert(refresh_tokens).from_select(["id", "session_id", "parent_id", "expires_at"], token)
+    token = select(_TOKEN, used.c.id, _PARENT, expires_at, used.c.email_verified)
+    columns = ["id", "session_id", "parent_id", "expires_at", "email_verified"]
+    issued = insert(refresh_tokens).from_select(columns, token)
     prolonged = update(sessions).where(sessions.c.id == used.c.id).values(**_used_now(expires_at))
     event = insert_events(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
     return select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), event.cte("event"))
@@ -99,14 +104,15 @@ def _first_use(max_lifetime: timedelta) -> CTE:
         .where(token.session_id == sessions.c.id, sessions.c.account_id == identities.c.id)
         .where(is_active_session(max_lifetime))
     )
-    return use.returning(*_FACTS, func.now().label("now")).cte("used")
+    return use.returning(*_FACTS, identities.c.email_verified, func.now().label("now")).cte("used")
 
 
 def find_successor(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """The successor (`token`) of `parent`, if that was first used within the grace, and the facts as they were."""
     successor, token = refresh_tokens.alias("successor"), refresh_tokens.c
+    then = (successor.c.email_verified, successor.c.created_at.label("now"))
     return (
-        select(successor.c.id.label("token"), *_FACTS, successor.c.created_at.label("now"))
+        select(successor.c.id.label("token"), *_FACTS, *then)
         .join_from(refresh_tokens, successor, successor.c.parent_id == token.id)
         .join(sessions, sessions.c.id == token.session_id)
         .join(identities, identities.c.id == sessions.c.account_id)

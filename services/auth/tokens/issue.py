@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from services.auth.settings import AuthSettings
 from services.auth.tokens.keys import KeyRing
 from shared.tokens import access
-from shared.tokens.access import AccessToken, AccessTokens
+from shared.tokens.access import MFA, AccessToken, AccessTokens
 from shared.tokens.signed import Kind, TokenInvalid, read, sign
 
 # Seconds. The database checks the expiry of refresh and temporary tokens, so a process with a wrong clock serves.
@@ -28,6 +28,7 @@ class SessionFacts:
     epoch: int
     auth_time: datetime
     amr: list[str]
+    email_verified: bool
     now: datetime
 
 
@@ -42,7 +43,9 @@ class Tokens:
         self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
 
     def access(self, session: SessionFacts, refresh_id: UUID) -> str:
-        """RFC 9068, with `sid`, `auth_time`, `amr` and the session epoch; `refresh_id`: of the same pair."""
+        """RFC 9068, with `sid`, `auth_time`, `amr`, `acr`, `email_verified` and the session epoch; `refresh_id`: of the
+        same pair.
+        """
         return self._sign(
             self._access,
             session.account,
@@ -54,6 +57,8 @@ class Tokens:
             epoch=session.epoch,
             auth_time=int(session.auth_time.timestamp()),
             amr=session.amr,
+            acr=f"urn:login2fa:acr:{2 if MFA in session.amr else 1}",  # how many factors the login had
+            email_verified=session.email_verified,
         )
 
     def access_lifetime(self, session: SessionFacts) -> int:

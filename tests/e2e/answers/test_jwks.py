@@ -47,11 +47,11 @@ async def test_pyjwt_verifies_an_access_token_with_them(stack: Stack) -> None:
     assert header.keys() == {"alg", "kid", "typ"}
     assert header["typ"] == "at+jwt"
     # RFC 9068 section 2.2, then ours.
-    required = {"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "auth_time", "amr", "sid"}
+    required = {"iss", "exp", "aud", "sub", "client_id", "iat", "jti", "auth_time", "amr", "acr", "sid"}
     assert required <= claims.keys()
     assert claims["sub"] == person.id
     assert claims["exp"] - claims["iat"] == 3600
-    assert claims["amr"] == ["pwd"]
+    assert (claims["amr"], claims["acr"]) == (["pwd"], "urn:login2fa:acr:1")
     assert claims["iss"].startswith("http://127.0.0.1:")
 
 

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from shared.messaging.amqp import AmqpBus
-from tests.composed import Keys, UsersApp, running_users, serving_jwks, users_settings
+from tests.composed import Keys, UsersApp, running_users, users_settings
 from tests.integration.codes_path import CodesPath
 from tests.servers.databases import Databases
+from tests.serving_jwks import serving_jwks
 
 
 @asynccontextmanager

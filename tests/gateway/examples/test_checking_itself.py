@@ -24,6 +24,7 @@ from tests.servers.databases import Databases
 
 ACCOUNT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 SESSION = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
+FORGED = ("X-Auth-Subject", "x-auth-session", "X-AUTH-ADMIN", "X_Auth_Admin", "X-Auth-Verified", "X-Auth-Groups")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def signed(keys: Keys, claims: dict[str, Any], **header: Any) -> str:
     return jwt.encode(claims, key.private, key.algorithm, {"kid": key.kid, "typ": "at+jwt"} | header)
 
 
-async def test_a_good_token_passes_with_subject_and_session_set(
+async def test_a_good_token_passes_with_subject_session_and_the_proof_of_the_address_set(
     protected: Site, auth: AuthApp, account: AccountChanged
 ) -> None:
     access = pair(await auth.log_in(account.username)).access
@@ -53,20 +54,25 @@ async def test_a_good_token_passes_with_subject_and_session_set(
     (seen,) = protected.upstream.seen
     assert seen.values("x-auth-subject") == [str(account.account_id)]
     assert seen.values("x-auth-session") == [jwt.decode(access, options={"verify_signature": False})["sid"]]
+    assert seen.values("x-auth-verified") == ["true"]
 
 
 async def test_a_forged_header_never_reaches_the_upstream_nor_does_anybody_become_an_administrator(
     protected: Site, keys: Keys
 ) -> None:
     token = signed(keys, access_claims(iss=ISSUER))
-    forged = [(name, "forged") for name in ("X-Auth-Subject", "x-auth-session", "X-AUTH-ADMIN", "X_Auth_Admin")]
+    forged = [(name, "forged") for name in FORGED]
 
     answer = await protected.http.get("/", headers=[*forged, *forged, *bearer(token).items()])
 
     assert answer.status_code == 200
     (seen,) = protected.upstream.seen
     told = [(name, value) for name, value in seen.headers if name.replace("_", "-").startswith("x-auth-")]
-    assert sorted(told) == [("x-auth-session", str(SESSION)), ("x-auth-subject", str(ACCOUNT))]
+    assert sorted(told) == [
+        ("x-auth-session", str(SESSION)),
+        ("x-auth-subject", str(ACCOUNT)),
+        ("x-auth-verified", "true"),
+    ]
 
 
 async def test_refresh_and_temporary_tokens_are_refused(protected: Site, auth: AuthApp, accounts: Accounts) -> None:
@@ -171,7 +177,9 @@ async def test_a_rotation_of_the_keys_is_followed_without_a_restart(
 
     generate(keys.folder, signs_from=now)
     tokens = Tokens(auth_settings(auth_databases, keys, issuer=ISSUER), KeyRing(keys.folder))
-    session = SessionFacts(id=uuid4(), account=uuid4(), epoch=0, auth_time=now, amr=["pwd"], now=now)
+    session = SessionFacts(
+        id=uuid4(), account=uuid4(), epoch=0, auth_time=now, amr=["pwd"], email_verified=True, now=now
+    )
     after = tokens.access(session, uuid4())
     assert jwt.get_unverified_header(after)["kid"] != jwt.get_unverified_header(before)["kid"]
 

@@ -47,6 +47,9 @@ async def test_a_newer_version_replaces_every_field(accounts: Accounts, sql: asy
         is_2fa=True,
         is_admin=True,
         is_active=False,
+        email_verified=False,
+        groups=("staff", "night-shift"),
+        password_by_mail=True,
         session_epoch=7,
         kept_session=kept,
     )
@@ -65,6 +68,9 @@ async def test_a_newer_version_replaces_every_field(accounts: Accounts, sql: asy
         "is_admin": True,
         "is_active": False,
         "locked_out": False,
+        "email_verified": False,
+        "groups": ["staff", "night-shift"],
+        "password_by_mail": True,
         "session_epoch": 7,
         "kept_session": kept,
     }
@@ -121,13 +127,17 @@ async def test_a_deletion_that_overtakes_the_registration_wins(accounts: Account
     assert (await row(sql, account))["deleted"]
 
 
-async def test_a_deleted_account_leaves_no_personal_data(accounts: Accounts, sql: asyncpg.Connection) -> None:
-    account = await accounts.new(is_2fa=True)
+async def test_a_deleted_account_leaves_no_personal_data_and_no_rights(
+    accounts: Accounts, sql: asyncpg.Connection
+) -> None:
+    account = await accounts.new(is_2fa=True, is_admin=True, groups=("staff",), password_by_mail=True)
 
     await accounts.delete(account)
 
     found = await row(sql, account)
     assert [found[name] for name in ("username_key", "email", "password_hash")] == [""] * 3
+    assert [found[name] for name in ("is_admin", "email_verified", "password_by_mail")] == [False] * 3
+    assert found["groups"] == []
 
 
 def flipped(sealed: str) -> str:

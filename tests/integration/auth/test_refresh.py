@@ -46,7 +46,9 @@ async def test_a_refresh_gives_a_new_pair_of_the_same_session(first: Pair, auth_
     assert second.refresh != first.refresh
     claims = [jwt.decode(each.access, options={"verify_signature": False}) for each in (first, second)]
     assert claims[0]["jti"] != claims[1]["jti"]
-    assert all(claims[0][name] == claims[1][name] for name in ("sid", "sub", "auth_time", "amr"))
+    assert all(
+        claims[0][name] == claims[1][name] for name in ("sid", "sub", "auth_time", "amr", "acr", "email_verified")
+    )
     assert [await auth_app.verify_token(each.access) for each in (first, second)] == [200, 200]
     pair(await auth_app.refresh(second.refresh))
 
@@ -86,6 +88,21 @@ async def test_a_repeat_gives_the_same_pair_though_a_new_key_signs_by_now(
         third = pair(await auth.refresh(second.refresh))
 
     assert kid(first) == kid(second) != kid(third)
+
+
+async def test_the_proof_of_the_address_is_that_of_the_refresh_and_in_a_repeat_that_of_the_first_answer(
+    clock: DatabaseClock, accounts: Accounts, steps: Steps, auth_app: AuthApp
+) -> None:
+    account = await accounts.new(email_verified=False)
+    first = await steps.log_in(account)
+    second = pair(await auth_app.refresh(first.refresh))
+    await accounts.change(account, email_verified=True)
+
+    third = pair(await auth_app.refresh(second.refresh))
+
+    assert pair(await auth_app.refresh(first.refresh)) == second
+    claims = [jwt.decode(each.access, options={"verify_signature": False}) for each in (first, second, third)]
+    assert [each["email_verified"] for each in claims] == [False, False, True]
 
 
 async def test_a_refresh_token_lives_for_30_days_from_its_own_issue(

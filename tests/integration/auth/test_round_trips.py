@@ -71,10 +71,11 @@ async def test_a_wrong_password_asks_as_often_whether_there_is_such_an_account_o
     assert {answer.status_code for each in answers.values() for answer in each} == {400}
 
 
-async def test_a_right_code_asks_for_three_things_in_one_transaction(
-    auth_app: AuthApp, accounts: Accounts, steps: Steps, round_trips: RoundTrips
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_right_code_asks_for_three_things_in_one_transaction_whether_it_proves_an_address_or_not(
+    auth_app: AuthApp, accounts: Accounts, steps: Steps, round_trips: RoundTrips, known: bool
 ) -> None:
-    account = await accounts.new(is_2fa=True)
+    account = await accounts.new(is_2fa=True, email_verified=known)
 
     async def verified(login: Login) -> httpx.Response:
         return await auth_app.verify_otp(login.temporary, login.code)

@@ -34,7 +34,8 @@ async def test_the_right_code_gives_a_token_pair_once(auth_app: AuthApp, login: 
     again = await auth_app.verify_otp(login.temporary, login.code)
 
     assert await auth_app.verify_token(tokens.access) == 200
-    assert jwt.decode(tokens.access, options={"verify_signature": False})["amr"] == ["pwd", "otp", "mfa"]
+    claims = jwt.decode(tokens.access, options={"verify_signature": False})
+    assert (claims["amr"], claims["acr"]) == (["pwd", "otp", "mfa"], "urn:login2fa:acr:2")
     assert (again.status_code, again.json()["detail"]) == (400, "OTP not valid")
 
 

@@ -15,9 +15,10 @@ from sqlalchemy import Row
 from services.auth.tokens.keys import KeyRing, generate
 from shared.messaging.memory import MemoryBus
 from tests.builders import registered
-from tests.composed import USERS, Keys, UsersApp, running_users, serving_jwks, users_settings
+from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.servers.databases import Databases
 from tests.servers.ports import free_ports
+from tests.serving_jwks import serving_jwks
 
 JUST_NOW, TOO_LONG_AGO = 280, 320  # a login counts as fresh for 300 seconds
 

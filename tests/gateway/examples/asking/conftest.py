@@ -20,6 +20,8 @@ FORGED = [
     ("X-Auth-Subject", "01890a5d-ac96-774b-bcce-b302099a8057"),
     ("X-Auth-Session", "01890a5d-ac96-774b-bcce-b302099a8058"),
     ("X-Auth-Admin", "true"),
+    ("X-Auth-Verified", "forged"),
+    ("X-Auth-Groups", "root"),
 ]
 
 

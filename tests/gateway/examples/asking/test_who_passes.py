@@ -20,9 +20,11 @@ from tests.gateway.examples.gateways import Gateway, administrators_only
 from tests.servers.databases import Databases
 
 
-async def test_a_good_token_passes_with_the_three_headers_set(
-    protected: Site, account: AccountChanged, access: str
+async def test_a_good_token_passes_with_the_headers_set(
+    protected: Site, accounts: Accounts, account: AccountChanged, access: str
 ) -> None:
+    await accounts.change(account, groups=("night-shift", "staff"))
+
     answer = await protected.http.get("/", headers=bearer(access))
 
     assert (answer.status_code, answer.text) == (200, "from the upstream")
@@ -30,6 +32,8 @@ async def test_a_good_token_passes_with_the_three_headers_set(
     assert seen.values("x-auth-subject") == [str(account.account_id)]
     assert seen.values("x-auth-session") == [jwt.decode(access, options={"verify_signature": False})["sid"]]
     assert seen.values("x-auth-admin") == ["false"]
+    assert seen.values("x-auth-verified") == ["true"]
+    assert seen.values("x-auth-groups") == ["night-shift,staff"]
     assert seen.values("authorization") == []
 
 
@@ -79,7 +83,7 @@ async def test_with_a_token_that_is_not_good_nothing_reaches_the_upstream(
     expired = Tokens(settings, KeyRing(keys.folder)).access(
         SessionFacts(
             id=uuid4(), account=account.account_id, epoch=0, auth_time=datetime.now(UTC), amr=["pwd"],
-            now=datetime.now(UTC) - timedelta(seconds=settings.access_token_lifetime + 5),
+            email_verified=True, now=datetime.now(UTC) - timedelta(seconds=settings.access_token_lifetime + 5),
         ),
         uuid4(),
     )  # fmt: skip

@@ -1,0 +1,139 @@
+"""Limits on codes by mail in an hour: for one account, one mailbox and one client address (docs/configuration.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.users.settings import UsersSettings
+from shared.messaging.events import CodePurpose
+from shared.web.problems import TooManyRequests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """`purposes` share it. None is no limit. `cooldown`: seconds between two codes of one account."""
+
+    purposes: tuple[CodePurpose, ...]
+    account: int | None = None
+    mailbox: int | None = None
+    client: int | None = None
+    cooldown: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requester:
+    """`mailbox`: an `email_key_hash`. `client`: a keyed hash of the client's network, None if it is not known."""
+
+    purpose: CodePurpose
+    account: UUID | None
+    mailbox: bytes
+    client: bytes | None
+
+
+class Limits:
+    def __init__(self, settings: UsersSettings) -> None:
+        proofs = Limit(
+            purposes=("verify", "change"),
+            account=settings.address_proofs_per_hour,
+            mailbox=settings.address_proofs_per_hour,
+            cooldown=settings.mailed_code_cooldown,
+        )
+        resets = Limit(
+            purposes=("reset",),
+            mailbox=settings.password_resets_per_hour,
+            client=settings.password_resets_per_client,
+        )
+        registrations = Limit(
+            purposes=("register",),
+            mailbox=settings.registrations_per_hour,
+            client=settings.registrations_per_client,
+        )
+        invitations = Limit(purposes=("invite",), mailbox=settings.registrations_per_hour)
+        limits = (proofs, resets, registrations, invitations)
+        self._limits = {purpose: limit for limit in limits for purpose in limit.purposes}
+
+    def has_one_of_clients(self, purpose: CodePurpose) -> bool:
+        return self._limits[purpose].client is not None
+
+    async def admit(self, connection: AsyncConnection, requester: Requester, *, quietly: bool) -> bool:
+        """Whether another code may be mailed. Raises `TooManyRequests`; `quietly`: only for the client's own limit."""
+        limit = self._limits[requester.purpose]
+        account, mailbox, client = await _last_hour(connection, requester, limit)
+        _refuse(_wait(client, limit.client))
+        wait = max(_wait(account, limit.account), _wait(mailbox, limit.mailbox), limit.cooldown - _age(account))
+        if not quietly:
+            _refuse(wait)
+        return wait <= 0
+
+    async def wait(self, connection: AsyncConnection, requester: Requester) -> float:
+        """Seconds until account and mailbox may have another code."""
+        limit = self._limits[requester.purpose]
+        account, mailbox, _ = await _last_hour(connection, requester, limit)
+        return max(0.0, _wait(account, limit.account), _wait(mailbox, limit.mailbox), limit.cooldown - _age(account))
+
+
+async def lock(connection: AsyncConnection, mailbox: bytes, client: bytes | None = None) -> datetime:
+    """Until the commit, or two concurrent requests could share the last code of an hour. Returns `now()`.
+
+    Locks in order of their numbers, so that there is no deadlock. Numbers may collide; one then waits in vain.
+    """
+    numbers = sorted(int.from_bytes(key[:8], signed=True) for key in (mailbox, client) if key is not None)
+    now: datetime
+    for number in numbers:
+        now = (await connection.execute(_LOCK, {"number": number})).scalar_one()
+    return now
+
+
+async def _last_hour(connection: AsyncConnection, requester: Requester, limit: Limit) -> Sequence[Row[Any]]:
+    values = {
+        "purposes": list(limit.purposes),
+        "account": requester.account,
+        "mailbox": requester.mailbox,
+        "client": requester.client,
+    }
+    return (await connection.execute(_LAST_HOUR, values)).all()
+
+
+def _wait(seen: Row[Any], most: int | None) -> float:
+    return float(seen.frees_in) if most is not None and seen.requests >= most else 0.0
+
+
+def _age(seen: Row[Any]) -> float:
+    """Seconds since the latest."""
+    return float("inf") if seen.age is None else float(seen.age)
+
+
+def _refuse(wait: float) -> None:
+    if wait > 0:
+        raise TooManyRequests(retry_after=wait)
+
+
+_LOCK: Final = text("SELECT now() FROM (SELECT pg_advisory_xact_lock(CAST(:number AS bigint))) AS locked")
+
+# For a mailbox only what was mailed counts: requests for an address without an account send nothing.
+_LAST_HOUR: Final = text(
+    """
+WITH lately AS (
+    SELECT account_id, email_key_hash, client_hash, code_mac, created_at FROM users.codes
+    WHERE purpose = ANY (CAST(:purposes AS text[])) AND created_at > now() - interval '1 hour'
+        AND (account_id = CAST(:account AS uuid) OR email_key_hash = CAST(:mailbox AS bytea)
+            OR client_hash = CAST(:client AS bytea))
+)
+SELECT count(*) AS requests, extract(epoch FROM min(created_at) + interval '1 hour' - now()) AS frees_in,
+    extract(epoch FROM now() - max(created_at)) AS age
+FROM lately WHERE account_id = CAST(:account AS uuid)
+UNION ALL
+SELECT count(*), extract(epoch FROM min(created_at) + interval '1 hour' - now()), NULL
+FROM lately WHERE email_key_hash = CAST(:mailbox AS bytea) AND code_mac IS NOT NULL
+UNION ALL
+SELECT count(*), extract(epoch FROM min(created_at) + interval '1 hour' - now()), NULL
+FROM lately WHERE client_hash = CAST(:client AS bytea)
+"""
+)

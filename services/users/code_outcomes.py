@@ -1,0 +1,32 @@
+"""Writes the notifier's delivery reports to their codes. Reports may repeat, arrive in any order or never: only an
+outcome that says more replaces another.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.messaging.events import AccountCodeOutcome
+
+# The outcomes that each one replaces, in addition to an unset one.
+_SAYS_MORE_THAN: Final[dict[str, list[str]]] = {
+    "deferred": [],
+    "given_up": ["deferred"],
+    "expired": ["deferred"],
+    "delivered": ["deferred", "given_up", "expired"],
+}
+
+_UPDATE: Final = text(
+    """
+UPDATE users.codes SET outcome = CAST(:outcome AS text)
+WHERE id = CAST(:code AS uuid) AND (outcome IS NULL OR outcome = ANY (CAST(:weaker AS text[])))
+"""
+)
+
+
+async def apply(connection: AsyncConnection, event: AccountCodeOutcome) -> None:
+    values = {"outcome": event.outcome, "code": event.code_id, "weaker": _SAYS_MORE_THAN[event.outcome]}
+    await connection.execute(_UPDATE, values)
