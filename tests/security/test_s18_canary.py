@@ -24,9 +24,10 @@ from services.auth.factors import challenges, open_challenges
 from services.notifier import app as notifier
 from services.notifier.database_time import DatabaseTime
 from shared.messaging.amqp import AmqpBus, dead_letters
+from shared.messaging.bus import Bus
 from shared.messaging.topology import EVENTS_EXCHANGES
 from shared.observability import logs
-from tests.builders import registration
+from tests.builders import code_requested, message, registration
 from tests.composed import (
     USERS,
     AuthApp,
@@ -49,6 +50,7 @@ from tests.servers.own_broker import OwnBroker, own_broker
 PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD = (f'{word} & 7% "möglich"/ü?' for word in ("kanari", "zeisig", "dompfaff"))
 CODES = ["918273", "827364", "736455", "645546", "554637"]
 MISTYPED = "463728"
+ACCOUNT_CODES = ["K7X9M2Q4TZ", "8RSTVWXYZ0", "5ABCDEFGHJ", "3KMNPQRSTV"]
 PATIENCE = 60.0
 
 
@@ -87,6 +89,8 @@ class World:
     mails: MailSink
     overheard: AbstractQueue
     log: io.StringIO
+    bus: Bus
+    keys: Keys
     url: str
     answers: list[httpx.Response] = field(default_factory=list)
 
@@ -97,6 +101,12 @@ class World:
     async def verify(self, temporary: str, code: str) -> dict[str, Any]:
         self.answers.append(await self.auth.verify_otp(temporary, code))
         return dict(self.answers[-1].json())
+
+    async def ask_for(self, email: str, code: str) -> None:
+        """A code for a new password, as users has it mailed."""
+        await self.bus.publish(
+            message(code_requested(self.keys.mailed_sealer, email=email, code=code, purpose="reset"))
+        )
 
     async def events(self) -> bytes:
         """The bodies and headers of all events that have been on the exchange."""
@@ -123,7 +133,7 @@ async def world(
         overheard = await channel.declare_queue(exclusive=True)
         for exchange in EVENTS_EXCHANGES:
             await overheard.bind(exchange, "#")
-        yield World(auth, users, mail_sink, overheard, log, broker.url)
+        yield World(auth, users, mail_sink, overheard, log, bus, keys, broker.url)
 
 
 async def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -164,14 +174,46 @@ async def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> s
     return str(email)
 
 
+async def everything_happens_to_account_codes(world: World, monkeypatch: pytest.MonkeyPatch, email: str) -> None:
+    """The same, of the codes that prove an address."""
+    mailed, retried, refused, expired = ACCOUNT_CODES
+    await world.ask_for(email, mailed)
+    await world.mails.account_code_for(email, "reset", 1)
+
+    world.mails.refuse(f"450 4.7.1 Try later with {retried}", at="DATA", times=1)
+    await world.ask_for(email, retried)
+    await world.mails.account_code_for(email, "reset", 2)
+
+    letters = await dead_letters.list(world.url)
+    world.mails.refuse(f"550 5.7.1 No {in_halves(refused)}", at="DATA", times=1)
+    await world.ask_for(email, refused)
+
+    async def another_letter() -> bool:
+        return len(await dead_letters.list(world.url)) > len(letters)
+
+    await eventually(another_letter, PATIENCE)
+
+    passed = datetime.now(UTC) + timedelta(hours=1)
+    with monkeypatch.context() as later:
+        later.setattr(DatabaseTime, "now", lambda _: passed)
+        before = _expired("account_codes")
+        await world.ask_for(email, expired)
+        await eventually(lambda: _expired("account_codes") != before, PATIENCE)
+
+
+def in_halves(code: str) -> str:
+    """As the mail shows it."""
+    return f"{code[:5]}-{code[5:]}"
+
+
 async def _letters(url: str) -> bool:
     return bool(await dead_letters.list(url))
 
 
-def _expired() -> str:
+def _expired(what: str = "deliveries") -> str:
     """The line of the metric."""
     lines = generate_latest().decode().splitlines()
-    return next((line for line in lines if 'login2fa_deliveries_total{outcome="expired"}' in line), "")
+    return next((line for line in lines if f'login2fa_{what}_total{{outcome="expired"}}' in line), "")
 
 
 async def dump(databases: Databases) -> bytes:
@@ -188,8 +230,10 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     world: World, broker: OwnBroker, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     email = await everything_happens(world, monkeypatch)
+    await everything_happens_to_account_codes(world, monkeypatch, email)
 
-    secrets = [PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, *CODES, MISTYPED]
+    secrets = [PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, *CODES, MISTYPED, *ACCOUNT_CODES]
+    secrets += [in_halves(code) for code in ACCOUNT_CODES]
     listing = await dead_letters.list(world.url)
     events = await world.events()
     places = {
@@ -209,6 +253,11 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     assert email.encode() in places["database"]
     mailed = {code for mail in world.mails.mails_to(email) for code in CODES if code in mail.text}
     assert mailed == {CODES[0], CODES[1], CODES[4]}
+    assert {mail.account_code for mail in world.mails.mails_to(email) if mail.purpose == "reset"} >= {
+        *ACCOUNT_CODES[:2]
+    }
+    headers = b"\n".join(repr(mail.message.items()).encode() for mail in world.mails.mails_to(email))
+    assert found(secrets, {"headers of the mails": headers}) == set()
 
 
 def _inside_base64(shift: int, secret: str) -> str:

@@ -42,7 +42,7 @@ def test_it_takes_the_token_away_and_says_how_to_pass_it_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_it_asks_where_auth_answers(name: str) -> None:
-    asked = re.findall(r"/(?:api/v1|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
+    asked = re.findall(r"/(?:api/v1/auth|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
 
     assert set(asked) in (
         [{"/.well-known/jwks.json"}] if "jwt" in name else [{"/api/v1/auth/forward"}, {"/api/v1/auth/forward/envoy"}]
