@@ -11,10 +11,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.users.codes import ALPHABET, LENGTH, RightCode, Wanted, new_code
+from services.users.codes import ALPHABET, LENGTH, Codes, RightCode, Wanted, new_code
 from shared.messaging.events import CodePurpose
 from tests.builders import registered
-from tests.composed import UsersApp
+from tests.composed import USERS, UsersApp
 from tests.integration.users.conftest import SentCodes, bus, sent, sql
 
 __all__ = ("bus", "sent", "sql")
@@ -78,6 +78,27 @@ async def test_a_code_of_another_purpose_mailbox_or_account_is_wrong(
     await request(users_app, **foreign[of])
     code = (await sent.all(foreign[of].get("email", MAILBOX), foreign[of]["purpose"]))[-1]
     assert await compare(users_app, asked, "verify", code) is None
+
+
+async def test_the_code_of_one_address_proves_no_other_that_is_asked_for_meanwhile(
+    users_app: UsersApp, sent: SentCodes, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thief = await registered(users_app.parts)
+    session = users_app.as_(thief.id)
+    await users_app.http.patch(f"{USERS}/", headers=session, json={"email": MAILBOX})
+    compare = Codes.compare
+
+    async def and_another_is_asked_for(self: Codes, *asked: Any) -> RightCode | None:
+        right = await compare(self, *asked)
+        await sql.execute("UPDATE accounts SET pending_email = 'victim@example.org'")
+        return right
+
+    monkeypatch.setattr(Codes, "compare", and_another_is_asked_for)
+    body = {"code": await sent.latest(MAILBOX, "change")}
+    answer = await users_app.http.post(f"{USERS}/verify-email", headers=session, json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "code_not_valid")
+    assert await sql.fetchval("SELECT email FROM accounts") == thief.email
 
 
 @pytest.mark.parametrize("moment", ["before it is compared", "between comparison and use"])
