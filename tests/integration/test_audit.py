@@ -10,12 +10,11 @@ import pytest
 
 from services.auth import tables
 from services.auth.login.unlock import unlock
-from services.users.administration import Administration
 from shared.messaging.events import Audited, AuthAudited
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps, wrong
-from tests.builders import OTHER_PASSWORD, PASSWORD, registered
+from tests.builders import OTHER_PASSWORD, PASSWORD, administration, registered
 from tests.composed import (
     AUTH,
     USERS,
@@ -282,8 +281,7 @@ async def test_a_right_password_for_which_no_code_is_to_be_had_is_told(
 async def test_an_administrator_made_by_an_operator_is_told(
     users_app: UsersApp, auth_app: AuthApp, trail: Trail
 ) -> None:
-    users = users_app.parts
-    await Administration(users.database, users.passwords, users.sealer).create(
+    await administration(users_app.parts).create(
         email="root@example.org", password=PASSWORD, name="A", lastname="B", is_2fa=False, is_admin=True,
     )  # fmt: skip
 

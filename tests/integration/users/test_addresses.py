@@ -128,14 +128,6 @@ async def test_five_wrong_codes_are_all_and_another_code_may_be_asked_for(
     assert (await newcomer.confirm(await sent.latest(newcomer.email, "verify"))).status_code == 200
 
 
-async def test_an_expired_code_is_refused_by_the_clock_of_the_database(
-    newcomer: Person, sent: SentCodes, sql: asyncpg.Connection
-) -> None:
-    code = await sent.latest(newcomer.email, "verify")
-    await sql.execute("UPDATE codes SET expires_at = clock_timestamp()")
-    assert refusal(await newcomer.confirm(code)) == (400, "code_not_valid")
-
-
 async def test_a_code_may_be_asked_for_once_a_minute_and_five_times_an_hour(
     newcomer: Person, sql: asyncpg.Connection
 ) -> None:

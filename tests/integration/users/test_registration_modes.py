@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from services.users.administration import Administration, invitation
-from shared.messaging.memory import MemoryBus
 from tests.builders import PASSWORD, registered, registration
-from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
+from tests.composed import USERS, Keys
 from tests.integration.users.conftest import SentCodes
+from tests.integration.users.registering import Running, confirm, invite, refusal, register, running
 from tests.servers.databases import Databases
 
-Running = Callable[..., AbstractAsyncContextManager[UsersApp]]
-
-
-@pytest.fixture
-def running(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> Running:
-    @asynccontextmanager
-    async def with_settings(**settings: Any) -> AsyncIterator[UsersApp]:
-        async with running_users(users_settings(databases, keys, jwks_url, **settings), keys, bus) as app:
-            yield app
-
-    return with_settings
-
-
-async def register(app: UsersApp, **fields: Any) -> httpx.Response:
-    return await app.http.post(f"{USERS}/registration", json=registration(**fields))
-
-
-async def confirm(app: UsersApp, started: httpx.Response, code: str, **more: str) -> httpx.Response:
-    body = {"registration_token": started.json()["registration_token"], "code": code, **more}
-    return await app.http.post(f"{USERS}/registration/confirm", json=body)
-
-
-def refusal(answer: httpx.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["code"]
+__all__ = ("running",)
 
 
 async def test_where_registration_is_proven_the_code_makes_the_account(
@@ -60,14 +34,6 @@ async def test_where_registration_is_proven_the_code_makes_the_account(
         assert (account["username"], account["email_verified_at"] is not None) == ("ada", True)
         stored = await sql.fetchval("SELECT password_hash FROM accounts")
         assert await app.parts.passwords.verify(PASSWORD, stored)
-
-
-async def test_of_fifty_confirmations_at_once_one_makes_the_account(running: Running, sent: SentCodes) -> None:
-    async with running(registration="proven") as app:
-        started = await register(app, email="ada@example.org")
-        code = await sent.latest("ada@example.org", "register")
-        answers = await asyncio.gather(*(confirm(app, started, code) for _ in range(50)))
-        assert sorted(answer.status_code for answer in answers) == [201, *[400] * 49]
 
 
 async def test_an_address_that_has_an_account_gets_a_notice_and_the_answer_of_any_other(
@@ -113,11 +79,6 @@ async def test_a_mailbox_gets_three_codes_an_hour_and_a_client_asks_thirty_times
         assert len(await sent.all("ada@example.org", "register")) == 3
 
 
-async def invite(app: UsersApp, admin: Any, email: str, **rights: Any) -> httpx.Response:
-    headers = app.as_(admin.id)
-    return await app.http.post(f"{USERS}/invitations", headers=headers, json={"email": email, **rights})
-
-
 async def test_where_registration_is_invited_the_code_of_an_invitation_registers_with_its_rights(
     running: Running, sent: SentCodes
 ) -> None:
@@ -137,30 +98,6 @@ async def test_where_registration_is_invited_the_code_of_an_invitation_registers
         assert refusal(await register(app, email="ada@example.org", invitation_code=code)) == (400, "code_not_valid")
 
 
-async def test_an_invitation_ends_with_the_rights_of_its_inviter_and_by_a_later_one(
-    running: Running, sent: SentCodes, sql: asyncpg.Connection
-) -> None:
-    async with running(registration="invited") as app:
-        admin = await registered(app.parts, is_admin=True)
-        await invite(app, admin, "ada@example.org", is_admin=True)
-        await invite(app, admin, "ada@example.org")
-        first, second = await sent.all("ada@example.org", "invite")
-        assert refusal(await register(app, email="ada@example.org", invitation_code=first)) == (400, "code_not_valid")
-        await sql.execute("UPDATE accounts SET is_admin = false")
-        assert refusal(await register(app, email="ada@example.org", invitation_code=second)) == (400, "code_not_valid")
-
-
-async def test_nobody_but_an_administrator_with_a_recent_login_invites(running: Running) -> None:
-    async with running(registration="invited") as app:
-        person, admin = await registered(app.parts), await registered(app.parts, is_admin=True)
-        assert refusal(await invite(app, person, "ada@example.org")) == (403, "not_enough_permissions")
-        late = await app.http.post(
-            f"{USERS}/invitations", headers=app.as_(admin.id, login_age=400), json={"email": "ada@example.org"}
-        )
-        assert refusal(late) == (403, "login_too_old")
-        assert refusal(await invite(app, admin, person.email)) == (400, "user_already_exists")
-
-
 async def test_an_operator_invites_from_the_command_line(
     running: Running, sent: SentCodes, keys: Keys, databases: Databases, jwks_url: str
 ) -> None:
@@ -170,12 +107,6 @@ async def test_an_operator_invites_from_the_command_line(
         await administration.invite(invitation(email="ada@example.org", is_admin=False, groups=["staff"]))
         code = await sent.latest("ada@example.org", "invite")
         assert (await register(app, email="ada@example.org", invitation_code=code)).json()["groups"] == ["staff"]
-
-
-async def test_where_registration_is_closed_nobody_registers_an_invitation_or_not(running: Running) -> None:
-    async with running(registration="closed") as app:
-        assert refusal(await register(app)) == (403, "registration_closed")
-        assert refusal(await register(app, invitation_code="0000000000")) == (403, "registration_closed")
 
 
 async def test_an_administrator_makes_an_account_and_its_owner_asks_for_a_password(
