@@ -164,8 +164,8 @@ class HttpSettings(ProcessSettings):
     )
     require_2fa: Annotated[Literal["none", "admins", "all"], Lowercase] = Field(
         "none",
-        description="Whose sessions pass forward-auth, and do an administrator's acts, only if they began with a second "
-        "factor: `none`, `admins` or `all`. The same for auth and users",
+        description="Whose sessions pass forward-auth, and do an administrator's acts, only if they began with a "
+        "second factor: `none`, `admins` or `all`. The same for auth and users",
     )
 
     def connections(self) -> dict[str, Connection]:
