@@ -168,6 +168,9 @@ class HttpSettings(ProcessSettings):
         "second factor: `none`, `admins` or `all`. The same for auth and users",
     )
 
+    def demands_second_factor(self, *, is_admin: bool) -> bool:
+        return self.require_2fa == "all" or (self.require_2fa == "admins" and is_admin)
+
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {"ISSUER": to_issuer(self.issuer)}
 
