@@ -19,8 +19,8 @@ COLLECTION = PROJECT / "docs" / "Login2FA.postman_collection.json"
 ENVIRONMENT = PROJECT / "docs" / "Login2FA.postman_environment.json"
 NEWMAN = PROJECT / "node_modules" / ".bin" / "newman"
 INTERRUPTED = 130
-# Seconds. The collection waits for this cooldown, so it is short here.
-SETTINGS = {"OTP_RESEND_COOLDOWN": "2"}
+# Seconds. The collection waits for these cooldowns, so they are short here.
+SETTINGS = {"OTP_RESEND_COOLDOWN": "2", "MAILED_CODE_COOLDOWN": "2"}
 
 
 def main() -> int:
