@@ -15,6 +15,7 @@ from services.users.problems import (
     EmailNotValid,
     LoginTooOld,
     NothingToProve,
+    RegistrationClosed,
     UserAlreadyExists,
     VerificationOff,
 )
@@ -70,7 +71,13 @@ async def vouch_for_address(users: Composed, known: KnownCaller, user_id: Accoun
     status_code=201,
     summary="Invite an address; it takes the place of an earlier invitation",
     responses=refused(
-        EmailNotValid, UserAlreadyExists, NotPermitted, SecondFactorRequired, LoginTooOld, TooManyRequests
+        EmailNotValid,
+        UserAlreadyExists,
+        RegistrationClosed,
+        NotPermitted,
+        SecondFactorRequired,
+        LoginTooOld,
+        TooManyRequests,
     ),
 )
 async def invite(users: Composed, known: KnownCaller, given: InvitationIn) -> InvitationOut:

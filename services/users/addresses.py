@@ -57,9 +57,8 @@ async def confirm(users: Users, known: Caller, code: str) -> Row[Any]:
         right = await _compare(users, known, code)
         async with writing(users, known, own, rule=lambda _: None) as write:
             purpose, email = to_prove(write.row)
-            # Another address may have been asked for since the comparison, and this code was not mailed there.
             if (purpose, email_key_hash(email)) != (right.asked.purpose, right.asked.mailbox):
-                raise CodeNotValid
+                raise CodeNotValid  # another address has become pending meanwhile
             proved_at = await users.codes.use(write.connection, right)
             if proved_at is None:
                 raise CodeNotValid

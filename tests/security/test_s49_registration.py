@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 
 from tests.builders import registered
 from tests.composed import USERS
@@ -44,6 +45,17 @@ async def test_nobody_but_an_administrator_with_a_recent_login_invites(running: 
         )
         assert refusal(late) == (403, "login_too_old")
         assert refusal(await invite(app, admin, person.email)) == (400, "user_already_exists")
+
+
+@pytest.mark.parametrize(("mode", "code"), [("closed", "registration_closed"), ("invited", "invitation_needed")])
+async def test_a_registration_that_was_begun_ends_when_the_door_is_shut(
+    running: Running, sent: SentCodes, mode: str, code: str
+) -> None:
+    async with running(registration="proven") as app:
+        started = await register(app, email="ada@example.org")
+    async with running(registration=mode) as app:
+        answer = await confirm(app, started, await sent.latest("ada@example.org", "register"))
+        assert refusal(answer) == (403, code)
 
 
 async def test_where_registration_is_closed_nobody_registers_an_invitation_or_not(running: Running) -> None:
