@@ -93,9 +93,6 @@ class UsersSettings(HttpSettings, DemoSettings):
             "AUTH_JWKS_URL": to_http(self.auth_jwks_url),
         }
 
-    def demands_second_factor(self, *, is_admin: bool) -> bool:
-        return self.require_2fa == "all" or (self.require_2fa == "admins" and is_admin)
-
     @model_validator(mode="after")
     def _demo_stays_here(self) -> Self:
         if self.demo and (self.require_tls or not is_loopback(urlsplit(self.issuer).hostname or "")):

@@ -70,8 +70,7 @@ async def passing_session(request: Request, _scheme: AccessScheme = None) -> Cur
     session, settings = current.session, (await composed(request)).settings
     if settings.email_verification == "required" and not session.email_verified:
         raise EmailNotVerified
-    demanded = settings.require_2fa == "all" or (settings.require_2fa == "admins" and session.of_admin)
-    if demanded and not session.second_factor:
+    if settings.demands_second_factor(is_admin=session.of_admin) and not session.second_factor:
         raise SecondFactorRequired
     return current
 
