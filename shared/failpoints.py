@@ -8,6 +8,10 @@ from typing import Literal
 Failpoint = Literal[
     "login: before commit",  # challenge and event are written
     "login: committed",  # the answer is not sent, and the relay has not run yet
+    "code request: before commit",  # an account code and its event are written
+    "code request: committed",  # the answer is not sent, and the relay has not run yet
+    "code use: before commit",  # the code is used, and what it proves is written
+    "code use: committed",  # the answer is not sent
     "relay: claimed",
     "relay: before delete",  # every message of the batch is confirmed
     "relay: deleted",  # the deletion is not committed yet

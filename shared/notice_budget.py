@@ -1,4 +1,4 @@
-"""Limits notices to one mailbox: each word once in ten minutes, and ten a day: eight from users, two from auth."""
+"""Limits notices to one mailbox: each word once in ten minutes, and twelve a day: ten from users, two from auth."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from services.users import accounts
 from services.users.accounts import NewAccount
+from services.users.administration import Administration
 from services.users.callers import Users
 from shared.messaging.bus import Delivery, Message
 from shared.messaging.events import (
@@ -183,7 +184,12 @@ async def registered(users: Users, **fields: Any) -> Row[Any]:
     """An account with a proved address in the users service's own table, with its event."""
     values = registration(**fields)
     password = values.pop("password")
-    made = {"password_hash": password_hash(password), "email_verified_at": datetime.now(UTC)}
+    made: dict[str, Any] = {"password_hash": password_hash(password), "email_verified_at": datetime.now(UTC)}
     new = NewAccount(**made | values)
     async with users.database.transaction() as connection:
         return await accounts.create(connection, users.sealer, new)
+
+
+def administration(users: Users) -> Administration:
+    """As the command line has it."""
+    return Administration(users.database, users.passwords, users.sealer, users.codes, users.settings)

@@ -1,4 +1,7 @@
-"""Reads the one-time codes that the file channel writes, as lines `email/otp`."""
+"""Reads the codes that the file channel writes.
+
+Login codes are lines `email/otp`. Codes that prove an address are lines `email/purpose/code` of the file beside.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,36 @@ STEP = 0.02
 
 
 class OtpInbox:
+    """`file` has the login codes, `account_codes` the others."""
+
     def __init__(self, file: Path, *, patience: float = 10.0) -> None:
         self.file = file
+        self.account_codes = file.with_name(f"{file.name}.account-codes")
         self._patience = patience
-        self._given: Counter[str] = Counter()
+        self._given: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def next_code(self, email: str) -> str | None:
-        """The newest code since the last call, so no code comes twice; None if none comes in time."""
+    def next_code(self, email: str, purpose: str = "") -> str | None:
+        """The newest login code since the last call, so no code comes twice; None if none comes in time.
+
+        With a purpose, such as `reset`: the newest account code for it.
+        """
         deadline = time.monotonic() + self._patience
-        while (code := self._newer(email)) is None and time.monotonic() < deadline:
+        while (code := self._newer(email, purpose)) is None and time.monotonic() < deadline:
             time.sleep(STEP)
         return code
 
-    def _newer(self, email: str) -> str | None:
+    def _newer(self, email: str, purpose: str) -> str | None:
         with self._lock:
-            codes = self._codes(email)
-            if len(codes) <= self._given[email]:
+            codes = self._codes(email, purpose)
+            if len(codes) <= self._given[email, purpose]:
                 return None
-            self._given[email] = len(codes)
+            self._given[email, purpose] = len(codes)
             return codes[-1]
 
-    def _codes(self, email: str) -> list[str]:
-        if not self.file.exists():
+    def _codes(self, email: str, purpose: str) -> list[str]:
+        file, wanted = (self.account_codes, f"{email}/{purpose}") if purpose else (self.file, email)
+        if not file.exists():
             return []
-        whole_lines = self.file.read_text().split("\n")[:-1]
-        return [code for address, _, code in (line.rpartition("/") for line in whole_lines) if address == email]
+        whole_lines = file.read_text().split("\n")[:-1]
+        return [code for before, _, code in (line.rpartition("/") for line in whole_lines) if before == wanted]

@@ -19,8 +19,8 @@ COLLECTION = PROJECT / "docs" / "Login2FA.postman_collection.json"
 ENVIRONMENT = PROJECT / "docs" / "Login2FA.postman_environment.json"
 NEWMAN = PROJECT / "node_modules" / ".bin" / "newman"
 INTERRUPTED = 130
-# Seconds. The collection waits for this cooldown, so it is short here.
-SETTINGS = {"OTP_RESEND_COOLDOWN": "2"}
+# Seconds. The collection waits for these cooldowns, so they are short here.
+SETTINGS = {"OTP_RESEND_COOLDOWN": "2", "MAILED_CODE_COOLDOWN": "2"}
 
 
 def main() -> int:
@@ -45,13 +45,14 @@ def main() -> int:
 
 @contextmanager
 def serving_codes(inbox: OtpInbox) -> Iterator[str]:
-    """Serves `GET /code?email=` on a free loopback port, because newman reads no files."""
+    """Serves `GET /code?email=`, for account codes with `&purpose=`, on a free loopback port: newman reads no files."""
 
     class Codes(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
-            email = parse_qs(asked.query).get("email", [""])[0]
-            code = inbox.next_code(email) if asked.path == "/code" and email else None
+            query = {name: values[0] for name, values in parse_qs(asked.query).items()}
+            email, purpose = query.get("email", ""), query.get("purpose", "")
+            code = inbox.next_code(email, purpose) if asked.path == "/code" and email else None
             body = (code or "no code").encode()
             self.send_response(200 if code else 404)
             self.send_header("Content-Type", "text/plain")

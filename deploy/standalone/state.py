@@ -53,6 +53,7 @@ class State:
         self.postgres = self.folder / "postgres"
         self.keys = self.folder / "keys"
         self.otp_log = self.folder / "otp-logs.txt"
+        self.account_codes = self.folder / "otp-logs.txt.account-codes"
         self.log = self.folder / "login2fa.log"
 
     def secrets(self) -> Secrets:

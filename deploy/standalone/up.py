@@ -187,6 +187,7 @@ def _tell(state: State, public_url: str, management_port: int, *, demo: bool) ->
         f"Interactive docs        {public_url}/docs",
         f"Health and metrics      http://{HOST}:{management_port}/readyz  /livez  /metrics",
         f"One-time codes          {state.otp_log}",
+        f"Codes for addresses     {state.account_codes}",
         f"Log                     {state.log}",
     ]
     lines += [f"Demo account            {account}" for account in DEMO_ACCOUNTS if demo]

@@ -1,4 +1,6 @@
-"""The demo as a client: from registration to logout. It needs only the HTTP API and an inbox, so any stack will do."""
+"""The demo as a client: from registration to logout, and a forgotten password. It needs only the HTTP API and an inbox,
+so any stack will do.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,6 +30,7 @@ class Person:
 
     email: str = field(default_factory=lambda: f"ada.{secrets.token_hex(4)}@example.com")
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    new_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ def walk(base_url: str, inbox: OtpInbox, transcript: Transcript) -> None:
         steps = Steps(client, f"{base_url}/api/v1", transcript)
         person = Person()
         transcript.secret(person.password)
+        transcript.secret(person.new_password)
         steps.register(person)
         temporary = steps.log_in(person)
         code = steps.read_code(person, inbox)
@@ -51,6 +56,9 @@ def walk(base_url: str, inbox: OtpInbox, transcript: Transcript) -> None:
         steps.log_out(tokens)
         steps.access_token_is_refused(tokens)
         steps.refresh_token_is_refused(tokens)
+        reset_token = steps.ask_for_new_password(person)
+        steps.set_new_password(person, reset_token, steps.read_reset_code(person, inbox))
+        steps.log_in_with_new_password(person)
 
 
 class Steps:
@@ -76,22 +84,11 @@ class Steps:
 
     def log_in(self, person: Person) -> str:
         self._begin("Log in with username and password: a code is sent, and there is no access token yet")
-        form = {"username": person.email, "password": person.password}
-        answer = self._call("POST", "/auth/token", 200, form=form)
-        self._expect(answer, otp_required=True)
-        if "access_token" in answer:
-            raise self._failure("no field access_token", json.dumps(answer))
-        return self._text(answer, "temporary_token")
+        return self._temporary_token(person.email, person.password)
 
     def read_code(self, person: Person, inbox: OtpInbox) -> str:
         self._begin("Read the code where it was delivered")
-        self._transcript.command(f"tail -n 1 {inbox.file}")
-        code = inbox.next_code(person.email)
-        if code is None:
-            raise self._failure(f"a line {person.email}/(code) in {inbox.file}", "no such line in time")
-        self._transcript.secret(code)
-        self._transcript.say(self._transcript.hide(f"   {person.email}/{code}"))
-        return code
+        return self._delivered(inbox.file, person.email, inbox.next_code(person.email))
 
     def verify_code(self, temporary_token: str, code: str) -> Tokens:
         self._begin("Swap the temporary token and the code for an access and a refresh token")
@@ -125,6 +122,40 @@ class Steps:
         self._begin("So is the refresh token")
         refused = self._call("POST", "/auth/refresh-token", 401, json={"refresh_token": tokens.refresh})
         self._expect(refused, detail="Token not valid")
+
+    def ask_for_new_password(self, person: Person) -> str:
+        self._begin("The password is forgotten: have a code mailed for a new one")
+        answer = self._call("POST", "/users/password-reset", 202, json={"email": person.email})
+        return self._text(answer, "reset_token")
+
+    def read_reset_code(self, person: Person, inbox: OtpInbox) -> str:
+        self._begin("Read that code")
+        code = inbox.next_code(person.email, "reset")
+        return self._delivered(inbox.account_codes, f"{person.email}/reset", code)
+
+    def set_new_password(self, person: Person, reset_token: str, code: str) -> None:
+        self._begin("Set a new password with it; every session ends")
+        new = {"reset_token": reset_token, "code": code, "password": person.new_password}
+        self._call("POST", "/users/password-reset/confirm", 204, json=new)
+
+    def log_in_with_new_password(self, person: Person) -> None:
+        self._begin("Log in with the new password: the second factor is asked for as before")
+        self._temporary_token(person.email, person.new_password)
+
+    def _temporary_token(self, username: str, password: str) -> str:
+        answer = self._call("POST", "/auth/token", 200, form={"username": username, "password": password})
+        self._expect(answer, otp_required=True)
+        if "access_token" in answer:
+            raise self._failure("no field access_token", json.dumps(answer))
+        return self._text(answer, "temporary_token")
+
+    def _delivered(self, file: Path, recipient: str, code: str | None) -> str:
+        self._transcript.command(f"tail -n 1 {file}")
+        if code is None:
+            raise self._failure(f"a line {recipient}/(code) in {file}", "no such line in time")
+        self._transcript.secret(code)
+        self._transcript.say(self._transcript.hide(f"   {recipient}/{code}"))
+        return code
 
     def _begin(self, title: str) -> None:
         self._number += 1

@@ -15,6 +15,7 @@ from services.users.problems import (
     EmailNotValid,
     LoginTooOld,
     NothingToProve,
+    RegistrationClosed,
     UserAlreadyExists,
     VerificationOff,
 )
@@ -33,12 +34,12 @@ router = APIRouter(prefix=PREFIX, route_class=ShallowJsonRoute)
     summary="Mail a code to the address that is not proved yet",
     responses=refused(NothingToProve, VerificationOff, TooManyRequests),
 )
-async def send_code(users: Composed, known: KnownCaller) -> CodeSentOut:
+async def send_address_code(users: Composed, known: KnownCaller) -> CodeSentOut:
     return CodeSentOut(expires_in=await addresses.send_code(users, known))
 
 
 @router.get("/verify-email", summary="Has the code been delivered?", responses=refused(NothingToProve))
-async def progress(users: Composed, known: KnownCaller) -> ProofOut:
+async def address_proof(users: Composed, known: KnownCaller) -> ProofOut:
     return ProofOut(**asdict(await addresses.progress(users, known)))
 
 
@@ -52,7 +53,7 @@ async def verify_email(users: Composed, known: KnownCaller, given: CodeIn, respo
 
 
 @router.delete("/pending-email", summary="Keep the address: the pending one is forgotten")
-async def forget_pending(users: Composed, known: KnownCaller, response: Response) -> AccountOut:
+async def forget_pending_email(users: Composed, known: KnownCaller, response: Response) -> AccountOut:
     return shown(await addresses.forget_pending(users, known), response)
 
 
@@ -61,7 +62,7 @@ async def forget_pending(users: Composed, known: KnownCaller, response: Response
     summary="Vouch for somebody's address",
     responses=refused(NotPermitted, SecondFactorRequired, LoginTooOld, ItemNotFound),
 )
-async def vouch(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
+async def vouch_for_address(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await addresses.vouch(users, known, user_id), response)
 
 
@@ -70,7 +71,13 @@ async def vouch(users: Composed, known: KnownCaller, user_id: AccountId, respons
     status_code=201,
     summary="Invite an address; it takes the place of an earlier invitation",
     responses=refused(
-        EmailNotValid, UserAlreadyExists, NotPermitted, SecondFactorRequired, LoginTooOld, TooManyRequests
+        EmailNotValid,
+        UserAlreadyExists,
+        RegistrationClosed,
+        NotPermitted,
+        SecondFactorRequired,
+        LoginTooOld,
+        TooManyRequests,
     ),
 )
 async def invite(users: Composed, known: KnownCaller, given: InvitationIn) -> InvitationOut:

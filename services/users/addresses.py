@@ -21,7 +21,7 @@ from shared.database.pool import Database
 from shared.messaging.bus import Handler
 from shared.messaging.events import AddressProved, CodePurpose
 from shared.messaging.handlers import event_handler
-from shared.names import canonical
+from shared.names import canonical, email_key_hash
 from shared.sealing import Sealer
 
 
@@ -57,8 +57,8 @@ async def confirm(users: Users, known: Caller, code: str) -> Row[Any]:
         right = await _compare(users, known, code)
         async with writing(users, known, own, rule=lambda _: None) as write:
             purpose, email = to_prove(write.row)
-            if purpose != right.asked.purpose:
-                raise CodeNotValid
+            if (purpose, email_key_hash(email)) != (right.asked.purpose, right.asked.mailbox):
+                raise CodeNotValid  # another address has become pending meanwhile
             proved_at = await users.codes.use(write.connection, right)
             if proved_at is None:
                 raise CodeNotValid

@@ -61,7 +61,7 @@ class Administration:
     async def invite(self, new: NewInvitation) -> datetime:
         """Returns when it expires. Raises `EmailNotValid`, `UserAlreadyExists`, `TooManyRequests`."""
         async with self.database.transaction() as connection:
-            expires_at = await write_invitation(connection, self.codes, new, by=None, reserved=self._reserved)
+            expires_at = await write_invitation(connection, self.codes, self.settings, new, by=None)
             await OPERATOR.record(connection, "invitation", account=None)
         return expires_at
 

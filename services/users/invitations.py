@@ -14,7 +14,8 @@ from services.users import accounts, audit
 from services.users.accounts import valid_email
 from services.users.callers import Caller, Users
 from services.users.codes import Codes, RightCode, Wanted
-from services.users.problems import CodeNotValid, UserAlreadyExists
+from services.users.problems import CodeNotValid, RegistrationClosed, UserAlreadyExists
+from services.users.settings import UsersSettings
 from services.users.tables import accounts as accounts_table
 from services.users.tables import codes, invitations
 from services.users.writes import writing
@@ -52,20 +53,20 @@ async def invite(users: Users, known: Caller, new: NewInvitation) -> datetime:
         audit.refusals(users.database, "invitation", account=None, actor=own),
         writing(users, known, own, rule=rule) as write,
     ):
-        expires_at = await write_invitation(
-            write.connection, users.codes, new, by=own, reserved=users.settings.mail_reserved_domains
-        )
+        expires_at = await write_invitation(write.connection, users.codes, users.settings, new, by=own)
         await write.author.record(write.connection, "invitation", account=None)
         return expires_at
 
 
 async def write_invitation(
-    connection: AsyncConnection, mailed: Codes, new: NewInvitation, *, by: UUID | None, reserved: bool
+    connection: AsyncConnection, mailed: Codes, settings: UsersSettings, new: NewInvitation, *, by: UUID | None
 ) -> datetime:
-    """It takes the place of an earlier one for the address. Raises `EmailNotValid`, `UserAlreadyExists`,
-    `TooManyRequests`.
+    """It takes the place of an earlier one for the address. Raises `RegistrationClosed`, `EmailNotValid`,
+    `UserAlreadyExists`, `TooManyRequests`.
     """
-    email = valid_email(new.email, reserved=reserved)
+    if settings.registration == "closed":
+        raise RegistrationClosed
+    email = valid_email(new.email, reserved=settings.mail_reserved_domains)
     if await accounts.find_by_email(connection, email) is not None:
         raise UserAlreadyExists
     earlier = update(codes).values(used_at=func.now()).where(codes.c.email_key_hash == email_key_hash(email))

@@ -17,15 +17,20 @@ from services.users.problems import CodeNotValid
 from services.users.uniform import answered_at_the_deadline
 from services.users.weak_passwords import refuse_weak
 from services.users.writes import Write, writing
+from shared import failpoints
 from shared.names import email_key_hash
 
 
 async def request(users: Users, email: str) -> UUID:
     """Returns the id of the request, also when nobody has the address. Raises `EmailNotValid`, `TooManyRequests`."""
     email = valid_email(email, reserved=users.settings.mail_reserved_domains)
-    async with answered_at_the_deadline(users.settings.uniform_deadline), users.database.transaction() as connection:
-        account = await accounts.find_by_email(connection, email)
-        return await users.codes.request(connection, _wanted(email, account), quietly=True)
+    async with answered_at_the_deadline(users.settings.uniform_deadline):
+        async with users.database.transaction() as connection:
+            account = await accounts.find_by_email(connection, email)
+            request = await users.codes.request(connection, _wanted(email, account), quietly=True)
+            failpoints.reach("code request: before commit")
+        failpoints.reach("code request: committed")
+        return request
 
 
 async def start(users: Users, known: Caller, target: UUID) -> None:
@@ -77,6 +82,8 @@ async def _set(users: Users, right: RightCode, account: UUID, hashed: str) -> No
         proof = {} if row.email_verified_at is not None else {"email_verified_at": proved_at}
         # A thief may have asked for another address.
         await write.change({"password_hash": hashed, "password_by_mail": True, "pending_email": None, **proof})
+        failpoints.reach("code use: before commit")
+    failpoints.reach("code use: committed")
 
 
 def _wanted(email: str, account: Row[Any] | None) -> Wanted:

@@ -59,7 +59,7 @@ async def change_password(users: Composed, known: KnownCaller, given: PasswordIn
     summary="Mail a code for a new password",
     responses=refused(EmailNotValid, TooManyRequests),
 )
-async def request_reset(users: Composed, given: EmailIn) -> ResetStartedOut:
+async def request_password_reset(users: Composed, given: EmailIn) -> ResetStartedOut:
     token = await password_reset.request(users, given.email)
     return ResetStartedOut(reset_token=token, expires_in=users.codes.lifetime("reset"))
 
@@ -70,7 +70,7 @@ async def request_reset(users: Composed, given: EmailIn) -> ResetStartedOut:
     summary="Set a new password with the mailed code; every session ends",
     responses=refused(CodeNotValid, PasswordTooWeak, TooManyRequests),
 )
-async def confirm_reset(users: Composed, given: ResetIn) -> None:
+async def confirm_password_reset(users: Composed, given: ResetIn) -> None:
     """It logs nobody in, and second factors stay. A weak password leaves the code good."""
     await password_reset.confirm(users, given.reset_token, given.code, given.password)
 
@@ -81,7 +81,7 @@ async def confirm_reset(users: Composed, given: ResetIn) -> None:
     summary="Have a code for a new password mailed to somebody",
     responses=refused(NotPermitted, SecondFactorRequired, LoginTooOld, ItemNotFound),
 )
-async def start_reset(users: Composed, known: KnownCaller, user_id: AccountId) -> CodeSentOut:
+async def start_password_reset(users: Composed, known: KnownCaller, user_id: AccountId) -> CodeSentOut:
     """Its owner asks for a new password too, and uses the code of either mail."""
     await password_reset.start(users, known, user_id)
     return CodeSentOut(expires_in=users.codes.lifetime("reset"))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users import accounts, addresses, audit, code_limits, invitations, registration_keys
 from services.users.accounts import NewAccount, valid_email
 from services.users.audit import Author
 from services.users.callers import Caller, Users
-from services.users.codes import Wanted
+from services.users.codes import RightCode, Wanted
 from services.users.guesses import NAMES, PASSWORDS
 from services.users.notices import request_notice
 from services.users.problems import (
@@ -38,8 +39,7 @@ async def register(users: Users, given: RegistrationIn, key: str | None) -> Row[
     """The new account, or the id of the request whose code will make it. `key`: of a repeat (open registration)."""
     mode = users.settings.registration
     async with audit.refusals(users.database, "registration", account=None, actor=None):
-        if mode == "closed":
-            raise RegistrationClosed
+        _refuse_if_closed(users)
         given = _checked(users, given)
         if given.invitation_code is not None:
             return await _register_invited(users, given, given.invitation_code)
@@ -48,6 +48,11 @@ async def register(users: Users, given: RegistrationIn, key: str | None) -> Row[
     if mode == "proven":
         return await _request_code(users, given)
     return await _register_once(users, given, key)
+
+
+def _refuse_if_closed(users: Users) -> None:
+    if users.settings.registration == "closed":
+        raise RegistrationClosed
 
 
 def _checked(users: Users, given: RegistrationIn) -> RegistrationIn:
@@ -158,6 +163,9 @@ async def confirm(users: Users, request: UUID, code: str, username: str | None) 
     """Makes the account of a registration. `username`: another one than it asked for. Raises `CodeNotValid`,
     `UsernameTaken`, `UsernameNotOwn`, `UserAlreadyExists`, `TooManyNames`; all but the first leave the code good.
     """
+    _refuse_if_closed(users)
+    if users.settings.registration == "invited":
+        raise InvitationNeeded
     async with users.database.transaction() as connection:  # commits: a wrong code stays counted
         right = await users.codes.compare(connection, request, "register", code)
         asked = await _pending(connection, request)
@@ -170,16 +178,21 @@ async def confirm(users: Users, request: UUID, code: str, username: str | None) 
             asked["username"] = username
         refuse_foreign(asked["username"], email=asked["email"])
         try:
-            async with users.database.transaction() as connection:
-                proved_at = await users.codes.use(connection, right)
-                if proved_at is None:
-                    raise CodeNotValid
-                return await _create(users, connection, NewAccount(**asked, email_verified_at=proved_at))
+            return await _register_confirmed(users, right, asked)
         except UserAlreadyExists:
             async with users.database.transaction() as connection:
                 if await accounts.find_by_email(connection, asked["email"]) is None:
                     raise UsernameTaken from None
             raise
+
+
+async def _register_confirmed(users: Users, right: RightCode, asked: Mapping[str, Any]) -> Row[Any]:
+    async with users.database.transaction() as connection:
+        proved_at = await users.codes.use(connection, right)
+        if proved_at is None:
+            raise CodeNotValid
+        await connection.execute(delete(pending_registrations).where(pending_registrations.c.code_id == right.asked.id))
+        return await _create(users, connection, NewAccount(**asked, email_verified_at=proved_at))
 
 
 async def create_for_somebody(users: Users, known: Caller, given: AccountIn) -> Row[Any]:

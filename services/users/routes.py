@@ -53,6 +53,10 @@ _REGISTRATION_REFUSED = refused(
     UserAlreadyExists, UsernameNotOwn, EmailNotValid, PasswordTooWeak, RegistrationUnderWay, IdempotencyKeyUsed,
     TooManyRequests, RegistrationClosed, InvitationNeeded, CodeNotValid,
 )  # fmt: skip
+_CONFIRMATION_REFUSED = refused(
+    CodeNotValid, UsernameTaken, UsernameNotOwn, UserAlreadyExists, RegistrationClosed, InvitationNeeded,
+    TooManyRequests,
+)  # fmt: skip
 _LOGS_IN: Responses = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
 
 
@@ -107,7 +111,7 @@ async def registration(
     "/registration/confirm",
     status_code=201,
     summary="Make the account of a registration with the mailed code",
-    responses=_LOGS_IN | refused(CodeNotValid, UsernameTaken, UsernameNotOwn, UserAlreadyExists, TooManyRequests),
+    responses=_CONFIRMATION_REFUSED,
 )
 async def confirm_registration(users: Composed, given: RegistrationConfirmIn, response: Response) -> AccountOut:
     row = await registering.confirm(users, given.registration_token, given.code, given.username)

@@ -48,8 +48,8 @@ class UsersSettings(HttpSettings, DemoSettings):
     )
     registration: Annotated[Literal["open", "proven", "invited", "closed"], Lowercase] = Field(
         "open",
-        description="Who may register: anybody; anybody, once a mailed code is back; whoever an administrator has "
-        "invited; nobody",
+        description="Who may register. `open`: anybody; `proven`: anybody, once a mailed code is back; `invited`: "
+        "whoever has an administrator's invitation; `closed`: nobody",
     )
     mailed_code_lifetime: int = Field(600, ge=60, le=3600, description="Seconds that an account code lives")
     mailed_code_attempts: int = Field(5, ge=1, le=100, description="Wrong account codes that one request allows")

@@ -159,14 +159,17 @@ class HttpSettings(ProcessSettings):
     audience: Audience = Field("login2fa", description="`aud` of access tokens")
     email_verification: Annotated[Literal["off", "optional", "required"], Lowercase] = Field(
         "optional",
-        description="Whether addresses are proved by a mailed code; `required`: nobody passes forward-auth before. The "
-        "same for auth and users",
+        description="`off`: no address is proved; `optional`: each gets a code; `required`: nobody passes forward-auth "
+        "before. The same for auth and users",
     )
     require_2fa: Annotated[Literal["none", "admins", "all"], Lowercase] = Field(
         "none",
-        description="Who passes forward-auth, and acts as an administrator, only after a login with a second factor. "
-        "The same for auth and users",
+        description="Whose sessions pass forward-auth, and do an administrator's acts, only if they began with a "
+        "second factor: `none`, `admins` or `all`. The same for auth and users",
     )
+
+    def demands_second_factor(self, *, is_admin: bool) -> bool:
+        return self.require_2fa == "all" or (self.require_2fa == "admins" and is_admin)
 
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {"ISSUER": to_issuer(self.issuer)}

@@ -74,11 +74,19 @@ HOME = """<!doctype html>
 ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "account": (
         "Register, and one's own account",
-        ("registration", "me", "change_own_account", "change_password", "delete_own_account"),
+        ("registration", "confirm_registration", "me", "change_own_account", "change_password", "delete_own_account"),
     ),
     "login": (
         "Log in with a password, and a code where the account has a second factor; stay logged in",
         ("token", "verify_otp", "challenge", "resend_otp", "refresh_token", "logout"),
+    ),
+    "address": (
+        "Prove by a mailed code that one reads one's address, or the new one",
+        ("send_address_code", "address_proof", "verify_email", "forget_pending_email"),
+    ),
+    "forgotten password": (
+        "A new password with a mailed code",
+        ("request_password_reset", "confirm_password_reset"),
     ),
     "sessions": ("Where one is logged in", ("list_own_sessions", "end_own_session")),
     "checks": (
@@ -87,7 +95,10 @@ ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "administration": (
         "Accounts of others: for administrators",
-        ("list_accounts", "read_account", "change_account", "delete_account"),
+        (
+            *("list_accounts", "create_account", "invite", "read_account", "change_account", "delete_account"),
+            *("vouch_for_address", "start_password_reset"),
+        ),
     ),
 }
 _TAGS = {name: tag for tag, (_, names) in ORDER.items() for name in names}

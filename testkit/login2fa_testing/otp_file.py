@@ -17,7 +17,7 @@ class FileInbox(PolledInbox):
     def __init__(self, file: str | Path) -> None:
         super().__init__()
         self._logins = _Lines(Path(file))
-        self._accounts = _Lines(self._logins.file.with_name(f"{self._logins.file.name}.account-codes"))
+        self._accounts = _Lines(Path(f"{file}.account-codes"))
 
     @property
     def place(self) -> str:

@@ -20,7 +20,7 @@ from tests.servers.leash import Leash
 
 COMMAND = [sys.executable, "-m", "deploy.standalone.demo"]
 JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]{20,}")
-WHOLE_CODE = re.compile(r'(?:/|"otp": ")\d{6}\b')
+WHOLE_CODE = re.compile(r'(?:/|"otp": ")\d{6}\b|(?:/reset/|"code": ")[0-9A-Z]{10}\b')
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def test_the_demo_walks_through_and_leaves_nothing_behind(temporary: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     assert "10. So is the refresh token" in done.stdout
+    assert "14. Log in with the new password" in done.stdout
     assert "Every step went as it should." in done.stdout
     assert not JSON_WEB_TOKEN.search(done.stdout)
     assert not WHOLE_CODE.search(done.stdout)

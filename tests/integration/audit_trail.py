@@ -14,8 +14,10 @@ import structlog
 
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.messaging.events import Audited, AuthAudited, UsersAudited
-from shared.messaging.topology import NOTICES
+from shared.messaging.topology import ACCOUNT_CODES, NOTICES
 from shared.observability import logs
+from tests.account_codes import AccountCodes
+from tests.composed import Keys
 from tests.fakes import TroubledBus
 from tests.polling import eventually
 from tests.recording import Recorder
@@ -32,6 +34,13 @@ async def bus() -> AsyncIterator[TroubledBus]:
     await bus.close()
 
 
+@pytest.fixture(autouse=True)
+async def account_codes(bus: TroubledBus, keys: Keys) -> AccountCodes:
+    codes = AccountCodes(keys.mailed_sealer)
+    await bus.consume(ACCOUNT_CODES.queue, codes, concurrency=1)
+    return codes
+
+
 AUDIT: dict[str, type[Audited]] = {each.type: each for each in (AuthAudited, UsersAudited)}
 
 
@@ -45,14 +54,15 @@ class Trail:
         told = {each.event_id: each for each in self.bus.attempts if each.routing_key in AUDIT}
         return [AUDIT[each.routing_key].from_message(each) for each in told.values()]
 
-    def of(self, account: str) -> list[Audited]:
-        return [event for event in self.events if str(event.account_id) == account]
+    def of(self, account: str, service: str = "") -> list[Audited]:
+        events = [event for event in self.events if str(event.account_id) == account]
+        return [event for event in events if service in ("", event.service)]
 
-    async def becomes(self, account: str, *expected: Expected) -> list[Audited]:
-        """Once it is told in full, all that is told of this account, in order."""
+    async def becomes(self, account: str, *expected: Expected, service: str = "") -> list[Audited]:
+        """Once it is told in full, all that is told of this account, in order. `service`: all that this one tells."""
 
         def told() -> list[Audited]:
-            events = self.of(account)
+            events = self.of(account, service)
             assert [(event.act, event.outcome, event.reason) for event in events] == list(expected)
             return events
 

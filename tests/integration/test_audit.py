@@ -10,12 +10,12 @@ import pytest
 
 from services.auth import tables
 from services.auth.login.unlock import unlock
-from services.users.administration import Administration
 from shared.messaging.events import Audited, AuthAudited
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import OTP_DELIVERY
+from tests.account_codes import AccountCodes
 from tests.auth_steps import Accounts, Steps, wrong
-from tests.builders import OTHER_PASSWORD, PASSWORD, registered
+from tests.builders import OTHER_PASSWORD, PASSWORD, administration, registered
 from tests.composed import (
     AUTH,
     USERS,
@@ -33,12 +33,12 @@ from tests.composed import (
 )
 from tests.fakes import TroubledBus
 from tests.inbox import Inbox
-from tests.integration.audit_trail import Expected, Lines, Trail, bus, lines, trail
+from tests.integration.audit_trail import Expected, Lines, Trail, account_codes, bus, lines, trail
 from tests.polling import eventually
 from tests.security.somebody import password_accepted, register
 from tests.servers.databases import Databases, connected
 
-__all__ = ("auth_app", "bus", "jwks_url", "keys", "lines", "trail", "users_app")
+__all__ = ("account_codes", "auth_app", "bus", "jwks_url", "keys", "lines", "trail", "users_app")
 
 HOME = "198.51.100.7"
 MARKED = "typed into the field of the name"
@@ -52,6 +52,7 @@ async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
 
 
 REGISTRATION: Expected = ("registration", "ok", None)
+ACCOUNT_CODE_SENT: Expected = ("account_code_sent", "ok", None)  # at a registration without 2FA
 CODE_SENT: Expected = ("code_sent", "ok", None)
 LOGIN: Expected = ("login", "ok", None)
 
@@ -66,17 +67,17 @@ async def test_a_login_with_a_code_is_told_step_by_step(
     await auth_app.verify_otp(temporary, code)
     await auth_app.verify_otp(temporary, code)
 
+    await trail.becomes(account["id"], REGISTRATION, ("email_verified", "ok", None), service="users")
     events = await trail.becomes(
         account["id"],
-        REGISTRATION,
         CODE_SENT,
         ("code_verified", "refused", "wrong_code"),
         ("code_verified", "ok", None),
         LOGIN,
         ("code_verified", "refused", "challenge_over"),
+        service="auth",
     )
-    assert [event.service for event in events] == ["users", *["auth"] * 5]
-    assert [event.session_id is not None for event in events] == [False, False, False, False, True, False]
+    assert [event.session_id is not None for event in events] == [False, False, False, True, False]
 
 
 async def test_a_wrong_password_is_told_with_the_account_and_without_what_was_typed(
@@ -84,7 +85,7 @@ async def test_a_wrong_password_is_told_with_the_account_and_without_what_was_ty
 ) -> None:
     account = await register(users_app)
     await password_accepted(auth_app, account["username"])
-    await trail.becomes(account["id"], REGISTRATION, LOGIN)
+    await trail.becomes(account["id"], REGISTRATION, ACCOUNT_CODE_SENT, LOGIN)
     async with client(auth_app.app, HOME) as http:
         for username in (account["username"], MARKED):
             body = {"username": username, "password": OTHER_PASSWORD}
@@ -102,7 +103,7 @@ async def test_a_wrong_password_is_told_with_the_account_and_without_what_was_ty
     }
     assert (str(known.account_id), unknown.account_id) == (account["id"], None)
     assert {event.address for event in (known, unknown)} == {HOME}
-    assert len(trail.of(account["id"])) == 3
+    assert len(trail.of(account["id"])) == 4
     told = json.dumps(lines()) + "".join(str(message.body) for message in bus.attempts)
     assert MARKED not in told
     assert OTHER_PASSWORD not in told
@@ -116,7 +117,8 @@ async def test_an_attempt_that_is_throttled_is_told(auth_app: AuthApp, users_app
     assert (await auth_app.log_in(account["username"])).status_code == 429
 
     wrong_ones: list[Expected] = [("login", "refused", "wrong_credentials")] * 10
-    await trail.becomes(account["id"], REGISTRATION, LOGIN, *wrong_ones, ("login", "throttled", "too_many_passwords"))
+    throttled: Expected = ("login", "throttled", "too_many_passwords")
+    await trail.becomes(account["id"], REGISTRATION, ACCOUNT_CODE_SENT, LOGIN, *wrong_ones, throttled)
 
 
 async def test_every_event_is_a_line_of_its_own_whatever_the_level_is(
@@ -125,7 +127,7 @@ async def test_every_event_is_a_line_of_its_own_whatever_the_level_is(
     account = await register(users_app)
     await password_accepted(auth_app, account["username"])
 
-    events = await trail.becomes(account["id"], REGISTRATION, LOGIN)
+    events = await trail.becomes(account["id"], REGISTRATION, ACCOUNT_CODE_SENT, LOGIN)
 
     told = [line for line in lines() if line["account_id"] == account["id"]]
     assert [{name: line[name] for name in Audited.model_fields} for line in told] == [
@@ -150,6 +152,7 @@ async def test_a_refresh_its_reuse_and_the_ends_of_sessions_are_told(
     events = await trail.becomes(
         account["id"],
         REGISTRATION,
+        ACCOUNT_CODE_SENT,
         LOGIN,
         ("refresh", "ok", None),
         ("refresh", "ok", "repeated"),
@@ -159,17 +162,20 @@ async def test_a_refresh_its_reuse_and_the_ends_of_sessions_are_told(
         LOGIN,
         ("session_ended", "ok", "logout_everywhere"),
     )
-    assert len({event.session_id for event in events[1:5]}) == 1
+    assert len({event.session_id for event in events[2:6]}) == 1
 
 
 async def test_what_a_person_changes_is_told_and_what_is_not_allowed(
-    auth_app: AuthApp, users_app: UsersApp, trail: Trail
+    auth_app: AuthApp, users_app: UsersApp, trail: Trail, account_codes: AccountCodes
 ) -> None:
     account = await registered(users_app.parts)
-    http = users_app.http
-    for epoch, body in enumerate(({"is_2fa": True}, {"name": "Else", "email": "e@example.org", "username": "else"})):
+    http, new = users_app.http, "e@example.org"
+    for epoch, body in enumerate(({"is_2fa": True}, {"name": "Else", "email": new, "username": "else"})):
         mine = users_app.as_(account.id, epoch=epoch)
         assert (await http.patch(f"{USERS}/", headers=mine, json=body)).status_code == 200
+    code = await account_codes.code_for(new, "change")
+    for given in ("0" * 10, code):
+        await http.post(f"{USERS}/verify-email", headers=mine, json={"code": given})
     password = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
     mine = users_app.as_(account.id, epoch=2)
     stale = users_app.as_(account.id, epoch=2, login_age=3600)
@@ -184,9 +190,12 @@ async def test_what_a_person_changes_is_told_and_what_is_not_allowed(
     events = await trail.becomes(
         str(account.id),
         ("two_factor_changed", "ok", "turned_on"),
-        ("email_changed", "ok", None),
+        ("email_change_requested", "ok", None),
         ("username_changed", "ok", None),
         ("profile_changed", "ok", None),
+        ACCOUNT_CODE_SENT,
+        ("email_verified", "refused", "wrong_code"),
+        ("email_changed", "ok", None),
         ("password_changed", "refused", "current_password_wrong"),
         ("profile_changed", "refused", "login_too_old"),
         ("profile_changed", "refused", "not_permitted"),
@@ -202,7 +211,10 @@ async def test_what_an_administrator_does_is_told_with_the_one_who_did_it(
     admin, account = await registered(users_app.parts, is_admin=True), await registered(users_app.parts)
     whom, headers = {"user_id": str(account.id)}, users_app.as_(admin.id)
     assert (await users_app.http.get(f"{USERS}/", params=whom, headers=headers)).status_code == 200
-    for body in ({"is_active": False, "is_admin": True}, {"is_active": True, "is_admin": False}):
+    for body in (
+        {"is_active": False, "is_admin": True, "groups": ["staff"]},
+        {"is_active": True, "is_admin": False, "email": "e@example.org"},
+    ):
         assert (await users_app.http.patch(f"{USERS}/", params=whom, headers=headers, json=body)).status_code == 200
     assert (await users_app.http.delete(f"{USERS}/", params=whom, headers=headers)).status_code == 200
 
@@ -211,6 +223,8 @@ async def test_what_an_administrator_does_is_told_with_the_one_who_did_it(
         ("accounts_read", "ok", None),
         ("account_deactivated", "ok", None),
         ("admin_granted", "ok", None),
+        ("groups_changed", "ok", None),
+        ("email_changed", "ok", None),
         ("account_reactivated", "ok", None),
         ("admin_taken", "ok", None),
         ("account_deleted", "ok", None),
@@ -282,8 +296,7 @@ async def test_a_right_password_for_which_no_code_is_to_be_had_is_told(
 async def test_an_administrator_made_by_an_operator_is_told(
     users_app: UsersApp, auth_app: AuthApp, trail: Trail
 ) -> None:
-    users = users_app.parts
-    await Administration(users.database, users.passwords, users.sealer).create(
+    await administration(users_app.parts).create(
         email="root@example.org", password=PASSWORD, name="A", lastname="B", is_2fa=False, is_admin=True,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 from deploy.standalone.demo import show
 from deploy.standalone.otp_inbox import OtpInbox
 from deploy.standalone.transcript import Transcript, on_terminal
-from tests.servers.login_api import CODE, Answer, login_api
+from tests.servers.login_api import ACCOUNT_CODE, CODE, Answer, login_api
 from tests.servers.ports import free_ports
 
 
@@ -37,6 +37,7 @@ def test_a_stack_that_answers_right_is_walked_through_to_the_end(tmp_path: Path)
     assert "$ curl -X POST http://127.0.0.1:" in text
     assert "< 201 Created" in text
     assert f"{CODE[0]}*****" in text
+    assert f"/reset/{ACCOUNT_CODE[0]}*********" in text
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,8 @@ def test_a_stack_that_answers_right_is_walked_through_to_the_end(tmp_path: Path)
         ("auth/refresh-token", (401, {"detail": "no"}), "6 (Swap the refresh", "status 200", "status 401"),
         ("auth/verify-token", (200, {"message": False}), "7 (Ask whether", "message: true", "false"),
         ("auth/logout", (404, None), "8 (Log out", "status 204", "status 404"),
+        ("users/password-reset", (202, {"expires_in": 600}), "11 (The password", "a field reset_token", "expires_in"),
+        ("users/password-reset/confirm", (400, {"detail": "no"}), "13 (Set a new", "status 204", "status 400"),
     ],
 )
 def test_a_step_that_goes_wrong_is_named(

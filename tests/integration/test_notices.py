@@ -25,7 +25,9 @@ from tests.composed import (
     jwks_url,
     keys,
     running_auth,
+    running_users,
     users_app,
+    users_settings,
 )
 from tests.inbox import Inbox
 from tests.integration.auth.conftest import accounts, sql
@@ -71,10 +73,15 @@ async def bus(asked: Asked, keys: Keys) -> AsyncIterator[MemoryBus]:
     await bus.close()
 
 
+async def change_password(users: UsersApp, headers: dict[str, str]) -> None:
+    password = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
+    assert (await users.http.post(f"{USERS}/change-password", headers=headers, json=password)).status_code == 200
+
+
 PATCHES: list[tuple[dict[str, Any], list[str]]] = [
     ({"is_2fa": True}, ["two_factor_on"]),
-    ({"email": "new@example.org"}, ["email_changed"]),
-    ({"email": "new@example.org", "is_2fa": True}, ["email_changed", "two_factor_on"]),
+    ({"email": "new@example.org"}, ["email_change_requested"]),
+    ({"email": "new@example.org", "is_2fa": True}, ["email_change_requested", "two_factor_on"]),
     ({"name": "Else"}, []),
     ({"username": "else"}, ["username_changed"]),
     ({"is_2fa": False}, []),
@@ -88,13 +95,26 @@ async def test_a_change_that_a_thief_would_make_is_told_to_the_address_from_befo
     account = await registered(users_app.parts)
     headers = users_app.as_(account.id)
     assert (await users_app.http.patch(f"{USERS}/", headers=headers, json=change)).status_code == 200
-    headers = users_app.as_(account.id, epoch=1 if {"is_2fa", "email"} & change.keys() and words else 0)
-    password = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
-    assert (await users_app.http.post(f"{USERS}/change-password", headers=headers, json=password)).status_code == 200
+    headers = users_app.as_(account.id, epoch=1 if change.get("is_2fa") else 0)
+    await change_password(users_app, headers)
 
-    now = change.get("email", account.email)
-    await asked.become(*((account.email, word) for word in words), (now, "password_changed"))
+    await asked.become(*((account.email, word) for word in (*words, "password_changed")))
     assert all(event.expires_at > event.occurred_at for event in asked.notices)
+
+
+@pytest.mark.parametrize(("setting", "words"), [("off", ["two_factor_on"]), ("optional", []), ("required", [])])
+async def test_users_too_tells_an_address_that_is_not_proved_nothing_unless_none_is_ever_proved(
+    databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str, asked: Asked, setting: str, words: list[str]
+) -> None:
+    settings = users_settings(databases, keys, jwks_url, email_verification=setting)
+    async with running_users(settings, keys, bus) as users:
+        account = await registered(users.parts, email_verified_at=None)
+        proved = await registered(users.parts)
+        for each in (account, proved):
+            headers = users.as_(each.id)
+            assert (await users.http.patch(f"{USERS}/", headers=headers, json={"is_2fa": True})).status_code == 200
+
+        await asked.become(*((account.email, word) for word in words), (proved.email, "two_factor_on"))
 
 
 EARLIER = "UPDATE notices SET told_at = ARRAY(SELECT at - $1::interval FROM unnest(told_at) AS at)"

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import httpx
 
 from deploy.standalone.throwaway import throwaway_stack
+from tests.polling import wait_until
 from tests.readme_lines import answered, assert_register_log_in_and_log_out, marked
+
+A_SECOND = 1.0
+LOG_IN = """curl -s -o "$SESSION" $API/auth/token -d "username=$BOB" -d 'password=correct horse'\n"""
 
 
 def test_the_curl_lines_of_the_readme_register_log_in_and_log_out() -> None:
@@ -20,3 +27,22 @@ def test_the_curl_line_of_the_readme_logs_in_as_a_demo_account() -> None:
     with throwaway_stack(demo_accounts=True, say=print) as stack:
         answer = answered(line.replace("http://127.0.0.1:8201", stack.base_url))
     assert set(json.loads(answer)) >= {"access_token", "refresh_token"}
+
+
+def test_the_lines_of_the_readme_for_a_forgotten_password_end_the_old_session_within_a_second(tmp_path: Path) -> None:
+    settings, register, *recover = marked("curl for a forgotten password").splitlines(keepends=True)
+    assert len(recover) == 3, "the README says that there are five lines, and calls the one with the code the fourth"
+    session = tmp_path / "session.json"
+    with throwaway_stack(demo_accounts=False, say=print) as stack, httpx.Client(trust_env=False) as client:
+        lines = "".join([f"SESSION={session}\n", settings, register, LOG_IN, *recover])
+        lines = lines.replace("http://127.0.0.1:8201", stack.base_url)
+        printed = answered(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
+        headers = {"Authorization": f"Bearer {json.loads(session.read_text())['access_token']}"}
+
+        def over() -> bool:
+            at_auth = client.post(f"{stack.base_url}/api/v1/auth/verify-token", headers=headers)
+            at_users = client.get(f"{stack.base_url}/api/v1/users/me", headers=headers)
+            return (at_auth.status_code, at_users.status_code) == (401, 401)
+
+        wait_until(over, timeout=A_SECOND)
+    assert printed.endswith("204\n")

@@ -9,19 +9,31 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import httpx
 import pytest
 
 from services.notifier import app as notifier
 from services.notifier.mails.notice import TEXTS
+from services.users import accounts
 from shared.messaging.events import NoticeWord
 from shared.messaging.memory import MemoryBus
 from tests.builders import registered
-from tests.composed import USERS, AuthApp, Keys, UsersApp, auth_settings, notifier_settings, running_auth
+from tests.composed import (
+    USERS,
+    AuthApp,
+    Keys,
+    UsersApp,
+    auth_settings,
+    notifier_settings,
+    running_auth,
+    running_users,
+    users_settings,
+)
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected
 from tests.servers.mail import MailSink
 
-CAP, A_DAY, KEPT = 6, 10, 3  # codes an hour; notices a day; of these auth's two, and a deletion's
+CAP, A_DAY, KEPT = 6, 12, 4  # codes an hour; notices a day; of these auth's two, a reset's and a deletion's
 TEN_MINUTES = timedelta(minutes=10)
 VICTIM = "victim@example.net"
 
@@ -42,6 +54,14 @@ async def bus() -> AsyncIterator[MemoryBus]:
 async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
     settings = auth_settings(databases, keys, otp_codes_per_hour=CAP, throttle_free=1, throttle_first_wait=0)
     async with running_auth(settings, bus) as app:
+        yield app
+
+
+@pytest.fixture
+async def users_app(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> AsyncIterator[UsersApp]:
+    """Limits no codes that prove an address: these are not what is counted here."""
+    limits = {"mailed_code_cooldown": 0, "address_proofs_per_hour": 1000}
+    async with running_users(users_settings(databases, keys, jwks_url, **limits), keys, bus) as app:
         yield app
 
 
@@ -78,10 +98,10 @@ async def time(databases: Databases) -> AsyncIterator[Time]:
 
 
 class Person:
-    """Has one session, which is kept whatever it changes."""
+    """Has one session, which is kept whatever it changes, and reads every mailbox."""
 
-    def __init__(self, users: UsersApp, account: UUID) -> None:
-        self._users, self._account = users, account
+    def __init__(self, users: UsersApp, account: UUID, mails: MailSink) -> None:
+        self._users, self._account, self._mails = users, account, mails
         self._session, self.epoch = uuid4(), 0
 
     @property
@@ -91,23 +111,49 @@ class Person:
     async def patch(self, **fields: Any) -> None:
         await self._done("PATCH", f"{USERS}/", fields)
 
+    async def move(self, email: str) -> None:
+        """To another address, by the code that goes there."""
+        earlier = self._codes(email, "change")
+        await self.patch(email=email)
+        code = await self._mails.account_code_for(email, "change", earlier + 1)
+        await self._done("POST", f"{USERS}/verify-email", {"code": code})
+
+    async def forget_password(self, email: str, password: str) -> None:
+        """Has another session afterwards."""
+        earlier = self._codes(email, "reset")
+        asked = await self._done("POST", f"{USERS}/password-reset", {"email": email})
+        code = await self._mails.account_code_for(email, "reset", earlier + 1)
+        reset = {"reset_token": asked.json()["reset_token"], "code": code, "password": password}
+        await self._done("POST", f"{USERS}/password-reset/confirm", reset)
+        async with self._users.parts.database.transaction() as connection:
+            row = await accounts.find(connection, self._account)
+        assert row is not None
+        self._session, self.epoch = uuid4(), row.session_epoch
+
+    def _codes(self, email: str, purpose: str) -> int:
+        return len([mail for mail in self._mails.mails_to(email) if mail.purpose == purpose])
+
+    async def is_proved(self) -> bool:
+        answer = await self._users.http.get(f"{USERS}/me", headers=self.headers)
+        return answer.json()["email_verified_at"] is not None
+
     async def change_password(self, password: str) -> None:
         await self._done("POST", f"{USERS}/change-password", {"password": password, "confirm_password": password})
 
-    async def _done(self, method: str, path: str, body: dict[str, Any]) -> None:
+    async def _done(self, method: str, path: str, body: dict[str, Any]) -> httpx.Response:
         """A database that has no time at the moment says so, and is asked again."""
 
-        async def answered() -> bool:
+        async def answered() -> httpx.Response:
             answer = await self._users.http.request(method, path, headers=self.headers, json=body)
-            assert answer.status_code == 200, answer.text
-            return True
+            assert answer.is_success, answer.text
+            return answer
 
-        await eventually(answered)
+        return await eventually(answered)
 
 
 @pytest.fixture
 async def owner(users_app: UsersApp, mails: MailSink) -> Person:
-    return Person(users_app, (await registered(users_app.parts, email=VICTIM)).id)
+    return Person(users_app, (await registered(users_app.parts, email=VICTIM)).id, mails)
 
 
 async def toggle(person: Person, times: int = 1) -> None:
@@ -117,4 +163,4 @@ async def toggle(person: Person, times: int = 1) -> None:
 
 
 def told(mails: MailSink, address: str = VICTIM) -> Counter[NoticeWord]:
-    return Counter(_WORDS[str(mail.message["Subject"])] for mail in mails.mails_to(address) if not mail.has_code)
+    return Counter(_WORDS[str(mail.message["Subject"])] for mail in mails.mails_to(address) if mail.purpose == "notice")

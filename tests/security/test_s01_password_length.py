@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import httpx
 import pytest
 
-from services.users.administration import Administration
 from services.users.problems import AccountNotValid, PasswordTooWeak
-from tests.builders import PASSWORD, registration
+from tests.builders import PASSWORD, administration, registration
 from tests.composed import USERS, AuthApp, UsersApp
 from tests.security.somebody import password_accepted, register
 
@@ -69,8 +69,8 @@ async def test_up_to_the_cap_a_password_counts_whole(users_app: UsersApp, auth_a
 
 async def test_an_operator_s_own_account_has_the_same_bounds(users_app: UsersApp) -> None:
     async def create(password: str, min_length: int = 8) -> None:
-        parts = users_app.parts
-        await Administration(parts.database, parts.passwords, parts.sealer, min_length=min_length).create(
+        settings = users_app.parts.settings.model_copy(update={"password_min_length": min_length})
+        await administration(replace(users_app.parts, settings=settings)).create(
             email="rs@example.org", password=password, name="Robert",
             lastname="Smith", is_2fa=True, is_admin=True,
         )  # fmt: skip

@@ -8,11 +8,10 @@ from uuid import UUID
 import pytest
 
 from services.users import weak_passwords
-from services.users.administration import Administration
 from services.users.problems import PasswordTooWeak
 from services.users.schemas import RegistrationIn
 from shared.names import canonical
-from tests.builders import full_width, registration
+from tests.builders import administration, full_width, registration
 from tests.composed import USERS, UsersApp
 from tests.security.somebody import register
 
@@ -32,9 +31,8 @@ async def offer(users_app: UsersApp, request: pytest.FixtureRequest) -> Offer:
         return str(answer.json().get("detail", ""))
 
     async def create_admin(password: str) -> str:
-        parts = users_app.parts
         try:
-            await Administration(parts.database, parts.passwords, parts.sealer).create(
+            await administration(users_app.parts).create(
                 password=password, is_2fa=True, is_admin=True,
                 email=NAMES["email"], username=NAMES["username"], name=NAMES["name"], lastname=NAMES["lastname"],
             )  # fmt: skip

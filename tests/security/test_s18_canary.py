@@ -23,6 +23,7 @@ from prometheus_client import generate_latest
 from services.auth.factors import challenges, open_challenges
 from services.notifier import app as notifier
 from services.notifier.database_time import DatabaseTime
+from services.users import codes as users_codes
 from shared.messaging.amqp import AmqpBus, dead_letters
 from shared.messaging.topology import EVENTS_EXCHANGES
 from shared.observability import logs
@@ -46,9 +47,13 @@ from tests.servers.databases import Databases, connected
 from tests.servers.mail import MailSink
 from tests.servers.own_broker import OwnBroker, own_broker
 
-PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD = (f'{word} & 7% "möglich"/ü?' for word in ("kanari", "zeisig", "dompfaff"))
+PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, RESET_PASSWORD = (
+    f'{word} & 7% "möglich"/ü?' for word in ("kanari", "zeisig", "dompfaff", "stieglitz")
+)
 CODES = ["918273", "827364", "736455", "645546", "554637"]
 MISTYPED = "463728"
+ACCOUNT_CODES = ["K7X9M2Q4TZ", "8RSTVWXYZ0", "5ABCDEFGHJ", "3KMNPQRSTV"]
+MISTYPED_ACCOUNT_CODE = "9WXYZ01234"
 PATIENCE = 60.0
 
 
@@ -78,6 +83,8 @@ def _codes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = iter(CODES)
     for each in (challenges, open_challenges):
         monkeypatch.setattr(each, "new_code", lambda: next(codes))
+    account_codes = iter(ACCOUNT_CODES)
+    monkeypatch.setattr(users_codes, "new_code", lambda: next(account_codes))
 
 
 @dataclass
@@ -98,6 +105,18 @@ class World:
         self.answers.append(await self.auth.verify_otp(temporary, code))
         return dict(self.answers[-1].json())
 
+    async def forget_password(self, email: str) -> str:
+        """Returns the token of the reset."""
+        self.answers.append(await self.users.http.post(f"{USERS}/password-reset", json={"email": email}))
+        return str(self.answers[-1].json()["reset_token"])
+
+    async def reset(self, token: str, code: str, password: str) -> None:
+        body = {"reset_token": token, "code": code, "password": password}
+        self.answers.append(await self.users.http.post(f"{USERS}/password-reset/confirm", json=body))
+
+    def subjects(self, email: str) -> list[str]:
+        return [str(mail.message["Subject"]) for mail in self.mails.mails_to(email)]
+
     async def events(self) -> bytes:
         """The bodies and headers of all events that have been on the exchange."""
         said = []
@@ -115,8 +134,9 @@ async def world(
         stack.push_async_callback(bus.close)
         settings = notifier_settings(keys, smtp_port=mail_sink.port)
         running = await stack.enter_async_context(notifier.running(settings, bus))
+        of_users = users_settings(databases, keys, jwks_url, password_resets_per_hour=10)
         auth = await stack.enter_async_context(running_auth(auth_settings(databases, keys), bus))
-        users = await stack.enter_async_context(running_users(users_settings(databases, keys, jwks_url), keys, bus))
+        users = await stack.enter_async_context(running_users(of_users, keys, bus))
         for check in (*running.checks.values(), *auth.checks.values()):
             await eventually(check, PATIENCE)
         channel = await (await stack.enter_async_context(await aio_pika.connect(broker.url))).channel()
@@ -164,14 +184,52 @@ async def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> s
     return str(email)
 
 
+async def a_password_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch, email: str) -> None:
+    """The same, of the codes that prove an address."""
+    begun = len(world.answers)
+    token = await world.forget_password(email)
+    mailed = await world.mails.account_code_for(email, "reset")
+    for code in (MISTYPED_ACCOUNT_CODE, f"{mailed}.", in_halves(mailed).lower()):
+        await world.reset(token, code, RESET_PASSWORD)
+    await eventually(
+        lambda: "[Login2FA] A new password was set" in world.subjects(email), PATIENCE
+    )  # else it is refused
+
+    world.mails.refuse(f"450 4.7.1 Try later with {ACCOUNT_CODES[1]}", at="DATA", times=1)
+    await world.forget_password(email)
+    await world.mails.account_code_for(email, "reset", 2)
+
+    letters = await dead_letters.list(world.url)
+    world.mails.refuse(f"550 5.7.1 No {in_halves(ACCOUNT_CODES[2])}", at="DATA", times=1)
+    await world.forget_password(email)
+
+    async def another_letter() -> bool:
+        return len(await dead_letters.list(world.url)) > len(letters)
+
+    await eventually(another_letter, PATIENCE)
+
+    passed = datetime.now(UTC) + timedelta(hours=1)
+    with monkeypatch.context() as later:
+        later.setattr(DatabaseTime, "now", lambda _: passed)
+        before = _expired("account_codes")
+        await world.forget_password(email)
+        await eventually(lambda: _expired("account_codes") != before, PATIENCE)
+    assert [answer.status_code for answer in world.answers[begun:]] == [202, 400, 422, 204, 202, 202, 202]
+
+
+def in_halves(code: str) -> str:
+    """As the mail shows it."""
+    return f"{code[:5]}-{code[5:]}"
+
+
 async def _letters(url: str) -> bool:
     return bool(await dead_letters.list(url))
 
 
-def _expired() -> str:
+def _expired(what: str = "deliveries") -> str:
     """The line of the metric."""
     lines = generate_latest().decode().splitlines()
-    return next((line for line in lines if 'login2fa_deliveries_total{outcome="expired"}' in line), "")
+    return next((line for line in lines if f'login2fa_{what}_total{{outcome="expired"}}' in line), "")
 
 
 async def dump(databases: Databases) -> bytes:
@@ -188,8 +246,11 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     world: World, broker: OwnBroker, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     email = await everything_happens(world, monkeypatch)
+    await a_password_is_forgotten(world, monkeypatch, email)
 
-    secrets = [PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, *CODES, MISTYPED]
+    account_codes = [*ACCOUNT_CODES, MISTYPED_ACCOUNT_CODE]
+    secrets = [PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, RESET_PASSWORD, *CODES, MISTYPED, *account_codes]
+    secrets += [in_halves(code) for code in account_codes]
     listing = await dead_letters.list(world.url)
     events = await world.events()
     places = {
@@ -209,6 +270,11 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     assert email.encode() in places["database"]
     mailed = {code for mail in world.mails.mails_to(email) for code in CODES if code in mail.text}
     assert mailed == {CODES[0], CODES[1], CODES[4]}
+    assert {mail.account_code for mail in world.mails.mails_to(email) if mail.purpose == "reset"} >= {
+        *ACCOUNT_CODES[:2]
+    }
+    headers = b"\n".join(repr(mail.message.items()).encode() for mail in world.mails.mails_to(email))
+    assert found(secrets, {"headers of the mails": headers}) == set()
 
 
 def _inside_base64(shift: int, secret: str) -> str:

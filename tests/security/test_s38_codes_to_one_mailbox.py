@@ -11,13 +11,13 @@ import asyncpg
 from tests.builders import full_width, registered
 from tests.composed import AuthApp, UsersApp
 from tests.polling import eventually
-from tests.security.mailbox import CAP, VICTIM, Person, Time, auth_app, bus, mails, time
+from tests.security.mailbox import CAP, VICTIM, Person, Time, auth_app, bus, mails, time, users_app
 from tests.security.somebody import password_accepted
 from tests.security.waiting import WAITING
 from tests.servers.databases import Databases, connected
 from tests.servers.mail import MailSink
 
-__all__ = ("auth_app", "bus", "mails", "time")
+__all__ = ("auth_app", "bus", "mails", "time", "users_app")
 
 
 async def codes_asked_for(auth: AuthApp, username: str, times: int) -> list[int]:
@@ -33,7 +33,7 @@ async def test_an_address_handed_round_accounts_gets_the_codes_of_one(
         account = await registered(users_app.parts, email=address, is_2fa=True)
         await time.all_sent()
         answers.update(await codes_asked_for(auth_app, account.username, CAP))
-        await Person(users_app, account.id).patch(email=f"{uuid4().hex}@example.org")
+        await Person(users_app, account.id, mails).move(f"{uuid4().hex}@example.org")
         await time.all_sent()
 
     codes = [mail for mail in mails.received if mail.has_code and mail.recipients[0].casefold() == VICTIM]
@@ -45,12 +45,12 @@ async def test_an_account_that_goes_from_address_to_address_gets_no_more_codes_t
     mails: MailSink, time: Time, auth_app: AuthApp, users_app: UsersApp
 ) -> None:
     account = await registered(users_app.parts, email=VICTIM, is_2fa=True)
-    person, answers = Person(users_app, account.id), Counter[int]()
+    person, answers = Person(users_app, account.id, mails), Counter[int]()
     for number in range(3):
         await time.all_sent()
         answers.update(await codes_asked_for(auth_app, account.username, CAP - 1))
-        await person.patch(email=f"victim{number}@example.net")
-        person = Person(users_app, account.id)
+        await person.move(f"victim{number}@example.net")
+        person = Person(users_app, account.id, mails)
         person.epoch = number + 1
 
     assert answers[200] == CAP

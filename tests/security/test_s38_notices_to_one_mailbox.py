@@ -11,6 +11,7 @@ import pytest
 
 from tests.builders import OTHER_PASSWORD, PASSWORD, full_width, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp
+from tests.polling import eventually
 from tests.security.mailbox import (
     A_DAY,
     KEPT,
@@ -25,11 +26,12 @@ from tests.security.mailbox import (
     time,
     toggle,
     told,
+    users_app,
 )
 from tests.security.somebody import password_accepted, register
 from tests.servers.mail import MailSink
 
-__all__ = ("auth_app", "bus", "mails", "owner", "time")
+__all__ = ("auth_app", "bus", "mails", "owner", "time", "users_app")
 
 
 async def test_two_factors_turned_on_and_off_again_and_again_are_one_mail_of_each_in_ten_minutes(
@@ -69,24 +71,26 @@ async def test_whoever_causes_all_the_notices_of_a_day_silences_none_that_takes_
     before = told(mails)
 
     await owner.change_password(PASSWORD)
-    await owner.patch(email="thief@example.org")
+    await owner.forget_password(VICTIM, OTHER_PASSWORD)
+    await owner.move("thief@example.org")
     await time.all_sent()
 
-    assert told(mails) - before == {"password_changed": 1, "email_changed": 1}
+    once = dict.fromkeys(("password_changed", "password_reset", "email_change_requested", "email_changed"), 1)
+    assert told(mails) - before == once
     assert told(mails).total() <= A_DAY
 
 
-async def test_a_day_has_ten_notices_of_all_words_and_services_and_the_next_day_ten_more(
+async def test_a_day_has_twelve_notices_of_all_words_and_services_and_the_next_day_twelve_more(
     owner: Person, mails: MailSink, time: Time, auth_app: AuthApp, users_app: UsersApp
 ) -> None:
-    username = (await register(users_app, email="other@example.net"))["username"]
+    username = (await registered(users_app.parts, email="other@example.net")).username
     await password_accepted(auth_app, username)
 
     async def a_round(number: int) -> None:
         await toggle(owner)
         await owner.change_password((OTHER_PASSWORD, PASSWORD)[number % 2])
-        await owner.patch(email="elsewhere@example.org")
-        await owner.patch(email=VICTIM)
+        await owner.move("elsewhere@example.org")
+        await owner.move(VICTIM)
 
     for number in range(4):
         await a_round(number)
@@ -101,19 +105,20 @@ async def test_a_day_has_ten_notices_of_all_words_and_services_and_the_next_day_
     await time.passes(timedelta(days=1))
     await a_round(0)
     await time.all_sent()
-    assert told(mails).total() == A_DAY - KEPT + 4
+    assert told(mails).total() == A_DAY - KEPT + 5
 
 
 async def test_an_address_handed_round_accounts_is_told_no_more_than_one_accounts_address(
     mails: MailSink, time: Time, users_app: UsersApp
 ) -> None:
     for _ in range(4):
-        person = Person(users_app, (await registered(users_app.parts, email=VICTIM)).id)
+        person = Person(users_app, (await registered(users_app.parts, email=VICTIM)).id, mails)
         await toggle(person)
-        await person.patch(email=f"{uuid4().hex}@example.org")
+        await person.move(f"{uuid4().hex}@example.org")
         await time.all_sent()
 
-    assert told(mails) == {"two_factor_on": 1, "two_factor_off": 1, "email_changed": 1}
+    words = ("two_factor_on", "two_factor_off", "email_change_requested", "email_changed")
+    assert told(mails) == dict.fromkeys(words, 1)
 
 
 async def test_of_changes_at_once_one_is_told(owner: Person, mails: MailSink, time: Time) -> None:
@@ -146,12 +151,15 @@ async def test_no_mail_holds_what_the_person_is_called(
     """A stranger who registers with somebody's address writes nothing into the mails that go there."""
     names = {"name": "YourAccountWasHacked", "lastname": "CallUsNow", "username": "GetYourMoneyBack"}
     account = await register(users_app, email=VICTIM, is_2fa=True, **names)
-    await password_accepted(auth_app, account["username"])
-    person = Person(users_app, UUID(account["id"]))
+    login = (await password_accepted(auth_app, account["username"])).json()
+    await auth_app.verify_otp(login["temporary_token"], await mails.code_for(VICTIM))
+    person = Person(users_app, UUID(account["id"]), mails)
+    await eventually(person.is_proved)
     await toggle(person)
     await person.change_password(OTHER_PASSWORD)
+    await person.forget_password(VICTIM, PASSWORD)
     await time.all_sent()
 
     sent = [mail.message.as_string() + mail.text for mail in mails.mails_to(VICTIM)]
-    assert len(sent) == 3  # a code, two factors off, the password
+    assert len(sent) == 5  # a code, two factors off, the password; a code, the new password
     assert not [mail for mail in sent for name in names.values() if name.casefold() in mail.casefold()]

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 Answer = tuple[int, Any]
 
 CODE = "271828"
+ACCOUNT_CODE = "7K9M2Q4TZ1"
 REFUSED: Answer = (401, {"detail": "Token not valid"})
 
 
@@ -30,7 +31,7 @@ class LoginApi:
         self._ended = False
 
     def answer(self, path: str, body: Mapping[str, Any]) -> Answer:
-        self.secrets |= {body[name] for name in ("password", "otp") if name in body}
+        self.secrets |= {body[name] for name in ("password", "otp", "code") if name in body}
         status, answer = self._wrong.get(path) or self._right(path.removeprefix("/api/v1/"), body)
         self.secrets |= {value for value in _values(answer) if value.endswith(".secret")}
         return status, answer
@@ -44,6 +45,8 @@ class LoginApi:
             "auth/refresh-token": lambda _given: REFUSED if self._ended else self._pair(),
             "auth/verify-token": lambda _given: REFUSED if self._ended else (200, {"message": True}),
             "auth/logout": self._end,
+            "users/password-reset": self._send_reset_code,
+            "users/password-reset/confirm": lambda given: (204, None) if given["code"] == ACCOUNT_CODE else REFUSED,
         }
         return answers[path](body)
 
@@ -54,6 +57,11 @@ class LoginApi:
     def _send_code(self, _credentials: Mapping[str, Any]) -> Answer:
         self._otp_file.write_text(f"{self._email}/{CODE}\n")
         return 200, {"temporary_token": _token("temporary"), "otp_required": True}
+
+    def _send_reset_code(self, forgetful: Mapping[str, Any]) -> Answer:
+        file = self._otp_file.with_name(f"{self._otp_file.name}.account-codes")
+        file.write_text(f"{forgetful['email']}/reset/{ACCOUNT_CODE}\n")
+        return 202, {"reset_token": "00000000-0000-4000-8000-000000000000", "expires_in": 600}
 
     def _end(self, _nothing: Mapping[str, Any]) -> Answer:
         self._ended = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email import message_from_string
 from email.message import EmailMessage
 from email.policy import default
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 
 import login2fa_testing
+from login2fa_testing.otp_file import FileInbox as FilesOfTheChannel
+from shared.messaging.events import CodePurpose
 from tests.polling import eventually
 from tests.servers.mail import MailSink, Received
 from tests.stacks.stack import Inbox
@@ -32,6 +35,14 @@ class MailInbox:
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
 
+    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+        def arrived() -> str:
+            codes = [mail.account_code for mail in self.mails_to(email) if mail.purpose == purpose]
+            assert codes, f"no {purpose} code for {email}"
+            return codes[-1]
+
+        return await eventually(arrived, ARRIVAL_SECONDS)
+
 
 class MailHog:
     """`url` is that of its page."""
@@ -45,6 +56,9 @@ class MailHog:
 
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
+
+    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+        return await asyncio.to_thread(self._codes.wait_for_account_code, email, purpose=purpose)
 
     def mails_to(self, email: str) -> list[Received]:
         query = {"kind": "to", "query": email}
@@ -63,6 +77,7 @@ class FileInbox:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._files = FilesOfTheChannel(path)
 
     def codes(self, email: str) -> list[str]:
         if not self._path.exists():
@@ -76,6 +91,9 @@ class FileInbox:
 
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
+
+    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+        return await asyncio.to_thread(self._files.wait_for_account_code, email, purpose=purpose)
 
 
 def first_of_each(mails: list[Received]) -> list[Received]:

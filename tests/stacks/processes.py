@@ -65,6 +65,7 @@ class Processes(Stack):
             USERS_DATABASE_URL=self.users_database_url,
             ACCOUNT_SEALING_KEYS=account_key,
             AUTH_JWKS_URL=f"{self.issuer}/.well-known/jwks.json",
+            PASSWORD_RESETS_PER_CLIENT="100000",  # as for FLOOD_RATE
         )
         self.notifier = self._program(
             "notifier", OTP_SEALING_KEYS=otp_key, SMTP_PORT=str(mail.port), SMTP_SECURITY="none"

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import httpx
 
+from shared.messaging.events import CodePurpose
 from tests.stacks.program import Program, tail
 
 PASSWORD = "correct horse battery"
@@ -41,6 +42,10 @@ class Inbox(Protocol):
 
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         """The code that comes after the first `after` ones."""
+        ...
+
+    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+        """The newest code for this purpose, once there is one."""
         ...
 
 

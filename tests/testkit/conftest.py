@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from login2fa_testing import FileInbox, Inbox, MailHogInbox, MailpitInbox
-from services.notifier.channel import Channel, Delivery
+from login2fa_testing import AccountCodePurpose, FileInbox, Inbox, MailHogInbox, MailpitInbox
+from services.notifier.channel import AccountCode, Channel, Delivery
 from services.notifier.file import FileChannel
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
@@ -33,22 +34,28 @@ class Place:
     inbox: Inbox
     channel: Channel
 
-    async def deliver(self, email: str, code: str, *, times: int = 1) -> None:
-        """Deliver one event, as often as an at-least-once delivery may."""
+    async def deliver(
+        self, email: str, code: str, *, purpose: AccountCodePurpose | None = None, times: int = 1
+    ) -> None:
+        """Deliver one event, as often as an at-least-once delivery may: of a login code, or for `purpose`."""
         now = datetime.now(UTC)
-        delivery = Delivery(
-            event_id=f"event-{next(_numbers)}",
-            correlation_id="a-correlation",
-            email=email,
-            code=code,
-            requested_at=now,
-            expires_at=now + timedelta(minutes=4),
-        )
+        fields: dict[str, Any] = {
+            "event_id": f"event-{next(_numbers)}",
+            "correlation_id": "a-correlation",
+            "email": email,
+            "code": code,
+            "requested_at": now,
+            "expires_at": now + timedelta(minutes=4),
+        }
+        mail = Delivery(**fields) if purpose is None else AccountCode(**fields, purpose=purpose)
         for _ in range(times):
-            await self.channel.deliver(delivery, Turn(None))
+            await self.channel.deliver(mail, Turn(None))
 
     async def wait_for_code(self, email: str, *, timeout: float = 20.0, after: int | None = None) -> str:  # noqa: ASYNC109 - the kit's own
         return await asyncio.to_thread(self.inbox.wait_for_code, email, timeout=timeout, after=after)
+
+    async def wait_for_account_code(self, email: str, purpose: AccountCodePurpose, *, timeout: float = 20.0) -> str:  # noqa: ASYNC109 - the kit's own
+        return await asyncio.to_thread(self.inbox.wait_for_account_code, email, purpose=purpose, timeout=timeout)
 
 
 @pytest.fixture(scope="session")

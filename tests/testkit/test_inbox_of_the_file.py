@@ -39,6 +39,12 @@ def test_an_address_with_a_slash_keeps_it(path: Path) -> None:
     assert FileInbox(path).codes("ann/lee@example.org") == ["493817"]
 
 
+def test_an_account_code_that_is_being_written_is_not_one_yet(path: Path) -> None:
+    path.with_name("otp-logs.txt.account-codes").write_text(f"{ANN}/reset/K7X9M2Q4TZ\n{ANN}/reset/0000")
+
+    assert FileInbox(path).account_codes(ANN, "reset") == ["K7X9M2Q4TZ"]
+
+
 def test_clear_leaves_the_file_to_its_other_readers(path: Path) -> None:
     path.write_text(f"{ANN}/493817\n")
     FileInbox(path).clear()

@@ -6,7 +6,6 @@ The codes are delivered by the notifier's own channels. No Mailpit was run here:
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Iterable
 from email.message import EmailMessage
@@ -15,7 +14,7 @@ import aiosmtplib
 import pytest
 
 from login2fa_testing import InboxUnreachable, NoCode, mailhog, mailpit
-from login2fa_testing.inbox import PolledInbox, Received
+from login2fa_testing.inbox import PolledInbox, Purpose, Received
 from services.notifier.smtp import SmtpChannel
 from tests.testkit.conftest import Place
 
@@ -35,8 +34,8 @@ async def test_a_code_that_is_still_on_its_way_is_waited_for(place: Place, monke
     assert isinstance(inbox, PolledInbox)
     real = inbox._received
 
-    def received(email: str) -> Iterable[Received]:
-        found = list(real(email))
+    def received(email: str, purpose: Purpose) -> Iterable[Received]:
+        found = list(real(email, purpose))
         looked.set()
         return found
 
@@ -109,9 +108,9 @@ async def test_a_wait_in_vain_says_what_it_saw_and_shows_no_code(place: Place) -
         await place.wait_for_code(ANN, timeout=0.2)
 
     assert isinstance(place.inbox, PolledInbox)
-    where = re.escape(place.inbox.place)
-    assert re.fullmatch(rf"No code for {ANN} within 0.2 s: {where} holds 0 for this address\.", str(nothing.value))
-    assert re.fullmatch(rf"No code for {ANN} .* holds 1 for this address, all given before\.", str(used.value))
+    said = f"No login code for {ANN} within 0.2 s: {place.inbox.place} holds"
+    assert str(nothing.value) == f"{said} 0 for this address."
+    assert str(used.value) == f"{said} 1 for this address, all given before."
 
 
 async def test_after_clear_the_inbox_is_empty_until_something_arrives(place: Place) -> None:
@@ -148,11 +147,39 @@ async def test_mail_without_a_code_is_passed_over(place: Place) -> None:
     await place.deliver(ANN, "493817")
     news = EmailMessage()
     news["From"], news["To"], news["Subject"] = "news@test.com", ANN, "Your newsletter"
-    news.set_content("Call 123456 now!\n1234567\n12345\n")
+    news.set_content("Call 123456 now!\n1234567\n12345\n123456\nABCDE-12345\n")
     settings = place.channel._settings
     await aiosmtplib.send(news, hostname=settings.smtp_host, port=settings.smtp_port, start_tls=False)
 
     assert place.inbox.codes(ANN) == ["493817"]
+    assert place.inbox.account_codes(ANN, "verify") == []
+
+
+async def test_an_account_code_is_given_for_its_purpose_alone_and_never_for_a_login_code(place: Place) -> None:
+    await place.deliver(ANN, "K7X9M2Q4TZ", purpose="reset")
+    await place.deliver(ANN, "0123456789", purpose="verify", times=2)
+    await place.deliver(ANN, "493817")
+    await place.deliver("bob@example.org", "BBBBB22222", purpose="reset")
+    await place.deliver(ANN, "ZZZZZ99999", purpose="reset")
+
+    assert place.inbox.codes(ANN) == ["493817"]
+    assert place.inbox.account_codes(ANN, "reset") == ["K7X9M2Q4TZ", "ZZZZZ99999"]
+    assert place.inbox.account_codes(ANN, "verify") == ["0123456789"]
+    assert place.inbox.account_codes(ANN, "change") == []
+    assert await place.wait_for_account_code("Ann@Example.org", "verify") == "0123456789"
+    assert await place.wait_for_account_code(ANN, "reset") == "ZZZZZ99999"
+    assert await place.wait_for_code(ANN) == "493817"
+    with pytest.raises(NoCode, match=f"No reset code for {ANN} .* holds 2 for this address, all given before"):
+        await place.wait_for_account_code(ANN, "reset", timeout=0.2)
+
+
+async def test_after_clear_account_codes_are_forgotten_too(place: Place) -> None:
+    await place.deliver(ANN, "K7X9M2Q4TZ", purpose="invite")
+    place.inbox.clear()
+    assert place.inbox.account_codes(ANN, "invite") == []
+    await place.deliver(ANN, "ZZZZZ99999", purpose="invite")
+
+    assert place.inbox.account_codes(ANN, "invite") == ["ZZZZZ99999"]
 
 
 @pytest.mark.parametrize("place", ["mailhog", "mailpit"], indirect=True)  # the file: test_inbox_of_the_file.py
@@ -171,5 +198,5 @@ async def test_an_inbox_that_can_not_be_read_says_so(place: Place) -> None:
 
     with pytest.raises(InboxUnreachable, match=r"does not answer|can't be read"):
         inbox.codes(ANN)
-    with pytest.raises(NoCode, match=rf"No code for {ANN} within 0.1 s: .*(does not answer|can't be read)"):
+    with pytest.raises(NoCode, match=rf"No login code for {ANN} within 0.1 s: .*(does not answer|can't be read)"):
         inbox.wait_for_code(ANN, timeout=0.1)

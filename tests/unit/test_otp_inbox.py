@@ -43,5 +43,15 @@ def test_an_address_may_hold_a_slash(file: Path) -> None:
     assert OtpInbox(file).next_code("a/b@example.org") == "000001"
 
 
+def test_an_account_code_is_given_for_its_purpose_alone_and_never_as_a_login_code(file: Path) -> None:
+    inbox = OtpInbox(file, patience=0)
+    inbox.account_codes.write_text("a/b@example.org/verify/0123456789\na/b@example.org/reset/K7X9M2Q4TZ\n")
+
+    assert inbox.next_code("a/b@example.org") is None
+    assert inbox.next_code("a/b@example.org", "reset") == "K7X9M2Q4TZ"
+    assert inbox.next_code("a/b@example.org", "reset") is None
+    assert inbox.next_code("a/b@example.org", "verify") == "0123456789"
+
+
 def test_before_the_first_delivery_there_is_no_file_and_no_code(file: Path) -> None:
     assert OtpInbox(file, patience=0).next_code("ann@example.org") is None

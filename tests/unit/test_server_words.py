@@ -56,6 +56,13 @@ def test_six_digits_are_left_out_however_they_are_written(code: str) -> None:
     assert quoted(f"5.6.0 {code} is spam") in (f"5.6.0 {NUMBER} is spam", f"5.6.0 x{NUMBER}y is spam")
 
 
+@pytest.mark.parametrize(
+    "said", ["K7X9M-2Q4TZ", "k7x9m2q4tz", "K7X9M\r\n2Q4TZ", "K 7 X 9 M 2 Q 4 T Z", full_width("K7X9M-2Q4TZ")]
+)
+def test_an_account_code_is_left_out_however_it_is_written(said: str) -> None:
+    assert quoted(f"5.6.0 {said} is spam", code="K7X9M2Q4TZ") == f"5.6.0 {HIDDEN} is spam"
+
+
 def test_a_login_that_is_repeated_is_left_out_in_clear_and_as_it_was_sent() -> None:
     plain = b64encode(b"\0login2fa\0secret").decode()
 

@@ -73,7 +73,7 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
     "already_registered": (
         "You have an account already",
-        "somebody, perhaps you, wanted this mail address for a new account or another one. It has an account already.",
+        "somebody, perhaps you, wanted to use this mail address for another account. It has an account already.",
         "If it was you, log in or ask for a new password. If not, you need do nothing: nothing has changed.",
     ),
 }

@@ -1,4 +1,4 @@
-"""People who ask three processes for codes, and what they were sent: looked at in the inbox and in auth's database."""
+"""People who ask three processes for codes, and what they were sent: looked at in the inbox and in the databases."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import aio_pika
-import httpx
 
-from services.auth.tables import outbox
 from shared.database.pool import Database
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
-from shared.messaging.topology import OTP_DELIVERY, RETRY_DELAYS
 from tests import edge_keys
 from tests.faults.knowledge import until_known, until_told
+from tests.faults.rows.kinds import LOGIN, Kind
 from tests.polling import eventually
 from tests.servers.databases import connected
 from tests.servers.mail import MailSink
 from tests.stacks.processes import Processes
 from tests.stacks.stack import Person
-from tests.stacks.steps import register, submit_code, submit_password
+from tests.stacks.steps import register
 
 SECONDS = 30.0
 
@@ -34,57 +32,51 @@ async def somebody_known(stack: Processes) -> Person:
     return person
 
 
-async def ask_for_code(stack: Processes, person: Person) -> str | None:
-    """The temporary token; None where no answer came."""
-    try:
-        answer = await submit_password(stack, person)
-    except httpx.TransportError:
-        return None
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["temporary_token"])
+async def ask_for_code(stack: Processes, person: Person, kind: Kind = LOGIN) -> str | None:
+    """The token that goes with it; None where no answer came."""
+    return await kind.ask(stack, person)
 
 
 async def events_of(stack: Processes, people: Iterable[Person]) -> set[str]:
-    """The ids of the codes that are committed for them."""
+    """The ids of the login codes that are committed for them."""
     query = "SELECT code_event_id FROM auth.challenges WHERE account_id = ANY($1::uuid[])"
     async with connected(stack.auth_database_url) as database:
         return {str(row["code_event_id"]) for row in await database.fetch(query, [person.id for person in people])}
 
 
-async def one_code(stack: Processes, person: Person, *, mails: int, or_more: int = 0) -> str:
+async def one_code(stack: Processes, person: Person, *, mails: int, or_more: int = 0, kind: Kind = LOGIN) -> str:
     """The code that is there once all is quiet, in exactly so many mails (or up to so many more): all the same one."""
-    await stack.inbox.sink.wait_for(person.email, mails, SECONDS)
-    await until_quiet(stack)
-    received = stack.inbox.mails_to(person.email)
+    await eventually(lambda: len(kind.mails(stack, person)) >= mails, SECONDS)
+    await until_quiet(stack, kind)
+    received = kind.mails(stack, person)
     assert mails <= len(received) <= mails + or_more
-    ((code, _),) = {(mail.code, str(mail.message["Message-ID"])) for mail in received}
+    ((code, _),) = {(kind.code(mail), str(mail.message["Message-ID"])) for mail in received}
     return code
 
 
-async def opens(stack: Processes, temporary: str | None, code: str) -> None:
+async def opens(stack: Processes, token: str | None, code: str, kind: Kind = LOGIN) -> None:
     """The code is good, if the person has got the token that goes with it."""
-    if temporary is not None:
-        answer = await submit_code(stack, temporary, code)
-        assert answer.status_code == 200, answer.text
+    if token is not None:
+        await kind.opens(stack, token, code)
 
 
-async def until_quiet(stack: Processes) -> None:
+async def until_quiet(stack: Processes, kind: Kind = LOGIN) -> None:
     """Until nothing waits, and what was handed to the notifier has been carried out.
 
     The codes are handed over in their order: when the last one has arrived, those before it have been tried.
     """
-    await until_told(stack, "auth")
+    await until_told(stack, kind.service)
     async with await aio_pika.connect(stack.amqp_url) as connection, connection.channel() as operator:
-        queues = [OTP_DELIVERY.queue, *(OTP_DELIVERY.retry_queue(delay) for delay in RETRY_DELAYS)]
 
         async def nothing_waits() -> bool:
-            found = [await operator.declare_queue(queue, passive=True) for queue in queues]
+            names = (kind.subscription.queue, *kind.subscription.retry_queues)
+            found = [await operator.declare_queue(queue, passive=True) for queue in names]
             return not any(queue.declaration_result.message_count for queue in found)
 
         await eventually(nothing_waits, SECONDS)
     last = await somebody_known(stack)
-    assert await ask_for_code(stack, last)
-    await stack.inbox.sink.wait_for(last.email, timeout=SECONDS)
+    assert await ask_for_code(stack, last, kind)
+    await eventually(lambda: kind.mails(stack, last), SECONDS)
 
 
 async def answers(stack: Processes, service: str) -> bool:
@@ -109,10 +101,10 @@ async def until_heard(sink: MailSink, person: Person, command: str) -> None:
 
 
 @asynccontextmanager
-async def another_relay(stack: Processes) -> AsyncIterator[None]:
-    """Over the outbox of auth, as that of another replica."""
-    database, bus = Database(stack.auth_database_url), AmqpBus(stack.amqp_url, name="another relay")
-    relay = Relay("auth", database, outbox, SignedBus(bus, edge_keys.ALL))
+async def another_relay(stack: Processes, kind: Kind = LOGIN) -> AsyncIterator[None]:
+    """Over the same outbox, as that of another replica."""
+    database, bus = Database(kind.database_url(stack)), AmqpBus(stack.amqp_url, name="another relay")
+    relay = Relay(kind.service, database, kind.outbox, SignedBus(bus, edge_keys.ALL))
     relay.start()
     try:
         yield

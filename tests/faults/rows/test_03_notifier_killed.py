@@ -10,6 +10,7 @@ import signal
 import pytest
 
 from shared.failpoints import Failpoint
+from tests.faults.rows.kinds import LOGIN, RESET, Kind
 from tests.faults.rows.mailed import answers, ask_for_code, one_code, opens, somebody_known, until_heard
 from tests.polling import eventually
 from tests.servers.mail import SILENCE, Stage
@@ -19,36 +20,55 @@ KILLED = -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
-    ("failpoint", "mails"),
-    [("notifier: before the channel", 1), ("notifier: delivered", 2), ("notifier: reported", 2)],
+    ("kind", "failpoint", "mails"),
+    [
+        (LOGIN, "notifier: before the channel", 1),
+        (LOGIN, "notifier: delivered", 2),
+        (LOGIN, "notifier: reported", 2),
+        (RESET, "notifier: before the channel", 1),
+        (RESET, "notifier: delivered", 2),
+        pytest.param(RESET, "notifier: reported", 2, marks=pytest.mark.long),
+    ],
+    ids=str,
 )
 async def test_a_code_in_the_hands_of_a_killed_notifier_is_delivered_by_the_next(
-    stack: Processes, failpoint: Failpoint, mails: int
+    stack: Processes, kind: Kind, failpoint: Failpoint, mails: int
 ) -> None:
     person = await somebody_known(stack)
     stack.notifier.arm(failpoint)
 
-    temporary = await ask_for_code(stack, person)
+    token = await ask_for_code(stack, person, kind)
     assert await stack.notifier.ended() == KILLED
     assert not await answers(stack, "notifier")
 
     stack.notifier.start()
-    await opens(stack, temporary, await one_code(stack, person, mails=mails))
+    await opens(stack, token, await one_code(stack, person, mails=mails, kind=kind), kind)
 
 
-@pytest.mark.parametrize(("stage", "last", "mails"), [("RCPT", "RCPT", 1), ("BODY", "DATA", 1), ("DATA", ".", 2)])
+@pytest.mark.parametrize(
+    ("kind", "stage", "last", "mails"),
+    [
+        (LOGIN, "RCPT", "RCPT", 1),
+        (LOGIN, "BODY", "DATA", 1),
+        (LOGIN, "DATA", ".", 2),
+        pytest.param(RESET, "RCPT", "RCPT", 1, marks=pytest.mark.long),
+        pytest.param(RESET, "BODY", "DATA", 1, marks=pytest.mark.long),
+        (RESET, "DATA", ".", 2),
+    ],
+    ids=str,
+)
 async def test_killed_while_it_waits_for_a_reply_of_the_mail_server(
-    stack: Processes, stage: Stage, last: str, mails: int
+    stack: Processes, kind: Kind, stage: Stage, last: str, mails: int
 ) -> None:
     person = await somebody_known(stack)
     sink = stack.inbox.sink
     sink.refuse(SILENCE, at=stage, recipient=person.email, times=1)
-    temporary = await ask_for_code(stack, person)
+    token = await ask_for_code(stack, person, kind)
     await until_heard(sink, person, last)
     stack.notifier.kill()
 
     stack.notifier.start()
-    await opens(stack, temporary, await one_code(stack, person, mails=mails))
+    await opens(stack, token, await one_code(stack, person, mails=mails, kind=kind), kind)
 
 
 async def test_killed_between_the_copy_for_a_retry_and_the_acknowledgement_of_the_original(stack: Processes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
@@ -37,9 +36,7 @@ async def account_codes(keys: Keys, mail_sink: MailSink) -> AsyncIterator[Handle
 async def mailed(
     handler: Handler, keys: Keys, sink: MailSink, purpose: CodePurpose, *, code: str = "K7X9M2Q4TZ", lives: float = 600
 ) -> Received:
-    now = datetime.now(UTC)
-    times = {"requested_at": now, "expires_at": now + timedelta(seconds=lives)}
-    event = code_requested(keys.mailed_sealer, code=code, purpose=purpose, **times)
+    event = code_requested(keys.mailed_sealer, code=code, purpose=purpose, lives=lives)
     assert await handler(delivery(event)) == Done()
     return sink.received[-1]
 

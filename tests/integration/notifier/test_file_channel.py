@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
-from tests.builders import delivery
+from shared.messaging.topology import ACCOUNT_CODES
+from tests.builders import code_requested, delivery
 from tests.composed import Keys
 from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Requested
@@ -41,6 +43,21 @@ async def test_a_delivery_is_one_line_of_address_and_code(notifier: Handler, req
         assert await notifier(delivery(requested(email=email, code=code))) == Done()
 
     assert path.read_text() == "ann@example.org/000042\nbob@example.org/519273\n"
+
+
+async def test_an_account_code_is_a_line_with_its_purpose_beside_the_login_codes_and_not_among_them(
+    keys: Keys, path: Path
+) -> None:
+    settings: dict[str, Any] = {"notifier_channel": "file", "otp_log_file": path}
+    async with running_notifier(keys, queue=ACCOUNT_CODES.queue, **settings) as account_codes:
+        for purpose, code in (("verify", "0123456789"), ("reset", "K7X9M2Q4TZ")):
+            event = code_requested(keys.mailed_sealer, purpose=purpose, code=code)
+            assert await account_codes(delivery(event)) == Done()
+
+    beside = path.with_name("otp-logs.txt.account-codes")
+    assert beside.read_text() == "ann@example.org/verify/0123456789\nann@example.org/reset/K7X9M2Q4TZ\n"
+    assert stat.S_IMODE(beside.stat().st_mode) == 0o600
+    assert not path.exists()
 
 
 async def test_the_file_is_for_its_owner_alone(notifier: Handler, requested: Requested, path: Path) -> None:

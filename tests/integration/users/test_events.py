@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from shared.messaging.events import AccountChanged
 from tests.builders import OTHER_PASSWORD, password_hash, registered, registration
 from tests.composed import USERS, Keys, UsersApp
+from tests.integration.users.conftest import SentCodes
 from tests.servers.databases import Databases, connected
 
 
@@ -44,7 +45,8 @@ async def assert_told(sql: asyncpg.Connection, keys: Keys, version: int) -> Acco
     assert row["writer"] == await sql.fetchval("SELECT xmin::text FROM outbox WHERE event_id = $1", event.event_id)
     assert (event.incarnation, event.version, event.deleted) == (1, version, False)
     told = event.model_dump(exclude={"event_id", "account_id", "incarnation", "deleted", "sealed_password_hash"})
-    assert told == {name: row[name] for name in told}
+    of_row = dict(row) | {"email_verified": row["email_verified_at"] is not None, "groups": tuple(row["groups"])}
+    assert told == {name: of_row[name] for name in told}
     assert row["password_hash"] == keys.account_sealer.open(event.sealed_password_hash, event.hash_context)
     assert row["password_hash"] not in event.to_body()
     return event
@@ -64,7 +66,7 @@ async def test_a_registration_tells_of_version_1(users_app: UsersApp, sql: async
         ({"name": "David"}, 0),
         ({"lastname": "Gahan-Smith"}, 0),
         ({"username": "another"}, 0),
-        ({"email": "another@example.org"}, 1),
+        ({"email": "another@example.org"}, 0),  # pending
         ({"is_2fa": True}, 1),
         ({"name": "David", "is_2fa": True, "email": "another@example.org"}, 1),
     ],
@@ -80,7 +82,24 @@ async def test_a_change_tells_the_whole_state_of_the_next_version_once(
     assert (event.kept_session is not None) == bool(epoch)
 
 
-@pytest.mark.parametrize("change", [{"is_active": False}, {"is_admin": True}, {"is_2fa": True}])
+async def test_a_new_address_is_told_once_its_code_is_back(
+    users_app: UsersApp, account: Row[Any], sql: asyncpg.Connection, keys: Keys, sent: SentCodes
+) -> None:
+    new, headers = "another@example.org", users_app.as_(account.id)
+    assert (await users_app.http.patch(f"{USERS}/", headers=headers, json={"email": new})).status_code == 200
+    code = await sent.latest(new, "change")
+    await sql.execute("DELETE FROM outbox")
+
+    assert (await users_app.http.post(f"{USERS}/verify-email", headers=headers, json={"code": code})).is_success
+
+    event = await assert_told(sql, keys, 3)
+    assert (event.email, event.email_verified, event.session_epoch) == (new, True, 1)
+    assert event.kept_session is not None
+
+
+@pytest.mark.parametrize(
+    "change", [{"is_active": False}, {"is_admin": True}, {"is_2fa": True}, {"email": "another@example.org"}]
+)
 async def test_an_admins_change_of_somebody_keeps_no_session_of_the_admin(
     users_app: UsersApp,
     account: Row[Any],
@@ -112,6 +131,7 @@ async def test_a_password_change_tells_the_new_hash_and_keeps_the_session_that_m
     assert await users_app.parts.passwords.verify(OTHER_PASSWORD, new_hash)
     assert event.session_epoch == 1
     assert event.kept_session is not None
+    assert not event.password_by_mail
     assert (await users_app.http.get(f"{USERS}/me", headers=headers)).status_code == 200
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.users.administration import Administration
 from services.users.problems import EmailNotValid
 from shared.mail_address import RESERVED
 from shared.messaging.memory import MemoryBus
-from tests.builders import registered, registration
+from tests.builders import administration, registered, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.servers.databases import Databases
 
@@ -25,9 +24,7 @@ async def test_where_they_are_refused_nobody_registers_with_one_or_changes_to_on
 ) -> None:
     settings = users_settings(databases, keys, jwks_url, mail_reserved_domains=False)
     async with running_users(settings, keys, bus) as app:
-        parts = app.parts
-        account = await registered(parts)
-        operator = Administration(parts.database, parts.passwords, parts.sealer, reserved_domains=False)
+        account, operator = await registered(app.parts), administration(app.parts)
         for domain in RESERVED:
             new, headers = {"email": f"ann@mail.{domain}"}, app.as_(account.id)
             answers = [

@@ -1,0 +1,73 @@
+"""S51: where a second factor is demanded, a session that began without one does no administrator's act."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import Row
+
+from shared.messaging.memory import MemoryBus
+from tests.builders import registered
+from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
+from tests.integration.users.conftest import bus, sql
+from tests.integration.users.registering import refusal
+from tests.servers.databases import Databases
+
+__all__ = ("bus", "sql")
+
+BY_CODE = "pwd otp mfa"
+
+
+@pytest.fixture(params=["admins", "all"])
+async def app(
+    databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str, request: pytest.FixtureRequest
+) -> AsyncIterator[UsersApp]:
+    async with running_users(users_settings(databases, keys, jwks_url, require_2fa=request.param), keys, bus) as users:
+        yield users
+
+
+@pytest.fixture
+async def admin(app: UsersApp) -> Row[Any]:
+    return await registered(app.parts, is_admin=True, is_2fa=True)
+
+
+def acts(person: Row[Any]) -> list[tuple[str, str, dict[str, Any] | None]]:
+    return [
+        ("GET", "/", None),
+        ("GET", f"/{person.id}", None),
+        ("PATCH", f"/{person.id}", {"name": "Eve"}),
+        ("PATCH", "/", {"groups": ["staff"]}),
+        ("DELETE", f"/{person.id}", None),
+        ("POST", f"/{person.id}/password-reset", None),
+        ("POST", f"/{person.id}/verify-email", None),
+        ("POST", "/invitations", {"email": "eve@example.org", "is_admin": True}),
+        ("POST", "/", {"email": "eve@example.org", "username": "eve", "name": "Eve", "lastname": "Eve"}),
+    ]
+
+
+async def test_an_administrators_act_needs_a_session_with_a_second_factor(
+    app: UsersApp, admin: Row[Any], sql: asyncpg.Connection
+) -> None:
+    person = await registered(app.parts, email_verified_at=None)
+    for method, path, body in acts(person):
+        answer = await app.http.request(method, USERS + path, headers=app.as_(admin.id), json=body)
+        assert refusal(answer) == (403, "second_factor_required"), (method, path)
+    assert await sql.fetchval("SELECT sum(version) FROM accounts") == 2
+    assert await sql.fetchval("SELECT count(*) FROM codes") == 0
+
+    listed = await app.http.get(f"{USERS}/", headers=app.as_(admin.id, amr=BY_CODE))
+    assert listed.status_code == 200
+
+
+async def test_whoever_has_none_gets_as_far_as_turning_one_on_and_no_further_than_keeping_it(app: UsersApp) -> None:
+    admin = await registered(app.parts, is_admin=True)
+    assert (await app.http.get(f"{USERS}/me", headers=app.as_(admin.id))).status_code == 200
+    on = await app.http.patch(f"{USERS}/", headers=app.as_(admin.id), json={"is_2fa": True})
+    assert on.status_code == 200
+
+    again = app.as_(admin.id, epoch=1, amr=BY_CODE)
+    off = await app.http.patch(f"{USERS}/", headers=again, json={"is_2fa": False})
+    assert refusal(off) == (403, "second_factor_required")
