@@ -174,9 +174,6 @@ class HttpSettings(ProcessSettings):
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {"ISSUER": to_issuer(self.issuer)}
 
-    def demands_second_factor(self, *, is_admin: bool) -> bool:
-        return self.require_2fa == "all" or (self.require_2fa == "admins" and is_admin)
-
 
 def load(settings: type[S], **overrides: Any) -> S:
     """Raises `SettingsInvalid`."""
