@@ -145,13 +145,14 @@ async def test_the_pepper_of_account_codes_changes_in_three_steps_and_each_repli
 ) -> None:
     await path.start_notifier()
     old = keys.mailed_pepper
-    steps = [
-        replace(keys, mailed_pepper=each) for each in (old, f"{old},{NEXT_PEPPER}", f"{NEXT_PEPPER},{old}", NEXT_PEPPER)
-    ]
-    for earlier, later in pairwise(steps):
-        async with users_with(path, databases, earlier) as one, users_with(path, databases, later) as other:
-            for asked_at, used_at in ((one, other), (other, one)):
-                await resets(used_at, *await reset_begun_at(path, asked_at))
+    async with AsyncExitStack() as parts:
+        replicas = [
+            await parts.enter_async_context(users_with(path, databases, replace(keys, mailed_pepper=peppers)))
+            for peppers in (old, f"{old},{NEXT_PEPPER}", f"{NEXT_PEPPER},{old}", NEXT_PEPPER)
+        ]
+        for earlier, later in pairwise(replicas):
+            await resets(later, *await reset_begun_at(path, earlier))
+            await resets(earlier, *await reset_begun_at(path, later))
 
 
 async def test_the_envelope_of_accounts_changes_in_auth_first(
