@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,12 +19,14 @@ from services.users.codes import RightCode, Wanted
 from services.users.notices import request_notice
 from services.users.problems import CodeNotValid, NothingToProve, VerificationOff
 from services.users.writes import Write, writing
-from shared.database.pool import Database
+from shared.database.pool import Database, after_commit
 from shared.messaging.bus import Handler
 from shared.messaging.events import AddressProved, CodePurpose
 from shared.messaging.handlers import event_handler
 from shared.names import canonical, email_key_hash
 from shared.sealing import Sealer
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +154,14 @@ def address_proved_handler(database: Database, sealer: Sealer) -> Handler:
     async def apply(connection: AsyncConnection, event: AddressProved) -> None:
         """A late event about an address that has changed since, and a repeated one, change nothing."""
         account = (await accounts.lock(connection, event.account_id)).get(event.account_id)
-        if account is None or account.email_verified_at is not None:
-            return
-        if account.email_key != canonical(event.email):
-            return
-        proved = {"email_verified_at": event.occurred_at}
-        changed = await accounts.change(connection, sealer, account, proved, by_session=None)
-        await audit.record_change(connection, account, changed, Author(account=account.id))
+        if account is not None and _is_news(event, account):
+            proved = {"email_verified_at": event.occurred_at}
+            changed = await accounts.change(connection, sealer, account, proved, by_session=None)
+            await audit.record_change(connection, account, changed, Author(account=account.id))
+        after_commit(connection, partial(log.info, "address proof", account=str(event.account_id)))
 
     return event_handler(database, AddressProved, apply)
+
+
+def _is_news(event: AddressProved, account: Row[Any]) -> bool:
+    return account.email_verified_at is None and bool(account.email_key == canonical(event.email))

@@ -4,12 +4,17 @@ outcome that says more replaces another.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.pool import after_commit
 from shared.messaging.events import AccountCodeOutcome
+
+log = structlog.get_logger()
 
 # The outcomes that each one replaces, in addition to an unset one.
 _SAYS_MORE_THAN: Final[dict[str, list[str]]] = {
@@ -30,3 +35,9 @@ WHERE id = CAST(:code AS uuid) AND (outcome IS NULL OR outcome = ANY (CAST(:weak
 async def apply(connection: AsyncConnection, event: AccountCodeOutcome) -> None:
     values = {"outcome": event.outcome, "code": event.code_id, "weaker": _SAYS_MORE_THAN[event.outcome]}
     await connection.execute(_UPDATE, values)
+    after_commit(
+        connection,
+        partial(
+            log.info, "account code outcome", outcome=event.outcome, code=str(event.code_id), attempt=event.attempt
+        ),
+    )

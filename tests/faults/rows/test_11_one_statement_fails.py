@@ -1,6 +1,6 @@
 """Row 11: one statement fails, by a trigger that raises: the whole transaction rolls back.
 
-I2; no half session and no used-up code either; the answer is "not now" (I6), and who comes again gets in.
+I2; no half session, half a password or used-up code either; the answer is "not now" (I6), and who comes again gets in.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import httpx
 import pytest
 
 from shared.messaging.memory import MemoryBus
-from tests.builders import registration
-from tests.composed import AUTH, USERS, Keys, bus, jwks_url, running_users, users_settings
+from shared.messaging.topology import ACCOUNT_CODES, ACCOUNT_READ_MODEL
+from tests.builders import registered, registration
+from tests.composed import AUTH, USERS, Keys, UsersApp, bus, jwks_url, running_users, users_app, users_settings
+from tests.faults.rows.account_codes import CodesSent, ask_for_reset, confirm_reset, reset_token, resets
 from tests.faults.rows.crowd import Crowd, is_as_usual, refusals_shown, session_of
 from tests.faults.rows.promises import Promises
 from tests.integration.codes_path import CodesPath
+from tests.recording import Recorder
 from tests.servers.databases import Databases, connected
 
-__all__ = ("bus", "jwks_url")
+__all__ = ("bus", "jwks_url", "users_app")
 
 DISK_FULL = "53100"
 # What fails alone, while all else goes on: a disk, a file, a page, a deadlock, a lock, a statement too slow, somebody's
@@ -163,3 +166,44 @@ async def test_a_registration_without_its_event_has_never_been(
         async with connected(databases.users_url) as sql:
             assert await sql.fetchval("SELECT count(*) FROM users.accounts") == 0
         assert (await users.http.post(f"{USERS}/registration", json=form)).status_code == 201
+
+
+@pytest.fixture
+async def sent(bus: MemoryBus, keys: Keys) -> CodesSent:
+    sent = CodesSent(keys.mailed_sealer)
+    await bus.consume(ACCOUNT_CODES.queue, sent, concurrency=4)
+    await bus.consume(ACCOUNT_READ_MODEL.queue, Recorder(), concurrency=4)  # or the relay waits for auth
+    return sent
+
+
+@pytest.mark.parametrize("at_commit", [False, True], ids=["at once", "at the commit"])
+@pytest.mark.parametrize("table", ["codes", "outbox"])
+async def test_an_account_code_without_its_row_or_its_event_has_never_been(
+    databases: Databases, users_app: UsersApp, sent: CodesSent, table: str, at_commit: bool
+) -> None:
+    somebody = await registered(users_app.parts)
+    async with failing(databases, "INSERT", f"users.{table}", at_commit=at_commit):
+        not_now(await ask_for_reset(users_app, somebody.email))
+
+    async with connected(databases.users_url) as sql:
+        assert await sql.fetchval("SELECT count(*) FROM users.codes") == 0
+    token = await reset_token(users_app, somebody.email)
+    await resets(users_app, token, await sent.the_only_one())
+
+
+@pytest.mark.parametrize(("statement", "table"), [("UPDATE", "codes"), ("UPDATE", "accounts"), ("INSERT", "outbox")])
+async def test_a_new_password_that_fails_changes_nothing_and_leaves_the_code_good(
+    databases: Databases, users_app: UsersApp, sent: CodesSent, statement: str, table: str
+) -> None:
+    somebody = await registered(users_app.parts)
+    token = await reset_token(users_app, somebody.email)
+    code = await sent.the_only_one()
+    async with connected(databases.users_url) as sql:
+        account = "SELECT accounts FROM users.accounts"
+        before = await sql.fetchval(account)
+        async with failing(databases, statement, f"users.{table}"):
+            not_now(await confirm_reset(users_app, token, code))
+
+        assert await sql.fetchval("SELECT attempts = 0 AND used_at IS NULL FROM users.codes")
+        assert await sql.fetchval(account) == before
+    await resets(users_app, token, code)

@@ -8,19 +8,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
+from services.users import accounts
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.topology import declare
 from shared.messaging.bus import Message
 from shared.messaging.events import (
     AccountChanged,
+    AccountCodeOutcome,
+    AddressProved,
     AuthNoticeRequested,
+    CodeRequested,
     InStep,
     NotifierHeartbeat,
     OtpOutcome,
@@ -42,11 +47,13 @@ from tests.builders import (
     tombstone,
 )
 from tests.composed import USERS, UsersApp
+from tests.faults.rows.account_codes import confirm_reset, reset_token, resets
 from tests.faults.rows.promises import Promises
 from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.integration.conftest import operator
 from tests.polling import eventually
+from tests.servers.databases import Databases, connected
 
 __all__ = ("operator", "users")
 
@@ -61,6 +68,9 @@ DEALT_WITH = {
     AuthNoticeRequested.type: "notice delivery",
     UsersNoticeRequested.type: "notice delivery",
     SessionEnded.type: "sessions ended",
+    CodeRequested.type: "account code delivery",
+    AccountCodeOutcome.type: "account code outcome",
+    AddressProved.type: "address proof",
 }
 
 
@@ -192,3 +202,65 @@ async def test_ended_sessions_are_refused_and_no_other(users: UsersApp, bus: Amq
         return (await users.http.get(f"{USERS}/me", headers=headers)).status_code
 
     assert [await me(each) for each in (*ended, alive)] == [401, 401, 401, 401, 200]
+
+
+async def test_an_account_code_that_is_asked_for_ten_times_more_is_the_same_mail_and_is_taken_once(
+    path: CodesPath, users: UsersApp, overheard: AbstractQueue, bus: AmqpBus, log_lines: LogLines
+) -> None:
+    await path.start_notifier()
+    people = [await registered(users.parts) for _ in range(3)]
+    tokens = [await reset_token(users, person.email) for person in people]
+
+    await say(bus, await heard(overheard, CodeRequested.type, 3), log_lines)
+
+    for person, token in zip(people, tokens, strict=True):
+        mails = path.mails.mails_to(person.email)
+        assert len(mails) == 1 + TIMES
+        ((code, _),) = {(mail.account_code, mail.message["Message-ID"]) for mail in mails}
+        await resets(users, token, code)
+        assert (await confirm_reset(users, token, code)).status_code == 400
+
+
+async def test_reports_on_account_codes_in_any_order_leave_the_last_word(
+    path: CodesPath, users: UsersApp, overheard: AbstractQueue, bus: AmqpBus, databases: Databases, log_lines: LogLines
+) -> None:
+    await path.start_notifier()
+    delivered, refused = [await registered(users.parts) for _ in range(2)]
+    path.mails.refuse("450 4.2.1 Busy", times=2)
+    await reset_token(users, delivered.email)
+    await path.mails.wait_for(delivered.email, timeout=PATIENCE)
+    path.mails.refuse("550 5.1.1 No such mailbox")
+    await reset_token(users, refused.email)
+    reports = await heard(overheard, AccountCodeOutcome.type, 4)  # deferred twice, delivered, given up
+
+    await say(bus, reports, log_lines)
+
+    async with connected(databases.users_url) as sql:
+        query = "SELECT outcome FROM users.codes WHERE account_id = $1"
+        outcomes = [await sql.fetchval(query, each.id) for each in (delivered, refused)]
+    assert outcomes == ["delivered", "given_up"]
+
+
+async def test_a_proof_of_an_address_counts_once_and_not_for_another_address_or_a_deleted_account(
+    path: CodesPath, users: UsersApp, bus: AmqpBus, databases: Databases, log_lines: LogLines
+) -> None:
+    proved, moved, gone = [await registered(users.parts, email_verified_at=None) for _ in range(3)]
+    async with users.parts.database.transaction() as connection:
+        elsewhere = {"email": f"elsewhere-{moved.email}"}
+        await accounts.change(connection, users.parts.sealer, moved, elsewhere, by_session=None)
+        await accounts.remove(connection, gone)
+    late = datetime.now(UTC)
+    proofs = [AddressProved(account_id=each.id, email=each.email, occurred_at=late) for each in (proved, moved, gone)]
+
+    await say(bus, map(message, proofs), log_lines)
+
+    async with connected(databases.admin_url) as sql:
+        of_users = "SELECT id, version, email, email_verified_at IS NOT NULL FROM users.accounts"
+        of_auth = "SELECT id, version, email, email_verified FROM auth.identities"
+        expected = [(proved.id, 2, proved.email, True), (moved.id, 2, elsewhere["email"], False)]
+        assert sorted(map(tuple, await sql.fetch(of_users))) == expected
+
+        async def auth_has_learnt() -> bool:
+            return sorted(map(tuple, await sql.fetch(f"{of_auth} WHERE NOT deleted"))) == expected
+
+        await eventually(auth_has_learnt, PATIENCE)

@@ -27,7 +27,7 @@ from shared.messaging.events import Event
 from shared.messaging.topology import SUBSCRIPTIONS, Subscription
 from shared.sealing import Sealer
 from tests import edge_keys
-from tests.builders import account_changed, message, otp_requested
+from tests.builders import account_changed, code_requested, message, otp_requested
 from tests.faults.rows.promises import Promises
 from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
@@ -122,7 +122,7 @@ async def test_what_is_no_event_is_given_up_at_once_and_others_flow(
     nobody_went_round_in_circles(log_lines)
 
 
-@pytest.mark.parametrize("make", [otp_requested, account_changed])
+@pytest.mark.parametrize("make", [otp_requested, account_changed, code_requested])
 async def test_what_is_sealed_with_an_unknown_key_is_given_up_and_others_flow(
     path: CodesPath,
     promises: Promises,

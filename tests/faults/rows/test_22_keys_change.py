@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import jwt
@@ -22,8 +23,9 @@ from services.auth.tokens import keys as key_files
 from services.auth.tokens.keys import generate
 from shared.messaging.amqp import AmqpBus
 from tests.auth_steps import pair
-from tests.builders import registration
-from tests.composed import USERS, AuthApp, Keys, auth_settings, bearer, running_auth
+from tests.builders import registered, registration
+from tests.composed import USERS, AuthApp, Keys, UsersApp, auth_settings, bearer, running_auth
+from tests.faults.rows.account_codes import reset_token, resets
 from tests.faults.rows.crowd import Crowd
 from tests.faults.rows.promises import Promises
 from tests.faults.rows.users_beside import users_with
@@ -108,6 +110,49 @@ async def test_the_pepper_changes_in_three_steps_and_each_replica_verifies_the_c
             temporary, code = await login_begun_at(path, crowd, asked_at)
             pair(await verified_at.verify_otp(temporary, code))
         replica = following
+
+
+async def reset_begun_at(path: CodesPath, users: UsersApp) -> tuple[str, str]:
+    """The token and the code."""
+    somebody = await registered(users.parts)
+    return await reset_token(users, somebody.email), await path.mails.account_code_for(somebody.email, "reset")
+
+
+async def test_the_envelope_of_account_codes_changes_in_the_notifier_first(
+    path: CodesPath, databases: Databases, keys: Keys
+) -> None:
+    old, new = keys.mailed_sealing, Fernet.generate_key().decode()
+    async with (
+        users_with(path, databases, keys) as before,
+        users_with(path, databases, replace(keys, mailed_sealing=f"{new},{old}")) as after,
+    ):
+        somebody = await registered(before.parts)
+        token = await reset_token(before, somebody.email)  # it waits
+        path.keys = replace(keys, mailed_sealing=f"{old},{new}")
+        await path.start_notifier()
+        await resets(after, token, await path.mails.account_code_for(somebody.email, "reset"))
+        for asked_at, used_at in ((before, after), (after, before)):
+            await resets(used_at, *await reset_begun_at(path, asked_at))
+
+        await path.stop_notifier()
+        path.keys = replace(keys, mailed_sealing=new)  # nothing is left that was made with the old one
+        await path.start_notifier()
+        await resets(after, *await reset_begun_at(path, after))
+
+
+async def test_the_pepper_of_account_codes_changes_in_three_steps_and_each_replica_takes_the_codes_of_the_other(
+    path: CodesPath, databases: Databases, keys: Keys
+) -> None:
+    await path.start_notifier()
+    old = keys.mailed_pepper
+    async with AsyncExitStack() as parts:
+        replicas = [
+            await parts.enter_async_context(users_with(path, databases, replace(keys, mailed_pepper=peppers)))
+            for peppers in (old, f"{old},{NEXT_PEPPER}", f"{NEXT_PEPPER},{old}", NEXT_PEPPER)
+        ]
+        for earlier, later in pairwise(replicas):
+            await resets(later, *await reset_begun_at(path, earlier))
+            await resets(earlier, *await reset_begun_at(path, later))
 
 
 async def test_the_envelope_of_accounts_changes_in_auth_first(

@@ -11,9 +11,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-LIFETIME = 240.0  # seconds of a challenge
+LIFETIME = 240.0  # seconds of a code, in a run
+WORTH_TELLING = 86400.0  # seconds of a notice
 
-UNPROMISED = {200, None, 500, 502, 503, 504}  # answers to a login, after which a mail may come all the same
+# Answers of which nobody knows what they have committed.
+UNKNOWN = {None, 500, 502, 503, 504}
+
+# What may be mailed for a request, and after which answers. Auth tells of many wrong passwords.
+MAILED_FOR: dict[str, dict[str, set[int | None]]] = {
+    "auth/token": {"login": {200, *UNKNOWN}, "notice": {400, 429, *UNKNOWN}},
+    "users/registration": {"verify": {201, *UNKNOWN}},
+    "users/verify-email/send": {"verify": {202, *UNKNOWN}},
+    "users/password-reset": {"reset": {202, *UNKNOWN}},
+    "users/password-reset/confirm": {"notice": {204, *UNKNOWN}},
+}
 
 
 @dataclass(frozen=True)
@@ -36,20 +47,31 @@ class Asked:
 
 @dataclass(frozen=True)
 class Mailed:
+    """`code` is empty in a notice."""
+
     at: float
     code: str
     message_id: str
+    purpose: str = "login"
 
 
 @dataclass
 class Promise:
-    """A challenge that the API has promised a code for."""
+    """A mail that the API has promised: with the code of a challenge, an account code, or a notice.
+
+    `told_failed`: it was counted as expired or given up, where its client or an operator sees it.
+    """
 
     request_id: str
     email: str
     at: float
+    purpose: str = "login"
     successes: int = 0
     told_failed: bool = False
+
+    @property
+    def over_at(self) -> float:
+        return self.at + (WORTH_TELLING if self.purpose == "notice" else LIFETIME)
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,11 @@ class Hurt:
 
 @dataclass
 class Ledger:
-    """`wrong` collects what no fault excuses, in sentences."""
+    """`wrong` collects what no fault excuses, in sentences.
+
+    `of_nobody` are requests for addresses without an account. `proved` are addresses, and `passwords` those that
+    replaced a forgotten one, by address.
+    """
 
     asked: list[Asked] = field(default_factory=list)
     promises: dict[str, Promise] = field(default_factory=dict)
@@ -81,9 +107,12 @@ class Ledger:
     hurts: list[Hurt] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     logins: int = 0
+    of_nobody: set[str] = field(default_factory=set)
+    proved: set[str] = field(default_factory=set)
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def promise(self, request_id: str, email: str) -> Promise:
-        self.promises[request_id] = Promise(request_id, email, time.monotonic())
+    def promise(self, request_id: str, email: str, purpose: str = "login") -> Promise:
+        self.promises[request_id] = Promise(request_id, email, time.monotonic(), purpose)
         return self.promises[request_id]
 
     def lost(self) -> list[Promise]:
@@ -95,24 +124,22 @@ class Ledger:
 
     def late(self) -> list[Promise]:
         """Mailed when nobody could use the code any more."""
-        return [
-            p for p in self.promises.values() if any(m.at > p.at + LIFETIME for m in self.mails.get(p.request_id, ()))
-        ]
+        return [p for p in self.promises.values() if any(m.at > p.over_at for m in self.mails.get(p.request_id, ()))]
 
     def doubled(self) -> dict[str, list[Mailed]]:
         """By request: mails beyond the first."""
         return {request_id: mails for request_id, mails in self.mails.items() if len(mails) > 1}
 
     def longest_wait(self) -> float:
-        """Seconds from a promise to its mail."""
-        waits = [self.mails[p.request_id][0].at - p.at for p in self.promises.values() if self.mails.get(p.request_id)]
-        return max(waits, default=0.0)
+        """Seconds from the promise of a code to its mail."""
+        codes = [p for p in self.promises.values() if p.purpose != "notice" and self.mails.get(p.request_id)]
+        return max((self.mails[p.request_id][0].at - p.at for p in codes), default=0.0)
 
     def judge(self) -> list[str]:
         """Every breach of an invariant, in sentences; all must be quiet."""
         return [
             *self.wrong,
-            *(f"I1: no mail for {each.email}, promised by {each.request_id}" for each in self.lost()),
+            *(f"I1: no {each.purpose} mail for {each.email}, promised by {each.request_id}" for each in self.lost()),
             *self._mails_of_nobody(),
             *(f"I3: a mail after expiry to {each.email}" for each in self.late()),
             *self._doubles(),
@@ -131,10 +158,12 @@ class Ledger:
 
     def _mails_of_nobody(self) -> Iterable[str]:
         by_id = {asked.request_id: asked for asked in self.asked}
-        for request_id in self.mails:
+        for request_id, mails in self.mails.items():
             asked = by_id.get(request_id)
-            if asked is None or asked.status not in UNPROMISED:
-                yield f"I2: a mail for {asked or 'a request of nobody'}"
+            for purpose in {mail.purpose for mail in mails}:
+                allowed = MAILED_FOR.get(asked.path, {}).get(purpose, set()) if asked is not None else set()
+                if asked is None or asked.status not in allowed or request_id in self.of_nobody:
+                    yield f"I2: a {purpose} mail for {asked or 'a request of nobody'}"
 
     def _doubles(self) -> Iterable[str]:
         for request_id, mails in self.doubled().items():
@@ -162,8 +191,13 @@ class Ledger:
             slowest[hurt.kind] = max(slowest.get(hurt.kind, 0.0), hurt.recovered)
         doubles = sum(len(mails) - 1 for mails in self.doubled().values())
         mails, slowest_of_all = sum(map(len, self.mails.values())), max(slowest.values(), default=0.0)
+        promised = Counter(promise.purpose for promise in self.promises.values())
+        used = Counter(promise.purpose for promise in self.promises.values() if promise.successes)
         lines = [
-            f"two-factor logins {self.logins}, codes promised {len(self.promises)}, mails {mails}",
+            f"two-factor logins {self.logins}, codes promised {promised['login']}, mails {mails}",
+            f"addresses proved by an account code {used['verify']}, codes promised {promised['verify']}",
+            f"passwords replaced by a code {used['reset']}, codes promised {promised['reset']}",
+            f"asked for a new password of nobody {len(self.of_nobody)}, notices promised {promised['notice']}",
             f"faults injected {len(self.hurts)}",
             f"lost {len(self.lost())}, told that it failed {len(self.given_up())}, late {len(self.late())}",
             f"wrong {wrong}, doubled {doubles}",

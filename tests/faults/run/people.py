@@ -1,147 +1,146 @@
-"""People who register, log in with two factors, refresh and look at themselves, whatever happens to the services."""
+"""People who register, log in with two factors, refresh and look at themselves, whatever happens to the services.
+
+Some have no second factor, and prove their address with an account code; some forget their password.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-import uuid
-from typing import Any
 
-import httpx
-
-from tests.faults.run.ledger import LIFETIME, Asked, Ledger
+from tests.faults.run.client import ANSWERED_LATE, Client, Reply
+from tests.faults.run.forgetful import Forgetful
+from tests.faults.run.ledger import LIFETIME, Ledger, Promise
 from tests.faults.run.post import Post
 from tests.faults.run.world import World
 from tests.stacks.stack import Person
-from tests.stacks.steps import bearer, registration, somebody
+from tests.stacks.steps import registration, somebody
 
-TRIES = 90
-PAUSE = 0.5  # seconds, where the answer names none
-OUTSIDE = "/api/v1/"
 ASK_AFTER = 200.0  # seconds without a mail, after which one asks what has become of it
 
 
 class People:
     def __init__(self, world: World, ledger: Ledger, post: Post, chance: random.Random) -> None:
-        self._world = world
+        self._client = Client(world, ledger, chance)
+        self._forgetful = Forgetful(self._client, ledger, post)
         self._ledger = ledger
         self._post = post
         self._chance = chance
         self._known: list[Person] = []
+        self._unproved: dict[str, Promise | None] = {}  # by address: what was promised at the registration
 
     async def come_and_go(self, stopping: asyncio.Event, every: float) -> None:
         """One login after the other, a new one at most each `every` seconds."""
         while not stopping.is_set():
             begun = time.monotonic()
-            person = self._known.pop(0) if self._known and self._chance.random() < 0.7 else await self.register()
-            await self.visit(person)
-            self._known.append(person)
+            person = await self._come(await self._somebody())
+            if person is not None:
+                self._known.append(person)
             left = every - (time.monotonic() - begun)
             if left > 0:
                 await _pause(stopping, left)
 
-    async def register(self) -> Person:
-        person = somebody(is_2fa=True)
-        answer, lost = await self._answered("users", "users/registration", json=registration(person))
-        known = lost and answer.status_code == 400
-        self._expect(answer, {201} | ({400} if known else set()))
+    async def _somebody(self) -> Person:
+        if self._known and self._chance.random() < 0.7:
+            return self._known.pop(0)
+        return await self.register(is_2fa=self._chance.random() < 0.7)
+
+    async def _come(self, person: Person) -> Person | None:
+        """Who may come again."""
+        if self._chance.random() < 0.05:
+            await self._forgetful.asks_for_nobody()
+        if self._chance.random() < 0.2:
+            return await self._forget(person)
+        if person.email in self._unproved:
+            await self._prove(person)
+        else:
+            await self.visit(person)
+        return person
+
+    async def _forget(self, person: Person) -> Person | None:
+        changed = await self._forgetful.sets_another_password(person)
+        if changed is not None and changed != person:
+            self._unproved.pop(person.email, None)
+            await self.visit(changed)
+            await self._forgetful.is_refused(person)
+        return changed
+
+    async def register(self, *, is_2fa: bool = True) -> Person:
+        person = somebody(is_2fa=is_2fa)
+        reply = await self._client.answered("users", "users/registration", json=registration(person))
+        known = reply.lost and reply.answer.status_code == 400
+        created = self._client.expect(reply.answer, {201} | ({400} if known else set()))
+        if not is_2fa:
+            promised = created and self._ledger.promise(reply.request_id, person.email, "verify")
+            self._unproved[person.email] = promised or None
         return person
 
     async def visit(self, person: Person, *, at: str | None = None) -> None:
-        """Log in, at this replica if one is named, with the code, and use what one gets."""
-        form = {"username": person.username, "password": person.password}
-        answer, _ = await self._answered("auth", "auth/token", data=form, again=frozenset({400}), at=at)
-        if not self._expect(answer, {200}):
-            return
-        promise = self._ledger.promise(answer.request.headers["X-Request-ID"], person.email)
-        temporary = answer.json()["temporary_token"]
-        code = await self._post.code(promise.request_id, ASK_AFTER)
-        if code is None:
-            told, _ = await self._answered("auth", "auth/challenge", method="GET", token=temporary)
-            promise.told_failed = told.is_success and told.json()["status"] == "failed"
-            code = await self._post.code(promise.request_id, LIFETIME - ASK_AFTER)
-        if code is None:
-            return
-        tokens = await self._verified(promise.request_id, temporary, code)
+        """Log in, at this replica if one is named, with the code if there is one, and use what one gets."""
+        tokens = await self._log_in(person, at)
         if tokens is not None:
-            self._ledger.logins += 1
             await self._use(person, tokens)
 
-    async def _verified(self, request_id: str, temporary: str, code: str) -> dict[str, str] | None:
-        """Sometimes three at a time: one of them may get in."""
-        promise = self._ledger.promises[request_id]
-        count = 3 if self._chance.random() < 0.1 else 1
-        tries = [self._answered("auth", "auth/verify-otp", token=temporary, json={"otp": code}) for _ in range(count)]
-        answers = await asyncio.gather(*tries)
-        good = [answer.json() for answer, _ in answers if answer.is_success]
-        promise.successes += len(good)
-        in_time = time.monotonic() < promise.at + LIFETIME - ANSWERED_LATE
-        if not good and in_time and not any(lost for _, lost in answers):
-            self._ledger.wrong.append(f"I1: the right code of {request_id} was refused: {answers[0][0].text}")
-        return good[0] if good else None
+    async def _log_in(self, person: Person, at: str | None = None) -> dict[str, str] | None:
+        reply = await self._with_password(person, at)
+        if not self._client.expect(reply.answer, {200}):
+            return None
+        if not person.is_2fa:
+            return dict(reply.answer.json())
+        promise = self._ledger.promise(reply.request_id, person.email)
+        temporary = reply.answer.json()["temporary_token"]
+        code = await self._code(promise, "auth", "auth/challenge", temporary)
+        tokens = await self._verified(promise, temporary, code) if code is not None else None
+        if tokens is not None:
+            self._ledger.logins += 1
+            self._ledger.proved.add(person.email)  # by its login code
+        return tokens
+
+    async def _with_password(self, person: Person, at: str | None = None) -> Reply:
+        form = {"username": person.username, "password": person.password}
+        return await self._client.answered("auth", "auth/token", data=form, again=frozenset({400}), at=at)
+
+    async def _code(self, promise: Promise, service: str, status: str, token: str) -> str | None:
+        """None if it has not come while it lived; `status` is where one asks what has become of it."""
+        code = await self._post.code(promise.request_id, promise.at + ASK_AFTER - time.monotonic())
+        if code is None:
+            told = (await self._client.answered(service, status, method="GET", token=token)).answer
+            promise.told_failed = told.is_success and told.json()["status"] == "failed"
+            code = await self._post.code(promise.request_id, LIFETIME - ASK_AFTER)
+        return code
+
+    async def _verified(self, promise: Promise, temporary: str, code: str) -> dict[str, str] | None:
+        answers = await self._client.uses(promise, "auth", "auth/verify-otp", token=temporary, json={"otp": code})
+        return answers[0].json() if answers else None
+
+    async def _prove(self, person: Person) -> None:
+        promise, tokens = self._unproved.pop(person.email), await self._log_in(person)
+        if tokens is None:
+            return
+        token = tokens["access_token"]
+        if promise is None or promise.over_at - time.monotonic() < ANSWERED_LATE:
+            reply = await self._client.answered("users", "users/verify-email/send", token=token)
+            self._client.expect(reply.answer, {202})
+            promise = self._ledger.promise(reply.request_id, person.email, "verify")
+        code = await self._code(promise, "users", "users/verify-email", token)
+        if code is None:
+            self._unproved[person.email] = None
+            return
+        await self._client.uses(promise, "users", "users/verify-email", token=token, json={"code": code})
+        me = (await self._client.answered("users", "users/me", method="GET", token=token)).answer
+        if self._client.expect(me, {200}) and me.json()["email_verified_at"] is None:
+            self._ledger.wrong.append(f"I1: {person.email} is not proved by its code")
+        self._ledger.proved.add(person.email)
 
     async def _use(self, person: Person, tokens: dict[str, str]) -> None:
-        me, _ = await self._answered("users", "users/me", method="GET", token=tokens["access_token"])
-        if self._expect(me, {200}) and me.json()["email"] != person.email:
+        me = (await self._client.answered("users", "users/me", method="GET", token=tokens["access_token"])).answer
+        if self._client.expect(me, {200}) and me.json()["email"] != person.email:
             self._ledger.wrong.append(f"I5: {person.email} is taken for {me.json()['email']}")
         if self._chance.random() < 0.3:
             refresh = {"refresh_token": tokens["refresh_token"]}
-            answer, lost = await self._answered("auth", "auth/refresh-token", json=refresh)
-            self._expect(answer, {200, 401} if lost else {200})
-
-    def _expect(self, answer: httpx.Response, statuses: set[int]) -> bool:
-        if answer.status_code not in statuses:
-            self._ledger.wrong.append(f"I6: {answer.request.url.path}: {answer.status_code} {answer.text[:300]}")
-        return answer.is_success
-
-    async def _answered(
-        self,
-        service: str,
-        path: str,
-        *,
-        again: frozenset[int] = frozenset(),
-        **request: Any,
-    ) -> tuple[httpx.Response, bool]:
-        """What a request was answered that was tried until it was; and whether a try has got lost.
-
-        `again` are statuses that may be over in a moment: the account's event is on its way.
-        """
-        lost = False
-        for _ in range(TRIES):
-            answer = await self._ask(service, path, **request)
-            if answer is not None and answer.status_code not in {429, 500, 502, 503, 504, *again}:
-                return answer, lost
-            lost = lost or answer is None or answer.status_code not in again
-            seconds = float(answer.headers.get("retry-after", PAUSE)) if answer is not None else PAUSE
-            await asyncio.sleep(seconds)
-        raise AssertionError(f"{TRIES} times no answer to {path}")
-
-    async def _ask(
-        self, service: str, path: str, *, method: str = "POST", token: str = "", at: str | None = None, **content: Any
-    ) -> httpx.Response | None:
-        """The answer of the first replica that takes the connection; None where it gave none."""
-        request_id = uuid.uuid4().hex
-        headers = {"X-Request-ID": request_id} | (bearer(token) if token else {})
-        for replica in [at] if at else self._world.in_turn(service):
-            begun, said, retry_after, status = time.monotonic(), "", "", None
-            answer = None
-            try:
-                answer = await self._world.clients[replica].request(method, OUTSIDE + path, headers=headers, **content)
-            except httpx.ConnectError:
-                continue  # as a gateway does: nothing was sent
-            except httpx.TransportError as error:
-                said = repr(error)
-            else:
-                status, retry_after = answer.status_code, answer.headers.get("retry-after", "")
-                said = answer.text if answer.is_error else ""
-            ended = time.monotonic()
-            self._ledger.asked.append(Asked(request_id, replica, path, begun, ended, status, said, retry_after))
-            return answer
-        return None
-
-
-ANSWERED_LATE = 10.0
+            reply = await self._client.answered("auth", "auth/refresh-token", json=refresh)
+            self._client.expect(reply.answer, {200, 401} if reply.lost else {200})
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

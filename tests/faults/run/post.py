@@ -7,7 +7,7 @@ import time
 
 from tests.faults.run.ledger import Ledger, Mailed
 from tests.polling import STEP
-from tests.servers.mail import MailSink
+from tests.servers.mail import MailSink, Received
 
 
 class Post:
@@ -27,7 +27,7 @@ class Post:
         mails, self._sink.received[:] = list(self._sink.received), []
         for mail in mails:
             request_id = str(mail.message["X-Correlation-Id"])
-            found = Mailed(time.monotonic(), mail.code, str(mail.message["Message-ID"]))
+            found = Mailed(time.monotonic(), _code(mail), str(mail.message["Message-ID"]), mail.purpose)
             self._ledger.mails[request_id].append(found)
             self._event(request_id).set()
 
@@ -42,3 +42,9 @@ class Post:
 
     def _event(self, request_id: str) -> asyncio.Event:
         return self._arrived.setdefault(request_id, asyncio.Event())
+
+
+def _code(mail: Received) -> str:
+    if mail.purpose == "notice":
+        return ""
+    return mail.code if mail.purpose == "login" else mail.account_code

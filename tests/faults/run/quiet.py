@@ -1,9 +1,14 @@
-"""After a run: until nothing is under way any more, and what the queues and the database then say."""
+"""After a run: until nothing is under way any more, and what the queues and the databases then say."""
 
 from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from tests.faults.run.ledger import Ledger
 from tests.faults.run.world import World
 from tests.polling import eventually
 from tests.servers.databases import connected
@@ -11,17 +16,65 @@ from tests.servers.databases import connected
 QUIET_SECONDS = 90.0  # the longest delay before a retry is 30 s
 
 
-async def until_quiet(system: World) -> list[str]:
-    """Breaches, in sentences: what is left where nothing should be, and what auth does not know of the accounts."""
+async def until_quiet(system: World, ledger: Ledger) -> list[str]:
+    """Breaches, in sentences: what is left where nothing should be, and what auth does not know of the accounts.
+
+    The ledger learns which account codes are counted as expired or given up.
+    """
 
     async def nothing_waits() -> bool:
-        return not await _left(system)
+        # Twice: what leaves a queue for an outbox in between is in neither.
+        return not await _left(system) and not await _left(system)
 
+    breaches = []
     try:
         await eventually(nothing_waits, QUIET_SECONDS)
     except AssertionError:
-        return [f"I1: still there: {', '.join(await _left(system))}", *await _read_model(system)]
-    return [*await _dead_letters(system), *await _read_model(system)]
+        breaches = [f"I1: still there: {', '.join(await _left(system))}"]
+    async with connected(system.sql.admin_url) as database:
+        await _learn_of_failures(database, ledger)
+        breaches += [
+            *await differing_accounts(database),
+            *await lost_proofs(database, ledger),
+            *await lost_passwords(database, ledger),
+        ]
+    return [*breaches, *await _dead_letters(system)]
+
+
+async def _learn_of_failures(database: asyncpg.Connection, ledger: Ledger) -> None:
+    """Of a code for a new password only an operator can know."""
+    failed = "SELECT email, purpose FROM users.codes JOIN users.accounts ON accounts.id = account_id"
+    rows = await database.fetch(f"{failed} WHERE outcome IN ('expired', 'given_up')")
+    found = {(row["email"], row["purpose"]) for row in rows}
+    for promise in ledger.promises.values():
+        promise.told_failed |= (promise.email, promise.purpose) in found
+
+
+async def lost_proofs(database: asyncpg.Connection, ledger: Ledger) -> list[str]:
+    """An address that was proved stays proved, and auth knows."""
+    both = "SELECT accounts.email FROM users.accounts JOIN auth.identities USING (id)"
+    rows = await database.fetch(f"{both} WHERE email_verified_at IS NOT NULL AND email_verified")
+    return [f"I1: the proof of {email} is lost" for email in ledger.proved - {row["email"] for row in rows}]
+
+
+async def lost_passwords(database: asyncpg.Connection, ledger: Ledger) -> list[str]:
+    """The last one that its owner set holds."""
+    rows = await database.fetch(
+        "SELECT email, password_hash FROM auth.identities WHERE email = ANY ($1)", [*ledger.passwords]
+    )
+    hashes = {row["email"]: row["password_hash"] for row in rows}
+
+    def lost() -> list[str]:
+        return [email for email, password in ledger.passwords.items() if not _matches(hashes.get(email, ""), password)]
+
+    return [f"I1: the password that {email} has set is lost" for email in await asyncio.to_thread(lost)]
+
+
+def _matches(hashed: str, password: str) -> bool:
+    try:
+        return PasswordHasher().verify(hashed, password)
+    except (VerificationError, InvalidHashError):
+        return False
 
 
 async def _left(system: World) -> list[str]:
@@ -48,12 +101,12 @@ async def _queues(system: World) -> dict[str, int]:
     }
 
 
-async def _read_model(system: World) -> list[str]:
-    """I8: the accounts that auth knows are those of users, at the same version."""
-    accounts = "SELECT id, version FROM users.accounts"
-    known = "SELECT id, version FROM auth.identities"
-    async with connected(system.sql.admin_url) as database:
-        differing = await database.fetchval(
-            f"SELECT count(*) FROM (({accounts} EXCEPT {known}) UNION ALL ({known} EXCEPT {accounts})) AS difference"
-        )
+async def differing_accounts(database: asyncpg.Connection) -> list[str]:
+    """I8: the accounts that auth knows are those of users, in the same state."""
+    same = "id, version, email, is_2fa, is_active, password_hash, password_by_mail, session_epoch"
+    accounts = f"SELECT {same}, email_verified_at IS NOT NULL FROM users.accounts"
+    known = f"SELECT {same}, email_verified FROM auth.identities"
+    differing = await database.fetchval(
+        f"SELECT count(*) FROM (({accounts} EXCEPT {known}) UNION ALL ({known} EXCEPT {accounts})) AS difference"
+    )
     return [f"I8: {differing} accounts differ between users and auth"] * bool(differing)

@@ -57,7 +57,7 @@ async def random_run(
                     break
                 await asyncio.sleep(calm)
         async with _running(post.sort_forever()):
-            breaches = await until_quiet(system)
+            breaches = await until_quiet(system, ledger)
         post.sort()
         wrong = [*ledger.judge(), *breaches, *_secrets(ledger, system.written())]
     took = time.monotonic() - begun
@@ -114,7 +114,12 @@ async def _coming(people: People) -> AsyncIterator[None]:
 
 
 def _secrets(ledger: Ledger, text: str) -> list[str]:
-    """A code stands alone in no line of any log, and no token in any."""
+    """A code stands alone in no line of any log, an account code or a password nowhere, and no token in any."""
     codes = {mail.code for mails in ledger.mails.values() for mail in mails}
     found = codes & set(re.findall(r"(?<![\w.:-])[0-9]{6}(?![\w.:-])", text))
-    return [f"I9: {len(found)} codes in the logs"] * bool(found) + ["I9: a token in the logs"] * ("eyJ" in text)
+    long = {code for code in codes if len(code) > 6}
+    secrets = [*long, *(f"{code[:5]}-{code[5:]}" for code in long), *ledger.passwords.values()]
+    found |= {secret for secret in secrets if secret in text}
+    return [f"I9: {len(found)} codes or passwords in the logs"] * bool(found) + ["I9: a token in the logs"] * (
+        "eyJ" in text
+    )

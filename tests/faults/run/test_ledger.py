@@ -9,8 +9,8 @@ from tests.faults.run.ledger import LIFETIME, Asked, Hurt, Ledger, Mailed
 MAIL = Mailed(at=1.0, code="123456", message_id="<one>")
 
 
-def asked(request_id: str = "a", status: int | None = 200, **fields: str) -> Asked:
-    return Asked(request_id, "auth-1", "auth/token", 0.0, 0.5, status, **fields)
+def asked(request_id: str = "a", status: int | None = 200, *, path: str = "auth/token", **fields: str) -> Asked:
+    return Asked(request_id, "auth-1", path, 0.0, 0.5, status, **fields)
 
 
 def hurt(kind: str = "kill", *, recovered: float = 1.0, bound: float = 10.0) -> Hurt:
@@ -50,6 +50,44 @@ def test_a_mail_for_a_login_that_was_refused(ledger: Ledger, status: int) -> Non
     ledger.asked.append(asked("b", status))
     ledger.mails["b"].append(MAIL)
     assert the_breach(ledger) == "I2"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "purpose"),
+    [
+        ("users/registration", 201, "verify"),
+        ("users/verify-email/send", 202, "verify"),
+        ("users/password-reset", 202, "reset"),
+        ("users/password-reset/confirm", 204, "notice"),
+    ],
+)
+def test_what_is_promised_of_an_account_is_mailed_for_this_answer_and_nothing_else(
+    ledger: Ledger, path: str, status: int, purpose: str
+) -> None:
+    ledger.asked.append(asked("b", status, path=path))
+    ledger.promise("b", "a@example.org", purpose).at = 0.5
+    assert the_breach(ledger) == "I1"
+    ledger.mails["b"].append(Mailed(1.0, "", "<two>", purpose))
+    assert ledger.judge() == []
+    ledger.mails["b"][0] = MAIL
+    assert the_breach(ledger) == "I2"
+    ledger.asked[-1] = asked("b", 400, path=path)
+    ledger.mails["b"][0] = Mailed(1.0, "", "<two>", purpose)
+    assert the_breach(ledger) == "I2"
+
+
+def test_a_code_for_an_address_without_an_account(ledger: Ledger) -> None:
+    ledger.asked.append(asked("b", 202, path="users/password-reset"))
+    ledger.of_nobody.add("b")
+    ledger.mails["b"].append(Mailed(1.0, "", "<two>", "reset"))
+    assert the_breach(ledger) == "I2"
+
+
+def test_a_notice_lives_longer_than_a_code(ledger: Ledger) -> None:
+    ledger.asked.append(asked("b", 204, path="users/password-reset/confirm"))
+    ledger.promise("b", "a@example.org", "notice").at = 0.5
+    ledger.mails["b"].append(Mailed(LIFETIME + 1, "", "<two>", "notice"))
+    assert ledger.judge() == []
 
 
 def test_a_mail_that_nobody_asked_for(ledger: Ledger) -> None:

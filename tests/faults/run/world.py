@@ -26,6 +26,17 @@ ANSWER_SECONDS = 30.0  # more is a hang
 
 SERVICES = ("auth", "users", "notifier")
 
+# All clients are one address, and ask more often than people do; codes of users live as long as those of auth.
+LIMITS = {
+    "auth": {"THROTTLE_ADDRESS_PER_HOUR": "10000"},
+    "users": {
+        "ADDRESS_PROOFS_PER_HOUR": "1000",
+        "MAILED_CODE_COOLDOWN": "0",
+        "MAILED_CODE_LIFETIME": "240",
+        "PASSWORD_RESETS_PER_HOUR": "1000",
+    },
+}
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -76,7 +87,8 @@ class World(Processes):
         name = f"{first.name}-{number}"
         ports = dict(zip(("PORT", "MANAGEMENT_PORT"), map(str, free_ports(2)), strict=True))
         kept = ports if number > 1 else {}  # the first auth is where the keys are published
-        settings = first.settings | kept | {"RABBITMQ_URL": self.ways[name].url(self.servers.broker.url)}
+        way = {"RABBITMQ_URL": self.ways[name].url(self.servers.broker.url)}
+        settings = first.settings | kept | way | LIMITS.get(first.name, {})
         if first.name == "notifier":
             settings |= {"SMTP_PORT": str(self.ways["mail"].port)}
         self._management[name] = int(settings["MANAGEMENT_PORT"])
