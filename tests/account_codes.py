@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shared.messaging.address_events import CodePurpose, CodeRequested
 from shared.messaging.bus import Delivery, Done, Outcome
-from shared.messaging.events import CodePurpose, CodeRequested
 from shared.sealing import Sealer
 from tests.polling import eventually
 

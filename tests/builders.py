@@ -16,16 +16,9 @@ from services.users import accounts
 from services.users.accounts import NewAccount
 from services.users.administration import Administration
 from services.users.callers import Users
+from shared.messaging.address_events import CodeRequested
 from shared.messaging.bus import Delivery, Message
-from shared.messaging.events import (
-    AccountChanged,
-    CodeRequested,
-    Event,
-    OtpOutcome,
-    OtpRequested,
-    SessionEnded,
-    UsersNoticeRequested,
-)
+from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
 from shared.sealing import Sealer
 from tests import edge_keys
 

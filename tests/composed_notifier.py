@@ -8,8 +8,9 @@ from typing import Any
 from unittest.mock import patch
 
 from services.notifier import app as notifier
+from shared.messaging.address_events import AccountCodeOutcome
 from shared.messaging.bus import Handler
-from shared.messaging.events import AccountCodeOutcome, OtpOutcome
+from shared.messaging.events import OtpOutcome
 from shared.messaging.memory_consumer import MemoryConsumption
 from shared.messaging.topology import ACCOUNT_CODE_OUTCOMES, OTP_DELIVERY, OTP_OUTCOMES
 from tests.composed import Keys, notifier_settings

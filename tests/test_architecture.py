@@ -33,7 +33,7 @@ from services.notifier.mailbox import Mailbox
 from services.notifier.mails.login_code import LoginCodeMail
 from services.users import app as users
 from services.users.callers import caller
-from shared.messaging import events
+from shared.messaging import event_types
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import SUBSCRIPTIONS
 from tests.asking import client_of
@@ -147,12 +147,12 @@ def test_every_event_has_exactly_the_subscribers_it_should_and_none_is_unwanted(
         for kind in each.routing_keys
     }
     assert wanted == SUBSCRIBERS
-    assert set(events.EVENTS) == set(SUBSCRIBERS) | UNHEEDED
-    assert {kind for kind in events.EVENTS if not events.mandatory(kind)} == UNHEEDED
+    assert set(event_types.EVENTS) == set(SUBSCRIBERS) | UNHEEDED
+    assert {kind for kind in event_types.EVENTS if not event_types.mandatory(kind)} == UNHEEDED
 
 
 def test_the_type_of_an_event_begins_with_its_publisher_and_ends_in_its_version() -> None:
-    for kind in events.EVENTS:
+    for kind in event_types.EVENTS:
         assert re.fullmatch(r"(auth|users|notifier)\.[a-z_]+\.v[1-9]\d*", kind)
 
 

@@ -13,8 +13,9 @@ MOST_LINES = 1500
 # Modules that a reader of the core path may take at their names.
 OUTSIDE = {
     "shared": {
-        "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.backoff",
-        "messaging.signed", "messaging.topology", "names", "observability.correlation", "passwords.hashing", "sealing",
+        "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.address_events",
+        "messaging.backoff",
+        "messaging.event_types", "messaging.signed", "messaging.topology", "names", "observability.correlation", "passwords.hashing", "sealing",
         "web.problems",
     },
     "services.auth": {
@@ -23,8 +24,8 @@ OUTSIDE = {
         "tables", "tokens.issue",
     },
     "services.notifier": {
-        "channel", "circuit_breaker", "database_time", "mail_failures", "mail_server", "mailbox", "mails.mime_message",
-        "mails.notice", "report", "settings", "turns",
+        "channel", "circuit_breaker", "database_time", "mail_failures", "mail_server", "mailbox",
+        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "report", "settings", "turns",
     },
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from services.notifier.deliver import AttemptResult
 from services.notifier.recipient import recipient
 from services.notifier.report import Reports
 from shared.messaging import bus
-from shared.messaging.events import AccountCodeOutcome, CodeRequested
+from shared.messaging.address_events import AccountCodeOutcome, CodeRequested
 from shared.sealing import Sealer
 
 

@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 
 from services.notifier.reach import Reach
 from services.notifier.turns import Turn
-from shared.messaging.events import CodePurpose, NoticeWord
+from shared.messaging.address_events import CodePurpose
+from shared.messaging.events import NoticeWord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter
 
+from shared.messaging.address_events import AccountCodeOutcome
 from shared.messaging.bus import BusError, Delivery, Message
-from shared.messaging.events import AccountCodeOutcome, Event, OtpOutcome
+from shared.messaging.events import Event, OtpOutcome
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()

@@ -20,8 +20,8 @@ from services.users.notices import request_notice
 from services.users.problems import CodeNotValid, NothingToProve, VerificationOff
 from services.users.writes import Write, writing
 from shared.database.pool import Database, after_commit
+from shared.messaging.address_events import AddressProved, CodePurpose
 from shared.messaging.bus import Handler
-from shared.messaging.events import AddressProved, CodePurpose
 from shared.messaging.handlers import event_handler
 from shared.names import canonical, email_key_hash
 from shared.sealing import Sealer

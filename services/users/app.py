@@ -29,9 +29,10 @@ from services.users.tables import metadata, outbox
 from shared.database.expiry import sweep_forever
 from shared.database.pool import Database
 from shared.database.schema import Schema
+from shared.messaging.address_events import AccountCodeOutcome
 from shared.messaging.bus import Bus
 from shared.messaging.edges import EdgeKeys
-from shared.messaging.events import AccountCodeOutcome, SessionEnded
+from shared.messaging.events import SessionEnded
 from shared.messaging.handlers import event_handler
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus

@@ -12,13 +12,13 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.settings import UsersSettings
-from shared.messaging.events import CodePurpose
+from shared.messaging.address_events import CodePurpose
 from shared.web.problems import TooManyRequests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """`purposes` share it. None is no limit. `cooldown`: seconds between two codes of one account."""
+    """`purposes` share it. None is no limit. `cooldown`: seconds between two codes of one account to one mailbox."""
 
     purposes: tuple[CodePurpose, ...]
     account: int | None = None
@@ -106,7 +106,7 @@ def _wait(seen: Row[Any], most: int | None) -> float:
 
 
 def _age(seen: Row[Any]) -> float:
-    """Seconds since the latest."""
+    """Seconds since the latest to this mailbox: who corrects an address need not wait."""
     return float("inf") if seen.age is None else float(seen.age)
 
 
@@ -127,7 +127,7 @@ WITH lately AS (
             OR client_hash = CAST(:client AS bytea))
 )
 SELECT count(*) AS requests, extract(epoch FROM min(created_at) + interval '1 hour' - now()) AS frees_in,
-    extract(epoch FROM now() - max(created_at)) AS age
+    extract(epoch FROM now() - max(created_at) FILTER (WHERE email_key_hash = CAST(:mailbox AS bytea))) AS age
 FROM lately WHERE account_id = CAST(:account AS uuid)
 UNION ALL
 SELECT count(*), extract(epoch FROM min(created_at) + interval '1 hour' - now()), NULL

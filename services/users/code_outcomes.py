@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.pool import after_commit
-from shared.messaging.events import AccountCodeOutcome
+from shared.messaging.address_events import AccountCodeOutcome
 
 log = structlog.get_logger()
 

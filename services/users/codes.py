@@ -31,7 +31,7 @@ from shared.audit import outbox_params
 from shared.audit_words import ActOutcome
 from shared.client_address import told_apart
 from shared.database.expiry import Expired
-from shared.messaging.events import CodePurpose, CodeRequested
+from shared.messaging.address_events import CodePurpose, CodeRequested
 from shared.names import email_key_hash
 from shared.observability.correlation import client_address
 from shared.sealing import Sealer

@@ -54,7 +54,7 @@ class UsersSettings(HttpSettings, DemoSettings):
     mailed_code_lifetime: int = Field(600, ge=60, le=3600, description="Seconds that an account code lives")
     mailed_code_attempts: int = Field(5, ge=1, le=100, description="Wrong account codes that one request allows")
     mailed_code_cooldown: int = Field(
-        60, ge=0, le=3600, description="Seconds between two codes that prove the address of one account"
+        60, ge=0, le=3600, description="Seconds between two codes that prove one address of one account"
     )
     address_proofs_per_hour: int = Field(
         5, ge=1, le=1000, description="Codes that prove an address in an hour, for one account and for one mailbox"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
@@ -15,11 +14,11 @@ from shared.audit_words import Act, ActOutcome, Reason
 from shared.messaging.bus import Message
 
 
-def _utc(moment: datetime) -> str:
+def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-Moment = Annotated[AwareDatetime, PlainSerializer(_utc, return_type=str)]
+Moment = Annotated[AwareDatetime, PlainSerializer(utc, return_type=str)]
 
 
 class MalformedEvent(Exception):
@@ -70,7 +69,7 @@ class OtpRequested(Event):
     def code_context(self) -> str:
         """The code opens only in this event, for this mailbox and expiry time."""
         ids = (str(self.event_id), str(self.challenge_id), str(self.account_id))
-        return json.dumps(["code", *ids, self.email, _utc(self.expires_at)])
+        return json.dumps(["code", *ids, self.email, utc(self.expires_at)])
 
 
 class OtpOutcome(Event):
@@ -86,54 +85,6 @@ class OtpOutcome(Event):
     request_event_id: UUID
     outcome: Literal["delivered", "deferred", "given_up", "expired"]
     attempt: int
-    occurred_at: Moment
-
-
-CodePurpose = Literal["verify", "change", "reset", "register", "invite"]
-
-
-class CodeRequested(Event):
-    """Users asks for delivery of a code that proves an address, sealed for `code_context` (shared.sealing).
-
-    `verify`: the address of an account. `change`: its new address. `reset`: for a new password. `register`, `invite`:
-    the account does not exist yet, so `account_id` is None. No field holds text of whoever asked.
-    """
-
-    type: ClassVar[str] = "users.code_requested.v1"
-
-    code_id: UUID
-    account_id: UUID | None
-    email: str
-    purpose: CodePurpose
-    sealed_code: str
-    requested_at: Moment
-    expires_at: Moment
-
-    @property
-    def code_context(self) -> str:
-        """The code opens only in this event, for this mailbox, purpose and expiry time."""
-        ids = (str(self.event_id), str(self.code_id), str(self.account_id))
-        return json.dumps(["account_code", *ids, self.email, self.purpose, _utc(self.expires_at)])
-
-
-class AccountCodeOutcome(Event):
-    """A delivery result for the code `code_id` of a `CodeRequested`; words and order as in `OtpOutcome`."""
-
-    type: ClassVar[str] = "notifier.account_code_outcome.v1"
-
-    code_id: UUID
-    outcome: Literal["delivered", "deferred", "given_up", "expired"]
-    attempt: int
-    occurred_at: Moment
-
-
-class AddressProved(Event):
-    """A mailed login code was right, so the owner of the account reads the mailbox `email`."""
-
-    type: ClassVar[str] = "auth.address_proved.v1"
-
-    account_id: UUID
-    email: str
     occurred_at: Moment
 
 
@@ -258,19 +209,3 @@ class UsersAudited(Audited):
     type: ClassVar[str] = "users.audit.v1"
 
     service: Literal["users"] = "users"
-
-
-def _with_a_type(kind: type[Event]) -> Iterator[type[Event]]:
-    if hasattr(kind, "type"):
-        yield kind
-    for each in kind.__subclasses__():
-        yield from _with_a_type(each)
-
-
-# All events that this version knows, by type.
-EVENTS: Final = {each.type: each for each in _with_a_type(Event)}
-
-
-def mandatory(event_type: str) -> bool:
-    """True also for a type that this version does not know."""
-    return event_type not in EVENTS or EVENTS[event_type].mandatory

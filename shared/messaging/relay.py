@@ -23,7 +23,7 @@ from shared import failpoints
 from shared.database.pool import Database
 from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, BusUnavailable, Message
-from shared.messaging.events import mandatory
+from shared.messaging.event_types import mandatory
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()

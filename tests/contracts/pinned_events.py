@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+from shared.messaging.address_events import AccountCodeOutcome, AddressProved, CodeRequested
 from shared.messaging.events import (
     AccountChanged,
-    AccountCodeOutcome,
-    AddressProved,
     AuthAudited,
     AuthNoticeRequested,
-    CodeRequested,
     Event,
     InStep,
     NotifierHeartbeat,

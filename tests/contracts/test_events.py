@@ -11,17 +11,10 @@ from typing import Any
 
 import pytest
 
+from shared.messaging.address_events import AccountCodeOutcome, CodeRequested
 from shared.messaging.bus import Message
-from shared.messaging.events import (
-    EVENTS,
-    AccountChanged,
-    AccountCodeOutcome,
-    CodeRequested,
-    Event,
-    MalformedEvent,
-    OtpOutcome,
-    OtpRequested,
-)
+from shared.messaging.event_types import EVENTS
+from shared.messaging.events import AccountChanged, Event, MalformedEvent, OtpOutcome, OtpRequested
 from tests.contracts.pinned_events import ACCOUNT, PINNED
 
 CANARY = "canary-0123456789"

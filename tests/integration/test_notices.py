@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from shared.messaging.bus import Delivery
-from shared.messaging.events import EVENTS, AccountChanged, AuthNoticeRequested, NoticeRequested
+from shared.messaging.event_types import EVENTS
+from shared.messaging.events import AccountChanged, AuthNoticeRequested, NoticeRequested
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import NOTICES, OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps, wrong

@@ -14,8 +14,9 @@ from uuid import uuid4
 
 import pytest
 
+from shared.messaging.address_events import CodeRequested
 from shared.messaging.bus import Delivery, Done, GiveUp, Handler
-from shared.messaging.events import CodeRequested, OtpRequested
+from shared.messaging.events import OtpRequested
 from shared.messaging.topology import ACCOUNT_CODES, OTP_DELIVERY
 from shared.sealing import Sealer
 from tests import edge_keys

@@ -15,7 +15,7 @@ from pamqp.common import FieldArray
 
 from deploy.rabbitmq.grants import OPERATOR, USERS_OF_BROKER
 from shared.messaging.amqp import topology
-from shared.messaging.events import EVENTS
+from shared.messaging.event_types import EVENTS
 from shared.messaging.topology import PROCESSES, SUBSCRIPTIONS, published_by
 from tests.security.broker_attacks import Credentials, consume, damage_of, get, logged_in, publish, purge
 from tests.servers.broker_users import load_broker_users

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from services.users.codes import ALPHABET, LENGTH, Codes, RightCode, Wanted, new_code
-from shared.messaging.events import CodePurpose
+from shared.messaging.address_events import CodePurpose
 from tests.builders import registered
 from tests.composed import USERS, UsersApp
 from tests.integration.users.conftest import SentCodes, bus, sent, sql

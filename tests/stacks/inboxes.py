@@ -13,7 +13,7 @@ import httpx
 
 import login2fa_testing
 from login2fa_testing.otp_file import FileInbox as FilesOfTheChannel
-from shared.messaging.events import CodePurpose
+from shared.messaging.address_events import CodePurpose
 from tests.polling import eventually
 from tests.servers.mail import MailSink, Received
 from tests.stacks.stack import Inbox

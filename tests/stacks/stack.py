@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httpx
 
-from shared.messaging.events import CodePurpose
+from shared.messaging.address_events import CodePurpose
 from tests.stacks.program import Program, tail
 
 PASSWORD = "correct horse battery"

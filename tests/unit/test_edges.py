@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from shared.messaging.bus import Message
 from shared.messaging.edges import EDGES, EdgeKeys, NoKeys
-from shared.messaging.events import EVENTS
+from shared.messaging.event_types import EVENTS
 from shared.messaging.topology import SUBSCRIPTIONS
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -18,7 +18,7 @@ from services.auth.factors.failed_codes import CodesOff, Guess
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, trail
 from shared.audit import outbox_params
-from shared.messaging.events import AddressProved
+from shared.messaging.address_events import AddressProved
 from shared.names import email_key_hash
 from shared.web.problems import Problem
 

@@ -9,7 +9,7 @@ from services.notifier.channel import AccountCode
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.lifetime import lifetime
 from services.notifier.mails.mime_message import MimeMessage
-from shared.messaging.events import CodePurpose
+from shared.messaging.address_events import CodePurpose
 
 _NOTHING_HAPPENS = "If you did not ask for it, you need do nothing: without this code nothing happens."
 _PASSWORD_WORKS = f"{_NOTHING_HAPPENS} Your password still works. Give the code to nobody."

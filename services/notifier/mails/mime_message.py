@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from services.notifier.channel import Mail
 from services.notifier.mailbox import Mailbox
-from shared.messaging.events import CodePurpose
+from shared.messaging.address_events import CodePurpose
 
 _TEMPLATES = Path(__file__).parent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 from prometheus_client import REGISTRY
 
+from shared.messaging.address_events import CodeRequested
 from shared.messaging.bus import Delivery, Done, Outcome
-from shared.messaging.events import CodeRequested
 from shared.sealing import Sealer
 from tests.builders import OTHER_PASSWORD
 from tests.composed import USERS, UsersApp

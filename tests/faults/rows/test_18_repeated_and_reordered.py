@@ -16,16 +16,14 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
 from services.users import accounts
+from shared.messaging.address_events import AccountCodeOutcome, AddressProved, CodeRequested
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.topology import declare
 from shared.messaging.bus import Message
 from shared.messaging.events import (
     AccountChanged,
-    AccountCodeOutcome,
-    AddressProved,
     AuthNoticeRequested,
-    CodeRequested,
     InStep,
     NotifierHeartbeat,
     OtpOutcome,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from shared.messaging.events import AddressProved
+from shared.messaging.address_events import AddressProved
 from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps, pair, wrong
 from tests.composed import AuthApp

@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
+from shared.messaging.address_events import CodePurpose
 from shared.messaging.bus import Done, Handler
-from shared.messaging.events import CodePurpose
 from shared.messaging.topology import ACCOUNT_CODES
 from tests.builders import code_requested, delivery
 from tests.composed import Keys

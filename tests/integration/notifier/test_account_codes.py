@@ -12,8 +12,8 @@ from cryptography.fernet import Fernet
 from prometheus_client import REGISTRY
 
 from services.notifier import app, turns
+from shared.messaging.address_events import CodePurpose, CodeRequested
 from shared.messaging.bus import BusUnavailable, Consumption, Done, GiveUp, Handler, Message, Retry
-from shared.messaging.events import CodePurpose, CodeRequested
 from shared.messaging.memory import MemoryBus
 from shared.messaging.memory_consumer import MemoryConsumption
 from shared.messaging.topology import ACCOUNT_CODES, NOTICES, OTP_DELIVERY, OTP_OUTCOMES

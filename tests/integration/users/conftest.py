@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from shared.messaging.events import AccountChanged, CodePurpose, CodeRequested, UsersNoticeRequested
+from shared.messaging.address_events import CodePurpose, CodeRequested
+from shared.messaging.events import AccountChanged, UsersNoticeRequested
 from shared.messaging.memory import MemoryBus
 from tests.composed import Keys, jwks_url, keys, users_app
 from tests.fakes import HeldBus

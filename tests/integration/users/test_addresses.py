@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from services.users.codes import ALPHABET, LENGTH
-from shared.messaging.events import AccountCodeOutcome, AddressProved
+from shared.messaging.address_events import AccountCodeOutcome, AddressProved
 from shared.messaging.memory import MemoryBus
 from tests.builders import message, registered, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
@@ -141,6 +141,12 @@ async def test_a_code_may_be_asked_for_once_a_minute_and_five_times_an_hour(
     refused = await newcomer.ask()
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 3000
+
+
+async def test_whoever_made_a_typing_error_corrects_the_address_at_once(newcomer: Person, sent: SentCodes) -> None:
+    assert (await newcomer.patch(email=NEW)).json()["pending_email"] == NEW
+    answer = await newcomer.confirm(await sent.latest(NEW, "change"))
+    assert answer.json()["email"] == NEW
 
 
 async def test_the_state_of_a_code_is_what_the_notifier_reports_of_it(
