@@ -8,9 +8,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import ACCOUNT_CODES
+from tests.account_codes import AccountCodes
 from tests.auth_steps import wrong
-from tests.builders import OTHER_PASSWORD, PASSWORD, registration
-from tests.composed import AUTH, USERS, AuthApp, UsersApp, bearer
+from tests.builders import OTHER_PASSWORD, PASSWORD, registered, registration
+from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, bearer, running_users, users_settings
 from tests.inbox import Inbox
 from tests.security.doors import ACCESS, REFRESH
 from tests.security.somebody import LoggedIn, password_accepted, register
@@ -28,12 +31,32 @@ EXTRA: dict[str, Any] = {
     "kept_session": STRANGER,
     "password_hash": "x",
     "email_key": "x",
+    "email_verified_at": "2001-01-01T00:00:00Z",
+    "email_verified": True,
+    "pending_email": "mallory@example.org",
+    "password_by_mail": True,
+    "groups": ["staff"],
+    "purpose": "reset",
+    "code_id": STRANGER,
+    "account_id": STRANGER,
     "created_at": "2001-01-01T00:00:00Z",
     "auth_time": 4102444800,
     "scope": "admin",
     "__proto__": {"is_admin": True},
 }
-CHOSEN_BY_US = ("id", "is_admin", "is_active", "session_epoch", "kept_session", "email_key", "username_key")
+ADMINS_ONLY = ("is_admin", "is_active", "groups")
+CHOSEN_BY_US = (
+    *("id", *ADMINS_ONLY, "session_epoch", "kept_session", "email_key", "username_key"),
+    *("email_verified_at", "pending_email", "password_by_mail"),
+)
+UNPROVED = {"email_verified_at": None, "pending_email": None, "password_by_mail": False, "groups": []}
+
+
+@pytest.fixture
+async def account_codes(bus: MemoryBus, keys: Keys) -> AccountCodes:
+    codes = AccountCodes(keys.mailed_sealer)
+    await bus.consume(ACCOUNT_CODES.queue, codes, concurrency=1)
+    return codes
 
 
 async def facts(databases: Databases, username: str) -> dict[str, Any]:
@@ -53,13 +76,14 @@ async def test_of_a_registration(users_app: UsersApp, databases: Databases) -> N
     assert (made["is_admin"], made["is_active"], made["session_epoch"], made["kept_session"]) == (False, True, 0, None)
     assert made["email_key"] == body["email"]
     assert made["created_at"].year > 2001
+    assert {name: made[name] for name in UNPROVED} == UNPROVED
 
 
 async def test_of_a_patch_or_a_change_of_password(users_app: UsersApp, databases: Databases) -> None:
     account, victim = await register(users_app), await register(users_app)
     before = [await facts(databases, each["username"]) for each in (account, victim)]
     headers = users_app.as_(UUID(account["id"]))
-    harmless = {name: value for name, value in EXTRA.items() if name not in {"is_admin", "is_active"}}
+    harmless = {name: value for name, value in EXTRA.items() if name not in ADMINS_ONLY}
     harmless |= {"id": victim["id"], "user_id": victim["id"]}
 
     patched = await users_app.http.patch(f"{USERS}/", headers=headers, json={"name": "Robert"} | harmless)
@@ -72,15 +96,80 @@ async def test_of_a_patch_or_a_change_of_password(users_app: UsersApp, databases
     assert theirs == before[1]
     assert (mine["is_admin"], mine["is_active"], mine["session_epoch"]) == (False, True, 1)
     assert str(mine["kept_session"]) != STRANGER
+    assert {name: mine[name] for name in UNPROVED} == UNPROVED
 
 
-@pytest.mark.parametrize("field", ["is_admin", "is_active"])
+async def test_of_a_code_that_proves_an_address(
+    users_app: UsersApp, databases: Databases, account_codes: AccountCodes
+) -> None:
+    account, victim = await register(users_app), await register(users_app)
+    theirs = await facts(databases, victim["username"])
+    code = await account_codes.code_for(account["email"], "verify")
+    extra = EXTRA | {"user_id": victim["id"], "email": victim["email"]}
+
+    headers = users_app.as_(UUID(account["id"]))
+    assert (await users_app.http.post(f"{USERS}/verify-email", headers=headers, json={"code": code} | extra)).is_success
+
+    mine = await facts(databases, account["username"])
+    assert mine.pop("email_verified_at").year > 2001
+    assert (mine["email_key"], mine["is_admin"], mine["pending_email"]) == (account["email"], False, None)
+    assert await facts(databases, victim["username"]) == theirs
+
+
+async def test_of_a_new_password_for_a_forgotten_one(
+    users_app: UsersApp, databases: Databases, account_codes: AccountCodes
+) -> None:
+    account, victim = await register(users_app), await register(users_app)
+    theirs = await facts(databases, victim["username"])
+    extra = EXTRA | {"user_id": victim["id"], "email": victim["email"], "username": victim["username"]}
+    asked = await users_app.http.post(f"{USERS}/password-reset", json=extra | {"email": account["email"]})
+    code = await account_codes.code_for(account["email"], "reset")
+
+    body = extra | {"reset_token": asked.json()["reset_token"], "code": code, "password": OTHER_PASSWORD}
+    assert (await users_app.http.post(f"{USERS}/password-reset/confirm", json=body)).status_code == 204
+
+    mine = await facts(databases, account["username"])
+    assert (mine["is_admin"], mine["is_active"], mine["groups"], mine["session_epoch"]) == (False, True, [], 1)
+    assert (mine["kept_session"], mine["email_key"], mine["pending_email"]) == (None, account["email"], None)
+    assert await facts(databases, victim["username"]) == theirs
+
+
+async def test_of_a_registration_that_waits_for_its_code(
+    databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str, account_codes: AccountCodes
+) -> None:
+    settings = users_settings(databases, keys, jwks_url, registration="proven")
+    async with running_users(settings, keys, bus) as users:
+        new = registration()
+        asked = (await users.http.post(f"{USERS}/registration", json=new | EXTRA)).json()
+        code = await account_codes.code_for(new["email"], "register")
+        extra = EXTRA | {"email": "mallory@example.org", "password": OTHER_PASSWORD, "is_2fa": True}
+        body = extra | {"registration_token": asked["registration_token"], "code": code}
+        assert (await users.http.post(f"{USERS}/registration/confirm", json=body)).status_code == 201
+
+    made = await facts(databases, new["username"])
+    assert made.pop("email_verified_at").year > 2001
+    assert (made["is_admin"], made["is_active"], made["groups"], made["email_key"]) == (False, True, [], new["email"])
+
+
+async def test_of_an_account_that_an_administrator_makes(users_app: UsersApp, databases: Databases) -> None:
+    headers = users_app.as_((await registered(users_app.parts, is_admin=True)).id)
+    new = registration()
+    body = new | EXTRA | {"is_admin": False, "groups": ["guests"]}
+    assert (await users_app.http.post(f"{USERS}/", headers=headers, json=body)).status_code == 201
+
+    made = await facts(databases, new["username"])
+    assert str(made["id"]) != STRANGER
+    assert (made["is_admin"], made["is_active"]) == (False, True)
+    assert {name: made[name] for name in UNPROVED} == UNPROVED | {"groups": ["guests"]}
+
+
+@pytest.mark.parametrize("field", ADMINS_ONLY)
 async def test_of_a_patch_with_what_only_admins_may_set(users_app: UsersApp, databases: Databases, field: str) -> None:
     """Refused whole: a person must not think that the rest was all that was asked."""
     account = await register(users_app)
     before = await facts(databases, account["username"])
 
-    for value in (True, False):
+    for value in (["staff"], []) if field == "groups" else (True, False):
         answer = await users_app.http.patch(
             f"{USERS}/", headers=users_app.as_(UUID(account["id"])), json={"name": "Robert", field: value}
         )

@@ -46,6 +46,7 @@ from tests.servers.databases import Databases
 __all__ = ("accounts", "sql")
 
 LIMITED = sorted(RATE_LIMITED | USERS_RATE_LIMITED)
+MAILS_A_CODE = f"{USERS}/verify-email/send"
 SOMEBODY = "01890a5d-ac96-774b-bcce-b302099a8050"
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody@127.0.0.1:1/none")
 
@@ -69,6 +70,15 @@ def asks_for_a_name(app: FastAPI) -> set[str]:
     }
 
 
+def compares_a_code(app: FastAPI) -> set[str]:
+    return {
+        str(route.path)
+        for route in iter_route_contexts(app.routes)
+        for body in route.dependant.body_params
+        if "code" in getattr(body.field_info.annotation, "model_fields", {})
+    }
+
+
 def guessable(app: FastAPI) -> set[str]:
     """What can be asked for without being logged in, and is no mere reading."""
     return {
@@ -81,7 +91,8 @@ def guessable(app: FastAPI) -> set[str]:
 def test_every_path_where_something_can_be_guessed_is_limited(keys: Keys) -> None:
     assert guessable(auth_service.build(auth_settings(NOWHERE, keys))) == RATE_LIMITED
     users = users_service.build(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"))
-    assert guessable(users) | asks_for_a_name(users) == USERS_RATE_LIMITED
+    everything = guessable(users) | asks_for_a_name(users) | compares_a_code(users) | {MAILS_A_CODE}
+    assert everything == USERS_RATE_LIMITED
 
 
 @asynccontextmanager
