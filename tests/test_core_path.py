@@ -14,18 +14,17 @@ MOST_LINES = 1500
 OUTSIDE = {
     "shared": {
         "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.address_events",
-        "messaging.backoff",
-        "messaging.event_types", "messaging.signed", "messaging.topology", "names", "observability.correlation", "passwords.hashing", "sealing",
-        "web.problems",
+        "messaging.backoff", "messaging.event_types", "messaging.signed", "messaging.topology", "names",
+        "observability.correlation", "passwords.hashing", "sealing", "web.problems",
     },
     "services.auth": {
         "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.failed_codes",
-        "factors.refusals", "login.attempts", "login.known_addresses", "sessions.client", "sessions.ending", "settings",
-        "tables", "tokens.issue",
+        "factors.refusals", "login.attempts", "login.known_addresses", "sessions.client", "sessions.ending",
+        "settings", "tables", "tokens.issue",
     },
     "services.notifier": {
-        "channel", "circuit_breaker", "database_time", "mail_failures", "mail_server", "mailbox",
-        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "report", "settings", "turns",
+        "channel", "circuit_breaker", "database_time", "mail_failures", "mail_server", "mailbox", "mails.account_code",
+        "mails.lifetime", "mails.mime_message", "mails.notice", "report", "settings", "turns",
     },
 }  # fmt: skip
 

@@ -6,13 +6,9 @@ import json
 from contextlib import suppress
 from uuid import uuid4
 
-import pytest
-
 from services.auth import tables
 from services.auth.login.unlock import unlock
 from shared.messaging.events import Audited, AuthAudited
-from shared.messaging.memory import MemoryBus
-from shared.messaging.topology import OTP_DELIVERY
 from tests.account_codes import AccountCodes
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, PASSWORD, administration, registered
@@ -26,6 +22,7 @@ from tests.composed import (
     auth_settings,
     bearer,
     client,
+    inbox,
     jwks_url,
     keys,
     running_auth,
@@ -38,17 +35,10 @@ from tests.polling import eventually
 from tests.security.somebody import password_accepted, register
 from tests.servers.databases import Databases, connected
 
-__all__ = ("account_codes", "auth_app", "bus", "jwks_url", "keys", "lines", "trail", "users_app")
+__all__ = ("account_codes", "auth_app", "bus", "inbox", "jwks_url", "keys", "lines", "trail", "users_app")
 
 HOME = "198.51.100.7"
 MARKED = "typed into the field of the name"
-
-
-@pytest.fixture
-async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
-    inbox = Inbox(keys.otp_sealer)
-    await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
-    return inbox
 
 
 REGISTRATION: Expected = ("registration", "ok", None)
