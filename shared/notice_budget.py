@@ -1,8 +1,9 @@
-"""Limits notices to one mailbox: each word once in ten minutes, and twelve a day: ten from users, two from auth."""
+"""Limits notices to one mailbox: each word once in ten minutes, and fifteen a day: 13 from users, two from auth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -32,11 +33,14 @@ def notices_table(metadata: MetaData) -> Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeBudget:
-    """`share`: notices a day. `reserved`: slots for one word, so that a flood of other words cannot suppress it."""
+    """`share`: notices a day. `reserved`: slots for one word, so that a flood of other words cannot suppress it.
+    `confined`: words that strangers can cause, which get no other slots.
+    """
 
     table: Table
     share: int
     reserved: Mapping[NoticeWord, int]
+    confined: AbstractSet[NoticeWord] = frozenset()
 
     async def claim(self, connection: AsyncConnection, address: str, notice: NoticeWord) -> bool:
         """Whether the notice may be sent; if so it counts, once the transaction commits."""
@@ -44,6 +48,7 @@ class NoticeBudget:
             "mailbox": email_key_hash(address),
             "word": notice,
             "share": self.share,
+            "confined": notice in self.confined,
             "unreserved": self.share - sum(self.reserved.values()),
             "reserved_words": list(self.reserved),
             "reserved_places": list(self.reserved.values()),
@@ -79,7 +84,7 @@ WHERE (
             USING (word)
     )
     SELECT coalesce(bool_or(word = :word AND times < places), false)
-        OR coalesce(sum(greatest(times - places, 0)), 0) < CAST(:unreserved AS int)
+        OR (NOT :confined AND coalesce(sum(greatest(times - places, 0)), 0) < CAST(:unreserved AS int))
     FROM counted
 ) AND NOT EXISTS (
     SELECT FROM unnest(mailbox.words, mailbox.told_at) AS notice(word, at)

@@ -105,7 +105,8 @@ async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatc
         rule(known)
         await _limit_names(users, known, changes)
         async with writing(users, known, target, rule=rule, if_match=if_match) as write:
-            if changes.get("is_2fa") is False and users.settings.demands_second_factor(is_admin=write.row.is_admin):
+            turned_off = write.row.is_2fa and changes.get("is_2fa") is False
+            if turned_off and users.settings.demands_second_factor(is_admin=write.row.is_admin):
                 raise SecondFactorStays
             if "email" in changes:
                 changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)

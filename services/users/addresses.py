@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users import accounts, audit
 from services.users.audit import Author
 from services.users.callers import Caller, Users
+from services.users.code_limits import UNTOLD, Scope, lock_mailboxes
 from services.users.codes import RightCode, Wanted
 from services.users.notices import request_notice
 from services.users.problems import CodeNotValid, NothingToProve, VerificationOff
@@ -90,18 +91,16 @@ def to_prove(account: Row[Any]) -> tuple[CodePurpose, str]:
     return "verify", account.email
 
 
-async def request_code(users: Users, write: Write, account: Row[Any], *, quietly: bool = False) -> None:
-    """`account`: as it is now. An address that another account has gets a notice in the place of a code: the answer
-    does not tell that it is taken. Raises `TooManyRequests`.
+async def request_code(users: Users, write: Write, account: Row[Any], *, untold: Collection[Scope] = UNTOLD) -> None:
+    """`account`: as it is now. An address that another account has gets a notice in the place of a code: no answer
+    tells that it is taken. Raises `TooManyRequests`.
     """
     purpose, email = to_prove(account)
     other = await accounts.find_by_email(write.connection, email) if purpose == "change" else None
     wanted = Wanted(purpose=purpose, email=email, account=account.id, is_mailed=other is None)
-    await users.codes.request(write.connection, wanted, actor=write.author.account, quietly=quietly)
+    await users.codes.request(write.connection, wanted, actor=write.author.account, untold=untold)
     if other is not None:
-        await request_notice(
-            write.connection, other, "already_registered", account.modified_at, also_unproved=users.tells_unproved
-        )
+        await request_notice(write.connection, other, "already_registered", account.modified_at, also_unproved=True)
 
 
 async def change(users: Users, write: Write, changes: Mapping[str, Any]) -> Row[Any]:
@@ -116,6 +115,8 @@ async def change(users: Users, write: Write, changes: Mapping[str, Any]) -> Row[
     others = {name: value for name, value in changes.items() if name != "email"}
     if canonical(email) == write.row.email_key:
         return await write.change(others)
+    # Before the names and the notices, in the order of all who mail codes: no deadlock.
+    await lock_mailboxes(write.connection, email_key_hash(write.row.email), email_key_hash(email))
     changed = await write.change({**others, "pending_email": email})
     await request_code(users, write, changed)
     return changed
@@ -131,7 +132,11 @@ async def progress(users: Users, known: Caller) -> Proof:
     purpose, email = to_prove(known.account)
     wanted = Wanted(purpose=purpose, email=email, account=known.token.account)
     async with users.database.transaction() as connection:
-        return Proof(email=email, **asdict(await users.codes.progress(connection, wanted)))
+        latest = await users.codes.progress(connection, wanted, untold=UNTOLD)
+    if purpose == "change" and latest.status != "not_asked":
+        # Nothing is delivered to an address that another account has.
+        latest = replace(latest, status="pending")
+    return Proof(email=email, **asdict(latest))
 
 
 async def vouch(users: Users, known: Caller, target: UUID) -> Row[Any]:
@@ -164,4 +169,5 @@ def address_proved_handler(database: Database, sealer: Sealer) -> Handler:
 
 
 def _is_news(event: AddressProved, account: Row[Any]) -> bool:
-    return account.email_verified_at is None and bool(account.email_key == canonical(event.email))
+    same = (account.email_key, account.session_epoch) == (canonical(event.email), event.session_epoch)
+    return same and account.email_verified_at is None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -14,6 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users.settings import UsersSettings
 from shared.messaging.address_events import CodePurpose
 from shared.web.problems import TooManyRequests
+
+Scope = Literal["account", "mailbox", "client"]
+
+# What others ask of a mailbox tells whether an account has it.
+UNTOLD: Final[tuple[Scope, ...]] = ("mailbox",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,7 @@ class Limits:
             purposes=("verify", "change"),
             account=settings.address_proofs_per_hour,
             mailbox=settings.address_proofs_per_hour,
+            client=settings.registrations_per_client,
             cooldown=settings.mailed_code_cooldown,
         )
         resets = Limit(
@@ -59,36 +66,51 @@ class Limits:
         limits = (proofs, resets, registrations, invitations)
         self._limits = {purpose: limit for limit in limits for purpose in limit.purposes}
 
-    def has_one_of_clients(self, purpose: CodePurpose) -> bool:
-        return self._limits[purpose].client is not None
+    async def admit(self, connection: AsyncConnection, requester: Requester, untold: Collection[Scope]) -> bool:
+        """Whether another code may be mailed. Raises `TooManyRequests` unless the limit is `untold`."""
+        waits = await self._waits(connection, requester)
+        told = max((wait for scope, wait in waits.items() if scope not in untold), default=0.0)
+        if told > 0:
+            raise TooManyRequests(retry_after=told)
+        return not any(waits.values())
 
-    async def admit(self, connection: AsyncConnection, requester: Requester, *, quietly: bool) -> bool:
-        """Whether another code may be mailed. Raises `TooManyRequests`; `quietly`: only for the client's own limit."""
+    async def wait(self, connection: AsyncConnection, requester: Requester, untold: Collection[Scope]) -> float:
+        """Seconds until another code may be had, as far as it may be told."""
+        waits = await self._waits(connection, requester)
+        return max((wait for scope, wait in waits.items() if scope not in untold), default=0.0)
+
+    async def _waits(self, connection: AsyncConnection, requester: Requester) -> dict[Scope, float]:
+        """Seconds by scope, 0 where another code may be had now."""
         limit = self._limits[requester.purpose]
         account, mailbox, client = await _last_hour(connection, requester, limit)
-        _refuse(_wait(client, limit.client))
-        wait = max(_wait(account, limit.account), _wait(mailbox, limit.mailbox), limit.cooldown - _age(account))
-        if not quietly:
-            _refuse(wait)
-        return wait <= 0
-
-    async def wait(self, connection: AsyncConnection, requester: Requester) -> float:
-        """Seconds until account and mailbox may have another code."""
-        limit = self._limits[requester.purpose]
-        account, mailbox, _ = await _last_hour(connection, requester, limit)
-        return max(0.0, _wait(account, limit.account), _wait(mailbox, limit.mailbox), limit.cooldown - _age(account))
+        cooldown = limit.cooldown - float(account.age) if account.age is not None else 0.0
+        return {
+            "account": max(0.0, cooldown, _wait(account, limit.account)),
+            "mailbox": _wait(mailbox, limit.mailbox),
+            "client": _wait(client, limit.client),
+        }
 
 
-async def lock(connection: AsyncConnection, mailbox: bytes, client: bytes | None = None) -> datetime:
+async def lock_mailboxes(connection: AsyncConnection, *mailboxes: bytes) -> datetime:
     """Until the commit, or two concurrent requests could share the last code of an hour. Returns `now()`.
 
-    Locks in order of their numbers, so that there is no deadlock. Numbers may collide; one then waits in vain.
+    Mailboxes come first, in order of their numbers, then the client: so there is no deadlock. Numbers may collide; one
+    then waits in vain.
     """
-    numbers = sorted(int.from_bytes(key[:8], signed=True) for key in (mailbox, client) if key is not None)
     now: datetime
-    for number in numbers:
+    for number in sorted(_number(b"mailbox", mailbox) for mailbox in mailboxes):
         now = (await connection.execute(_LOCK, {"number": number})).scalar_one()
     return now
+
+
+async def lock_client(connection: AsyncConnection, client: bytes | None) -> None:
+    if client is not None:
+        await connection.execute(_LOCK, {"number": _number(b"client", client)})
+
+
+def _number(kind: bytes, key: bytes) -> int:
+    """Hashed with its kind: else whoever chooses an Idempotency-Key could choose the lock of a mailbox."""
+    return int.from_bytes(hashlib.sha256(kind + key).digest()[:8], signed=True)
 
 
 async def _last_hour(connection: AsyncConnection, requester: Requester, limit: Limit) -> Sequence[Row[Any]]:
@@ -103,16 +125,6 @@ async def _last_hour(connection: AsyncConnection, requester: Requester, limit: L
 
 def _wait(seen: Row[Any], most: int | None) -> float:
     return float(seen.frees_in) if most is not None and seen.requests >= most else 0.0
-
-
-def _age(seen: Row[Any]) -> float:
-    """Seconds since the latest to this mailbox: who corrects an address need not wait."""
-    return float("inf") if seen.age is None else float(seen.age)
-
-
-def _refuse(wait: float) -> None:
-    if wait > 0:
-        raise TooManyRequests(retry_after=wait)
 
 
 _LOCK: Final = text("SELECT now() FROM (SELECT pg_advisory_xact_lock(CAST(:number AS bigint))) AS locked")

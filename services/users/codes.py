@@ -13,17 +13,18 @@ import hashlib
 import hmac
 import math
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from services.users import code_limits
-from services.users.code_limits import Limits, Requester
+from services.users.code_limits import Limits, Requester, Scope
 from services.users.code_statements import COUNT_IF_WRONG, INSERT, INVITATION, LATEST, OPEN, PROGRESS, USE
 from services.users.settings import UsersSettings
 from services.users.tables import codes, trail
@@ -40,7 +41,8 @@ ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U
 LENGTH: Final = 10
 
 # The hourly limits count older ones too.
-EXPIRED: Expired = ((codes, codes.c.expires_at < func.now() - timedelta(hours=1)),)
+_COUNTED = timedelta(hours=1)
+EXPIRED: Expired = ((codes, or_(codes.c.expires_at < func.now() - _COUNTED, codes.c.used_at < func.now() - _COUNTED)),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +110,18 @@ class Codes:
         wanted: Wanted,
         *,
         actor: UUID | None = None,
-        quietly: bool = False,
+        untold: Collection[Scope] = (),
         is_limited: bool = True,
     ) -> UUID:
         """Returns the id of the request. Raises `TooManyRequests`.
 
-        `quietly`: where a limit must not be told, nothing is mailed instead; the codes that are there already are still
-        good. `is_limited`: false for an administrator.
+        `untold`: limits that must not be told; beyond them nothing is mailed, and the codes that are there already are
+        still good. `is_limited`: false for an administrator.
         """
-        requester = self._requester(wanted)
-        now = await code_limits.lock(connection, requester.mailbox, requester.client)
-        admitted = not is_limited or await self._limits.admit(connection, requester, quietly=quietly)
+        requester = self._requester(wanted, is_counted=is_limited)
+        now = await code_limits.lock_mailboxes(connection, requester.mailbox)
+        await code_limits.lock_client(connection, requester.client)
+        admitted = not is_limited or await self._limits.admit(connection, requester, untold)
         is_mailed = wanted.is_mailed and admitted
         expires_at = now + timedelta(seconds=self.lifetime(wanted.purpose))
         request, code = uuid4(), new_code()
@@ -147,9 +150,16 @@ class Codes:
         found: UUID | None = (await connection.execute(LATEST, values)).scalar_one_or_none()
         return found
 
-    async def progress(self, connection: AsyncConnection, wanted: Wanted) -> Progress:
+    async def refuse_beyond_client_limit(self, connection: AsyncConnection, purpose: CodePurpose, email: str) -> None:
+        """Before expensive work; `request` asks again, under its lock. Raises `TooManyRequests`."""
+        requester = self._requester(Wanted(purpose=purpose, email=email))
+        await self._limits.admit(connection, requester, untold=("account", "mailbox"))
+
+    async def progress(
+        self, connection: AsyncConnection, wanted: Wanted, *, untold: Collection[Scope] = ()
+    ) -> Progress:
         requester = self._requester(wanted)
-        resend_in = math.ceil(await self._limits.wait(connection, requester))
+        resend_in = math.ceil(await self._limits.wait(connection, requester, untold))
         values = {"purpose": wanted.purpose, "mailbox": requester.mailbox, "account": wanted.account}
         latest = (await connection.execute(PROGRESS, values)).one_or_none()
         if latest is None:
@@ -187,7 +197,7 @@ class Codes:
         Returns the time.
         """
         asked = right.asked
-        await code_limits.lock(connection, asked.mailbox)  # orders two who use the same codes
+        await code_limits.lock_mailboxes(connection, asked.mailbox)  # orders two who use the same codes
         values = {
             "purpose": asked.purpose,
             "mailbox": asked.mailbox,
@@ -214,10 +224,10 @@ class Codes:
         message = mailbox + f"{purpose}:{code}".encode()
         return [hmac.digest(pepper, message, hashlib.sha256) for pepper in self._peppers]
 
-    def _requester(self, wanted: Wanted) -> Requester:
+    def _requester(self, wanted: Wanted, *, is_counted: bool = True) -> Requester:
         network = told_apart(client_address.get())
         client = None
-        if network is not None and self._limits.has_one_of_clients(wanted.purpose):
+        if network is not None and is_counted:
             client = hmac.digest(self._peppers[0], f"client:{network}".encode(), hashlib.sha256)
         mailbox = email_key_hash(wanted.email)
         return Requester(purpose=wanted.purpose, account=wanted.account, mailbox=mailbox, client=client)

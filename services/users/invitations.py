@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users import accounts, audit
 from services.users.accounts import valid_email
 from services.users.callers import Caller, Users
+from services.users.code_limits import lock_mailboxes
 from services.users.codes import Codes, RightCode, Wanted
 from services.users.problems import CodeNotValid, RegistrationClosed, UserAlreadyExists
 from services.users.settings import UsersSettings
@@ -67,6 +68,7 @@ async def write_invitation(
     if settings.registration == "closed":
         raise RegistrationClosed
     email = valid_email(new.email, reserved=settings.mail_reserved_domains)
+    await lock_mailboxes(connection, email_key_hash(email))  # of two invitations at once the later one stays
     if await accounts.find_by_email(connection, email) is not None:
         raise UserAlreadyExists
     earlier = update(codes).values(used_at=func.now()).where(codes.c.email_key_hash == email_key_hash(email))

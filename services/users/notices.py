@@ -18,15 +18,17 @@ _WORTH_TELLING = timedelta(days=1)
 # Places for changes that take the account from its owner: one for the thief, one for the owner's own that day.
 BUDGET = NoticeBudget(
     table=notices,
-    share=10,
+    share=13,
     reserved={
         "password_changed": 2,
-        "password_reset": 1,
+        "password_reset": 2,
         "email_changed": 2,
-        "email_change_requested": 1,
+        "email_change_requested": 2,
         "two_factor_off": 1,
         "account_deleted": 1,
+        "already_registered": 1,
     },
+    confined={"already_registered"},
 )
 
 

@@ -11,6 +11,7 @@ from services.users import accounts, audit
 from services.users.accounts import valid_email
 from services.users.audit import Author
 from services.users.callers import Caller, Users
+from services.users.code_limits import UNTOLD
 from services.users.codes import RightCode, Wanted
 from services.users.guesses import PASSWORDS
 from services.users.problems import CodeNotValid
@@ -27,7 +28,7 @@ async def request(users: Users, email: str) -> UUID:
     async with answered_at_the_deadline(users.settings.uniform_deadline):
         async with users.database.transaction() as connection:
             account = await accounts.find_by_email(connection, email)
-            request = await users.codes.request(connection, _wanted(email, account), quietly=True)
+            request = await users.codes.request(connection, _wanted(email, account), untold=UNTOLD)
             failpoints.reach("code request: before commit")
         failpoints.reach("code request: committed")
         return request
@@ -50,7 +51,7 @@ async def start(users: Users, known: Caller, target: UUID) -> None:
 
 async def confirm(users: Users, request: UUID, code: str, password: str) -> None:
     """Sets the password and ends all sessions; second factors stay. The password is judged after the code, which stays
-    good if it is weak. Raises `CodeNotValid`, `PasswordTooWeak`.
+    good if it is weak. Raises `CodeNotValid`, `PasswordTooWeak`, `TooManyRequests`.
     """
     async with users.database.transaction() as connection:  # commits: a wrong code stays counted
         right = await users.codes.compare(connection, request, "reset", code)
@@ -61,8 +62,9 @@ async def confirm(users: Users, request: UUID, code: str, password: str) -> None
         async with users.database.transaction() as connection:
             owner = _owner(await accounts.find(connection, account), right)
         refuse_weak(password, owner, min_length=users.settings.password_min_length)
-        hashed = await users.passwords.hash(password, users.hash_shares.holders(account))
-        await _set(users, right, account, hashed)
+        async with users.hash_shares.one_change(account):
+            hashed = await users.passwords.hash(password, users.hash_shares.holders(account))
+            await _set(users, right, account, hashed)
     await PASSWORDS.forgive(users.database, account)
 
 

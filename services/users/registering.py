@@ -14,6 +14,7 @@ from services.users import accounts, addresses, audit, code_limits, invitations,
 from services.users.accounts import NewAccount, valid_email
 from services.users.audit import Author
 from services.users.callers import Caller, Users
+from services.users.code_limits import UNTOLD
 from services.users.codes import RightCode, Wanted
 from services.users.guesses import NAMES, PASSWORDS
 from services.users.notices import request_notice
@@ -27,7 +28,7 @@ from services.users.problems import (
     UsernameTaken,
 )
 from services.users.schemas import AccountIn, RegistrationIn
-from services.users.tables import pending_registrations
+from services.users.tables import codes, pending_registrations
 from services.users.uniform import answered_at_the_deadline
 from services.users.usernames import refuse_foreign
 from services.users.weak_passwords import refuse_weak
@@ -90,7 +91,7 @@ async def _register_once(users: Users, given: RegistrationIn, key: str | None) -
 
 async def _create_unproved(users: Users, connection: AsyncConnection, new: NewAccount) -> Row[Any]:
     # The same order as of those who use a code, then make an account: no deadlock.
-    await code_limits.lock(connection, email_key_hash(new.email))
+    await code_limits.lock_mailboxes(connection, email_key_hash(new.email))
     row = await _create(users, connection, new)
     # An account with login codes proves its address by the first of them.
     if users.settings.email_verification != "off" and not row.is_2fa:
@@ -101,7 +102,7 @@ async def _create_unproved(users: Users, connection: AsyncConnection, new: NewAc
             author=Author(account=row.id),
             also_unproved=users.tells_unproved,
         )
-        await addresses.request_code(users, write, row, quietly=True)
+        await addresses.request_code(users, write, row, untold=("account", "mailbox", "client"))
     return row
 
 
@@ -146,16 +147,18 @@ async def _register_invited(users: Users, given: RegistrationIn, code: str) -> R
 
 async def _request_code(users: Users, given: RegistrationIn) -> UUID:
     """Whether the address has an account or not, the answer is the same; its owner is told instead."""
+    async with users.database.transaction() as connection:
+        await users.codes.refuse_beyond_client_limit(connection, "register", given.email)
     hashed = await users.passwords.hash(given.password, users.hash_shares.holders())
     async with answered_at_the_deadline(users.settings.uniform_deadline), users.database.transaction() as connection:
         owner = await accounts.find_by_email(connection, given.email)
         wanted = Wanted(purpose="register", email=given.email, is_mailed=owner is None)
-        request = await users.codes.request(connection, wanted, quietly=True)
+        request = await users.codes.request(connection, wanted, untold=UNTOLD)
         values = {"code_id": request, **_fields(given), "password_hash": hashed}
         await connection.execute(insert(pending_registrations).values(values))
         if owner is not None:
             now = await accounts.now(connection)
-            await request_notice(connection, owner, "already_registered", now, also_unproved=users.tells_unproved)
+            await request_notice(connection, owner, "already_registered", now, also_unproved=True)
         return request
 
 
@@ -191,7 +194,10 @@ async def _register_confirmed(users: Users, right: RightCode, asked: Mapping[str
         proved_at = await users.codes.use(connection, right)
         if proved_at is None:
             raise CodeNotValid
-        await connection.execute(delete(pending_registrations).where(pending_registrations.c.code_id == right.asked.id))
+        of_mailbox = select(codes.c.id).where(
+            codes.c.purpose == "register", codes.c.email_key_hash == right.asked.mailbox
+        )
+        await connection.execute(delete(pending_registrations).where(pending_registrations.c.code_id.in_(of_mailbox)))
         return await _create(users, connection, NewAccount(**asked, email_verified_at=proved_at))
 
 

@@ -69,10 +69,10 @@ class UsersSettings(HttpSettings, DemoSettings):
         3, ge=1, le=1000, description="Codes for a registration, and for an invitation, in an hour, for one mailbox"
     )
     registrations_per_client: int = Field(
-        30,
+        100,
         ge=1,
         le=100_000,
-        description="Registrations in an hour from one address (IPv6: /64); `REGISTRATION=proven`",
+        description="Codes for registrations and proofs in an hour, asked for from one address (IPv6: /64)",
     )
     invitation_lifetime: int = Field(
         3 * 86400, ge=600, le=30 * 86400, description="Seconds that the code of an invitation lives"

@@ -53,4 +53,5 @@ class AddressProved(Event):
 
     account_id: UUID
     email: str
+    session_epoch: int  # of that login: a later epoch may be another address's
     occurred_at: Moment

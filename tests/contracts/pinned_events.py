@@ -169,11 +169,12 @@ PINNED: list[tuple[str, Event, str]] = [
             event_id=EVENT_ID,
             account_id=ACCOUNT,
             email="zo\u00eb@test.com",
+            session_epoch=3,
             occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"email":"zo\u00eb@test.com","occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+            '"email":"zo\u00eb@test.com","session_epoch":3,"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
     (

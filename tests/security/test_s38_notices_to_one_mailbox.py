@@ -80,7 +80,7 @@ async def test_whoever_causes_all_the_notices_of_a_day_silences_none_that_takes_
     assert told(mails).total() <= A_DAY
 
 
-async def test_a_day_has_twelve_notices_of_all_words_and_services_and_the_next_day_twelve_more(
+async def test_a_day_has_fifteen_notices_of_all_words_and_services_and_the_next_day_fifteen_more(
     owner: Person, mails: MailSink, time: Time, auth_app: AuthApp, users_app: UsersApp
 ) -> None:
     username = (await registered(users_app.parts, email="other@example.net")).username

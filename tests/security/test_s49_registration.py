@@ -62,3 +62,28 @@ async def test_where_registration_is_closed_nobody_registers_an_invitation_or_no
     async with running(registration="closed") as app:
         assert refusal(await register(app)) == (403, "registration_closed")
         assert refusal(await register(app, invitation_code="0000000000")) == (403, "registration_closed")
+
+
+async def test_of_two_invitations_at_once_the_later_one_stays(running: Running, sql: asyncpg.Connection) -> None:
+    """Both stayed: an invitation of an administrator outlived its correction."""
+    async with running(registration="invited") as app:
+        admins = [await registered(app.parts, is_admin=True) for _ in range(2)]
+        for number in range(10):
+            email = f"person{number}@example.net"
+            await asyncio.gather(*(invite(app, admin, email) for admin in admins))
+        still_open = await sql.fetch("SELECT count(*) FROM codes WHERE used_at IS NULL GROUP BY email_key_hash")
+        assert [row["count"] for row in still_open] == [1] * 10
+
+
+async def test_an_invitation_that_is_used_and_replaced_at_once_ends_in_one_of_the_two(
+    running: Running, sent: SentCodes
+) -> None:
+    """They locked the mailbox and its codes in turn, and Postgres ended one of them after a second."""
+    async with running(registration="invited") as app:
+        one, other = [await registered(app.parts, is_admin=True) for _ in range(2)]
+        for number in range(5):
+            email = f"person{number}@example.net"
+            await invite(app, one, email)
+            code = await sent.latest(email, "invite")
+            answers = await asyncio.gather(register(app, email=email, invitation_code=code), invite(app, other, email))
+            assert sorted(answer.status_code for answer in answers) == [201, 400]

@@ -71,3 +71,9 @@ async def test_whoever_has_none_gets_as_far_as_turning_one_on_and_no_further_tha
     again = app.as_(admin.id, epoch=1, amr=BY_CODE)
     off = await app.http.patch(f"{USERS}/", headers=again, json={"is_2fa": False})
     assert refusal(off) == (403, "second_factor_required")
+
+
+async def test_a_whole_profile_may_be_sent_back_by_whoever_has_no_second_factor(app: UsersApp) -> None:
+    person = await registered(app.parts, is_admin=True)
+    answer = await app.http.patch(f"{USERS}/", headers=app.as_(person.id), json={"name": "Eve", "is_2fa": False})
+    assert answer.status_code == 200

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from uuid import uuid4
+
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from services.auth.app import RATE_LIMITED as LIMITED_BY_AUTH
+from services.users.routes import RATE_LIMITED as LIMITED_BY_USERS
 from shared.web import rate_limit
 from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import problem, small_app
@@ -104,3 +110,12 @@ async def test_nothing_else_is_limited() -> None:
 async def test_a_proxy_that_does_not_say_who_asked_is_not_taken_for_one_client() -> None:
     answers = await ask(limited(trusted_proxies="192.0.2.0/24"), *["/token"] * 5)
     assert {answer.status_code for answer in answers} == {200}
+
+
+def test_the_gateway_limits_the_paths_that_the_services_limit() -> None:
+    """A process counts for itself alone: with n replicas a client would have n times as much."""
+    template = Path(__file__).parents[2] / "deploy" / "gateway" / "templates" / "limits.conf.template"
+    (pattern,) = re.findall(r'^ *"~(\^/api/v1/[^"]+)" \$client_network;', template.read_text(), re.MULTILINE)
+    limited = {path.replace("{user_id:uuid}", str(uuid4())) for path in LIMITED_BY_AUTH | LIMITED_BY_USERS}
+    assert [path for path in sorted(limited) if not re.search(pattern, path)] == []
+    assert not re.search(pattern, "/api/v1/users/me")

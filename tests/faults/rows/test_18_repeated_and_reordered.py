@@ -248,7 +248,10 @@ async def test_a_proof_of_an_address_counts_once_and_not_for_another_address_or_
         await accounts.change(connection, users.parts.sealer, moved, elsewhere, by_session=None)
         await accounts.remove(connection, gone)
     late = datetime.now(UTC)
-    proofs = [AddressProved(account_id=each.id, email=each.email, occurred_at=late) for each in (proved, moved, gone)]
+    proofs = [
+        AddressProved(account_id=each.id, email=each.email, session_epoch=0, occurred_at=late)
+        for each in (proved, moved, gone)
+    ]
 
     await say(bus, map(message, proofs), log_lines)
 

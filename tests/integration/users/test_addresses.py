@@ -256,7 +256,9 @@ async def test_nobody_but_an_administrator_answers_for_an_address(users_app: Use
 async def test_a_right_login_code_proves_the_address_that_it_went_to_and_no_later_one(
     newcomer: Person, bus: MemoryBus, sql: asyncpg.Connection, email: str, proved: bool
 ) -> None:
-    event = AddressProved(account_id=newcomer.id, email=email or newcomer.email, occurred_at=datetime.now(UTC))
+    event = AddressProved(
+        account_id=newcomer.id, email=email or newcomer.email, session_epoch=0, occurred_at=datetime.now(UTC)
+    )
     for _ in range(2):  # a repeat changes nothing
         await bus.publish(message(event))
     version, at = await sql.fetchrow("SELECT version, email_verified_at FROM accounts")
@@ -275,3 +277,47 @@ async def test_where_no_address_is_proved_a_change_takes_effect_at_once(
         person.session = uuid4()
         answer = await app.http.post(f"{USERS}/verify-email/send", headers=person.headers(epoch=1))
         assert refusal(answer) == (403, "email_verification_off")
+
+
+async def test_nothing_that_can_be_asked_later_tells_that_somebody_has_the_address(
+    users_app: UsersApp, sql: asyncpg.Connection, bus: MemoryBus
+) -> None:
+    somebody = await registered(users_app.parts)
+    seen = []
+    for wanted in (NEW, somebody.email):
+        people = [await registered(users_app.parts) for _ in range(7)]
+        askers = [Person(users_app, row.id, row.email) for row in people]
+        answers = [await asker.patch(email=wanted) for asker in askers]
+        for code in await sql.fetch("SELECT id FROM codes WHERE code_mac IS NOT NULL"):
+            event = AccountCodeOutcome(
+                code_id=code["id"], outcome="delivered", attempt=1, occurred_at=datetime.now(UTC)
+            )
+            await bus.publish(message(event))
+        progress = await users_app.http.get(f"{USERS}/verify-email", headers=askers[0].headers())
+        told_later = {name: value for name, value in progress.json().items() if name not in ("email", "resend_in")}
+        seen.append(([answer.status_code for answer in answers], told_later, progress.json()["resend_in"] > 60))
+    free, taken = seen
+    assert free == taken
+    assert free[0] == [200] * 7
+
+
+async def test_two_who_change_to_each_others_address_at_once_wait_for_each_other_and_no_longer(
+    users_app: UsersApp,
+) -> None:
+    """They locked their notices and each other's mailbox in turn, and Postgres ended one of them after a second."""
+    for _ in range(10):
+        rows = [await registered(users_app.parts) for _ in range(2)]
+        one, other = [Person(users_app, row.id, row.email) for row in rows]
+        answers = await asyncio.gather(one.patch(email=other.email), other.patch(email=one.email))
+        assert [answer.status_code for answer in answers] == [200, 200]
+
+
+async def test_a_late_proof_of_an_address_that_was_another_meanwhile_counts_no_more(
+    users_app: UsersApp, newcomer: Person, bus: MemoryBus, sql: asyncpg.Connection
+) -> None:
+    admin = await registered(users_app.parts, is_admin=True)
+    for email in (NEW, newcomer.email):
+        await users_app.http.patch(f"{USERS}/{newcomer.id}", headers=users_app.as_(admin.id), json={"email": email})
+    event = AddressProved(account_id=newcomer.id, email=newcomer.email, session_epoch=0, occurred_at=datetime.now(UTC))
+    await bus.publish(message(event))
+    assert await sql.fetchval("SELECT email_verified_at FROM accounts WHERE id = $1", newcomer.id) is None

@@ -70,10 +70,10 @@ async def test_whoever_has_a_code_tries_ten_usernames(running: Running, sent: Se
         assert [answer.status_code for answer in answers] == [*[400] * 10, 429]
 
 
-async def test_a_mailbox_gets_three_codes_an_hour_and_a_client_asks_thirty_times(
+async def test_a_mailbox_gets_three_codes_an_hour_and_a_client_asks_as_often_as_is_set(
     running: Running, sent: SentCodes
 ) -> None:
-    async with running(registration="proven") as app:
+    async with running(registration="proven", registrations_per_client=30) as app:
         answers = await asyncio.gather(*(register(app, email="ada@example.org") for _ in range(32)))
         assert sorted(answer.status_code for answer in answers) == [*[202] * 30, 429, 429]
         assert len(await sent.all("ada@example.org", "register")) == 3
@@ -150,3 +150,33 @@ async def test_what_is_no_list_of_groups_is_refused(running: Running, groups: An
         admin = await registered(app.parts, is_admin=True)
         answer = await app.http.patch(f"{USERS}/{admin.id}", headers=app.as_(admin.id), json={"groups": groups})
         assert refusal(answer) == (422, "invalid_request")
+
+
+async def test_one_client_causes_so_many_mails_an_hour_and_registers_all_the_same(
+    running: Running, sql: asyncpg.Connection
+) -> None:
+    async with running(registrations_per_client=3) as app:
+        answers = [await register(app) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [201] * 5
+        assert await sql.fetchval("SELECT count(*) FROM codes WHERE code_mac IS NOT NULL") == 3
+
+
+async def test_beyond_the_limit_of_a_client_no_password_is_hashed(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(registration="proven", registrations_per_client=3) as app:
+        for _ in range(3):
+            assert (await register(app)).status_code == 202
+
+        async def never(*_: Any) -> str:
+            raise AssertionError("hashed for nobody")
+
+        monkeypatch.setattr(app.parts.passwords, "hash", never)
+        assert (await register(app)).status_code == 429
+
+
+async def test_an_owner_whose_address_is_not_proved_is_told_too(running: Running, sql: asyncpg.Connection) -> None:
+    async with running(registration="proven") as app:
+        owner = await registered(app.parts, email_verified_at=None)
+        await register(app, email=owner.email)
+        assert await sql.fetchval("SELECT count(*) FROM outbox WHERE type = 'users.notice_requested.v1'") == 1
