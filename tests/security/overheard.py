@@ -9,17 +9,10 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from services.users import in_step
+from shared.messaging.address_events import AccountCodeOutcome, AddressProved
 from shared.messaging.bus import Message
 from shared.messaging.edges import EDGES, Edge, EdgeKeys
-from shared.messaging.events import (
-    AccountChanged,
-    AccountCodeOutcome,
-    AddressProved,
-    Event,
-    OtpOutcome,
-    OtpRequested,
-    SessionEnded,
-)
+from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded
 from tests import edge_keys
 from tests.builders import PASSWORD, registered
 from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, bearer
