@@ -49,7 +49,7 @@ CHOSEN_BY_US = (
     *("id", *ADMINS_ONLY, "session_epoch", "kept_session", "email_key", "username_key"),
     *("email_verified_at", "pending_email", "password_by_mail"),
 )
-UNPROVED = {"email_verified_at": None, "pending_email": None, "password_by_mail": False, "groups": []}
+UNPROVED: dict[str, Any] = {"email_verified_at": None, "pending_email": None, "password_by_mail": False, "groups": []}
 
 
 @pytest.fixture
