@@ -18,6 +18,7 @@ TABLES = {
     "users": [
         *("accounts", "incarnation", "in_step", "tombstones", "ended_sessions"),
         *("password_guesses", "name_guesses", "registration_keys"),
+        *("codes", "pending_registrations", "invitations"),
         *("notices", "outbox", "alembic_version"),
     ],
 }

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from tests.builders import PASSWORD, registered, registration
+import httpx
+
+from services.users.registering import register
+from services.users.schemas import RegistrationIn
+from tests.account_codes import AccountCodes
+from tests.builders import OTHER_PASSWORD, PASSWORD, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp, bearer
 from tests.inbox import Inbox
 from tests.polling import eventually
 from tests.security.somebody import password_accepted
 
 # What these ask for ends no session.
-_HARMLESS = ("/token", "/refresh-token", "/verify-token", "/registration")
+_HARMLESS = (
+    *("/token", "/refresh-token", "/verify-token", "/registration", "/registration/confirm"),
+    *("/verify-email", "/verify-email/send", "/password-reset", "/password-reset/confirm", "/invitations"),
+)
+
+# Only an address that is not proved yet leaves something to do here.
+_PROOFS = tuple(f"{method} {USERS}/verify-email{end}" for method, end in (("GET", ""), ("POST", ""), ("POST", "/send")))
 
 # The ends of the paths where the token between password and code belongs.
 TEMPORARY = ("/verify-otp", "/resend-otp", "/challenge")
@@ -21,14 +33,16 @@ TEMPORARY = ("/verify-otp", "/resend-otp", "/challenge")
 class Callers:
     """Administrators and ordinary people by turns."""
 
-    def __init__(self, auth: AuthApp, users: UsersApp, inbox: Inbox) -> None:
+    def __init__(self, auth: AuthApp, users: UsersApp, inbox: Inbox, account_codes: AccountCodes) -> None:
         self._auth = auth
         self._inbox = inbox
+        self._account_codes = account_codes
         self._users = users
         self._turns = count()
         self._access: dict[bool, str] = {}
         self._temporary = ""
         self._email = ""
+        self._unproved = ("", "")  # address, access token
         self._last = ""
 
     async def token(self, operation: str) -> str:
@@ -38,6 +52,12 @@ class Callers:
             if (await self._auth.challenge(self._temporary)).status_code != 200:
                 self._temporary = await self._begun()
             return self._temporary
+        if operation in _PROOFS:
+            if (await self._of_unproved("GET")).status_code != 200:
+                account = await registered(self._users.parts, email_verified_at=None)
+                tokens = (await password_accepted(self._auth, account.username)).json()
+                self._unproved = (account.email, tokens["access_token"])
+            return self._unproved[1]
         if not (last.startswith("GET ") or last.endswith((*_HARMLESS, *TEMPORARY))):
             self._access = {
                 admin: token for admin, token in self._access.items() if await self._is_good(token, admin=admin)
@@ -60,7 +80,33 @@ class Callers:
                 return {"refresh_token": (await self._pair(admin=False))["refresh_token"]}
             case "POST /api/v1/auth/verify-otp":
                 return {"otp": (await eventually(lambda: self._inbox.codes[self._email]))[-1]}
+        return await self._of_mailed_codes(operation)
+
+    async def _of_mailed_codes(self, operation: str) -> dict[str, Any] | None:
+        match operation:
+            case "POST /api/v1/users/":
+                return {name: value for name, value in registration().items() if name != "password"}
+            case "POST /api/v1/users/invitations" | "POST /api/v1/users/password-reset":
+                return {"email": registration()["email"]}
+            case "POST /api/v1/users/verify-email":
+                await self._of_unproved("POST", "/send")
+                return {"code": await self._account_codes.code_for(self._unproved[0], "verify")}
+            case "POST /api/v1/users/password-reset/confirm":
+                email = (await registered(self._users.parts)).email
+                asked = await self._users.http.post(f"{USERS}/password-reset", json={"email": email})
+                code = await self._account_codes.code_for(email, "reset")
+                return {"reset_token": asked.json()["reset_token"], "code": code, "password": OTHER_PASSWORD}
+            case "POST /api/v1/users/registration/confirm":
+                new = RegistrationIn(**registration())
+                settings = self._users.parts.settings.model_copy(update={"registration": "proven"})
+                token = await register(replace(self._users.parts, settings=settings), new, None)
+                code = await self._account_codes.code_for(new.email, "register")
+                return {"registration_token": str(token), "code": code}
         return None
+
+    async def _of_unproved(self, method: str, end: str = "") -> httpx.Response:
+        url = f"{USERS}/verify-email{end}"
+        return await self._users.http.request(method, url, headers=bearer(self._unproved[1]))
 
     async def account_id(self) -> str:
         return str((await registered(self._users.parts)).id)

@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from services.users import in_step
+from shared.messaging.address_events import AccountCodeOutcome, AddressProved
 from shared.messaging.bus import Message
 from shared.messaging.edges import EDGES, Edge, EdgeKeys
-from shared.messaging.events import AccountChanged, OtpOutcome, SessionEnded
+from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded
 from tests import edge_keys
-from tests.builders import PASSWORD
-from tests.composed import AUTH, USERS, AuthApp, UsersApp, bearer
+from tests.builders import PASSWORD, registered
+from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, bearer
 from tests.fakes import TroubledBus
 from tests.polling import eventually
 from tests.security.somebody import password_accepted, register
@@ -45,12 +46,21 @@ class Overheard:
         ended = SessionEnded.from_message(self.genuine[SessionEnded.type])
         return unsigned(ended.model_copy(update={"event_id": uuid4(), "session_ids": (uuid4(),)}))
 
+    def proof(self) -> Message:
+        """That the victim reads the thief's mailbox."""
+        told = AddressProved.from_message(self.genuine[AddressProved.type])
+        return unsigned(told.model_copy(update={"event_id": uuid4(), "account_id": self.victim}))
+
+    def account_code_outcome(self) -> Message:
+        told = AccountCodeOutcome.from_message(self.genuine[AccountCodeOutcome.type])
+        return unsigned(told.model_copy(update={"event_id": uuid4(), "outcome": "given_up"}))
+
     def outcome(self) -> Message:
         told = OtpOutcome.from_message(self.genuine[OtpOutcome.type])
         return unsigned(told.model_copy(update={"event_id": uuid4(), "outcome": "given_up"}))
 
 
-def unsigned(event: AccountChanged | SessionEnded | OtpOutcome) -> Message:
+def unsigned(event: Event) -> Message:
     body, event_id = event.to_body().encode(), str(event.event_id)
     return Message(routing_key=event.type, body=body, event_id=event_id, correlation_id="a thief's")
 
@@ -60,16 +70,17 @@ def signed_with(key: str, message: Message) -> Message:
     return EdgeKeys({EDGES[message.routing_key]: [key]}).signed(message)
 
 
-async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus) -> Overheard:
-    """Everything happens once: registrations, logins with and without a code, a new password, a logout."""
-    victim, thief = await register(users), await register(users, is_2fa=True)
-    await password_accepted(auth, thief["username"])
-    pair = (await password_accepted(auth, victim["username"])).json()
+async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus, keys: Keys) -> Overheard:
+    """Everything happens once: registrations, logins with and without a code, new passwords, a logout."""
+    victim, thief = await registered(users.parts), await register(users, is_2fa=True)
+    await _prove(auth, thief["username"], bus, keys)
+    assert (await users.http.post(f"{USERS}/password-reset", json={"email": thief["email"]})).status_code == 202
+    pair = (await password_accepted(auth, victim.username)).json()
     headers = bearer(pair["access_token"])
     change = {"password": PASSWORD + "!", "confirm_password": PASSWORD + "!", "current_password": PASSWORD}
     assert (await users.http.post(f"{USERS}/change-password", headers=headers, json=change)).status_code == 200
     for _ in range(11):
-        await auth.log_in(victim["username"], "wrong by eleven")
+        await auth.log_in(victim.username, "wrong by eleven")
     assert (await auth.http.post(f"{AUTH}/logout", headers=headers)).status_code == 204
     async with users.parts.database.transaction() as connection:
         await in_step.report(connection)
@@ -79,10 +90,20 @@ async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus) -> Overhear
         assert genuine.keys() == EDGES.keys()
         states = [each for each in bus.attempts if each.routing_key == AccountChanged.type]
         of_thief = [each for each in states if str(AccountChanged.from_message(each).account_id) == thief["id"]]
-        ids = UUID(victim["id"]), UUID(thief["id"])
-        return Overheard(victim=ids[0], thief=ids[1], genuine=genuine, of_thief=of_thief[-1])
+        return Overheard(victim=victim.id, thief=UUID(thief["id"]), genuine=genuine, of_thief=of_thief[-1])
 
     return await eventually(all_heard)
+
+
+async def _prove(auth: AuthApp, username: str, bus: TroubledBus, keys: Keys) -> None:
+    """By a login code."""
+    login = (await password_accepted(auth, username)).json()
+
+    def code() -> str:
+        sent = [OtpRequested.from_message(each) for each in bus.attempts if each.routing_key == OtpRequested.type]
+        return keys.otp_sealer.open(sent[-1].sealed_code, sent[-1].code_context) if sent else ""
+
+    assert (await auth.verify_otp(login["temporary_token"], await eventually(code))).status_code == 200
 
 
 async def tables(admin: asyncpg.Connection) -> dict[str, list[str]]:

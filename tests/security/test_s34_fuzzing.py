@@ -12,7 +12,9 @@ from argon2 import PasswordHasher
 
 from deploy.standalone.front import Front
 from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import ACCOUNT_CODES
 from shared.web.process import listen, serving
+from tests.account_codes import AccountCodes
 from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth, running_users, users_settings
 from tests.inbox import Inbox
 from tests.security.callers import Callers
@@ -34,6 +36,14 @@ OPERATIONS = [
     _may_refuse("POST /api/v1/auth/verify-otp", "400"),  # a wrong code
     # A name that is taken, a password that is too common; what is invisible, each version of Unicode says anew.
     _may_refuse("POST /api/v1/users/registration", "400", "422"),
+    _may_refuse("POST /api/v1/users/", "400", "422"),
+    # A wrong code; a username that is taken, a password that is too common; what is invisible.
+    _may_refuse("POST /api/v1/users/registration/confirm", "400", "422"),
+    _may_refuse("POST /api/v1/users/verify-email", "400"),
+    _may_refuse("POST /api/v1/users/password-reset/confirm", "400"),
+    # No address.
+    _may_refuse("POST /api/v1/users/password-reset", "400", "422"),
+    _may_refuse("POST /api/v1/users/invitations", "400", "422"),
     _may_refuse("POST /api/v1/users/change-password", "400"),  # two passwords that differ
     _may_refuse("GET /api/v1/users/", "400"),  # a cursor that is none of ours
     # Nothing to change; the same of names; If-Match: RFC 9110 section 13.1.1.
@@ -57,9 +67,19 @@ async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIte
 
 @pytest.fixture
 async def users_app(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> AsyncIterator[UsersApp]:
-    # Auth lets administrators pass only while it is told who they are.
-    async with running_users(users_settings(databases, keys, jwks_url, in_step_every=1), keys, bus) as app:
+    # Auth lets administrators pass only while it is told who they are. Codes come as often as they are asked for.
+    limits = {"mailed_code_cooldown": 0, "address_proofs_per_hour": 1000, "password_resets_per_client": 10_000}
+    limits |= {"registrations_per_client": 10_000}
+    settings = users_settings(databases, keys, jwks_url, in_step_every=1, uniform_deadline=0.05, **limits)
+    async with running_users(settings, keys, bus) as app:
         yield app
+
+
+@pytest.fixture
+async def account_codes(bus: MemoryBus, keys: Keys) -> AccountCodes:
+    codes = AccountCodes(keys.mailed_sealer)
+    await bus.consume(ACCOUNT_CODES.queue, codes, concurrency=1)
+    return codes
 
 
 @pytest.fixture
@@ -110,11 +130,17 @@ async def fuzzed(url: str, callers: Callers, examples: int, seed: int) -> Found:
 
 @pytest.mark.parametrize("examples", [8, pytest.param(250, marks=pytest.mark.long)])
 async def test_nothing_is_found(
-    url: str, auth_app: AuthApp, users_app: UsersApp, inbox: Inbox, capsys: pytest.CaptureFixture[str], examples: int
+    url: str,
+    auth_app: AuthApp,
+    users_app: UsersApp,
+    inbox: Inbox,
+    account_codes: AccountCodes,
+    capsys: pytest.CaptureFixture[str],
+    examples: int,
 ) -> None:
     seed = 1 if examples < 100 else secrets.randbelow(1_000_000)
 
-    found = await fuzzed(url, Callers(auth_app, users_app, inbox), examples, seed)
+    found = await fuzzed(url, Callers(auth_app, users_app, inbox, account_codes), examples, seed)
 
     with capsys.disabled():
         print(

@@ -19,7 +19,7 @@ from services.notifier import app as notifier
 from shared.configuration.settings import ProcessSettings
 from shared.messaging.amqp import AmqpBus, dead_letters
 from shared.messaging.bus import Delivery, GiveUp, Message
-from shared.messaging.edges import EDGES, EdgeKeys
+from shared.messaging.edges import EDGES, Edge, EdgeKeys
 from shared.messaging.events import AccountChanged, AuthNoticeRequested, OtpOutcome, OtpRequested
 from shared.messaging.topology import SUBSCRIPTIONS
 from tests import edge_keys
@@ -63,8 +63,8 @@ async def bus(keys: Keys, tmp_path: Path) -> AsyncIterator[TappedBus]:
 
 
 @pytest.fixture
-async def overheard(auth_app: AuthApp, users_app: UsersApp, bus: TroubledBus) -> Overheard:
-    return await overhear(auth_app, users_app, bus)
+async def overheard(auth_app: AuthApp, users_app: UsersApp, bus: TroubledBus, keys: Keys) -> Overheard:
+    return await overhear(auth_app, users_app, bus, keys)
 
 
 @pytest.fixture
@@ -125,6 +125,11 @@ def by_each_key(forge: Forge) -> dict[str, Forge]:
     }
 
 
+def but(own: Edge, forge: Forge) -> dict[str, Forge]:
+    """By each key but the one that is for it."""
+    return {how: each for how, each in by_each_key(forge).items() if how != f"signed with {own}"}
+
+
 def _named(name: str, forges: dict[str, Forge]) -> dict[str, Forge]:
     return {f"{name}, {how}": forge for how, forge in forges.items()}
 
@@ -133,12 +138,11 @@ FORGERIES: dict[str, Forge] = {
     **_named("the victim with the thief's hash", {"unsigned": Overheard.as_victim, **by_each_key(Overheard.as_victim)}),
     **_named("a tombstone", {"unsigned": Overheard.tombstone, **by_each_key(Overheard.tombstone)}),
     **_named("ended sessions", {"unsigned": Overheard.end_of_sessions, **by_each_key(Overheard.end_of_sessions)}),
-    "an outcome, unsigned": Overheard.outcome,
-    "an outcome, signed with auth_to_notifier": lambda heard: signed_with(
-        NOTIFIERS["auth_to_notifier"], heard.outcome()
-    ),
-    "an outcome, signed with users_to_notifier": lambda heard: signed_with(
-        NOTIFIERS["users_to_notifier"], heard.outcome()
+    **_named("a proved address", {"unsigned": Overheard.proof, **by_each_key(Overheard.proof)}),
+    **_named("an outcome", {"unsigned": Overheard.outcome, **but("notifier_to_auth", Overheard.outcome)}),
+    **_named(
+        "an outcome of an account code",
+        {"unsigned": Overheard.account_code_outcome, **but("notifier_to_users", Overheard.account_code_outcome)},
     ),
     "a flipped byte": with_flipped_byte,
     "the body re-serialised": re_serialised,
@@ -202,7 +206,10 @@ async def test_a_genuine_event_that_comes_again_changes_nothing(
 ) -> None:
     """A MAC does not say that an event is new: what is told again must be known already."""
     before = await tables(admin)
-    for kind in ("users.account_changed.v1", "auth.session_ended.v1", "notifier.otp_outcome.v1"):
+    for kind in (
+        *("users.account_changed.v1", "auth.session_ended.v1", "notifier.otp_outcome.v1"),
+        *("auth.address_proved.v1", "notifier.account_code_outcome.v1"),
+    ):
         await bus.publish(overheard.genuine[kind])
     assert bus.dead_letters == ()
     assert await tables(admin) == before

@@ -13,7 +13,7 @@ from sqlalchemy import Row
 
 from shared.messaging.events import AccountChanged, UsersNoticeRequested
 from shared.messaging.memory import MemoryBus
-from tests.builders import registered
+from tests.builders import registered, registration
 from tests.composed import USERS, UsersApp
 from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected
@@ -101,11 +101,25 @@ async def test_an_old_login_does_nothing_to_others_and_deletes_nobody(
 
     acts: list[tuple[Row[Any], Row[Any], dict[str, Any] | None]] = [
         *((admin, person, change) for change in ({"name": "Else"}, {"email": "e@example.org"}, {"is_2fa": True})),
-        *((admin, person, change) for change in ({"is_admin": True}, {"is_active": False}, None)),
+        *(
+            (admin, person, change)
+            for change in ({"is_admin": True}, {"is_active": False}, {"groups": ["staff"]}, None)
+        ),
         *((admin, admin, change) for change in ({"is_admin": False}, {"is_active": False}, None)),
         (person, person, None),
     ]
     seen = [outcome(await lose(users_app, by, whom, change, login_age=TOO_LONG_AGO)) for by, whom, change in acts]
 
-    assert seen == [(403, "login_too_old")] * len(acts)
+    new = {name: value for name, value in registration().items() if name != "password"}
+    posts: list[tuple[str, dict[str, Any] | None]] = [
+        ("/", new),
+        ("/invitations", {"email": new["email"]}),
+        (f"/{person.id}/verify-email", None),
+        (f"/{person.id}/password-reset", None),
+    ]
+    headers = users_app.as_(admin.id, login_age=TOO_LONG_AGO)
+    seen += [outcome(await users_app.http.post(f"{USERS}{path}", headers=headers, json=body)) for path, body in posts]
+
+    assert seen == [(403, "login_too_old")] * (len(acts) + len(posts))
+    assert await sql.fetchval("SELECT count(*) FROM codes") == 0
     assert await sql.fetch("SELECT * FROM accounts ORDER BY id") == before

@@ -11,11 +11,16 @@ import httpx
 import pytest
 from sqlalchemy import Row
 
+from shared.messaging.address_events import CodeRequested
 from shared.messaging.events import AccountChanged, UsersNoticeRequested
 from shared.messaging.memory import MemoryBus
 from tests.builders import full_width, registered, registration
-from tests.composed import USERS, UsersApp
+from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.fakes import HeldBus
+from tests.integration.users.conftest import SentCodes, sent, sql
+from tests.servers.databases import Databases
+
+__all__ = ("sent", "sql")
 
 NOT_OWN = (400, "username_not_own")
 FOREIGN = [
@@ -32,7 +37,7 @@ LIMIT = 10  # NAME_GUESSES
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
     """Takes no event: nobody listens here."""
-    bus = HeldBus(AccountChanged.type, UsersNoticeRequested.type)
+    bus = HeldBus(AccountChanged.type, UsersNoticeRequested.type, CodeRequested.type)
     yield bus
     await bus.close()
 
@@ -44,6 +49,13 @@ async def register(app: UsersApp, **fields: str) -> httpx.Response:
 async def patch(app: UsersApp, account: Row[Any], *, epoch: int = 0, **changes: str) -> httpx.Response:
     headers = app.as_(account.id, epoch=epoch)
     return await app.http.patch(f"{USERS}/", headers=headers, json=changes)
+
+
+async def prove(app: UsersApp, account: Row[Any], code: str) -> dict[str, Any]:
+    answer = await app.http.post(f"{USERS}/verify-email", headers=app.as_(account.id), json={"code": code})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def outcome(answer: httpx.Response) -> tuple[int, str]:
@@ -77,24 +89,49 @@ async def test_the_address_of_one_is_no_obstacle_to_the_username_of_another(user
     assert (await register(users_app, email="dave@x.example", username="carol")).status_code == 201
 
 
-async def test_a_username_that_is_the_address_follows_it(users_app: UsersApp) -> None:
+async def test_a_username_that_is_the_address_follows_it_once_the_new_one_is_proved(
+    users_app: UsersApp, sent: SentCodes
+) -> None:
     account = await registered(users_app.parts, email="old@x.example", username="old@x.example")
 
-    answer = await patch(users_app, account, email="new@x.example")
+    assert (await patch(users_app, account, email="new@x.example")).json()["username"] == "old@x.example"
+    assert outcome(await patch(users_app, account, username="new@x.example")) == NOT_OWN
 
-    assert (answer.status_code, answer.json()["username"]) == (200, "new@x.example")
-    stays = await patch(users_app, account, epoch=1, email="newer@x.example", username="new@x.example")
-    assert outcome(stays) == NOT_OWN
+    moved = await prove(users_app, account, await sent.latest("new@x.example", "change"))
+    assert moved["username"] == "new@x.example"
 
 
-async def test_a_username_that_is_no_address_stays_when_the_address_changes(users_app: UsersApp) -> None:
+async def test_a_username_that_is_the_address_follows_it_when_an_administrator_changes_it(users_app: UsersApp) -> None:
+    account = await registered(users_app.parts, email="old@x.example", username="old@x.example")
+    headers = users_app.as_((await registered(users_app.parts, is_admin=True)).id)
+
+    async def patched(**changes: str) -> httpx.Response:
+        return await users_app.http.patch(f"{USERS}/{account.id}", headers=headers, json=changes)
+
+    assert (await patched(email="new@x.example")).json()["username"] == "new@x.example"
+    assert outcome(await patched(email="newer@x.example", username="new@x.example")) == NOT_OWN
+
+
+async def test_a_username_that_is_no_address_stays_when_the_address_changes(
+    users_app: UsersApp, sent: SentCodes
+) -> None:
     account = await registered(users_app.parts, username="ann")
 
     assert (await patch(users_app, account, email="new@x.example")).json()["username"] == "ann"
+    assert (await prove(users_app, account, await sent.latest("new@x.example", "change")))["username"] == "ann"
 
 
-async def test_who_asks_which_names_are_taken_gets_ten_answers_an_hour(users_app: UsersApp) -> None:
+@pytest.fixture
+async def unproved(databases: Databases, keys: Keys, bus: MemoryBus, jwks_url: str) -> AsyncIterator[UsersApp]:
+    """Where addresses are not proved, and whether one is taken is told at once."""
+    settings = users_settings(databases, keys, jwks_url, email_verification="off")
+    async with running_users(settings, keys, bus) as app:
+        yield app
+
+
+async def test_who_asks_which_names_are_taken_gets_ten_answers_an_hour(unproved: UsersApp) -> None:
     """Counted before the answer, so that questions at once are counted too; a free name counts like a taken one."""
+    users_app = unproved
     account, other = await registered(users_app.parts), await registered(users_app.parts)
     questions = [{"email": other.email}, {"username": other.username}] * 6
 

@@ -34,7 +34,7 @@ async def bus() -> AsyncIterator[MemoryBus]:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """An administrator, who is not the last one, in a session; and somebody else."""
+    """An administrator, who is not the last one, in a session; and somebody else, whose address is not proved."""
 
     app: UsersApp
     admin: Row[Any]
@@ -60,7 +60,7 @@ async def new_scene(users_app: UsersApp, databases: Databases) -> AsyncIterator[
 
         async def make() -> Scene:
             admin = await registered(users_app.parts, is_admin=True)
-            person = await registered(users_app.parts)
+            person = await registered(users_app.parts, email_verified_at=None)
             return Scene(app=users_app, admin=admin, person=person, sql=sql)
 
         yield make

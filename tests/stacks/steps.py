@@ -70,6 +70,15 @@ async def log_in(stack: Stack, person: Person) -> Tokens:
     return pair(answer)
 
 
+async def change_email(stack: Stack, own: dict[str, str], new: str) -> None:
+    """By the code that goes to the new address."""
+    asked = await stack.http.patch("/api/v1/users/", json={"email": new}, headers=own)
+    assert asked.status_code == 200, asked.text
+    code = await stack.inbox.wait_for_account_code(new, purpose="change")
+    proved = await stack.http.post("/api/v1/users/verify-email", json={"code": code}, headers=own)
+    assert proved.status_code == 200, proved.text
+
+
 async def admin(stack: Stack) -> dict[str, str]:
     """The header of the administrator, who logs in anew before a login is too old to change others' accounts."""
     if stack.admin_tokens is None or _login_age(stack.admin_tokens.access) > 200:

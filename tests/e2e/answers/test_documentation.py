@@ -34,6 +34,17 @@ OPERATIONS = {
     "GET /api/v1/users/",
     "PATCH /api/v1/users/",
     "DELETE /api/v1/users/",
+    "POST /api/v1/users/registration/confirm",
+    "GET /api/v1/users/verify-email",
+    "POST /api/v1/users/verify-email",
+    "POST /api/v1/users/verify-email/send",
+    "DELETE /api/v1/users/pending-email",
+    "POST /api/v1/users/password-reset",
+    "POST /api/v1/users/password-reset/confirm",
+    "POST /api/v1/users/",
+    "POST /api/v1/users/invitations",
+    "POST /api/v1/users/{user_id}/verify-email",
+    "POST /api/v1/users/{user_id}/password-reset",
 }
 
 

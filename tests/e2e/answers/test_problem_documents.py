@@ -25,6 +25,12 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("GET", f"{USERS}/", None),
     ("PATCH", f"{USERS}/", {"name": "Alan"}),
     ("DELETE", f"{USERS}/", None),
+    ("POST", f"{USERS}/", {"email": "a@example.org", "username": "a", "name": "A", "lastname": "B"}),
+    ("POST", f"{USERS}/invitations", {"email": "a@example.org"}),
+    ("GET", f"{USERS}/verify-email", None),
+    ("POST", f"{USERS}/verify-email", {"code": "00000-00000"}),
+    ("POST", f"{USERS}/verify-email/send", None),
+    ("DELETE", f"{USERS}/pending-email", None),
 ]
 
 

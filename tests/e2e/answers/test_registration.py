@@ -50,6 +50,9 @@ async def test_the_account_is_answered_with_its_location(stack: Stack) -> None:
         "is_2fa": True,
         "is_admin": False,
         "is_active": True,
+        "email_verified_at": None,
+        "pending_email": None,
+        "groups": [],
     }
     found = await stack.http.get(answer.headers["location"], headers=await admin(stack))
     assert found.json()["id"] == identifier
