@@ -100,11 +100,8 @@ def _proved(right: Row[*tuple[Any, ...]]) -> list[AddressProved]:
     """Repeated at each login until users has said that the address is verified: an event may be late."""
     if right.email_verified:
         return []
-    return [
-        AddressProved(
-            account_id=right.account_id, email=right.email, session_epoch=right.epoch, occurred_at=right.used_at
-        )
-    ]
+    facts = {"account_id": right.account_id, "email": right.email, "session_epoch": right.epoch}
+    return [AddressProved(**facts, occurred_at=right.used_at)]
 
 
 async def account_of(connection: AsyncConnection, challenge_id: UUID) -> UUID | None:
