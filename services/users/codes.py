@@ -193,8 +193,8 @@ class Codes:
         return RightCode(asked=Asked(id=found, purpose="invite", mailbox=mailbox, account=None), macs=macs)
 
     async def use(self, connection: AsyncConnection, right: RightCode) -> datetime | None:
-        """Uses the code, and ends every other one of its purpose, mailbox and account; None if that happened before.
-        Returns the time.
+        """Uses the code, and ends every other one of its purpose, mailbox and account. Returns the time; None if the
+        code was over before: roll back then, as the others are ended all the same.
         """
         asked = right.asked
         await code_limits.lock_mailboxes(connection, asked.mailbox)  # orders two who use the same codes

@@ -15,7 +15,7 @@ from sqlalchemy import Executable, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.pool import Database
-from tests.model.postgres import Auth
+from tests.model.postgres import OnPostgres
 
 Operation = Callable[[AsyncConnection], Awaitable[Any]]
 
@@ -110,8 +110,8 @@ class Clients:
     `on_end` hears of each that has ended, once. Of the latest, 1 is the last that has begun.
     """
 
-    def __init__(self, auth: Auth, on_end: Callable[[Client], None]) -> None:
-        self._auth = auth
+    def __init__(self, on: OnPostgres, on_end: Callable[[Client], None]) -> None:
+        self._on = on
         self._on_end = on_end
         self._news = asyncio.Event()
         self._open: dict[int, Client] = {}
@@ -119,10 +119,10 @@ class Clients:
 
     def begin(self, what: str, operation: Operation, about: object, *, at_once: bool) -> None:
         async def begun() -> Client:
-            return Client(f"client {self.begun}, {what}", self._auth.database, operation, self._news, about)
+            return Client(f"client {self.begun}, {what}", self._on.database, operation, self._news, about)
 
         self.begun += 1
-        client = self._open[self.begun] = self._auth.run(begun())
+        client = self._open[self.begun] = self._on.run(begun())
         self._settle()
         while at_once and client.waits:
             self._go_on(client)
@@ -152,7 +152,7 @@ class Clients:
             self._settle()
 
     def _settle(self) -> None:
-        self._auth.run(self._until_still())
+        self._on.run(self._until_still())
         for number, client in tuple(self._open.items()):
             if client.ended:
                 del self._open[number]
@@ -167,7 +167,7 @@ class Clients:
                         await self._news.wait()
                 self._news.clear()
                 moving = [client.backend for client in self._open.values() if client.moves]
-                blocked = moving and await self._auth.admin.fetchval(_BLOCKED, moving)
+                blocked = moving and await self._on.admin.fetchval(_BLOCKED, moving)
                 if blocked == len(moving) and not self._news.is_set():
                     return
 
@@ -176,5 +176,5 @@ class Clients:
             for client in self._open.values():
                 if client.waits:
                     client.abandon()
-            self._auth.run(self._until_still())
+            self._on.run(self._until_still())
             self._open = {number: client for number, client in self._open.items() if not client.ended}
