@@ -46,6 +46,15 @@ class Backup:
 
         await eventually(empty)
 
+    async def heard(self, account: Row[Any]) -> None:
+        """Auth is as far as users: two events of one account may be applied in either order."""
+        same = "SELECT a.version = b.version FROM auth.identities a JOIN users.accounts b USING (id) WHERE id = $1"
+
+        async def is_heard() -> bool:
+            return bool(await self._admin.fetchval(same, account.id))
+
+        await eventually(is_heard)
+
     async def take(self) -> None:
         await self.all_told()
         for table in _STATE:
@@ -120,6 +129,7 @@ async def test_who_was_locked_out_after_the_backup_stays_so_and_who_registered_a
     assert (await auth_app.log_in(deactivated.username)).status_code == 400
     # Users can still say so: it is now a decision of after the restore.
     await change(users_app, deactivated, is_active=False)
+    await backup.heard(deactivated)
     await change(users_app, deactivated, is_active=True)
     await password_accepted(auth_app, deactivated.username)
 
