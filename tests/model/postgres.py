@@ -16,7 +16,8 @@ from services.auth.accounts.read_model import Identity, apply
 from services.auth.settings import AuthSettings
 from services.users.settings import UsersSettings
 from shared.database.pool import Database
-from shared.messaging.events import CodeRequested, OtpRequested
+from shared.messaging.address_events import CodeRequested
+from shared.messaging.events import OtpRequested
 from shared.sealing import Sealer
 from tests.builders import account_changed
 from tests.composed import Keys, auth_settings, users_settings
