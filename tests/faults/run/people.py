@@ -50,7 +50,7 @@ class People:
         """Who may come again."""
         if self._chance.random() < 0.05:
             await self._forgetful.asks_for_nobody()
-        if self._chance.random() < 0.2:
+        if self._chance.random() < 0.15:
             return await self._forget(person)
         if person.email in self._unproved:
             await self._prove(person)

@@ -19,7 +19,7 @@ from tests.faults.run.quiet import until_quiet
 from tests.faults.run.world import Servers, World, world
 
 CLIENTS = 16
-EVERY = 3.0  # seconds from one login of a client to its next
+EVERY = 4.0  # seconds from one login of a client to its next
 LONGEST = 15.0  # seconds of one fault
 CALM = (1.0, 4.0)  # seconds between a recovery and the next fault
 RECOVERY_SECONDS = 120.0  # then the run is given up

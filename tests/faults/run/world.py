@@ -34,6 +34,7 @@ LIMITS = {
         "MAILED_CODE_COOLDOWN": "0",
         "MAILED_CODE_LIFETIME": "240",
         "PASSWORD_RESETS_PER_HOUR": "1000",
+        "REGISTRATIONS_PER_CLIENT": "100000",
     },
 }
 
