@@ -83,20 +83,14 @@ def test_no_order_of_statements_does_on_many_walks() -> None:
     holds(AccountCodeUse, walks=500)
 
 
-def _hunted(variant: KnownBad) -> None:
+@pytest.mark.parametrize(
+    "variant",
+    [*KNOWN_BAD, *(pytest.param(each, marks=pytest.mark.long) for each in HARD_TO_FIND)],
+    ids=lambda variant: variant.name,
+)
+def test_the_same_walks_find_the_mistake_in_account_codes_where(variant: KnownBad) -> None:
     with variant.switched_on():
         violated = found(AccountCodeUse, walks=800)
 
     assert violated is not None
     assert violated.invariant in variant.breaks, str(violated)
-
-
-@pytest.mark.parametrize("variant", KNOWN_BAD, ids=lambda variant: variant.name)
-def test_the_same_walks_find_the_mistake_in_account_codes_where(variant: KnownBad) -> None:
-    _hunted(variant)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("variant", HARD_TO_FIND, ids=lambda variant: variant.name)
-def test_many_walks_find_the_mistake_in_account_codes_where(variant: KnownBad) -> None:
-    _hunted(variant)
