@@ -141,14 +141,9 @@ async def progress(users: Users, known: Caller) -> Proof:
 
 async def vouch(users: Users, known: Caller, target: UUID) -> Row[Any]:
     """An administrator knows whose address it is. Raises `NotPermitted`, `LoginTooOld`, `ItemNotFound`."""
-
-    def rule(caller: Caller) -> None:
-        caller.require_admin()
-        caller.require_recent_login()
-
     async with (
         audit.refusals(users.database, "email_verified", account=target, actor=known.token.account),
-        writing(users, known, target, rule=rule) as write,
+        writing(users, known, target, rule=Caller.require_admin_with_recent_login) as write,
     ):
         if write.row.email_verified_at is not None:
             return write.row

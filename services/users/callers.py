@@ -89,6 +89,11 @@ class Caller:
         if self.demands_second_factor and not self.token.second_factor:
             raise SecondFactorRequired
 
+    def require_admin_with_recent_login(self) -> None:
+        """Raises what `require_admin` raises, `LoginTooOld`."""
+        self.require_admin()
+        self.require_recent_login()
+
     def require_admin_of(self, account: UUID) -> None:
         """Raises `NotPermitted` if the account is not the caller's own and the caller is no administrator."""
         if account != self.token.account:

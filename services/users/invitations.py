@@ -44,15 +44,10 @@ async def invite(users: Users, known: Caller, new: NewInvitation) -> datetime:
     """Returns when it expires. Raises `NotPermitted`, `LoginTooOld`, `EmailNotValid`, `UserAlreadyExists`,
     `TooManyRequests`.
     """
-
-    def rule(caller: Caller) -> None:
-        caller.require_admin()
-        caller.require_recent_login()
-
     own = known.token.account
     async with (
         audit.refusals(users.database, "invitation", account=None, actor=own),
-        writing(users, known, own, rule=rule) as write,
+        writing(users, known, own, rule=Caller.require_admin_with_recent_login) as write,
     ):
         expires_at = await write_invitation(write.connection, users.codes, users.settings, new, by=own)
         await write.author.record(write.connection, "invitation", account=None)

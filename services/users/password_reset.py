@@ -36,14 +36,9 @@ async def request(users: Users, email: str) -> UUID:
 
 async def start(users: Users, known: Caller, target: UUID) -> None:
     """An administrator has a code mailed to somebody. Raises `NotPermitted`, `LoginTooOld`, `ItemNotFound`."""
-
-    def rule(caller: Caller) -> None:
-        caller.require_admin()
-        caller.require_recent_login()
-
     async with (
         audit.refusals(users.database, "password_reset", account=target, actor=known.token.account),
-        writing(users, known, target, rule=rule) as write,
+        writing(users, known, target, rule=Caller.require_admin_with_recent_login) as write,
     ):
         wanted = _wanted(write.row.email, write.row)
         await users.codes.request(write.connection, wanted, actor=known.token.account, is_limited=False)

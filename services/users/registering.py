@@ -205,18 +205,13 @@ async def create_for_somebody(users: Users, known: Caller, given: AccountIn) -> 
     """An administrator makes an account without a password: its owner asks for one as if it were forgotten, which
     proves the address. Raises `NotPermitted`, `LoginTooOld`, `UserAlreadyExists`, `UsernameNotOwn`, `EmailNotValid`.
     """
-
-    def rule(caller: Caller) -> None:
-        caller.require_admin()
-        caller.require_recent_login()
-
     own = known.token.account
     async with audit.refusals(users.database, "registration", account=None, actor=own):
-        rule(known)
+        known.require_admin_with_recent_login()
         email = valid_email(given.email, reserved=users.settings.mail_reserved_domains)
         refuse_foreign(given.username, email=email)
         unusable = await users.passwords.hash(secrets.token_urlsafe(32), users.hash_shares.holders(own))
-        async with writing(users, known, own, rule=rule) as write:
+        async with writing(users, known, own, rule=Caller.require_admin_with_recent_login) as write:
             fields = given.model_dump() | {"email": email}
             row = await accounts.create(write.connection, users.sealer, NewAccount(**fields, password_hash=unusable))
             await audit.record_creation(write.connection, row, write.author)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,18 +17,15 @@ from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD
 from tests.composed import AuthApp, Keys, auth_settings, running_auth
 from tests.integration.auth.conftest import accounts
-from tests.security.timing import SIGNIFICANT, p_value, p_values, told_apart
+from tests.security.timing import SIGNIFICANT, Samples, figures, p_value, sample, told_apart
 from tests.servers.databases import Databases
 
 __all__ = ("accounts",)
 
 UNKNOWN, WRONG, INACTIVE = KINDS = ("unknown user", "wrong password", "inactive account")
 NAMES = 50  # of each kind: six samples for a name stay below every limit of the throttle
-AT_ONCE = 4
 # Of the request, not of what it was about.
 OF_EACH = {"x-request-id"}
-
-Samples = dict[str, list[float]]
 
 
 class Failing:
@@ -56,21 +51,11 @@ class Failing:
         return await self._auth.log_in(names[number % len(names)], password, f"203.0.113.{number % 250}")
 
     async def sample(self, size: int, seed: int) -> Samples:
-        """Seconds of `size` logins of each kind, in random order, several at once: what disturbs, disturbs all."""
-        waiting = [(kind, number) for kind in KINDS for number in range(size)]
-        random.Random(seed).shuffle(waiting)
-        samples: Samples = defaultdict(list)
+        async def once(kind: str, number: int) -> None:
+            answer = await self.once(kind, number)
+            assert answer.status_code == 400, answer.text
 
-        async def client_of_some() -> None:
-            while waiting:
-                kind, number = waiting.pop()
-                began = time.perf_counter()
-                answer = await self.once(kind, number)
-                samples[kind].append(time.perf_counter() - began)
-                assert answer.status_code == 400, answer.text
-
-        await asyncio.gather(*(client_of_some() for _ in range(AT_ONCE)))
-        return samples
+        return await sample(KINDS, size, seed, once)
 
 
 def told(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -129,10 +114,10 @@ async def test_the_times_of_the_three_can_not_be_told_apart(as_shipped: AuthApp,
     failing = await Failing(as_shipped).make(accounts, NAMES)
     for seed in (1, 2):
         samples = await failing.sample(300, seed)
-        print(_figures(samples))
+        print(figures(samples))
         if not told_apart(samples):
             return
-    raise AssertionError(_figures(samples))
+    raise AssertionError(figures(samples))
 
 
 async def test_a_service_that_answers_at_once_and_hashes_nothing_for_nobody_is_caught(
@@ -153,12 +138,7 @@ async def test_a_service_that_answers_at_once_and_hashes_nothing_for_nobody_is_c
         samples = await (await Failing(leaky).make(accounts, 10)).sample(60, seed=1)
 
     caught = {pair for pair in told_apart(samples) if UNKNOWN in pair}
-    assert caught == {(INACTIVE, UNKNOWN), (UNKNOWN, WRONG)}, _figures(samples)
-
-
-def _figures(samples: Samples) -> str:
-    medians = {kind: f"{sorted(sample)[len(sample) // 2] * 1000:.1f} ms" for kind, sample in samples.items()}
-    return f"medians {medians}, p (of three pairs) {p_values(samples)}"
+    assert caught == {(INACTIVE, UNKNOWN), (UNKNOWN, WRONG)}, figures(samples)
 
 
 # --- the statistic

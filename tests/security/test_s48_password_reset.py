@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
@@ -27,16 +24,13 @@ from tests.composed import USERS, AuthApp, Keys, UsersApp, bearer, client, runni
 from tests.inbox import Inbox
 from tests.polling import eventually
 from tests.security.somebody import password_accepted
-from tests.security.timing import p_values, told_apart
+from tests.security.timing import Samples, figures, sample, told_apart
 from tests.servers.databases import Databases
 
 UNKNOWN, KNOWN, INACTIVE = KINDS = ("unknown", "known", "inactive")
 RESET, REGISTRATION = PATHS = ("password-reset", "registration")
-AT_ONCE = 4
 OF_EACH = {"x-request-id"}
 WRONG = "0000000000"
-
-Samples = dict[str, list[float]]
 
 
 @pytest.fixture
@@ -86,32 +80,17 @@ class Asking:
         return await self._app.http.post(f"{USERS}/{self._path}", json=body)
 
     async def sample(self, size: int, seed: int) -> Samples:
-        """Seconds of `size` requests of each kind, in random order, several at once: what disturbs, disturbs all."""
-        waiting = [(kind, number) for kind in KINDS for number in range(size)]
-        random.Random(seed).shuffle(waiting)
-        samples: Samples = defaultdict(list)
+        async def once(kind: str, number: int) -> None:
+            answer = await self.once(kind, number)
+            assert answer.status_code == 202, answer.text
 
-        async def client_of_some() -> None:
-            while waiting:
-                kind, number = waiting.pop()
-                began = time.perf_counter()
-                answer = await self.once(kind, number)
-                samples[kind].append(time.perf_counter() - began)
-                assert answer.status_code == 202, answer.text
-
-        await asyncio.gather(*(client_of_some() for _ in range(AT_ONCE)))
-        return samples
+        return await sample(KINDS, size, seed, once)
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
     """All that a client sees, but for the token of its request."""
     body = {name: value for name, value in answer.json().items() if not name.endswith("_token")}
     return answer.status_code, body, [each for each in answer.headers.items() if each[0] not in OF_EACH]
-
-
-def figures(samples: Samples) -> str:
-    medians = {kind: f"{sorted(sample)[len(sample) // 2] * 1000:.1f} ms" for kind, sample in samples.items()}
-    return f"medians {medians}, p (of three pairs) {p_values(samples)}"
 
 
 @pytest.mark.parametrize("path", PATHS)

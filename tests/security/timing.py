@@ -1,10 +1,14 @@
-"""Whether two samples of durations can be told apart: the two-sample Kolmogorov-Smirnov test."""
+"""Samples of durations, and whether two can be told apart: the two-sample Kolmogorov-Smirnov test."""
 
 from __future__ import annotations
 
+import asyncio
 import math
+import random
+import time
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import combinations
 
 SIGNIFICANT = 0.01
@@ -35,3 +39,33 @@ def p_values(samples: Mapping[str, Sequence[float]]) -> dict[tuple[str, str], fl
 
 def told_apart(samples: Mapping[str, Sequence[float]]) -> list[tuple[str, str]]:
     return [pair for pair, p in p_values(samples).items() if p < SIGNIFICANT]
+
+
+Samples = dict[str, list[float]]
+
+_AT_ONCE = 4
+
+
+async def sample(kinds: Sequence[str], size: int, seed: int, once: Callable[[str, int], Awaitable[None]]) -> Samples:
+    """Seconds of `size` requests of each kind, in random order, several at once: what disturbs, disturbs all.
+
+    `once` makes the request of a kind with a number below `size`.
+    """
+    waiting = [(kind, number) for kind in kinds for number in range(size)]
+    random.Random(seed).shuffle(waiting)
+    samples: Samples = defaultdict(list)
+
+    async def client_of_some() -> None:
+        while waiting:
+            kind, number = waiting.pop()
+            began = time.perf_counter()
+            await once(kind, number)
+            samples[kind].append(time.perf_counter() - began)
+
+    await asyncio.gather(*(client_of_some() for _ in range(_AT_ONCE)))
+    return samples
+
+
+def figures(samples: Samples) -> str:
+    medians = {kind: f"{sorted(sample)[len(sample) // 2] * 1000:.1f} ms" for kind, sample in samples.items()}
+    return f"medians {medians}, p (of three pairs) {p_values(samples)}"
