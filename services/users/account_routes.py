@@ -103,13 +103,13 @@ async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatc
     rule = _may_change(target, changes)
     async with audit.refusals(users.database, "profile_changed", account=target, actor=known.token.account):
         rule(known)
+        if "email" in changes:  # before the precondition: RFC 9110 section 13.2.1
+            changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)
         await _limit_names(users, known, changes)
         async with writing(users, known, target, rule=rule, if_match=if_match) as write:
             turned_off = write.row.is_2fa and changes.get("is_2fa") is False
             if turned_off and users.settings.demands_second_factor(is_admin=write.row.is_admin):
                 raise SecondFactorStays
-            if "email" in changes:
-                changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)
             return await addresses.change(users, write, changes)
 
 

@@ -129,3 +129,9 @@ async def test_two_who_change_to_each_others_address_at_once_wait_for_each_other
         one, other = [Person(users_app, row.id, row.email) for row in rows]
         answers = await asyncio.gather(one.patch(email=other.email), other.patch(email=one.email))
         assert [answer.status_code for answer in answers] == [200, 200]
+
+
+async def test_what_is_no_address_is_refused_before_the_version_is_compared(owner: Person) -> None:
+    headers = owner.headers() | {"If-Match": '"99"'}
+    answer = await owner.app.http.patch(f"{USERS}/", headers=headers, json={"email": "nobody"})
+    assert refusal(answer) == (400, "email_not_valid")
