@@ -42,11 +42,16 @@ class HeldBus(MemoryBus):
     def __init__(self, *held: str) -> None:
         super().__init__()
         self.held = set(held)
+        self.under_way = 0
 
     async def publish(self, message: Message) -> None:
         if message.routing_key in self.held:
             raise BusUnavailable("held by a test")
-        await super().publish(message)
+        self.under_way += 1
+        try:
+            await super().publish(message)
+        finally:
+            self.under_way -= 1
 
 
 class StandInBus(MemoryBus):

@@ -132,8 +132,9 @@ async def test_a_demotion_that_was_lost_on_its_way_is_not_covered_up_by_what_com
 
 
 async def held_back(bus: HeldBus, sql: asyncpg.Connection) -> None:
-    """From now on auth hears no word of users."""
+    """From now on auth hears no word of users, nor one that was under way."""
     bus.held.add(InStep.type)
+    await eventually(lambda: not bus.under_way)
     await eventually(lambda: sql.fetchval("SELECT count(*) FROM users.outbox WHERE type = $1", InStep.type))
 
 
