@@ -45,7 +45,7 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# What a stranger may ask for: to log in, to swap a refresh token, to register, a new password, and the public keys.
+# A stranger may log in, swap a refresh token, register, ask for a new password, and read the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -18,7 +18,7 @@ from shared.web.problems import TooManyRequests
 
 Scope = Literal["account", "mailbox", "client"]
 
-# What others ask of a mailbox tells whether an account has it.
+# Codes count for a mailbox only if they were mailed, so its limit would tell whether an account has it.
 UNTOLD: Final[tuple[Scope, ...]] = ("mailbox",)
 
 
@@ -69,15 +69,13 @@ class Limits:
     async def admit(self, connection: AsyncConnection, requester: Requester, untold: Collection[Scope]) -> bool:
         """Whether another code may be mailed. Raises `TooManyRequests` unless the limit is `untold`."""
         waits = await self._waits(connection, requester)
-        told = max((wait for scope, wait in waits.items() if scope not in untold), default=0.0)
-        if told > 0:
+        if (told := _told(waits, untold)) > 0:
             raise TooManyRequests(retry_after=told)
         return not any(waits.values())
 
     async def wait(self, connection: AsyncConnection, requester: Requester, untold: Collection[Scope]) -> float:
         """Seconds until another code may be had, as far as it may be told."""
-        waits = await self._waits(connection, requester)
-        return max((wait for scope, wait in waits.items() if scope not in untold), default=0.0)
+        return _told(await self._waits(connection, requester), untold)
 
     async def _waits(self, connection: AsyncConnection, requester: Requester) -> dict[Scope, float]:
         """Seconds by scope, 0 where another code may be had now."""
@@ -89,6 +87,10 @@ class Limits:
             "mailbox": _wait(mailbox, limit.mailbox),
             "client": _wait(client, limit.client),
         }
+
+
+def _told(waits: Mapping[Scope, float], untold: Collection[Scope]) -> float:
+    return max((wait for scope, wait in waits.items() if scope not in untold), default=0.0)
 
 
 async def lock_mailboxes(connection: AsyncConnection, *mailboxes: bytes) -> datetime:

@@ -89,7 +89,7 @@ class PolledInbox(ABC):
 
     @abstractmethod
     def _received(self, email: str, purpose: Purpose) -> Iterable[Received]:
-        """What was sent to `email` (already in small letters) for this purpose, oldest first."""
+        """The deliveries to `email` (already in small letters) for this purpose, oldest first."""
 
     @property
     @abstractmethod

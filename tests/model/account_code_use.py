@@ -71,7 +71,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Try:
-    """What was true when it began: only that can be held against its success. `of`: whose code it is, if anybody's."""
+    """The facts when it began: nothing else can be held against its success. `of`: whose code it is, if anybody's."""
 
     request: Request
     of: Request | None
@@ -87,7 +87,7 @@ class Use:
 
 
 class AccountCodeUse(RuleBasedStateMachine):
-    """What may be done depends on the steps taken, and on nothing that Postgres decides: a walk is possible again."""
+    """The steps taken alone decide what may be done, never Postgres: so a walk is possible again."""
 
     users: ClassVar[Users]
     make: ClassVar[Callable[..., Codes]] = Codes

@@ -34,7 +34,7 @@ ONE_OF_THE_LATEST = st.integers(1, 3)
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What was true when it began: only that can be held against its success."""
+    """The facts when it began: nothing else can be held against its success."""
 
     is_newest: bool
     expired: bool
@@ -42,7 +42,7 @@ class Try:
 
 
 class CodeUse(RuleBasedStateMachine):
-    """What may be done depends on the steps taken, and on nothing that Postgres decides: a walk is possible again."""
+    """The steps taken alone decide what may be done, never Postgres: so a walk is possible again."""
 
     auth: ClassVar[Auth]
     make: ClassVar[Callable[..., Challenges]] = Challenges

@@ -36,7 +36,7 @@ class ReadsThenWrites(Codes):
         if (await connection.execute(good)).first() is None:
             return None
         await connection.execute(update(codes).where(*same).values(used_at=func.clock_timestamp()))
-        return datetime.min  # noqa: DTZ901 - some moment
+        return datetime.min  # noqa: DTZ901 - any moment does: nothing compares it
 
 
 @contextmanager

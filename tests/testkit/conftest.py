@@ -51,10 +51,10 @@ class Place:
         for _ in range(times):
             await self.channel.deliver(mail, Turn(None))
 
-    async def wait_for_code(self, email: str, *, timeout: float = 20.0, after: int | None = None) -> str:  # noqa: ASYNC109 - the kit's own
+    async def wait_for_code(self, email: str, *, timeout: float = 20.0, after: int | None = None) -> str:  # noqa: ASYNC109 - the signature is the kit's
         return await asyncio.to_thread(self.inbox.wait_for_code, email, timeout=timeout, after=after)
 
-    async def wait_for_account_code(self, email: str, purpose: AccountCodePurpose, *, timeout: float = 20.0) -> str:  # noqa: ASYNC109 - the kit's own
+    async def wait_for_account_code(self, email: str, purpose: AccountCodePurpose, *, timeout: float = 20.0) -> str:  # noqa: ASYNC109 - the signature is the kit's
         return await asyncio.to_thread(self.inbox.wait_for_account_code, email, purpose=purpose, timeout=timeout)
 
 

@@ -63,7 +63,7 @@ class Kind(ABC):
         await until_told(stack, self.service)
 
     async def ask(self, stack: Processes, person: Person) -> str | None:
-        """What its client needs beside the code; None where no answer came."""
+        """Returns what its client needs beside the code; None where no answer came."""
         try:
             answer = await self.request(stack, person)
         except httpx.TransportError:

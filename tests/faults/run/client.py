@@ -46,7 +46,7 @@ class Client:
         return answer.is_success
 
     async def answered(self, service: str, path: str, *, again: frozenset[int] = frozenset(), **request: Any) -> Reply:
-        """What a request was answered that was tried until it was.
+        """Returns the answer of a request that is repeated until there is one.
 
         `again` are statuses that may be over in a moment: the account's event is on its way.
         """

@@ -17,7 +17,7 @@ WORTH_TELLING = 86400.0  # seconds of a notice
 # Answers of which nobody knows what they have committed.
 UNKNOWN = {None, 500, 502, 503, 504}
 
-# What may be mailed for a request, and after which answers. Auth tells of many wrong passwords.
+# The mails that a request may cause, and after which answers. Auth tells of many wrong passwords.
 MAILED_FOR: dict[str, dict[str, set[int | None]]] = {
     "auth/token": {"login": {200, *UNKNOWN}, "notice": {400, 429, *UNKNOWN}},
     "users/registration": {"verify": {201, *UNKNOWN}},

@@ -47,7 +47,7 @@ class People:
         return await self.register(is_2fa=self._chance.random() < 0.7)
 
     async def _come(self, person: Person) -> Person | None:
-        """Who may come again."""
+        """Those who may come again."""
         if self._chance.random() < 0.05:
             await self._forgetful.asks_for_nobody()
         if self._chance.random() < 0.15:

@@ -42,7 +42,7 @@ async def until_quiet(system: World, ledger: Ledger) -> list[str]:
 
 
 async def _learn_of_failures(database: asyncpg.Connection, ledger: Ledger) -> None:
-    """Of a code for a new password only an operator can know."""
+    """The outcome of a code for a new password is for operators alone, so it is read from the table."""
     failed = "SELECT email, purpose FROM users.codes JOIN users.accounts ON accounts.id = account_id"
     rows = await database.fetch(f"{failed} WHERE outcome IN ('expired', 'given_up')")
     found = {(row["email"], row["purpose"]) for row in rows}

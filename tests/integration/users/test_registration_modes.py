@@ -1,4 +1,4 @@
-"""Who may register: REGISTRATION=proven, invited, closed; and accounts that an administrator makes."""
+"""Registration: REGISTRATION=proven, invited, closed; and accounts that an administrator makes."""
 
 from __future__ import annotations
 
