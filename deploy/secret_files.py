@@ -73,6 +73,7 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
     ensure("otp_sealing_keys", new_key())
     ensure("account_sealing_keys", new_key())
     ensure("mailed_code_sealing_keys", new_key())
+    ensure("factor_sealing_keys", new_key())
     for edge in get_args(Edge):
         ensure(f"{edge}_keys", new_key())
     ensure("otp_peppers", new_pepper())

@@ -31,6 +31,15 @@ Act = Literal[
     "password_reset",
     "groups_changed",
     "invitation",
+    "step_up",
+    "passkey_verified",
+    "factor_added",
+    "factor_removed",
+    "factors_reset",
+    "recovery_codes_made",
+    "recovery_code_used",
+    "device_remembered",
+    "device_ended",
 ]
 ActOutcome = Literal["ok", "refused", "throttled"]
 Reason = Literal[
@@ -57,4 +66,9 @@ Reason = Literal[
     "second_factor_required",
     "too_many_names",
     "operator",
+    "administrator",
+    "passkey",
+    "passkey_not_valid",
+    "passkey_cloned",
+    "totp",
 ]

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from shared.configuration.connections import Connection
 from shared.configuration.database_url import to_database
 from shared.configuration.settings import ConnectionSettings, HttpSettings
-from shared.configuration.types import DatabaseUrl, MacKeys, Peppers, SealingKeys, mac_keys
+from shared.configuration.types import DatabaseUrl, Lowercase, MacKeys, Origins, Peppers, SealingKeys, mac_keys
 
 _TEN_YEARS = 3653 * 86400
 
@@ -34,6 +34,28 @@ class AuthSettings(HttpSettings, KeySettings):
     otp_peppers: Peppers = Field(
         description="Server keys of the HMACs under which codes and addresses are stored, comma-separated, each of at "
         "least 32 bytes; the first makes new ones"
+    )
+    factor_sealing_keys: SealingKeys = Field(
+        description="Fernet keys of the secrets of authenticator apps, comma-separated; the first encrypts. Auth alone"
+    )
+    totp_drift: int = Field(
+        1, ge=0, le=2, description="Codes of an app before and after the current one that are accepted as well"
+    )
+    passkeys: Annotated[Literal["auto", "on", "off"], Lowercase] = Field(
+        "auto", description="`auto`: on if `WEBAUTHN_RP_ID` is a name that browsers take, and off for an IP address"
+    )
+    webauthn_rp_id: str = Field(
+        "", description="Domain of the passkeys, by default the host of `ISSUER`. Another one orphans all passkeys"
+    )
+    webauthn_origins: Origins = Field(
+        [], description="Origins of the pages that ask for passkeys, comma-separated; by default that of `ISSUER`"
+    )
+    webauthn_rp_name: str = Field("Login2FA", min_length=1, max_length=64, description="Name that authenticators show")
+    trusted_device_lifetime: int = Field(
+        30 * 86400,
+        ge=0,
+        le=_TEN_YEARS,
+        description="Seconds for which a remembered device needs no second factor to log in; 0 remembers none",
     )
     refresh_grace: int = Field(
         10,

@@ -74,7 +74,7 @@ identities = Table(
     Index("ix_identities_administrators", "id", postgresql_where=text("is_admin")),
 )
 
-# One row: when users last confirmed our administrators, and its latest incarnation.
+# When users last confirmed our administrators, and its latest incarnation.
 in_step = Table(
     "in_step",
     metadata,
@@ -89,16 +89,22 @@ challenges = Table(
     Column("id", Uuid, primary_key=True),
     Column("account_id", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("factors_version", BigInteger, nullable=False),
+    # The session that steps up; NULL for a login.
+    Column("session_id", Uuid),
+    # What may answer it: a challenge for a higher class of login leaves the weaker ones out.
+    Column("methods", ARRAY(Text), nullable=False),
     Column("email_key_hash", LargeBinary, nullable=False),
-    Column("code_mac", LargeBinary, nullable=False),
+    # These four are NULL until a code is mailed.
+    Column("code_mac", LargeBinary),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("resends", SmallInteger, nullable=False, server_default="0"),
     _moment("created_at", default=True),
-    _moment("sent_at", default=True),
+    _moment("sent_at"),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
     # The event of the latest code, and its last reported outcome (shared.messaging.events.OtpOutcome).
-    Column("code_event_id", Uuid, nullable=False),
+    Column("code_event_id", Uuid),
     Column("code_outcome", Text),
     Index("ix_challenges_account_id_sent_at", "account_id", "sent_at"),
     Index("ix_challenges_email_key_hash_sent_at", "email_key_hash", "sent_at"),
@@ -134,6 +140,8 @@ sessions = Table(
     Column("account_id", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("amr", ARRAY(Text), nullable=False),
+    _moment("began_at", default=True),
+    # Each step-up sets it anew; the longest life of a session counts from `began_at`.
     _moment("auth_time", default=True),
     # Each refresh extends it, up to SESSION_MAX_LIFETIME; it equals the expiry of the newest refresh token.
     Column("expires_at", DateTime(timezone=True), nullable=False),
@@ -174,27 +182,23 @@ login_failures = Table(
     Index("ix_login_failures_last_at", "last_at"),
 )
 
-# Times of wrong passwords per submitted name, from all addresses, newest first.
-name_failures = Table(
-    "name_failures",
-    metadata,
-    Column("name_hash", LargeBinary, primary_key=True),
-    Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
-    *_in_flight(),
-    _moment("last_at", default=True),
-    Index("ix_name_failures_last_at", "last_at"),
-)
 
-# Times of wrong passwords per address (IPv6: per network), newest first; hashed as in `familiar_addresses`.
-address_failures = Table(
-    "address_failures",
-    metadata,
-    Column("address_hash", LargeBinary, primary_key=True),
-    Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
-    *_in_flight(),
-    _moment("last_at", default=True),
-    Index("ix_address_failures_last_at", "last_at"),
-)
+def _times_of_failures(name: str, key: str) -> Table:
+    """Times of wrong passwords, newest first."""
+    return Table(
+        name,
+        metadata,
+        Column(key, LargeBinary, primary_key=True),
+        Column("failed_at", ARRAY(DateTime(timezone=True)), nullable=False),
+        *_in_flight(),
+        _moment("last_at", default=True),
+        Index(f"ix_{name}_last_at", "last_at"),
+    )
+
+
+# Per submitted name from all addresses, and per address (IPv6: per network; hashed as in `familiar_addresses`).
+name_failures = _times_of_failures("name_failures", "name_hash")
+address_failures = _times_of_failures("address_failures", "address_hash")
 
 familiar_addresses = Table(
     "familiar_addresses",
@@ -210,6 +214,90 @@ code_failures = Table(
     metadata,
     Column("account_id", Uuid, primary_key=True),
     Column("failures", BigInteger, nullable=False),
+)
+
+# The version rises with each change, which ends devices and open challenges; `methods` follows the tables below.
+factors = Table(
+    "factors",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("methods", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("user_handle", LargeBinary, nullable=False, unique=True),  # `user.id` of passkeys: WebAuthn section 14.6.1
+    Column("recovery_salt", LargeBinary),  # one for the whole set: a try costs one hash
+    _moment("recovery_made_at"),
+    # The session epoch of the latest login by another factor than mail (see identities.password_by_mail).
+    Column("login_epoch", BigInteger),
+)
+
+totp = Table(
+    "totp",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("sealed_secret", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # Wrong codes before it is confirmed.
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    # The time step (RFC 6238) of the latest code that was used.
+    Column("last_step", BigInteger, nullable=False, server_default="0"),
+    _moment("created_at", default=True),
+    _moment("confirmed_at"),
+    _moment("last_used_at"),
+    Index("ix_totp_confirmed", "account_id", unique=True, postgresql_where=text("confirmed_at IS NOT NULL")),
+    Index("ix_totp_unconfirmed", "account_id", unique=True, postgresql_where=text("confirmed_at IS NULL")),
+)
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("credential_id", LargeBinary, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("synced", Boolean, nullable=False),
+    Column("transports", ARRAY(Text), nullable=False),
+    Column("aaguid", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    _moment("created_at", default=True),
+    _moment("last_used_at"),
+    Index("ix_passkeys_account_id", "account_id"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    _moment("used_at"),
+)
+
+# Ceremonies of passkeys that have been answered; one that has not is a signed token alone.
+used_ceremonies = Table(
+    "used_ceremonies",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("ix_used_ceremonies_expires_at", "expires_at"),
+)
+
+trusted_devices = Table(
+    "trusted_devices",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("account_id", Uuid, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("factors_version", BigInteger, nullable=False),
+    Column("address", Text),
+    Column("user_agent", Text),
+    _moment("created_at", default=True),
+    _moment("last_used_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("ix_trusted_devices_account_id", "account_id"),
+    Index("ix_trusted_devices_expires_at", "expires_at"),
 )
 
 notices = notices_table(metadata)

@@ -14,7 +14,6 @@ from sqlalchemy import Row
 
 from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
-from services.users.problems import LoginTooOld
 from services.users.settings import UsersSettings
 from shared.client_address import told_apart
 from shared.database.pool import Database
@@ -24,7 +23,7 @@ from shared.sealing import Sealer
 from shared.tokens.access import AccessToken, kind
 from shared.tokens.remote_keys import RemoteKeys
 from shared.tokens.signed import TokenInvalid
-from shared.web.bearer import AccessScheme, NotPermitted, SecondFactorRequired, TokenNotValid, bearer_token
+from shared.web.bearer import AccessScheme, LoginTooOld, NotPermitted, SecondFactorRequired, TokenNotValid, bearer_token
 from shared.web.problems import TooManyRequests
 
 log = structlog.get_logger()

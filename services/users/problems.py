@@ -68,12 +68,6 @@ class NothingToChange(Problem):
     detail = "Name at least one field to change"
 
 
-class LoginTooOld(Problem):
-    status = 403
-    code = "login_too_old"
-    detail = "This change needs a fresh login: please log in again"
-
-
 class CurrentPasswordWrong(Problem):
     status = 403
     code = "current_password_wrong"

@@ -36,7 +36,6 @@ class UsersSettings(HttpSettings, DemoSettings):
     in_step_every: float = Field(
         5.0, gt=0, description="Seconds between two messages that tell auth who is an administrator"
     )
-    recent_login: int = Field(300, ge=0, description="Seconds for which a login allows sensitive changes")
     current_password_guesses: int = Field(
         10, ge=1, le=10_000, description="Wrong current passwords in a row; then a fresh login, or an hour's wait"
     )

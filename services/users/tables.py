@@ -158,6 +158,16 @@ invitations = Table(
 )
 
 
+# Factors of accounts as auth published them last: the highest `version` wins.
+account_factors = Table(
+    "account_factors",
+    metadata,
+    Column("account_id", Uuid, ForeignKey("users.accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("methods", ARRAY(Text), nullable=False),
+)
+
+
 def _guesses(name: str) -> Table:
     return Table(
         name,

@@ -157,6 +157,9 @@ class HttpSettings(ProcessSettings):
         "http://127.0.0.1:8201", description="`iss` of every token: the public URL, written alike everywhere"
     )
     audience: Audience = Field("login2fa", description="`aud` of access tokens")
+    recent_login: int = Field(
+        300, ge=0, description="Seconds for which a login allows sensitive changes. The same for auth and users"
+    )
     email_verification: Annotated[Literal["off", "optional", "required"], Lowercase] = Field(
         "optional",
         description="`off`: no address is proved; `optional`: each gets a code; `required`: nobody passes forward-auth "

@@ -114,6 +114,14 @@ NoticeWord = Literal[
     "email_change_requested",
     "password_reset",
     "already_registered",
+    "totp_added",
+    "totp_removed",
+    "passkey_added",
+    "passkey_removed",
+    "passkey_cloned",
+    "recovery_codes_made",
+    "recovery_code_used",
+    "factors_reset",
 ]
 
 
@@ -129,6 +137,8 @@ class NoticeRequested(Event):
 
 class AuthNoticeRequested(NoticeRequested):
     type: ClassVar[str] = "auth.notice_requested.v1"
+
+    recovery_codes_left: int | None = None  # only with `recovery_code_used`
 
 
 class UsersNoticeRequested(NoticeRequested):

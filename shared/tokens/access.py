@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -15,8 +15,26 @@ from shared.tokens.signed import KeyFinder, Kind, TokenInvalid, verify
 
 TYP = "at+jwt"
 
-# RFC 8176: the login had more than one factor.
+# Authentication methods of RFC 8176: a password; a one-time code; a key that was proved to be there; a person at it,
+# who unlocked it; more than one factor.
+PASSWORD: Final = "pwd"
+OTP: Final = "otp"
+KEY: Final = "pop"
+PRESENCE: Final = "user"
 MFA: Final = "mfa"
+
+
+def acr_of(amr: Collection[str]) -> int:
+    """Authentication class of a login: 1 one factor, 2 two, 3 resists phishing (a passkey that verified its user)."""
+    if KEY in amr and PRESENCE in amr:
+        return 3
+    return 2 if MFA in amr else 1
+
+
+def acr_value(acr: int) -> str:
+    """The class as the claim `acr` has it, and RFC 9470's `acr_values`."""
+    return f"urn:login2fa:acr:{acr}"
+
 
 # The latest tokens: 12 MB.
 MOST_REMEMBERED: Final = 20_000
@@ -24,15 +42,23 @@ MOST_REMEMBERED: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """`session` is the claim `sid`; `epoch` is the account's session epoch when that session began; `second_factor`:
-    whether it began with one.
+    """`session` is the claim `sid`; `epoch` is the account's session epoch when that session began; `amr`: how its
+    person last authenticated, at `auth_time` (Unix seconds).
     """
 
     account: UUID
     session: UUID
     epoch: int
     auth_time: int
-    second_factor: bool
+    amr: tuple[str, ...]
+
+    @property
+    def acr(self) -> int:
+        return acr_of(self.amr)
+
+    @property
+    def second_factor(self) -> bool:
+        return self.acr > 1
 
     def login_age(self) -> float:
         """Seconds since the person last authenticated."""
@@ -93,15 +119,15 @@ def _access_token(claims: Mapping[str, Any]) -> AccessToken:
             session=UUID(claims["sid"]),
             epoch=_whole(claims["epoch"]),
             auth_time=_whole(claims["auth_time"]),
-            second_factor=_has_second_factor(claims.get("amr")),
+            amr=_methods(claims.get("amr")),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise TokenInvalid(f"access token without {error}") from None
 
 
-def _has_second_factor(amr: Any) -> bool:
-    """False if `amr` is missing, or no list: a text that contains the word must not be enough."""
-    return type(amr) is list and MFA in amr
+def _methods(amr: Any) -> tuple[str, ...]:
+    """None if `amr` is missing, or no list of texts: a text that contains a word must not be enough."""
+    return tuple(amr) if type(amr) is list and all(type(each) is str for each in amr) else ()
 
 
 def _whole(value: Any) -> int:

@@ -71,6 +71,12 @@ class SecondFactorRequired(Problem):
     }
 
 
+class LoginTooOld(Problem):
+    status = 403
+    code = "login_too_old"
+    detail = "This change needs a fresh login: please log in again"
+
+
 # For the OpenAPI document only: with two headers they would accept the first.
 def _scheme(name: str, description: str) -> HTTPBearer:
     return HTTPBearer(scheme_name=name, bearerFormat="JWT", auto_error=False, description=description)

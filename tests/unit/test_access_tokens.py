@@ -19,7 +19,7 @@ ACCESS = kind(issuer=ISSUER, audience=AUDIENCE)
 def test_an_access_token_names_account_session_epoch_time_and_factors_of_the_login() -> None:
     token = SIGNER.token(access_claims(epoch=7, auth_time=1_700_000_000, amr=["pwd", "otp", "mfa"]))
     assert AccessTokens().read(token, ACCESS, SIGNER.find) == AccessToken(
-        account=UUID(ACCOUNT), session=UUID(SESSION), epoch=7, auth_time=1_700_000_000, second_factor=True
+        account=UUID(ACCOUNT), session=UUID(SESSION), epoch=7, auth_time=1_700_000_000, amr=("pwd", "otp", "mfa")
     )
 
 

@@ -83,7 +83,11 @@ def reader(tokens: Tokens, kind: str) -> Callable[[str], AccessToken | UUID]:
 def test_an_access_token_gives_back_its_session(ring: KeyRing) -> None:
     tokens, session = tokens_of(ring), facts()
     assert tokens.read_access(tokens.access(session, TOKEN_ID)) == AccessToken(
-        account=ACCOUNT, session=SESSION, epoch=3, auth_time=int(session.auth_time.timestamp()), second_factor=True
+        account=ACCOUNT,
+        session=SESSION,
+        epoch=3,
+        auth_time=int(session.auth_time.timestamp()),
+        amr=("pwd", "otp", "mfa"),
     )
 
 

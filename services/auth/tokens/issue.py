@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from services.auth.settings import AuthSettings
 from services.auth.tokens.keys import KeyRing
 from shared.tokens import access
-from shared.tokens.access import MFA, AccessToken, AccessTokens
+from shared.tokens.access import AccessToken, AccessTokens, acr_of, acr_value
 from shared.tokens.signed import Kind, TokenInvalid, read, sign
 
 # Seconds. The database checks the expiry of refresh and temporary tokens, so a process with a wrong clock serves.
@@ -57,7 +57,7 @@ class Tokens:
             epoch=session.epoch,
             auth_time=int(session.auth_time.timestamp()),
             amr=session.amr,
-            acr=f"urn:login2fa:acr:{2 if MFA in session.amr else 1}",  # how many factors the login had
+            acr=acr_value(acr_of(session.amr)),
             email_verified=session.email_verified,
         )
 
