@@ -32,6 +32,7 @@ Act = Literal[
     "groups_changed",
     "invitation",
     "step_up",
+    "second_factor_asked",
     "passkey_verified",
     "factor_added",
     "factor_removed",

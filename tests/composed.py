@@ -175,6 +175,7 @@ class UsersApp:
             id=session or uuid4(),
             account=account,
             epoch=epoch,
+            began_at=now - timedelta(seconds=login_age),
             auth_time=now - timedelta(seconds=login_age),
             amr=amr.split(),
             email_verified=True,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 from services.auth.accounts import in_step
@@ -19,6 +20,7 @@ from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenges import Challenges
 from services.auth.factors.codes import Codes
 from services.auth.factors.delivery_reports import otp_outcome_handler
+from services.auth.factors.enrolled import Enrolled, follow
 from services.auth.factors.failed_codes import WrongCodes
 from services.auth.factors.notifiers import heartbeat_handler
 from services.auth.factors.open_challenges import OpenChallenges
@@ -28,6 +30,7 @@ from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.log_in import Login
 from services.auth.login.password import PasswordCheck
 from services.auth.login.second_factor import SecondFactor
+from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.sessions.own_sessions import OwnSessions
@@ -90,7 +93,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     relay = Relay("auth", database, outbox, signed)
     schema = Schema(database, metadata)
     begin = partial(WhenReady.begin, signed, schema.is_ready)
-    account_handler = account_changed_handler(database, Sealer.of(settings.account_sealing_keys))
+    account_handler = account_changed_handler(database, Sealer.of(settings.account_sealing_keys), follow)
     accounts, outcomes, in_step_reports, heartbeats = await asyncio.gather(
         begin(ACCOUNT_READ_MODEL.queue, account_handler, concurrency=_EVENTS_AT_A_TIME),
         begin(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME),
@@ -102,6 +105,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure, wrong_codes)
     challenges = Challenges(settings, codes)
     session_families = Sessions(settings, tokens)
+    devices = TrustedDevices(database, timedelta(seconds=settings.trusted_device_lifetime))
     app.state.auth = Auth(
         settings=settings,
         database=database,
@@ -122,6 +126,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
             challenges=challenges,
             sessions=session_families,
             addresses=addresses,
+            devices=devices,
         ),
         second_factor=SecondFactor(
             database=database,
@@ -129,7 +134,11 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
             open_challenges=OpenChallenges(settings, codes),
             sessions=session_families,
             addresses=addresses,
+            devices=devices,
         ),
+        codes=codes,
+        enrolled=Enrolled(notices=notices, access_lifetime=settings.access_token_lifetime),
+        devices=devices,
         back_pressure=back_pressure,
         read_model=read_model,
     )

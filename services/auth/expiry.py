@@ -28,6 +28,8 @@ def expired(familiar_address_lifetime: float) -> Expired:
         _older(tables.address_failures.c.last_at, _COUNTED),
         _older(tables.notifiers.c.heard_at, REMEMBERED),
         _older(tables.familiar_addresses.c.last_at, timedelta(seconds=familiar_address_lifetime)),
+        _older(tables.used_ceremonies.c.expires_at, _COUNTED),
+        _older(tables.trusted_devices.c.expires_at),
         *BUDGET.expired,
     )
 

@@ -141,13 +141,11 @@ sessions = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("amr", ARRAY(Text), nullable=False),
     _moment("began_at", default=True),
-    # Each step-up sets it anew; the longest life of a session counts from `began_at`.
-    _moment("auth_time", default=True),
+    _moment("auth_time", default=True),  # of the login or the latest step-up; the longest life is from `began_at`
     # Each refresh extends it, up to SESSION_MAX_LIFETIME; it equals the expiry of the newest refresh token.
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("ended_at"),
-    # From the login or the latest refresh; an older version of auth in parallel leaves all three NULL.
-    _moment("last_used_at"),
+    _moment("last_used_at"),  # the three: at the login, or the latest refresh
     Column("address", Text),
     Column("user_agent", Text),
     Index("ix_sessions_account_id", "account_id"),
@@ -160,8 +158,10 @@ refresh_tokens = Table(
     Column("id", Uuid, primary_key=True),
     Column("session_id", Uuid, ForeignKey("auth.sessions.id", ondelete="CASCADE"), nullable=False),
     Column("parent_id", Uuid),
-    # The `iat` of the pair and a claim of its access token: with them and the id the same pair can be made again.
+    # The `iat` of the pair and claims of its access token: with them and the id the same pair can be made again.
     _moment("created_at", default=True),
+    Column("amr", ARRAY(Text), nullable=False),
+    _moment("auth_time", default=True),
     Column("email_verified", Boolean, nullable=False, server_default=false()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),

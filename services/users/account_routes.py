@@ -16,7 +16,6 @@ from services.users.guesses import NAMES
 from services.users.problems import (
     EmailNotValid,
     LastAdministrator,
-    LoginTooOld,
     NothingToChange,
     SecondFactorStays,
     UserAlreadyExists,
@@ -26,7 +25,7 @@ from services.users.problems import (
 from services.users.schemas import AccountOut, AccountPatch, MessageOut
 from services.users.writes import Rule, writing
 from shared.names import canonical
-from shared.web.bearer import NotPermitted, SecondFactorRequired
+from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import refused

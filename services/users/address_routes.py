@@ -13,14 +13,13 @@ from services.users.invitations import NewInvitation
 from services.users.problems import (
     CodeNotValid,
     EmailNotValid,
-    LoginTooOld,
     NothingToProve,
     RegistrationClosed,
     UserAlreadyExists,
     VerificationOff,
 )
 from services.users.schemas import AccountOut, CodeIn, CodeSentOut, InvitationIn, InvitationOut, ProofOut
-from shared.web.bearer import NotPermitted, SecondFactorRequired
+from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound, TooManyRequests

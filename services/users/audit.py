@@ -16,7 +16,6 @@ from services.users.problems import (
     CurrentPasswordWrong,
     InvitationNeeded,
     LastAdministrator,
-    LoginTooOld,
     RegistrationClosed,
     TooManyGuesses,
     TooManyNames,
@@ -26,7 +25,7 @@ from services.users.problems import (
 from services.users.tables import trail
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.database.pool import Database
-from shared.web.bearer import NotPermitted, SecondFactorRequired, TokenNotValid
+from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired, TokenNotValid
 from shared.web.problems import Problem
 
 _REFUSALS: dict[type[Problem], tuple[ActOutcome, Reason]] = {

@@ -12,14 +12,13 @@ from services.users.problems import (
     CodeNotValid,
     CurrentPasswordWrong,
     EmailNotValid,
-    LoginTooOld,
     PasswordsDiffer,
     PasswordTooWeak,
 )
 from services.users.schemas import CodeSentOut, EmailIn, MessageOut, PasswordIn, ResetIn, ResetStartedOut
 from services.users.weak_passwords import refuse_weak
 from services.users.writes import writing
-from shared.web.bearer import NotPermitted, SecondFactorRequired
+from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import refused
 from shared.web.problems import ItemNotFound, TooManyRequests

@@ -18,7 +18,6 @@ from services.users.problems import (
     EmailNotValid,
     IdempotencyKeyUsed,
     InvitationNeeded,
-    LoginTooOld,
     PasswordTooWeak,
     RegistrationClosed,
     RegistrationUnderWay,
@@ -35,7 +34,7 @@ from services.users.schemas import (
     RegistrationStartedOut,
 )
 from shared.names import NO_CONTROL, canonical, refuse_control
-from shared.web.bearer import NotPermitted, SecondFactorRequired
+from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import Responses, leads_to, refused
 from shared.web.problems import TooManyRequests

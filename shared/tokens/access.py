@@ -17,7 +17,7 @@ TYP = "at+jwt"
 
 # Authentication methods of RFC 8176: a password; a one-time code; a key that was proved to be there; a person at it,
 # who unlocked it; more than one factor.
-PASSWORD: Final = "pwd"
+PASSWORD: Final = "pwd"  # noqa: S105 - the name of a method
 OTP: Final = "otp"
 KEY: Final = "pop"
 PRESENCE: Final = "user"

@@ -67,11 +67,16 @@ class Auth(OnPostgres):
         return Identity(
             id=event.account_id,
             version=1,
+            username_key=event.username,
             email=event.email,
             password_hash="no hash",
             is_2fa=True,
             is_active=True,
             session_epoch=event.session_epoch,
+            password_by_mail=False,
+            factors_version=0,
+            factors=[],
+            login_epoch=None,
         )
 
     def latest_code(self, challenge: UUID) -> str:

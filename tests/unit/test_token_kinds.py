@@ -56,6 +56,7 @@ def facts() -> SessionFacts:
         id=SESSION,
         account=ACCOUNT,
         epoch=3,
+        began_at=moment,
         auth_time=moment,
         amr=["pwd", "otp", "mfa"],
         email_verified=True,

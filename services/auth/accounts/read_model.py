@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -26,13 +27,22 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
+    """An account as users published it, with its factors in auth. `factors`: what it has enrolled, by the version
+    `factors_version` of them. `login_epoch`: the session epoch of its latest login by another factor than mail.
+    """
+
     id: UUID
     version: int
+    username_key: str
     email: str
     password_hash: str
     is_2fa: bool
     is_active: bool
     session_epoch: int
+    password_by_mail: bool
+    factors_version: int
+    factors: Sequence[str]
+    login_epoch: int | None
 
 
 def _is_of_users() -> ColumnElement[bool]:
@@ -49,22 +59,31 @@ def is_active_session(max_lifetime: timedelta) -> ColumnElement[bool]:
     same_epoch = sessions.c.epoch == identities.c.session_epoch
     kept = sessions.c.id == identities.c.kept_session
     # `expires_at` respects `max_lifetime`, unless the setting was lowered since.
-    in_time = and_(sessions.c.expires_at > func.now(), sessions.c.auth_time > func.now() - max_lifetime)
+    in_time = and_(sessions.c.expires_at > func.now(), sessions.c.began_at > func.now() - max_lifetime)
     return and_(sessions.c.ended_at.is_(None), in_time, may_log_in(), or_(same_epoch, kept))
 
 
-# Only accounts of `_is_of_users`. Two rows for one name exist until the older account's rename or deletion arrives.
-OF_NAME: Final = """
-SELECT id, version, email, password_hash, is_2fa, is_active, session_epoch FROM auth.identities
-WHERE username_key = CAST(:username_key AS text) AND NOT deleted
-    AND incarnation >= (SELECT incarnation FROM auth.in_step)
-ORDER BY id DESC LIMIT 1
+_IDENTITY: Final = """
+SELECT id, identities.version, username_key, email, password_hash, is_2fa, is_active, session_epoch, password_by_mail,
+    coalesce(factors.version, 0) AS factors_version, coalesce(methods, '{}') AS factors, login_epoch
+FROM auth.identities LEFT JOIN auth.factors ON account_id = id
+WHERE NOT deleted AND incarnation >= (SELECT incarnation FROM auth.in_step)
 """
+
+# Only accounts of `_is_of_users`. Two rows for one name exist until the older account's rename or deletion arrives.
+OF_NAME: Final = f"{_IDENTITY} AND username_key = CAST(:username_key AS text) ORDER BY id DESC LIMIT 1"
+
+_OF_ACCOUNT: Final = text(f"{_IDENTITY} AND id = CAST(:account AS uuid) AND is_active")
 
 
 async def find_by_username(connection: AsyncConnection, username: str) -> Identity | None:
     found = await connection.execute(text(OF_NAME), {"username_key": canonical(username)})
     return identity_in(found.mappings().one_or_none())
+
+
+async def find(connection: AsyncConnection, account: UUID) -> Identity | None:
+    """None if the account may not log in."""
+    return identity_in((await connection.execute(_OF_ACCOUNT, {"account": account})).mappings().one_or_none())
 
 
 def identity_in(row: RowMapping | None) -> Identity | None:
@@ -107,12 +126,17 @@ async def apply(connection: AsyncConnection, event: AccountChanged, password_has
     await connection.execute(upsert)
 
 
-def account_changed_handler(database: Database, sealer: Sealer) -> Handler:
+def account_changed_handler(
+    database: Database, sealer: Sealer, follow: Callable[[AsyncConnection, AccountChanged], Awaitable[None]]
+) -> Handler:
+    """`follow`: in the same transaction, after the change."""
+
     async def apply_opened(connection: AsyncConnection, event: AccountChanged) -> None:
         password_hash = ""
         if not event.deleted:
             password_hash = sealer.open(event.sealed_password_hash, event.hash_context)
         await apply(connection, event, password_hash)
+        await follow(connection, event)
         report = partial(log.info, "account applied", account=str(event.account_id), version=event.version)
         after_commit(connection, report)
 

@@ -11,8 +11,11 @@ from fastapi import Depends, Request
 
 from services.auth.accounts.read_model_watch import ReadModelWatch
 from services.auth.factors.back_pressure import BackPressure
+from services.auth.factors.codes import Codes
+from services.auth.factors.enrolled import Enrolled
 from services.auth.login.log_in import Login
 from services.auth.login.second_factor import SecondFactor
+from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.active import ActiveSession, ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.sessions.own_sessions import OwnSessions
@@ -38,6 +41,9 @@ class Auth:
     active: ActiveSessions
     login: Login
     second_factor: SecondFactor
+    codes: Codes
+    enrolled: Enrolled
+    devices: TrustedDevices
     back_pressure: BackPressure
     read_model: ReadModelWatch
 

@@ -18,7 +18,10 @@ from shared.web.openapi_responses import Responses, refused
 from shared.web.problems import TooManyRequests
 
 _LOGGED_IN: Responses = {
-    200: {**REFRESHED[200], "description": "`otp_required` says which: false, logged in; true, a code is on its way"}
+    200: {
+        **REFRESHED[200],
+        "description": "`otp_required` says which: false, logged in; true, a second factor is asked for",
+    }
 }
 
 router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
@@ -28,18 +31,20 @@ router = APIRouter(prefix="/api/v1/auth", route_class=ShallowJsonRoute)
     "/token",
     summary="Log in with username and password",
     openapi_extra=OPENAPI,
+    response_model_exclude_none=True,
     responses=_LOGGED_IN | refused(IncorrectUsernameOrPassword, CodesOff, TooManyRequests),
 )
 async def token(
     auth: Composed, client: FromClient, given: Annotated[Credentials, Depends(credentials)]
 ) -> TokenPairOut | OtpRequiredOut:
-    """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail.
+    """With 2FA off a token pair; with 2FA on a temporary token, and a code by mail unless the account has a stronger
+    factor: `methods` says which.
 
     While codes can not be delivered before they expire, 503 instead of a promise; while accounts that were registered a
     moment ago can not be known, 503 instead of a refusal.
     """
-    outcome = await auth.login.log_in(given.username, given.password, client)
+    outcome = await auth.login.log_in(given.username, given.password, client, given.device_token)
     if isinstance(outcome, TokenPair):
         return TokenPairOut.of(outcome)
     temporary = auth.tokens.temporary(outcome.account, outcome.id, outcome.created_at)
-    return OtpRequiredOut(temporary_token=temporary, expires_in=auth.settings.otp_lifetime)
+    return OtpRequiredOut.of(outcome, temporary, auth.settings.otp_lifetime)

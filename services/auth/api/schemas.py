@@ -7,6 +7,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 
+from services.auth.factors.challenges import Challenge
+from services.auth.factors.methods import Method
+from services.auth.login.second_factor import Completed
 from services.auth.sessions.lifecycle import TokenPair
 from shared.names import NO_CONTROL, refuse_control
 from shared.web.openapi_responses import Responses, leads_to
@@ -27,6 +30,9 @@ class Credentials(BaseModel):
     username: Text = Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])
     password: Text = Field(min_length=1, max_length=128, examples=["testtest11&@"])
     grant_type: Literal["password"] | None = None
+    device_token: Text | None = Field(
+        None, max_length=128, description="From `remember_device`: the second factor is not asked for again"
+    )
 
 
 def _without_separators(value: Any) -> Any:
@@ -36,21 +42,41 @@ def _without_separators(value: Any) -> Any:
 
 def _six_digits(code: str) -> str:
     if not _CODE.fullmatch(code):
-        raise ValueError("A code has six digits: send all of them, as they stand in the mail")
+        raise ValueError("A code has six digits: send all of them")
     return code
 
 
-class OtpIn(BaseModel):
-    otp: Annotated[
-        StrictStr,
-        BeforeValidator(_without_separators),
-        AfterValidator(_six_digits),
-        Field(
-            description="Blanks and hyphens in it are overlooked",
-            examples=["123456"],
-            json_schema_extra={"pattern": _CODE.pattern},
-        ),
-    ]
+class RememberDeviceIn(BaseModel):
+    remember_device: bool = Field(False, description="Answer with a `device_token` for the next logins")
+
+
+Otp = Annotated[
+    StrictStr,
+    BeforeValidator(_without_separators),
+    AfterValidator(_six_digits),
+    Field(
+        description="Blanks and hyphens in it are overlooked",
+        examples=["123456"],
+        json_schema_extra={"pattern": _CODE.pattern},
+    ),
+]
+
+
+class OtpIn(RememberDeviceIn):
+    otp: Otp
+
+
+class RecoveryIn(RememberDeviceIn):
+    code: Text = Field(
+        min_length=10,
+        max_length=40,
+        description="Case, blanks and hyphens in it are overlooked",
+        examples=["k7x9m-2q4tz"],
+    )
+
+
+class PasswordIn(BaseModel):
+    password: Text = Field(min_length=1, max_length=128, examples=["testtest11&@"])
 
 
 class RefreshIn(BaseModel):
@@ -77,13 +103,36 @@ class TokenPairOut(_Out):
         return cls(access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in)
 
 
+class LoggedInOut(TokenPairOut):
+    device_token: str | None = Field(None, description="For the next logins on this device; only if asked for")
+    recovery_codes_left: int | None = Field(None, description="Only after a recovery code")
+
+    @classmethod
+    def after(cls, completed: Completed, **more: int) -> Self:
+        return cls(**TokenPairOut.of(completed.pair).model_dump(), device_token=completed.device_token, **more)
+
+
 class OtpRequiredOut(_Out):
-    """There is no `access_token` in this answer, on purpose: a client must not take it for one."""
+    """There is no `access_token` in this answer, on purpose: a client must not take it for one. Without `methods` it is
+    `["email"]`, and a code is on its way.
+    """
 
     temporary_token: str = Field(examples=["eyJ...temporary"])
     token_type: Literal["bearer"] = "bearer"
     expires_in: int = Field(description="Seconds that the temporary token and its code live", examples=[240])
     otp_required: Literal[True] = True
+    methods: list[Method] | None = Field(None, description="What completes the login, the strongest first")
+    sent: bool | None = Field(None, description="Whether a code is on its way by mail")
+
+    @classmethod
+    def of(cls, challenge: Challenge, temporary_token: str, expires_in: int) -> Self:
+        by_mail_alone = challenge.sent and list(challenge.methods) == ["email"]
+        return cls(
+            temporary_token=temporary_token,
+            expires_in=expires_in,
+            methods=None if by_mail_alone else list(challenge.methods),
+            sent=None if by_mail_alone else challenge.sent,
+        )
 
 
 class TokenIsGood(_Out):
@@ -95,8 +144,13 @@ class CodeOnItsWay(_Out):
 
 
 class ChallengeOut(BaseModel):
-    """The state of the latest code. `failed`: it will not come; ask for another one, if that is allowed."""
+    """`status` is that of the latest code, if one was `sent`. `failed`: it will not come; ask for another one, if that
+    is allowed.
+    """
 
+    methods: list[Method] = Field(description="What completes it, the strongest first")
+    sent: bool = Field(description="Whether a code was sent by mail")
+    email_hint: str = Field(description="The mailbox of the codes, for its owner to know", examples=["d***@t***.com"])
     status: Literal["pending", "delivered", "failed"]
     resend_allowed: bool = Field(description="Whether another code can be had now")
     resend_in: int | None = Field(description="Seconds until another code can be had; null when none can any more")

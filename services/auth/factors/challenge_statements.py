@@ -11,18 +11,23 @@ from sqlalchemy import (
     ARRAY,
     CTE,
     BigInteger,
+    Boolean,
     ColumnElement,
     CompoundSelect,
     LargeBinary,
     Select,
+    Text,
     Uuid,
     and_,
     any_,
     bindparam,
     case,
+    delete,
     exists,
     func,
     insert,
+    literal,
+    null,
     select,
     true,
     union_all,
@@ -30,7 +35,7 @@ from sqlalchemy import (
 )
 
 from services.auth.accounts.read_model import may_log_in
-from services.auth.tables import challenges, identities, outbox
+from services.auth.tables import challenges, code_failures, factors, identities, outbox
 from shared.messaging.outbox import insert_events
 
 _CHALLENGE = bindparam("challenge", type_=Uuid)
@@ -62,38 +67,65 @@ def last_hour() -> CompoundSelect[Any]:
 
 
 def insert_challenge(lifetime: timedelta) -> Select[Any]:
-    """Parameters: `challenge, account, mailbox, of_epoch, mac, code_event` and those of the events."""
+    """Parameters: `challenge, account, mailbox, of_epoch, of_version, session, ways, mac, code_event` and those of the
+    events. `mac` and `code_event` are None if no code is mailed.
+    """
+    event = bindparam("code_event", type_=Uuid)
     new = insert(challenges).values(
         id=_CHALLENGE,
         account_id=_ACCOUNT,
         email_key_hash=_MAILBOX,
         epoch=bindparam("of_epoch", type_=BigInteger),
+        factors_version=bindparam("of_version", type_=BigInteger),
+        session_id=bindparam("session", type_=Uuid),
+        methods=bindparam("ways", type_=ARRAY(Text)),
         code_mac=bindparam("mac", type_=LargeBinary),
+        sent_at=case((event.is_not(None), func.now())),
         expires_at=func.now() + lifetime,
-        code_event_id=bindparam("code_event", type_=Uuid),
+        code_event_id=event,
     )
     return select(func.now()).add_cte(new.cte("challenge"), insert_events(outbox).cte("event"))
 
 
-def verify_code(counted: CTE, still_open: ColumnElement[bool]) -> Select[Any]:
-    """Parameters: `challenge`, `macs`. No row if codes are off or the challenge is gone; `epoch` is None if nothing was
-    compared, `used_at` if the code was wrong. `counted` runs and locks first: the comparison sees the current state.
-    `email` is where the code went: a changed address has another epoch.
+def attempt(still_open: ColumnElement[bool], counted: CTE | None) -> Select[Any]:
+    """Counts an attempt, before anything is compared. Parameters: `challenge`, `way`. `epoch` is None if the challenge
+    is over, or does not take this way. `counted` runs and locks first; no row if codes are off, or nobody's challenge.
+    The challenge stays locked until the commit: of concurrent attempts one can complete it.
     """
-    right = challenges.c.code_mac == any_(bindparam("macs", type_=ARRAY(LargeBinary)))
-    attempt = (
+    takes = bindparam("way", type_=Text) == any_(challenges.c.methods)
+    tried = (
         update(challenges)
-        .values(
-            attempts=challenges.c.attempts + 1,
-            used_at=case((right, func.clock_timestamp()), else_=None),
-            # A right code proves the delivery, whatever was reported.
-            code_outcome=case((right, "delivered"), else_=challenges.c.code_outcome),
-        )
-        .where(challenges.c.id == _CHALLENGE, still_open, of_its_account(), exists(counted))
-        .returning(challenges.c.epoch, challenges.c.used_at, identities.c.email, identities.c.email_verified)
-        .cte("attempt")
+        .values(attempts=challenges.c.attempts + 1)
+        .where(challenges.c.id == _CHALLENGE, takes, still_open, of_its_account())
     )
-    return select(counted.c.account_id, counted.c.failures, attempt).select_from(counted.outerjoin(attempt, true()))
+    if counted is not None:
+        tried = tried.where(exists(counted))
+    facts = (challenges.c.account_id, challenges.c.epoch, challenges.c.session_id, challenges.c.code_mac)
+    owner = (identities.c.email, identities.c.email_verified, identities.c.password_by_mail)
+    found = tried.returning(*facts, *owner, func.now().label("now")).cte("attempt")
+    if counted is None:
+        return select(found, null().label("failures"))
+    rest = [column for column in found.c if column.name != "account_id"]
+    return select(counted.c.account_id, counted.c.failures, *rest).select_from(counted.outerjoin(found, true()))
+
+
+def complete() -> Select[Any]:
+    """Parameters: `challenge, account`, `right` (whether a code that is counted was right), `by_mail`, and those of the
+    events.
+    """
+    by_mail = bindparam("by_mail", type_=Boolean)
+    used = (
+        update(challenges)
+        .where(challenges.c.id == _CHALLENGE)
+        # A right code proves the delivery, whatever was reported.
+        .values(
+            used_at=func.clock_timestamp(), code_outcome=case((by_mail, "delivered"), else_=challenges.c.code_outcome)
+        )
+    )
+    right = bindparam("right", type_=Boolean)
+    forgotten = delete(code_failures).where(code_failures.c.account_id == _ACCOUNT, right)
+    parts = (used.cte("used"), forgotten.cte("forgotten"), insert_events(outbox).cte("event"))
+    return select(literal(1)).add_cte(*parts)
 
 
 def is_open(most_attempts: int) -> ColumnElement[bool]:
@@ -105,11 +137,15 @@ def is_open(most_attempts: int) -> ColumnElement[bool]:
 
 
 def of_its_account() -> ColumnElement[bool]:
+    """Neither the account nor its factors have changed since."""
+    version = select(factors.c.version).where(factors.c.account_id == challenges.c.account_id).correlate(challenges)
     return and_(
         identities.c.id == challenges.c.account_id,
         identities.c.session_epoch == challenges.c.epoch,
+        challenges.c.factors_version == func.coalesce(version.scalar_subquery(), 0),
         may_log_in(),
     )
 
 
 LAST_HOUR = last_hour()
+COMPLETE = complete()

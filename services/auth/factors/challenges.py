@@ -1,24 +1,30 @@
-"""One-time-password challenges, timed by the database's clock: a code is requested, then verified once."""
+"""Challenges, timed by the database's clock: one is made, then completed once, by one of several proofs. All of them
+share its attempts, its life and its use.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from services.auth.accounts.read_model import Identity
-from services.auth.factors.challenge_statements import insert_challenge, is_open, verify_code
+from services.auth.factors.challenge_statements import COMPLETE, attempt, insert_challenge, is_open
 from services.auth.factors.codes import Codes, new_code
 from services.auth.factors.failed_codes import CodesOff, Guess
+from services.auth.factors.methods import Method, needs_mail
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, trail
 from shared.audit import outbox_params
+from shared.audit_words import Act, Reason
 from shared.messaging.address_events import AddressProved
+from shared.messaging.events import Event, OtpRequested
 from shared.names import email_key_hash
 from shared.web.problems import Problem
 
@@ -33,15 +39,46 @@ class OtpNotValid(Problem):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
+    """`sent`: whether a code is on its way."""
+
     id: UUID
     account: UUID
     created_at: datetime
+    methods: Sequence[Method]
+    sent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Attempt:
+    """An open challenge that is locked, and its account. `session`: the one that steps up, if any. `code_mac`: of the
+    mailed code, if one was mailed.
+    """
+
+    challenge: UUID
     account: UUID
     epoch: int
+    session: UUID | None
+    code_mac: bytes | None
+    email: str
+    email_verified: bool
+    password_by_mail: bool
+    now: datetime
+
+
+class Proof(Protocol):
+    """What a client sends to complete a challenge. `amr`: how it authenticates (RFC 8176). `counts`: whether it can be
+    guessed, so that a wrong one counts (services.auth.factors.failed_codes).
+    """
+
+    method: ClassVar[Method]
+    amr: ClassVar[Sequence[str]]
+    counts: ClassVar[bool]
+    act: ClassVar[Act]
+    wrong: ClassVar[Reason]
+    refusal: ClassVar[type[Problem]]
+
+    async def holds(self, connection: AsyncConnection, attempt: Attempt) -> bool:
+        """Whether it is right. Uses it up, in the transaction that completes the challenge."""
 
 
 class Challenges:
@@ -49,59 +86,107 @@ class Challenges:
         self._codes = codes
         self._lifetime = timedelta(seconds=settings.otp_lifetime)
         self._insert_challenge = insert_challenge(self._lifetime)
-        self._verify_code = verify_code(codes.wrong.counted(), is_open(settings.otp_attempts))
+        still_open = is_open(settings.otp_attempts)
+        self._attempt = {True: attempt(still_open, codes.wrong.counted()), False: attempt(still_open, None)}
 
-    async def request(self, connection: AsyncConnection, identity: Identity) -> Challenge:
-        """Raises `CodesOff`, `TooManyRequests` (hourly cap of account or mailbox), `Unavailable` (back-pressure)."""
+    async def request(
+        self, connection: AsyncConnection, identity: Identity, methods: list[Method], session: UUID | None = None
+    ) -> Challenge:
+        """`session`: the one that steps up. A code is mailed at once only if nothing stronger is there. Raises
+        `CodesOff`; if a code is mailed, also `TooManyRequests` (hourly cap of account or mailbox) and `Unavailable`
+        (back-pressure).
+        """
         mailbox = email_key_hash(identity.email)
-        locked = await self._codes.lock(connection, identity.id, mailbox)
-        if locked.off:
-            raise CodesOff
-        await self._codes.refuse_beyond_cap(connection, identity.id, mailbox)
         challenge, event_id, code = uuid7(), uuid7(), new_code()
-        expires = locked.now + self._lifetime
-        event = self._codes.event(event_id, challenge, identity, code, requested=locked.now, expires=expires)
         values = {
             "challenge": challenge,
             "account": identity.id,
             "mailbox": mailbox,
             "of_epoch": identity.session_epoch,
-            "mac": self._codes.macs(challenge, code)[0],
-            "code_event": event_id,
-            **outbox_params(connection, trail.event("code_sent", account=identity.id), event),
+            "of_version": identity.factors_version,
+            "session": session,
+            "mac": None,
+            "code_event": None,
         }
-        await connection.execute(self._insert_challenge, values)
-        return Challenge(id=challenge, account=identity.id, created_at=locked.now)
+        events: list[OtpRequested] = []
+        if mailed := needs_mail(methods):
+            locked = await self._codes.lock(connection, identity.id, mailbox)
+            if locked.off:
+                raise CodesOff
+            await self._codes.refuse_beyond_cap(connection, identity.id, mailbox)
+            expires = locked.now + self._lifetime
+            to = (identity.id, identity.email)
+            events = [self._codes.event(event_id, challenge, *to, code, requested=locked.now, expires=expires)]
+            values |= {"mac": self._codes.macs(challenge, code)[0], "code_event": event_id}
+        elif await self._are_off(connection, identity.id):
+            methods = [method for method in methods if method == "passkey"]
+            if not methods:
+                raise CodesOff
+        act = trail.event("code_sent" if mailed else "second_factor_asked", account=identity.id)
+        values |= {"ways": methods, **outbox_params(connection, act, *events)}
+        now = (await connection.execute(self._insert_challenge, values)).scalar_one()
+        return Challenge(id=challenge, account=identity.id, created_at=now, methods=methods, sent=mailed)
 
-    async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
-        """Compares and uses in one statement; None if the code is not valid. The caller commits in both cases. A right
-        code proves the address that it went to.
-        """
-        values = {"challenge": challenge_id, "macs": self._codes.macs(challenge_id, code)}
-        row = (await connection.execute(self._verify_code, values)).one_or_none()
+    async def attempt(self, connection: AsyncConnection, challenge_id: UUID, proof: Proof) -> Attempt | None:
+        """Uses the challenge if `proof` is right; None if not. The caller commits in both cases."""
+        tried = self._attempt[proof.counts]
+        row = (await connection.execute(tried, {"challenge": challenge_id, "way": proof.method})).one_or_none()
+        if row is None or row.epoch is None:
+            await self._over(connection, challenge_id, proof, row)
+            return None
+        found = Attempt(
+            challenge=challenge_id,
+            account=row.account_id,
+            epoch=row.epoch,
+            session=row.session_id,
+            code_mac=row.code_mac,
+            email=row.email,
+            email_verified=row.email_verified,
+            password_by_mail=row.password_by_mail,
+            now=row.now,
+        )
+        if not await proof.holds(connection, found):
+            await trail.record(connection, proof.act, "refused", proof.wrong, account=found.account)
+            if proof.counts:
+                await self._codes.wrong.was_wrong(connection, Guess(account=found.account, number=row.failures))
+            return None
+        await self._complete(connection, found, proof)
+        return found
+
+    async def _over(
+        self, connection: AsyncConnection, challenge_id: UUID, proof: Proof, row: Row[*tuple[Any, ...]] | None
+    ) -> None:
         if row is None:
             account = await account_of(connection, challenge_id)
-            await trail.record(connection, "code_verified", "refused", "challenge_over", account=account)
-            return None
-        guess = Guess(account=row.account_id, number=row.failures)
-        if row.epoch is None:
-            await self._codes.wrong.was_not_compared(connection, guess)
-            await trail.record(connection, "code_verified", "refused", "challenge_over", account=guess.account)
-            return None
-        if row.used_at is None:
-            await trail.record(connection, "code_verified", "refused", "wrong_code", account=guess.account)
-            await self._codes.wrong.was_wrong(connection, guess)
-            return None
-        await self._codes.wrong.was_right(connection, guess, *_proved(row))
-        return Verified(account=guess.account, epoch=row.epoch)
+        else:
+            account = row.account_id
+            await self._codes.wrong.was_not_compared(connection, Guess(account=account, number=row.failures))
+        await trail.record(connection, proof.act, "refused", "challenge_over", account=account)
+
+    async def _complete(self, connection: AsyncConnection, found: Attempt, proof: Proof) -> None:
+        act = trail.event(proof.act, account=found.account, actor=found.account)
+        proved = _proved(found) if proof.method == "email" else []
+        values = {
+            "challenge": found.challenge,
+            "account": found.account,
+            "right": proof.counts,
+            "by_mail": proof.method == "email",
+            **outbox_params(connection, act, *proved),
+        }
+        await connection.execute(COMPLETE, values)
+
+    async def _are_off(self, connection: AsyncConnection, account: UUID) -> bool:
+        return bool((await connection.execute(select(self._codes.wrong.are_off(literal(account))))).scalar_one())
 
 
-def _proved(right: Row[*tuple[Any, ...]]) -> list[AddressProved]:
-    """Repeated at each login until users has said that the address is verified: an event may be late."""
+def _proved(right: Attempt) -> list[Event]:
+    """Repeated at each login until users has said that the address is verified: an event may be late. A right code
+    proves the address that it went to: a changed one has another epoch.
+    """
     if right.email_verified:
         return []
-    facts = {"account_id": right.account_id, "email": right.email, "session_epoch": right.epoch}
-    return [AddressProved(**facts, occurred_at=right.used_at)]
+    facts = {"account_id": right.account, "email": right.email, "session_epoch": right.epoch}
+    return [AddressProved(**facts, occurred_at=right.now)]
 
 
 async def account_of(connection: AsyncConnection, challenge_id: UUID) -> UUID | None:

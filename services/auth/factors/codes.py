@@ -15,7 +15,6 @@ import pyotp
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.accounts.read_model import Identity
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.challenge_statements import LAST_HOUR, lock_account_and_mailbox, lock_values
 from services.auth.factors.failed_codes import WrongCodes
@@ -57,13 +56,21 @@ class Codes:
         return [hmac.digest(pepper, message, hashlib.sha256) for pepper in self._peppers]
 
     def event(
-        self, event_id: UUID, challenge: UUID, to: Identity, code: str, *, requested: datetime, expires: datetime
+        self,
+        event_id: UUID,
+        challenge: UUID,
+        account: UUID,
+        email: str,
+        code: str,
+        *,
+        requested: datetime,
+        expires: datetime,
     ) -> OtpRequested:
         event = OtpRequested(
             event_id=event_id,
             challenge_id=challenge,
-            account_id=to.id,
-            email=to.email,
+            account_id=account,
+            email=email,
             sealed_code="",
             requested_at=requested,
             expires_at=expires,

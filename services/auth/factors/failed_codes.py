@@ -1,23 +1,20 @@
-"""Counts wrong codes in a row per account, across challenges. At the limit its codes are off until an administrator
-unlocks it: 100 guesses at a million codes, not 100 a day (NIST SP 800-63B section 3.2.2).
+"""Counts wrong codes in a row per account, across challenges and kinds of code. At the limit its codes are off until an
+administrator unlocks it: 100 guesses at a million codes, not 100 a day (NIST SP 800-63B section 3.2.2). A passkey can
+not be guessed: it neither counts nor is turned off, so nobody with a stolen password can lock out its owner.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import CTE, ColumnElement, Select, Uuid, bindparam, delete, exists, literal, select, update
+from sqlalchemy import CTE, ColumnElement, Uuid, bindparam, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.notices import Notices
-from services.auth.tables import challenges, code_failures, outbox, trail
-from shared.audit import outbox_params
-from shared.messaging.events import Event
-from shared.messaging.outbox import insert_events
+from services.auth.tables import challenges, code_failures, trail
 from shared.web.problems import Problem
 
 log = structlog.get_logger()
@@ -28,7 +25,7 @@ class CodesOff(Problem):
 
     status = 400
     code = "codes_off"
-    detail = "Codes by mail are off for this account after too many wrong ones; an administrator can let it in again"
+    detail = "Codes are off for this account after too many wrong ones; an administrator can let it in again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +57,9 @@ class WrongCodes:
             await self.notices.tell_owner(connection, guess.account, "codes_off")
             log.warning("mailed codes are off", account=str(guess.account), wrong_codes=guess.number)
 
-    async def was_right(self, connection: AsyncConnection, guess: Guess, *told: Event) -> None:
-        """`told`: further events, without a statement of their own."""
-        event = trail.event("code_verified", account=guess.account, actor=guess.account)
-        await connection.execute(_FORGETTING, {"account": guess.account, **outbox_params(connection, event, *told)})
-
     async def was_not_compared(self, connection: AsyncConnection, guess: Guess) -> None:
         less = update(code_failures).values(failures=code_failures.c.failures - 1)
         await connection.execute(less.where(code_failures.c.account_id == guess.account))
 
     def are_off(self, account: ColumnElement[UUID]) -> ColumnElement[bool]:
         return exists().where(code_failures.c.account_id == account, code_failures.c.failures >= self.limit)
-
-
-def _forgetting() -> Select[Any]:
-    forgotten = delete(code_failures).where(code_failures.c.account_id == bindparam("account", type_=Uuid))
-    return select(literal(1)).add_cte(forgotten.cte("forgotten"), insert_events(outbox).cte("event"))
-
-
-_FORGETTING = _forgetting()

@@ -1,4 +1,4 @@
-"""An open challenge: its progress, and another code for it."""
+"""An open challenge: its progress, and a code by mail for it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Text, any_, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.auth.accounts.read_model import Identity
 from services.auth.factors.challenge_statements import is_open, of_its_account
 from services.auth.factors.codes import Codes, new_code
+from services.auth.factors.failed_codes import CodesOff
+from services.auth.factors.methods import Method, MethodNotOffered
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
 from shared.messaging.outbox import add
@@ -31,8 +32,13 @@ _STATUS: dict[str | None, Literal["delivered", "failed"]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Times are whole seconds. `resend_in` is None when no more codes are possible."""
+    """Times are whole seconds. `sent`: whether a code was mailed; `status` is of that code. `resend_in` is None when no
+    code is possible any more.
+    """
 
+    methods: list[Method]
+    sent: bool
+    email_hint: str
     status: Literal["pending", "delivered", "failed"]
     resend_in: int | None
     resends_left: int
@@ -47,21 +53,27 @@ class OpenChallenges:
         self._resends = settings.otp_resends
         self._cooldown = timedelta(seconds=settings.otp_resend_cooldown)
 
-    async def resend(self, connection: AsyncConnection, challenge_id: UUID) -> None:
-        """Replaces the code; attempts and expiry stay. Raises `TokenNotValid`, `TooManyRequests`, `Unavailable`."""
+    async def send_code(self, connection: AsyncConnection, challenge_id: UUID) -> None:
+        """Mails the first code, or another in its place; attempts and expiry stay. Raises `TokenNotValid`,
+        `MethodNotOffered`, `CodesOff`, `TooManyRequests`, `Unavailable`.
+        """
         found = await self._find(connection, challenge_id, lock=True)
-        if found.resends >= self._resends:
+        if "email" not in found.methods:
+            raise MethodNotOffered
+        if found.off:
+            raise CodesOff
+        if found.sent and found.resends >= self._resends:
             raise TooManyRequests(retry_after=float(found.life_left))
         if found.cooldown_left > 0:
             raise TooManyRequests(retry_after=float(found.cooldown_left))
-        await self._codes.lock(connection, found.id, found.email_key_hash)
-        await self._codes.refuse_beyond_cap(connection, found.id, found.email_key_hash)
+        await self._codes.lock(connection, found.account_id, found.email_key_hash)
+        await self._codes.refuse_beyond_cap(connection, found.account_id, found.email_key_hash)
         event_id, code = uuid7(), new_code()
         renew = (
             update(challenges)
             .values(
                 code_mac=self._codes.macs(challenge_id, code)[0],
-                resends=challenges.c.resends + 1,
+                resends=challenges.c.resends + (1 if found.sent else 0),
                 sent_at=func.clock_timestamp(),
                 code_event_id=event_id,
                 code_outcome=None,
@@ -70,39 +82,57 @@ class OpenChallenges:
             .returning(challenges.c.sent_at, challenges.c.expires_at)
         )
         row = (await connection.execute(renew)).one()
-        identity = Identity(**{name: getattr(found, name) for name in Identity.__dataclass_fields__})
-        event = self._codes.event(event_id, challenge_id, identity, code, requested=row.sent_at, expires=row.expires_at)
+        event = self._codes.event(
+            event_id, challenge_id, found.account_id, found.email, code, requested=row.sent_at, expires=row.expires_at
+        )
         await add(connection, outbox, event)
-        await trail.record(connection, "code_sent", account=identity.id)
+        await trail.record(connection, "code_sent", account=found.account_id)
 
     async def progress(self, connection: AsyncConnection, challenge_id: UUID) -> Progress:
         """Raises `TokenNotValid` when the challenge is used, spent or expired."""
         row = await self._find(connection, challenge_id, lock=False)
-        wait = max(float(row.cooldown_left), await self._codes.cap_left(connection, row.id, row.email_key_hash))
-        resends_left = max(0, self._resends - row.resends)
+        resends_left = self._resends - row.resends if "email" in row.methods and not row.off else 0
+        wait = max(float(row.cooldown_left), await self._codes.cap_left(connection, row.account_id, row.email_key_hash))
+        possible = wait < row.life_left and (resends_left > 0 or not row.sent)
         return Progress(
+            methods=[method for method in row.methods if method == "passkey" or not row.off],
+            sent=row.sent,
+            email_hint=email_hint(row.email),
             status=_STATUS.get(row.code_outcome, "pending"),
-            resend_in=math.ceil(wait) if resends_left and wait < row.life_left else None,
-            resends_left=resends_left,
+            resend_in=math.ceil(wait) if possible else None,
+            resends_left=max(0, resends_left),
             attempts_left=self._attempts - row.attempts,
             expires_in=int(row.life_left),
         )
 
     async def _find(self, connection: AsyncConnection, challenge_id: UUID, *, lock: bool) -> Row[*tuple[Any, ...]]:
         """`lock`: two concurrent resends must not both pass the cool-down."""
-        now = func.clock_timestamp()
-        off = self._codes.wrong.are_off(challenges.c.account_id)
+        now, row = func.clock_timestamp(), challenges.c
+        off = self._codes.wrong.are_off(row.account_id)
         query = select(
-            *(identities.c[name] for name in Identity.__dataclass_fields__),
-            challenges.c.resends,
-            challenges.c.attempts,
-            challenges.c.email_key_hash,
-            challenges.c.code_outcome,
-            func.extract("epoch", challenges.c.sent_at + self._cooldown - now).label("cooldown_left"),
-            func.extract("epoch", challenges.c.expires_at - now).label("life_left"),
-        ).where(challenges.c.id == challenge_id, is_open(self._attempts), of_its_account(), ~off)
+            row.account_id,
+            identities.c.email,
+            row.methods,
+            row.resends,
+            row.attempts,
+            row.email_key_hash,
+            row.code_outcome,
+            row.sent_at.is_not(None).label("sent"),
+            off.label("off"),
+            func.coalesce(func.extract("epoch", row.sent_at + self._cooldown - now), 0).label("cooldown_left"),
+            func.extract("epoch", row.expires_at - now).label("life_left"),
+        ).where(row.id == challenge_id, is_open(self._attempts), of_its_account())
+        # Codes that are off end the challenge, unless a passkey can complete it.
+        query = query.where(or_(~off, literal("passkey", Text) == any_(row.methods)))
         query = query.with_for_update(of=challenges) if lock else query
-        row: Row[*tuple[Any, ...]] | None = (await connection.execute(query)).one_or_none()
-        if row is None:
+        found: Row[*tuple[Any, ...]] | None = (await connection.execute(query)).one_or_none()
+        if found is None:
             raise TokenNotValid
-        return row
+        return found
+
+
+def email_hint(address: str) -> str:
+    """Enough for its owner to know the mailbox, and not for anybody else: `d***@t***.com`."""
+    local, _, domain = address.partition("@")
+    name, dot, top = domain.rpartition(".")
+    return f"{local[:1]}***@{name[:1]}***{dot}{top}" if name else f"{local[:1]}***@{domain[:1]}***"

@@ -34,10 +34,10 @@ class OwnSessions:
         """`id, created_at, last_used_at, address, user_agent` of the active ones, the newest first."""
         row = sessions.c
         query = (
-            select(row.id, row.auth_time.label("created_at"), row.last_used_at, row.address, row.user_agent)
+            select(row.id, row.began_at.label("created_at"), row.last_used_at, row.address, row.user_agent)
             .join(identities, identities.c.id == row.account_id)
             .where(row.account_id == token.account, is_active_session(self._max_lifetime))
-            .order_by(row.auth_time.desc(), row.id.desc())
+            .order_by(row.began_at.desc(), row.id.desc())
             .limit(_MOST_LISTED)
         )
         async with self._database.transaction() as connection:

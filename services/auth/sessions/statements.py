@@ -10,14 +10,18 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Insert,
     LargeBinary,
     Select,
     Text,
     Uuid,
+    any_,
     bindparam,
+    case,
     exists,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -27,6 +31,7 @@ from services.auth.accounts.read_model import is_active_session
 from services.auth.sessions.client import Client
 from services.auth.tables import familiar_addresses, identities, outbox, refresh_tokens, sessions
 from shared.messaging.outbox import insert_events
+from shared.tokens.access import PASSWORD
 
 _SESSION = bindparam("session", type_=Uuid)
 _TOKEN = bindparam("token", type_=Uuid)
@@ -36,14 +41,11 @@ _ACCOUNT = bindparam("account", type_=Uuid)
 # An address is updated at most this often.
 _NOTED_EVERY = timedelta(days=1)
 
-# The fields of `services.auth.tokens.issue.SessionFacts`, without `now` and `email_verified`.
-_FACTS = (
-    sessions.c.id,
-    sessions.c.account_id.label("account"),
-    sessions.c.epoch,
-    sessions.c.auth_time,
-    sessions.c.amr,
-)
+# The fields of `services.auth.tokens.issue.SessionFacts` that stay the same for the whole session, then those that
+# each pair has of its own.
+_SAME = (sessions.c.id, sessions.c.account_id.label("account"), sessions.c.epoch, sessions.c.began_at)
+_NOW = (sessions.c.auth_time, sessions.c.amr, identities.c.email_verified, func.now().label("now"))
+_OF_PAIR = ["auth_time", "amr", "email_verified"]
 
 
 def values_of(client: Client) -> dict[str, Any]:
@@ -54,16 +56,17 @@ def insert_session(lifetime: timedelta) -> Select[Any]:
     """Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event.
     Returns the facts that only the database knows.
     """
+    means = bindparam("by_means", type_=ARRAY(Text))
     session = insert(sessions).values(
         id=_SESSION,
         account_id=_ACCOUNT,
         epoch=bindparam("of_epoch", type_=BigInteger),
-        amr=bindparam("by_means", type_=ARRAY(Text)),
+        amr=means,
         **_used_now(func.now() + lifetime),
     )
     owner = select(identities.c.email_verified).where(identities.c.id == _ACCOUNT).cte("owner")
-    token = select(_TOKEN, _SESSION, func.now() + lifetime, owner.c.email_verified)
-    issued = insert(refresh_tokens).from_select(["id", "session_id", "expires_at", "email_verified"], token)
+    token = select(_TOKEN, _SESSION, func.now() + lifetime, func.now(), means, owner.c.email_verified)
+    issued = insert(refresh_tokens).from_select(["id", "session_id", "expires_at", *_OF_PAIR], token)
     parts = (session.cte("begun"), issued.cte("issued"), insert_events(outbox).cte("event"), _address_remembered())
     return select(func.now().label("now"), owner.c.email_verified).add_cte(*parts)
 
@@ -86,13 +89,17 @@ def _address_remembered() -> CTE:
 def rotate_token(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """Parameters: `parent, token`, those of the client and of the event. Returns the session's facts, or no row."""
     used = _first_use(max_lifetime)
-    expires_at = func.least(func.now() + lifetime, used.c.auth_time + max_lifetime)
-    token = select(_TOKEN, used.c.id, _PARENT, expires_at, used.c.email_verified)
-    columns = ["id", "session_id", "parent_id", "expires_at", "email_verified"]
-    issued = insert(refresh_tokens).from_select(columns, token)
+    expires_at = func.least(func.now() + lifetime, used.c.began_at + max_lifetime)
+    issued = _successor(used, expires_at)
     prolonged = update(sessions).where(sessions.c.id == used.c.id).values(**_used_now(expires_at))
     event = insert_events(outbox, used, account_id=used.c.account, actor_id=used.c.account, session_id=used.c.id)
     return select(used).add_cte(issued.cte("issued"), prolonged.cte("prolonged"), event.cte("event"))
+
+
+def _successor(of: CTE, expires_at: ColumnElement[Any]) -> Insert:
+    """The next refresh token of the session; `of` has the facts of its pair."""
+    token = select(_TOKEN, of.c.id, _PARENT, expires_at, *(of.c[name] for name in _OF_PAIR))
+    return insert(refresh_tokens).from_select(["id", "session_id", "parent_id", "expires_at", *_OF_PAIR], token)
 
 
 def _first_use(max_lifetime: timedelta) -> CTE:
@@ -104,15 +111,44 @@ def _first_use(max_lifetime: timedelta) -> CTE:
         .where(token.session_id == sessions.c.id, sessions.c.account_id == identities.c.id)
         .where(is_active_session(max_lifetime))
     )
-    return use.returning(*_FACTS, identities.c.email_verified, func.now().label("now")).cte("used")
+    return use.returning(*_SAME, *_NOW).cte("used")
+
+
+# The only unused token of a session; none while a refresh is under way, whose successor another statement sees.
+USE_LATEST = (
+    update(refresh_tokens)
+    .values(used_at=func.clock_timestamp())
+    .where(refresh_tokens.c.session_id == _SESSION, refresh_tokens.c.used_at.is_(None))
+    .returning(refresh_tokens.c.id)
+)
+
+
+def step_up(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
+    """Parameters: `session, account, parent, token, by_means`, those of the client and of the event. Returns the facts
+    of the pair, or no row.
+    """
+    expires_at = func.least(func.now() + lifetime, sessions.c.began_at + max_lifetime)
+    means, password = bindparam("by_means", type_=ARRAY(Text)), literal(PASSWORD, Text)
+    # The password that began the session still holds; of other proofs only the new one does.
+    amr = case((password == any_(sessions.c.amr), func.array_prepend(password, means)), else_=means)
+    stepped = (
+        update(sessions)
+        .values(auth_time=func.now(), amr=amr, **_used_now(expires_at))
+        .where(sessions.c.id == _SESSION, sessions.c.account_id == _ACCOUNT, sessions.c.account_id == identities.c.id)
+        .where(is_active_session(max_lifetime))
+        .returning(*_SAME, *_NOW, sessions.c.expires_at)
+        .cte("stepped")
+    )
+    issued = _successor(stepped, stepped.c.expires_at)
+    return select(stepped).add_cte(issued.cte("issued"), insert_events(outbox).cte("event"))
 
 
 def find_successor(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """The successor (`token`) of `parent`, if that was first used within the grace, and the facts as they were."""
     successor, token = refresh_tokens.alias("successor"), refresh_tokens.c
-    then = (successor.c.email_verified, successor.c.created_at.label("now"))
+    then = (*(successor.c[name] for name in _OF_PAIR), successor.c.created_at.label("now"))
     return (
-        select(successor.c.id.label("token"), *_FACTS, *then)
+        select(successor.c.id.label("token"), *_SAME, *then)
         .join_from(refresh_tokens, successor, successor.c.parent_id == token.id)
         .join(sessions, sessions.c.id == token.session_id)
         .join(identities, identities.c.id == sessions.c.account_id)

@@ -21,11 +21,12 @@ _LEEWAY = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
-    """Session claims of an access token; `now`: when the pair was made, by the database's clock."""
+    """A session at the time of a pair; `now`: when the pair was made, by the database's clock."""
 
     id: UUID
     account: UUID
     epoch: int
+    began_at: datetime
     auth_time: datetime
     amr: list[str]
     email_verified: bool
@@ -73,7 +74,7 @@ class Tokens:
         return self._sign(self._temporary, account, challenge, now, self._settings.otp_lifetime)
 
     def _session_left(self, session: SessionFacts) -> int:
-        age = int(session.now.timestamp()) - int(session.auth_time.timestamp())
+        age = int(session.now.timestamp()) - int(session.began_at.timestamp())
         return max(0, self._settings.session_max_lifetime - age)
 
     def read_access(self, token: str) -> AccessToken:

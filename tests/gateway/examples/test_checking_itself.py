@@ -178,7 +178,7 @@ async def test_a_rotation_of_the_keys_is_followed_without_a_restart(
     generate(keys.folder, signs_from=now)
     tokens = Tokens(auth_settings(auth_databases, keys, issuer=ISSUER), KeyRing(keys.folder))
     session = SessionFacts(
-        id=uuid4(), account=uuid4(), epoch=0, auth_time=now, amr=["pwd"], email_verified=True, now=now
+        id=uuid4(), account=uuid4(), epoch=0, began_at=now, auth_time=now, amr=["pwd"], email_verified=True, now=now
     )
     after = tokens.access(session, uuid4())
     assert jwt.get_unverified_header(after)["kid"] != jwt.get_unverified_header(before)["kid"]

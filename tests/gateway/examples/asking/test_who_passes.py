@@ -82,7 +82,8 @@ async def test_with_a_token_that_is_not_good_nothing_reaches_the_upstream(
     settings = auth_settings(auth_databases, keys, issuer=ISSUER)
     expired = Tokens(settings, KeyRing(keys.folder)).access(
         SessionFacts(
-            id=uuid4(), account=account.account_id, epoch=0, auth_time=datetime.now(UTC), amr=["pwd"],
+            id=uuid4(), account=account.account_id, epoch=0, began_at=datetime.now(UTC),
+            auth_time=datetime.now(UTC), amr=["pwd"],
             email_verified=True, now=datetime.now(UTC) - timedelta(seconds=settings.access_token_lifetime + 5),
         ),
         uuid4(),

@@ -1,0 +1,145 @@
+"""Changes of the factors of an account. Each raises their version: users learns the new ones, and the account's other
+sessions, its trusted devices and its open challenges end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import and_, func, select, text, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.accounts.notices import Notices
+from services.auth.accounts.read_model import may_log_in
+from services.auth.sessions.ending import end_sessions
+from services.auth.tables import factors, identities, outbox, sessions, trail
+from shared.audit_words import Act, Reason
+from shared.messaging.events import AccountChanged, NoticeWord
+from shared.messaging.factor_events import FactorsChanged
+from shared.messaging.outbox import add
+from shared.web.bearer import TokenNotValid
+
+_HANDLE_BYTES = 32
+
+# A restored database begins with an old version; the clock makes the next one higher than all that were published.
+_CHANGED: Final = text(
+    """
+WITH left_over AS (
+    DELETE FROM auth.recovery_codes USING auth.identities
+    WHERE account_id = :account AND id = :account AND NOT is_2fa
+        AND NOT EXISTS (SELECT FROM auth.passkeys WHERE account_id = :account)
+        AND NOT EXISTS (SELECT FROM auth.totp WHERE account_id = :account AND confirmed_at IS NOT NULL)
+    RETURNING account_id
+), over AS (
+    UPDATE auth.challenges SET expires_at = now() WHERE account_id = :account AND expires_at > now()
+), forgotten AS (
+    DELETE FROM auth.trusted_devices WHERE account_id = :account
+)
+INSERT INTO auth.factors AS old (account_id, version, user_handle, methods)
+SELECT CAST(:account AS uuid), CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), CAST(:handle AS bytea),
+    array_remove(ARRAY[
+        CASE WHEN EXISTS (SELECT FROM auth.passkeys WHERE account_id = :account) THEN 'passkey' END,
+        CASE WHEN EXISTS (SELECT FROM auth.totp WHERE account_id = :account AND confirmed_at IS NOT NULL)
+            THEN 'totp' END,
+        CASE WHEN NOT EXISTS (SELECT FROM left_over)
+            AND EXISTS (SELECT FROM auth.recovery_codes WHERE account_id = :account AND used_at IS NULL)
+            THEN 'recovery' END
+    ], NULL)
+ON CONFLICT (account_id) DO UPDATE SET
+    version = greatest(old.version + 1, excluded.version), methods = excluded.methods
+RETURNING version, methods, now()
+"""
+)
+
+_HANDLE: Final = text(
+    """
+INSERT INTO auth.factors AS old (account_id, version, user_handle) VALUES (:account, 0, :handle)
+ON CONFLICT (account_id) DO UPDATE SET user_handle = old.user_handle
+RETURNING user_handle
+"""
+)
+
+# In one statement, so that none of them outlives the account.
+_FORGET: Final = text(
+    """
+WITH totp AS (DELETE FROM auth.totp WHERE account_id = :account),
+    passkeys AS (DELETE FROM auth.passkeys WHERE account_id = :account),
+    codes AS (DELETE FROM auth.recovery_codes WHERE account_id = :account),
+    devices AS (DELETE FROM auth.trusted_devices WHERE account_id = :account)
+DELETE FROM auth.factors WHERE account_id = :account
+"""
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """`kept`: the session that goes on, the one that asked for the change; None ends all."""
+
+    account: UUID
+    act: Act
+    notice: NoticeWord
+    reason: Reason | None = None
+    actor: UUID | None = None
+    kept: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """`access_lifetime`: seconds that access tokens of ended sessions may yet live."""
+
+    notices: Notices
+    access_lifetime: int
+
+    async def lock(self, connection: AsyncConnection, account: UUID) -> None:
+        """First statement of each change: no factor is born after the account's deletion. Raises `TokenNotValid`."""
+        found = select(identities.c.id).where(identities.c.id == account, may_log_in()).with_for_update()
+        if (await connection.execute(found)).one_or_none() is None:
+            raise TokenNotValid
+
+    async def changed(self, connection: AsyncConnection, change: Change) -> None:
+        """Last statement of each change."""
+        account = change.account
+        values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
+        await _publish(connection, account, *(await connection.execute(_CHANGED, values)).one())
+        # After the challenges: a login that was under way has begun its session by now, or will not.
+        others = sessions.c.id != change.kept if change.kept is not None else true()
+        await end_sessions(connection, and_(sessions.c.account_id == account, others), self.access_lifetime)
+        await trail.record(
+            connection, change.act, reason=change.reason, account=account, actor=change.actor, session=change.kept
+        )
+        await self.notices.tell_owner(connection, account, change.notice)
+
+    async def user_handle(self, connection: AsyncConnection, account: UUID) -> bytes:
+        """The `user.id` of all passkeys of the account; call `lock` before."""
+        values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
+        handle: bytes = (await connection.execute(_HANDLE, values)).scalar_one()
+        return handle
+
+
+async def forget(connection: AsyncConnection, account: UUID) -> None:
+    """Deletes all factors and devices of the account."""
+    await connection.execute(_FORGET, {"account": account})
+
+
+async def follow(connection: AsyncConnection, event: AccountChanged) -> None:
+    """Deletes what a deleted account had; else tells users again, who may have lost it in a restore."""
+    if event.deleted:
+        await forget(connection, event.account_id)
+        return
+    query = select(factors.c.version, factors.c.methods, func.now()).where(
+        factors.c.account_id == event.account_id, factors.c.version > 0
+    )
+    if (known := (await connection.execute(query)).one_or_none()) is not None:
+        await _publish(connection, event.account_id, *known)
+
+
+async def _publish(
+    connection: AsyncConnection, account: UUID, version: int, methods: Sequence[Any], now: datetime
+) -> None:
+    event = FactorsChanged(account_id=account, version=version, methods=tuple(methods), occurred_at=now)
+    await add(connection, outbox, event)

@@ -1,0 +1,44 @@
+"""The ways to complete a challenge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from services.auth.accounts.read_model import Identity
+from shared.web.problems import Problem
+
+Method = Literal["passkey", "totp", "email", "recovery", "password"]
+
+# Ways that need no mail, and no code that can be guessed from the mailbox; recovery codes only stand in for them.
+_STRONG: Final[tuple[Method, ...]] = ("passkey", "totp")
+
+
+class MethodNotOffered(Problem):
+    status = 409
+    code = "method_not_offered"
+    detail = "This login can not be completed in this way: `methods` of `GET /api/v1/auth/challenge` says in which"
+    headers: Mapping[str, str] = {}
+
+
+def second_factors(identity: Identity) -> list[Method]:
+    """The second factors that the account can use, the strongest first; none if its password is enough.
+
+    After a reset by mail the mailbox would be both factors, so it is none of the second ones of an account that has
+    another, until that has logged in (ASVS 6.4.3).
+    """
+    found: list[Method] = [method for method in _STRONG if method in identity.factors]
+    if identity.is_2fa and not (found and _mailbox_gave_password(identity)):
+        found.append("email")
+    if found and "recovery" in identity.factors:
+        found.append("recovery")
+    return found
+
+
+def needs_mail(methods: list[Method]) -> bool:
+    """Whether only a mailed code, or a recovery code in its place, can complete the challenge."""
+    return "email" in methods and not any(method in methods for method in _STRONG)
+
+
+def _mailbox_gave_password(identity: Identity) -> bool:
+    return identity.password_by_mail and (identity.login_epoch or -1) < identity.session_epoch
