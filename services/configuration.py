@@ -23,8 +23,8 @@ SETTINGS: dict[str, type[ProcessSettings]] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Broker, databases, TLS": ("rabbitmq_", "auth_database_", "users_database_", "database_", "require_tls", "tls_"),
     "Keys that processes share": (
-        "otp_sealing_", "account_sealing_", "mailed_code_sealing_", "users_to_", "auth_to_", "notifier_to_",
-        "otp_peppers", "mailed_code_peppers",
+        "otp_sealing_", "account_sealing_", "mailed_code_sealing_", "factor_sealing_", "users_to_", "auth_to_",
+        "notifier_to_", "otp_peppers", "mailed_code_peppers",
     ),
     "Tokens and sessions": (
         "issuer", "audience", "jwt_", "auth_jwks_", "access_", "refresh_", "session_", "recent_login",
@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Codes": (
         "otp_lifetime", "otp_attempts", "otp_res", "otp_codes_", "otp_wrong_", "otp_pressure_", "notifier_silence",
     ),
+    "Second factors": ("totp_", "passkeys", "webauthn_", "trusted_device_"),
     "Codes that prove an address": (
         "email_verification", "mailed_code_", "address_proofs_", "password_resets_", "registrations_", "uniform_",
     ),

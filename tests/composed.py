@@ -52,6 +52,7 @@ class Keys:
     pepper: str
     mailed_sealing: str = edge_keys.MAILED_SEALING
     mailed_pepper: str = edge_keys.MAILED_PEPPER
+    factor_sealing: str = edge_keys.FACTOR_SEALING
 
     @property
     def otp_sealer(self) -> Sealer:
@@ -60,6 +61,10 @@ class Keys:
     @property
     def account_sealer(self) -> Sealer:
         return Sealer(self.account_sealing.split(","))
+
+    @property
+    def factor_sealer(self) -> Sealer:
+        return Sealer(self.factor_sealing.split(","))
 
     @property
     def mailed_sealer(self) -> Sealer:
@@ -76,6 +81,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
         "jwt_keys_dir": keys.folder,
         "otp_sealing_keys": keys.otp_sealing,
         "account_sealing_keys": keys.account_sealing,
+        "factor_sealing_keys": keys.factor_sealing,
         "otp_peppers": keys.pepper,
         "login_failure_deadline": 0.05,
         "flood_rate": 0,  # all clients of a test are one address

@@ -15,7 +15,7 @@ from shared.messaging.edges import Edge
 
 CANARY = "canary-0123456789"
 EDGES = [f"{edge.upper()}_KEYS" for edge in get_args(Edge)]
-SEALING = ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", "MAILED_CODE_SEALING_KEYS"]
+SEALING = ["OTP_SEALING_KEYS", "ACCOUNT_SEALING_KEYS", "MAILED_CODE_SEALING_KEYS", "FACTOR_SEALING_KEYS"]
 KEYS = {
     name: base64.urlsafe_b64encode(bytes(range(first, first + 32))).decode()
     for first, name in enumerate([*SEALING, *EDGES])

@@ -20,6 +20,7 @@ class Secrets:
     otp_sealing_key: str
     account_sealing_key: str
     mailed_code_sealing_key: str
+    factor_sealing_key: str
     otp_pepper: str
     mailed_code_pepper: str
     edge_keys: dict[str, str]
@@ -37,6 +38,7 @@ def new_secrets() -> Secrets:
         otp_sealing_key=new_key(),
         account_sealing_key=new_key(),
         mailed_code_sealing_key=new_key(),
+        factor_sealing_key=new_key(),
         otp_pepper=new_pepper(),
         mailed_code_pepper=new_pepper(),
         edge_keys={f"{edge}_keys": new_key() for edge in get_args(Edge)},

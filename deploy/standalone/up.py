@@ -157,6 +157,7 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
             auth_database_url=postgres.url("auth", secrets.auth_password, DATABASE),
             jwt_keys_dir=state.keys,
             otp_peppers=secrets.otp_pepper,
+            factor_sealing_keys=secrets.factor_sealing_key,
             **common,
         ),
         users=load(

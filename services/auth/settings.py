@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from services.auth.relying_party import RelyingParty, RpId, relying_party
 from shared.configuration.connections import Connection
 from shared.configuration.database_url import to_database
 from shared.configuration.settings import ConnectionSettings, HttpSettings
@@ -42,10 +43,11 @@ class AuthSettings(HttpSettings, KeySettings):
         1, ge=0, le=2, description="Codes of an app before and after the current one that are accepted as well"
     )
     passkeys: Annotated[Literal["auto", "on", "off"], Lowercase] = Field(
-        "auto", description="`auto`: on if `WEBAUTHN_RP_ID` is a name that browsers take, and off for an IP address"
+        "auto",
+        description="`auto`: on where browsers take `WEBAUTHN_RP_ID`: a name, and https unless it is `localhost`",
     )
-    webauthn_rp_id: str = Field(
-        "", description="Domain of the passkeys, by default the host of `ISSUER`. Another one orphans all passkeys"
+    webauthn_rp_id: RpId = Field(
+        "", description="Domain of the passkeys, by default the host of `ISSUER`. Changing it orphans all passkeys"
     )
     webauthn_origins: Origins = Field(
         [], description="Origins of the pages that ask for passkeys, comma-separated; by default that of `ISSUER`"
@@ -128,6 +130,22 @@ class AuthSettings(HttpSettings, KeySettings):
 
     def connections(self) -> dict[str, Connection]:
         return super().connections() | {"AUTH_DATABASE_URL": to_database(self.auth_database_url.get_secret_value())}
+
+    @property
+    def relying_party(self) -> RelyingParty | None:
+        """The party of this deployment's passkeys; None if it has none."""
+        return relying_party(
+            passkeys=self.passkeys,
+            rp_id=self.webauthn_rp_id,
+            rp_name=self.webauthn_rp_name,
+            origins=self.webauthn_origins,
+            issuer=self.issuer,
+        )
+
+    @model_validator(mode="after")
+    def _passkeys(self) -> Self:
+        _ = self.relying_party
+        return self
 
     @model_validator(mode="after")
     def _lifetimes(self) -> Self:

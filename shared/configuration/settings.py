@@ -154,7 +154,7 @@ class HttpSettings(ProcessSettings):
     )
     hash_max_wait: float = Field(5.0, gt=0, description="Seconds of hashing that may be queued; beyond it 503")
     issuer: Issuer = Field(
-        "http://127.0.0.1:8201", description="`iss` of every token: the public URL, written alike everywhere"
+        "http://localhost:8201", description="`iss` of every token: the public URL, written alike everywhere"
     )
     audience: Audience = Field("login2fa", description="`aud` of access tokens")
     recent_login: int = Field(

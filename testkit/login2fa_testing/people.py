@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,10 @@ class Tokens:
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        return cls(access=answer["access_token"], refresh=answer["refresh_token"])
 
 
 # The accounts that a stack for development starts with.

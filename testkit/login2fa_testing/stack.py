@@ -32,7 +32,8 @@ ENVIRONMENT = {
     "RABBITMQ_MANAGEMENT_PORT": "0",
     # All clients of a test are one address, which has a quarter of the wait for a password's hash.
     "HASH_MAX_WAIT": "60",
-    "ISSUER": "http://127.0.0.1:8201",  # the compose file makes it of the port, which is not known yet
+    # The compose file makes it of the port, which is not known yet. There are no passkeys for an IP address.
+    "ISSUER": "http://localhost:8201",
 }
 
 

@@ -15,9 +15,11 @@ from typing import Any, Self
 import httpx
 
 from login2fa_testing import login
+from login2fa_testing.answers import UnexpectedAnswer
 from login2fa_testing.inbox import Inbox
 from login2fa_testing.inbox_http import on_this_machine
 from login2fa_testing.people import DEMO_ADMIN, DEMO_CUSTOMER, Person, Tokens
+from login2fa_testing.software_passkey import SoftwarePasskey
 
 ANSWER_SECONDS = 15.0
 
@@ -104,15 +106,20 @@ class LoginSystem(ABC):
             person = login.register(client, Person(**given, is_2fa=is_2fa))
         return self._promoted(person) if is_admin else person
 
-    def log_in(self, person: Person) -> Tokens:
-        """Log in with the password and, if it is asked for, the code from the inbox.
+    def passkey(self, *, synced: bool = False) -> SoftwarePasskey:
+        """A new passkey, as a browser at the issuer's address has it. It belongs to nobody before its `register`."""
+        issuer = httpx.URL(self.issuer)
+        return SoftwarePasskey(f"{issuer.scheme}://{issuer.netloc.decode()}", synced=synced)
+
+    def log_in(self, person: Person, *, factor: login.SecondFactor | None = None) -> Tokens:
+        """Log in with the password and, if it is asked for, `factor`: an app, a passkey, else the code from the inbox.
 
         Raises:
             UnexpectedAnswer: the API refused it.
             NoCode: no mail came.
         """
         with self.client() as client:
-            return login.log_in(client, person, lambda: self.inbox)
+            return login.log_in(client, person, lambda: self.inbox, factor)
 
     def logged_in(self, person: Person | None = None, *, is_2fa: bool = False, is_admin: bool = False) -> httpx.Client:
         """A client for `person`, or for somebody new. Its access token is good for an hour."""
@@ -125,7 +132,7 @@ class LoginSystem(ABC):
         with self.client(tokens) as client:
             try:
                 return login.make_admin(client, person)
-            except login.UnexpectedAnswer as error:
+            except UnexpectedAnswer as error:
                 if error.answer.status_code not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
                     raise
         self._administrator = None  # its login is older than five minutes, or was ended by a test

@@ -36,6 +36,7 @@ FREE = {"PORT": "0", "MANAGEMENT_PORT": "0"}
         ("auth", "AUTH_DATABASE_URL"),
         ("auth", "JWT_KEYS_DIR"),
         ("auth", "OTP_PEPPERS"),
+        ("auth", "FACTOR_SEALING_KEYS"),
         ("users", "USERS_DATABASE_URL"),
         ("users", "ACCOUNT_SEALING_KEYS"),
         ("users", "USERS_TO_AUTH_KEYS"),

@@ -35,6 +35,7 @@ NAMES = {
     "otp_sealing_keys",
     "account_sealing_keys",
     "mailed_code_sealing_keys",
+    "factor_sealing_keys",
     "otp_peppers",
     "mailed_code_peppers",
     "users_to_auth_keys",
