@@ -1,4 +1,4 @@
-"""Limits notices to one mailbox: each word once in ten minutes, and fifteen a day: 13 from users, two from auth."""
+"""Limits notices to one mailbox: each word once in ten minutes, and 25 a day: 13 from users, twelve from auth."""
 
 from __future__ import annotations
 

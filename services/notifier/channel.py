@@ -45,6 +45,7 @@ class Notice:
     correlation_id: str
     email: str
     notice: NoticeWord | Literal["mail_test"]
+    recovery_codes_left: int | None = None
     occurred_at: datetime
     expires_at: datetime
 

@@ -30,6 +30,7 @@ class Notices:
             correlation_id=message.correlation_id,
             email=recipient(event.email, event.type, reserved=self.reserved_domains),
             notice=event.notice,
+            recovery_codes_left=event.recovery_codes_left if isinstance(event, AuthNoticeRequested) else None,
             occurred_at=event.occurred_at,
             expires_at=event.expires_at,
         )

@@ -184,14 +184,16 @@ PINNED: list[tuple[str, Event, str]] = [
             account_id=ACCOUNT,
             email="dv.gahan@test.com",
             name="Dave",
-            notice="wrong_passwords",
+            notice="recovery_code_used",
+            recovery_codes_left=7,
             occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
             expires_at=datetime(2026, 2, 1, 12, 0, tzinfo=UTC),
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"email":"dv.gahan@test.com","notice":"wrong_passwords",'
-            '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00"}'
+            '"email":"dv.gahan@test.com","notice":"recovery_code_used",'
+            '"occurred_at":"2026-01-31T12:00:00.000005+00:00","expires_at":"2026-02-01T12:00:00.000000+00:00",'
+            '"recovery_codes_left":7}'
         ),
     ),
     (

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services.auth.accounts.notices import Notices
 from shared.messaging.bus import Delivery
 from shared.messaging.event_types import EVENTS
 from shared.messaging.events import AccountChanged, AuthNoticeRequested, NoticeRequested
@@ -186,6 +187,21 @@ async def test_whose_codes_are_off_is_told(world: tuple[AuthApp, Accounts, Steps
         assert (await auth.verify_otp(login.temporary, wrong(login.code, number))).status_code == 400
 
     await asked.become((account.email, "codes_off"))
+
+
+async def test_a_notice_of_a_used_recovery_code_carries_how_many_are_left(
+    world: tuple[AuthApp, Accounts, Steps], asked: Asked
+) -> None:
+    auth, accounts, _ = world
+    account = await accounts.new()
+    notices = Notices(auth.parts.settings, auth.parts.database)
+    async with auth.parts.database.transaction() as connection:
+        await notices.tell_owner(connection, account.account_id, "recovery_code_used", recovery_codes_left=0)
+
+    await asked.become((account.email, "recovery_code_used"))
+    [event] = asked.notices
+    assert isinstance(event, AuthNoticeRequested)
+    assert event.recovery_codes_left == 0
 
 
 @pytest.mark.parametrize(("setting", "told"), [("off", True), ("optional", False), ("required", False)])

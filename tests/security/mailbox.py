@@ -33,8 +33,8 @@ from tests.polling import eventually
 from tests.servers.databases import Databases, connected
 from tests.servers.mail import MailSink
 
-# Codes an hour; notices a day; of these auth's two, the two of resets, one of a deletion, one of a registration.
-CAP, A_DAY, KEPT = 6, 15, 6
+# Codes an hour; notices a day; of these auth's twelve, the two of resets, one of a deletion, one of a registration.
+CAP, A_DAY, KEPT = 6, 25, 16
 TEN_MINUTES = timedelta(minutes=10)
 VICTIM = "victim@example.net"
 
@@ -102,12 +102,12 @@ class Person:
     """Has one session, which is kept whatever it changes, and reads every mailbox."""
 
     def __init__(self, users: UsersApp, account: UUID, mails: MailSink) -> None:
-        self._users, self._account, self._mails = users, account, mails
+        self._users, self.account, self._mails = users, account, mails
         self._session, self.epoch = uuid4(), 0
 
     @property
     def headers(self) -> dict[str, str]:
-        return self._users.as_(self._account, session=self._session, epoch=self.epoch)
+        return self._users.as_(self.account, session=self._session, epoch=self.epoch)
 
     async def patch(self, **fields: Any) -> None:
         await self._done("PATCH", f"{USERS}/", fields)
@@ -127,7 +127,7 @@ class Person:
         reset = {"reset_token": asked.json()["reset_token"], "code": code, "password": password}
         await self._done("POST", f"{USERS}/password-reset/confirm", reset)
         async with self._users.parts.database.transaction() as connection:
-            row = await accounts.find(connection, self._account)
+            row = await accounts.find(connection, self.account)
         assert row is not None
         self._session, self.epoch = uuid4(), row.session_epoch
 

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from services.auth.accounts.notices import Notices
+from shared.messaging.events import NoticeWord
 from tests.builders import OTHER_PASSWORD, PASSWORD, full_width, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp
 from tests.polling import eventually
@@ -80,7 +82,7 @@ async def test_whoever_causes_all_the_notices_of_a_day_silences_none_that_takes_
     assert told(mails).total() <= A_DAY
 
 
-async def test_a_day_has_fifteen_notices_of_all_words_and_services_and_the_next_day_fifteen_more(
+async def test_a_day_has_its_share_of_notices_of_all_words_and_services_and_the_next_day_the_same_again(
     owner: Person, mails: MailSink, time: Time, auth_app: AuthApp, users_app: UsersApp
 ) -> None:
     username = (await registered(users_app.parts, email="other@example.net")).username
@@ -106,6 +108,30 @@ async def test_a_day_has_fifteen_notices_of_all_words_and_services_and_the_next_
     await a_round(0)
     await time.all_sent()
     assert told(mails).total() == A_DAY - KEPT + 5
+
+
+async def test_each_kind_of_notice_of_auth_has_places_of_its_own_whatever_the_others_do(
+    owner: Person, mails: MailSink, time: Time, auth_app: AuthApp
+) -> None:
+    notices = Notices(auth_app.parts.settings, auth_app.parts.database)
+    await time.all_sent()  # auth knows the account
+    once: list[NoticeWord] = [
+        "passkey_cloned", "passkey_added", "passkey_removed", "totp_added", "totp_removed", "recovery_codes_made",
+        "factors_reset", "codes_off", "wrong_passwords",
+    ]  # fmt: skip
+
+    async def tell(words: list[NoticeWord]) -> None:
+        async with auth_app.parts.database.transaction() as connection:
+            for word in words:
+                await notices.tell_owner(connection, owner.account, word)
+        await time.passes(TEN_MINUTES)
+
+    for _ in range(4):
+        await tell(["recovery_code_used"])
+    for _ in range(2):
+        await tell(once)
+
+    assert told(mails) == {"recovery_code_used": 3} | dict.fromkeys(once, 1)
 
 
 async def test_an_address_handed_round_accounts_is_told_no_more_than_one_accounts_address(

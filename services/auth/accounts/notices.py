@@ -1,4 +1,4 @@
-"""Mails the owner of an account about wrong passwords and codes: each kind once a day per mailbox."""
+"""Mails the owner of an account about wrong passwords and codes, and about its second factors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,20 @@ from shared.notice_budget import DAY, NoticeBudget
 
 log = structlog.get_logger()
 
-# The whole share is reserved, one for each kind: so each is sent once a day.
-BUDGET = NoticeBudget(table=notices, share=2, reserved={"wrong_passwords": 1, "codes_off": 1})
+# Notices of each kind that a mailbox gets in a day. The whole share is reserved: no kind takes the place of another.
+_A_DAY: dict[NoticeWord, int] = {
+    "wrong_passwords": 1,
+    "codes_off": 1,
+    "totp_added": 1,
+    "totp_removed": 1,
+    "passkey_added": 1,
+    "passkey_removed": 1,
+    "passkey_cloned": 1,
+    "recovery_codes_made": 1,
+    "recovery_code_used": 3,
+    "factors_reset": 1,
+}
+BUDGET = NoticeBudget(table=notices, share=sum(_A_DAY.values()), reserved=_A_DAY)
 
 
 class Notices:
@@ -33,7 +45,14 @@ class Notices:
         self._owner = select(identities.c.email, func.now().label("now")).where(may_log_in(), proved)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def tell_owner(self, connection: AsyncConnection, account: UUID, notice: NoticeWord) -> None:
+    async def tell_owner(
+        self,
+        connection: AsyncConnection,
+        account: UUID,
+        notice: NoticeWord,
+        *,
+        recovery_codes_left: int | None = None,
+    ) -> None:
         owner = (await connection.execute(self._owner.where(identities.c.id == account))).one_or_none()
         if owner is None or not await BUDGET.claim(connection, owner.email, notice):
             return
@@ -41,6 +60,7 @@ class Notices:
             account_id=account,
             email=owner.email,
             notice=notice,
+            recovery_codes_left=recovery_codes_left,
             occurred_at=owner.now,
             expires_at=owner.now + DAY,
         )

@@ -13,6 +13,18 @@ _SECURE_THE_MAILBOX = (
     "If it was not you, somebody else reads your mails: change the password of your mailbox, ask for a new password "
     "here, and tell whoever runs this service."
 )
+_END_EVERY_SESSION = (
+    "If it was not you, somebody else is logged in as you: ask for a new password at once, which ends every session, "
+    "and tell whoever runs this service."
+)
+_REPLACE_THE_PASSKEY = (
+    "If it was you, replace the passkey that you used. If not, replace all your passkeys, and tell whoever runs this "
+    "service at once."
+)
+_REPLACE_THE_CODES = (
+    "If it was not you, somebody else has your password and your recovery codes: ask for a new password at once, make "
+    "new codes, and tell whoever runs this service."
+)
 
 # Subject; event; advice.
 TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
@@ -22,13 +34,13 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
         _TELL_THEM,
     ),
     "two_factor_on": (
-        "Login codes were turned on",
-        "from now on each login to your account needs a code from a mail.",
+        "Mailed login codes were turned on",
+        "from now on a code from a mail is a second step of logins to your account.",
         _CHANGE_IT,
     ),
     "two_factor_off": (
-        "Login codes were turned off",
-        "from now on a login to your account needs nothing but its password.",
+        "Mailed login codes were turned off",
+        "no login to your account needs a code from a mail now: without another second step its password is enough.",
         _CHANGE_IT,
     ),
     "email_changed": (
@@ -58,8 +70,8 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
     "codes_off": (
         "Login codes are off for your account",
-        "too many wrong codes were given, by somebody who knows your password. You can not log in for now.",
-        "Ask whoever runs this service to let you in again, and then change your password.",
+        "too many wrong codes were given, by somebody who knows your password. No code logs you in for now.",
+        "Log in with a passkey, or ask whoever runs this service to let you in again. Then change your password.",
     ),
     "email_change_requested": (
         "A new mail address was asked for",
@@ -76,6 +88,46 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
         "somebody, perhaps you, wanted to use this mail address for another account. It has an account already.",
         "If it was you, log in or ask for a new password. If not, you need do nothing: nothing has changed.",
     ),
+    "totp_added": (
+        "An authenticator app was added",
+        "an authenticator app was added to your account. Its codes are a second step of logins from now on.",
+        _END_EVERY_SESSION,
+    ),
+    "totp_removed": (
+        "Your authenticator app was removed",
+        "the authenticator app of your account was removed. Its codes no longer work.",
+        _END_EVERY_SESSION,
+    ),
+    "passkey_added": (
+        "A passkey was added",
+        "a passkey was added to your account. Whoever has it logs in without the password.",
+        _END_EVERY_SESSION,
+    ),
+    "passkey_removed": (
+        "A passkey was removed",
+        "a passkey of your account was removed. It no longer logs in.",
+        _END_EVERY_SESSION,
+    ),
+    "passkey_cloned": (
+        "Somebody may have copied your passkey",
+        "a passkey of your account was refused, because it looks as if there were a copy of it. Nobody got in with it.",
+        _REPLACE_THE_PASSKEY,
+    ),
+    "recovery_codes_made": (
+        "New recovery codes were made",
+        "new recovery codes were made for your account. Earlier ones no longer work.",
+        _END_EVERY_SESSION,
+    ),
+    "recovery_code_used": (
+        "A recovery code was used",
+        "one of your recovery codes was used as the second step of a login to your account.",
+        _REPLACE_THE_CODES,
+    ),
+    "factors_reset": (
+        "Your second steps were removed",
+        "an administrator removed all passkeys, the authenticator app and the recovery codes of your account.",
+        "If you asked for it, set them up again after your next login. If not, tell whoever runs this service at once.",
+    ),
 }
 
 _TEST = ("Test of the mails", "this is a test: mails of this service get as far as you.", "There is nothing to do.")
@@ -87,6 +139,19 @@ class NoticeMail:
 
     def compose(self, notice: Notice) -> bytes:
         subject, happened, advice = _TEST if notice.notice == "mail_test" else TEXTS[notice.notice]
+        happened += _left(notice.recovery_codes_left)
         moment = f"{notice.occurred_at:%d %B %Y, %H:%M} UTC"
         values = {"happened": happened, "advice": advice, "moment": moment}
         return self._message.compose(notice, purpose="notice", subject=subject, date=notice.occurred_at, values=values)
+
+
+# With so few, the owner should make new codes before the last one is used.
+_FEW = 3
+
+
+def _left(codes: int | None) -> str:
+    """Recovery codes that are left, as a sentence after what happened."""
+    if codes is None:
+        return ""
+    left = {0: "None is left", 1: "One is left"}.get(codes, f"{codes} are left")
+    return f" {left}: make new ones soon." if codes <= _FEW else f" {left}."

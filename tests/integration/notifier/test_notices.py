@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from services.notifier import app
 from services.notifier.mails.notice import TEXTS
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
-from shared.messaging.events import NoticeWord
+from shared.messaging.events import AuthNoticeRequested, NoticeWord
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import NOTICES, OTP_OUTCOMES
 from tests.builders import delivery, message, notice_requested, otp_requested
@@ -51,6 +51,26 @@ async def test_a_notice_is_one_mail_that_says_what_happened_and_what_to_do(
     assert "href" not in whole
     assert first.message["Message-ID"] == again.message["Message-ID"]
     assert str(event.event_id) in first.message["Message-ID"]
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (9, "to your account. 9 are left.\n"),
+        (3, "to your account. 3 are left: make new ones soon.\n"),
+        (1, "to your account. One is left: make new ones soon.\n"),
+        (0, "to your account. None is left: make new ones soon.\n"),
+    ],
+)
+async def test_a_notice_of_a_used_recovery_code_says_how_many_are_left(
+    notices: Handler, mail_sink: MailSink, left: int, says: str
+) -> None:
+    asked = notice_requested(notice="recovery_code_used").model_dump()
+    event = AuthNoticeRequested(**asked, recovery_codes_left=left)
+
+    assert await notices(delivery(event)) == Done()
+
+    assert says in mail_sink.received[0].text.replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize(
