@@ -179,4 +179,4 @@ def test_a_log_of_the_refusal_with_its_stack_does_not_show_values_either() -> No
 def test_a_printed_event_is_not_asked_for_secrets_in_clear() -> None:
     fields = {name for kind in event_classes() for name in kind.model_fields}
     secret = {name for name in fields if any(word in name for word in ("code", "password", "secret", "token", "otp"))}
-    assert secret == {"sealed_code", "sealed_password_hash", "code_id", "password_by_mail"}
+    assert secret == {"sealed_code", "sealed_password_hash", "code_id", "password_by_mail", "recovery_codes_left"}

@@ -17,13 +17,17 @@ _END_EVERY_SESSION = (
     "If it was not you, somebody else is logged in as you: ask for a new password at once, which ends every session, "
     "and tell whoever runs this service."
 )
+_REMOVE_IT = (
+    "If it was not you, somebody else can log in as you: remove it, ask for a new password, and tell whoever runs this "
+    "service at once, who can remove it too."
+)
 _REPLACE_THE_PASSKEY = (
     "If it was you, replace the passkey that you used. If not, replace all your passkeys, and tell whoever runs this "
     "service at once."
 )
 _REPLACE_THE_CODES = (
-    "If it was not you, somebody else has your password and your recovery codes: ask for a new password at once, make "
-    "new codes, and tell whoever runs this service."
+    "If it was not you, somebody else has your recovery codes: ask for a new password at once, make new codes, and "
+    "tell whoever runs this service."
 )
 
 # Subject; event; advice.
@@ -35,12 +39,12 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
     "two_factor_on": (
         "Mailed login codes were turned on",
-        "from now on a code from a mail is a second step of logins to your account.",
+        "from now on a code from a mail is a second factor of logins to your account.",
         _CHANGE_IT,
     ),
     "two_factor_off": (
         "Mailed login codes were turned off",
-        "no login to your account needs a code from a mail now: without another second step its password is enough.",
+        "no login to your account needs a code from a mail now: without another second factor its password is enough.",
         _CHANGE_IT,
     ),
     "email_changed": (
@@ -90,8 +94,8 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
     "totp_added": (
         "An authenticator app was added",
-        "an authenticator app was added to your account. Its codes are a second step of logins from now on.",
-        _END_EVERY_SESSION,
+        "an authenticator app was added to your account. Its codes are a second factor of logins from now on.",
+        _REMOVE_IT,
     ),
     "totp_removed": (
         "Your authenticator app was removed",
@@ -101,7 +105,7 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     "passkey_added": (
         "A passkey was added",
         "a passkey was added to your account. Whoever has it logs in without the password.",
-        _END_EVERY_SESSION,
+        _REMOVE_IT,
     ),
     "passkey_removed": (
         "A passkey was removed",
@@ -110,21 +114,21 @@ TEXTS: dict[NoticeWord, tuple[str, str, str]] = {
     ),
     "passkey_cloned": (
         "Somebody may have copied your passkey",
-        "a passkey of your account was refused, because it looks as if there were a copy of it. Nobody got in with it.",
+        "a login with a passkey of your account was refused: there may be a copy of that passkey.",
         _REPLACE_THE_PASSKEY,
     ),
     "recovery_codes_made": (
         "New recovery codes were made",
         "new recovery codes were made for your account. Earlier ones no longer work.",
-        _END_EVERY_SESSION,
+        _REPLACE_THE_CODES,
     ),
     "recovery_code_used": (
         "A recovery code was used",
-        "one of your recovery codes was used as the second step of a login to your account.",
+        "one of your recovery codes was used as the second factor of a login to your account.",
         _REPLACE_THE_CODES,
     ),
     "factors_reset": (
-        "Your second steps were removed",
+        "Your second factors were removed",
         "an administrator removed all passkeys, the authenticator app and the recovery codes of your account.",
         "If you asked for it, set them up again after your next login. If not, tell whoever runs this service at once.",
     ),
