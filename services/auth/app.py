@@ -13,7 +13,8 @@ from services.auth.accounts import in_step
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import account_changed_handler
 from services.auth.accounts.read_model_watch import ReadModelWatch
-from services.auth.api import keys, login, refresh, second_factor, sessions
+from services.auth.api import devices as device_routes
+from services.auth.api import factors, keys, login, refresh, second_factor, sessions
 from services.auth.api.guards import Auth
 from services.auth.expiry import expired
 from services.auth.factors.back_pressure import BackPressure
@@ -24,12 +25,15 @@ from services.auth.factors.enrolled import Enrolled, follow
 from services.auth.factors.failed_codes import WrongCodes
 from services.auth.factors.notifiers import heartbeat_handler
 from services.auth.factors.open_challenges import OpenChallenges
+from services.auth.factors.recovery_codes import RecoveryCodes
+from services.auth.factors.totp import AuthenticatorApps
 from services.auth.gateway import forward, verify_token
 from services.auth.login.attempts import Attempts
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.log_in import Login
 from services.auth.login.password import PasswordCheck
 from services.auth.login.second_factor import SecondFactor
+from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
@@ -54,9 +58,10 @@ from shared.web.cors import for_browsers
 from shared.web.process import Running
 from shared.web.rate_limit import RateLimiter
 
-TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in ("token", "verify-otp", "refresh-token"))
-# Endpoints where a password, a code or a token can be guessed.
-RATE_LIMITED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp"}
+_VERIFY = frozenset({"verify-otp", "verify-totp", "verify-recovery", "verify-password"})
+TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in {"token", "refresh-token", *_VERIFY})
+# Endpoints where a password, a code or a token can be guessed, or a mail be asked for.
+RATE_LIMITED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp", "/api/v1/auth/challenge/email", "/api/v1/auth/step-up"}
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # one batch uses one pool connection
@@ -74,9 +79,75 @@ def build(settings: AuthSettings) -> Service:
     )
     app.edge = forward.AnswersGateways(app.edge)  # around the limits, whose refusals it translates too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
-    for each in (verify_token, forward, refresh, login, second_factor, sessions, keys):
+    for each in (verify_token, forward, refresh, login, second_factor, factors, device_routes, sessions, keys):
         app.include_router(each.router)
     return app
+
+
+def _composed(
+    settings: AuthSettings, database: Database, passwords: Passwords, notices: Notices, read_model: ReadModelWatch
+) -> Auth:
+    """Raises `KeysInvalid`."""
+    tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
+    sessions_begun = Sessions(settings, tokens)
+    addresses = KnownAddresses(settings)
+    attempts = Attempts(settings, database, addresses, notices)
+    back_pressure = BackPressure(settings, database)
+    codes = Codes(
+        settings,
+        Sealer.of(settings.otp_sealing_keys),
+        back_pressure,
+        WrongCodes(settings.otp_wrong_in_a_row, notices),
+    )
+    challenges = Challenges(settings, codes)
+    enrolled = Enrolled(notices=notices, access_lifetime=settings.access_token_lifetime)
+    devices = TrustedDevices(database, timedelta(seconds=settings.trusted_device_lifetime))
+    second = SecondFactor(
+        database=database,
+        challenges=challenges,
+        open_challenges=OpenChallenges(settings, codes),
+        sessions=sessions_begun,
+        addresses=addresses,
+        devices=devices,
+    )
+    return Auth(
+        settings=settings,
+        database=database,
+        passwords=passwords,
+        tokens=tokens,
+        sessions=sessions_begun,
+        own_sessions=OwnSessions(settings, database),
+        active=ActiveSessions(settings, database),
+        login=Login(
+            database=database,
+            attempts=attempts,
+            password=PasswordCheck(
+                database=database,
+                passwords=passwords,
+                read_model=read_model,
+                failure_deadline=settings.login_failure_deadline,
+            ),
+            challenges=challenges,
+            sessions=sessions_begun,
+            addresses=addresses,
+            devices=devices,
+        ),
+        second_factor=second,
+        step_up=StepUp(
+            database=database,
+            challenges=challenges,
+            attempts=attempts,
+            passwords=passwords,
+            second_factor=second,
+        ),
+        codes=codes,
+        enrolled=enrolled,
+        apps=AuthenticatorApps(settings, database, Sealer.of(settings.factor_sealing_keys), enrolled),
+        recovery=RecoveryCodes(database=database, passwords=passwords, enrolled=enrolled),
+        devices=devices,
+        back_pressure=back_pressure,
+        read_model=read_model,
+    )
 
 
 @asynccontextmanager
@@ -84,9 +155,6 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `KeysInvalid`, `TopologyMismatch`."""
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
-    tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
-    back_pressure = BackPressure(settings, database)
-    addresses = KnownAddresses(settings)
     notices = Notices(settings, database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))
@@ -101,52 +169,12 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
     read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
-    wrong_codes = WrongCodes(settings.otp_wrong_in_a_row, notices)
-    codes = Codes(settings, Sealer.of(settings.otp_sealing_keys), back_pressure, wrong_codes)
-    challenges = Challenges(settings, codes)
-    session_families = Sessions(settings, tokens)
-    devices = TrustedDevices(database, timedelta(seconds=settings.trusted_device_lifetime))
-    app.state.auth = Auth(
-        settings=settings,
-        database=database,
-        passwords=passwords,
-        tokens=tokens,
-        sessions=session_families,
-        own_sessions=OwnSessions(settings, database),
-        active=ActiveSessions(settings, database),
-        login=Login(
-            database=database,
-            attempts=Attempts(settings, database, addresses, notices),
-            password=PasswordCheck(
-                database=database,
-                passwords=passwords,
-                read_model=read_model,
-                failure_deadline=settings.login_failure_deadline,
-            ),
-            challenges=challenges,
-            sessions=session_families,
-            addresses=addresses,
-            devices=devices,
-        ),
-        second_factor=SecondFactor(
-            database=database,
-            challenges=challenges,
-            open_challenges=OpenChallenges(settings, codes),
-            sessions=session_families,
-            addresses=addresses,
-            devices=devices,
-        ),
-        codes=codes,
-        enrolled=Enrolled(notices=notices, access_lifetime=settings.access_token_lifetime),
-        devices=devices,
-        back_pressure=back_pressure,
-        read_model=read_model,
-    )
+    auth = app.state.auth = _composed(settings, database, passwords, notices, read_model)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     tasks = [
         asyncio.create_task(sweep_forever(database, outdated), name="auth sweep"),
-        asyncio.create_task(back_pressure.judge_forever(), name="auth back-pressure"),
+        asyncio.create_task(auth.back_pressure.judge_forever(), name="auth back-pressure"),
         asyncio.create_task(read_model.look_forever(), name="auth read model"),
         asyncio.create_task(in_step.watch_forever(database), name="auth in step"),
     ]

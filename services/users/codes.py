@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,13 +31,11 @@ from shared.audit import outbox_params
 from shared.audit_words import ActOutcome
 from shared.client_address import told_apart
 from shared.database.expiry import Expired
+from shared.long_codes import new_code
 from shared.messaging.address_events import CodePurpose, CodeRequested
 from shared.names import email_key_hash
 from shared.observability.correlation import client_address
 from shared.sealing import Sealer
-
-ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U
-LENGTH: Final = 10
 
 # The hourly limits count older ones too.
 _COUNTED = timedelta(hours=1)
@@ -246,7 +243,3 @@ class Codes:
             expires_at=expires_at,
         )
         return event.model_copy(update={"sealed_code": self._sealer.seal(code, event.code_context)})
-
-
-def new_code() -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))

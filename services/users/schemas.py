@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -16,7 +15,7 @@ from pydantic import (
     computed_field,
 )
 
-from services.users.codes import ALPHABET, LENGTH
+from shared.long_codes import Code
 from shared.names import NO_CONTROL, refuse_control, refuse_invisible, refuse_links
 
 
@@ -42,37 +41,6 @@ Password = Annotated[
     StrictStr,
     AfterValidator(refuse_control),
     Field(max_length=128, examples=["correct horse battery"], json_schema_extra=NO_CONTROL),
-]
-
-
-_SEPARATORS = re.compile(r"[\s\u2010-\u2015-]+")
-_LOOK_ALIKES = str.maketrans("OIL", "011")
-
-
-def _canonical_code(value: Any) -> Any:
-    """Mail programs and people add blanks and hyphens, and take one character for another."""
-    if not isinstance(value, str):
-        return value
-    bare = _SEPARATORS.sub("", value)
-    return bare.upper().translate(_LOOK_ALIKES) if bare.isascii() else bare
-
-
-def _ten_characters(code: str) -> str:
-    if len(code) != LENGTH or not set(code) <= set(ALPHABET):
-        raise ValueError("A code has ten letters and digits: send all of them, as they stand in the mail")
-    return code
-
-
-Code = Annotated[
-    StrictStr,
-    BeforeValidator(_canonical_code),
-    AfterValidator(_ten_characters),
-    Field(
-        max_length=64,
-        description="In capitals or not; blanks and hyphens in it are overlooked",
-        examples=["7K9M2-Q4TZ1"],
-        json_schema_extra={"pattern": rf"^[{ALPHABET}]{{{LENGTH}}}$"},
-    ),
 ]
 Group = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["staff"])]
 

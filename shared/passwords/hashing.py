@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type, hash_secret_raw
 
 from shared.configuration.settings import HttpSettings
 from shared.passwords import cpu_limit
@@ -19,6 +20,8 @@ from shared.passwords.threads import ThreadPool
 from shared.web.problems import Unavailable
 
 T = TypeVar("T")
+
+_DERIVED_BYTES = 32
 
 _SMOOTHING = 0.1  # weight of the newest duration in the mean
 
@@ -63,8 +66,18 @@ class Passwords:
         matches = await self._run(lambda: self._matches(password, stored or self._nobody), holders)
         return matches and stored is not None
 
+    async def derive(self, secret: str, salt: bytes, holders: Collection[Hashable] = ()) -> bytes:
+        """The hash alone, 32 bytes, at the cost of a password; the caller keeps the salt. Raises like `hash`."""
+        return await self._run(lambda: self._derived(secret, salt), holders)
+
     def close(self) -> None:
         self._pool.close()
+
+    def _derived(self, secret: str, salt: bytes) -> bytes:
+        costs = self._hasher
+        return hash_secret_raw(
+            secret.encode(), salt, costs.time_cost, costs.memory_cost, costs.parallelism, _DERIVED_BYTES, Type.ID
+        )
 
     def _matches(self, password: str, stored: str) -> bool:
         try:

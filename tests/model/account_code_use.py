@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users.codes import ALPHABET, Codes, RightCode, Wanted
+from services.users.codes import Codes, RightCode, Wanted
 from services.users.problems import CodeNotValid
+from shared.long_codes import ALPHABET
 from tests.model.postgres import MOST_CLIENTS, Users
 from tests.model.stepped import Client, Clients
 from tests.model.walks import Violated

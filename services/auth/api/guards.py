@@ -9,12 +9,17 @@ from uuid import UUID
 import structlog
 from fastapi import Depends, Request
 
+from services.auth.accounts.read_model import Identity, find
 from services.auth.accounts.read_model_watch import ReadModelWatch
 from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.codes import Codes
 from services.auth.factors.enrolled import Enrolled
+from services.auth.factors.methods import second_factors
+from services.auth.factors.recovery_codes import RecoveryCodes
+from services.auth.factors.totp import AuthenticatorApps
 from services.auth.login.log_in import Login
 from services.auth.login.second_factor import SecondFactor
+from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.active import ActiveSession, ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
@@ -25,7 +30,14 @@ from shared.database.pool import Database
 from shared.passwords.hashing import Passwords
 from shared.tokens.access import AccessToken
 from shared.tokens.signed import TokenInvalid
-from shared.web.bearer import AccessScheme, TemporaryScheme, TokenNotValid, bearer_token
+from shared.web.bearer import (
+    AccessScheme,
+    LoginTooOld,
+    SecondFactorRequired,
+    TemporaryScheme,
+    TokenNotValid,
+    bearer_token,
+)
 
 log = structlog.get_logger()
 
@@ -43,6 +55,9 @@ class Auth:
     second_factor: SecondFactor
     codes: Codes
     enrolled: Enrolled
+    apps: AuthenticatorApps
+    recovery: RecoveryCodes
+    step_up: StepUp
     devices: TrustedDevices
     back_pressure: BackPressure
     read_model: ReadModelWatch
@@ -80,6 +95,31 @@ async def current_session(request: Request, _scheme: AccessScheme = None) -> Cur
 
 
 Current = Annotated[CurrentSession, Depends(current_session)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorOwner:
+    """An account that may change its factors now."""
+
+    token: AccessToken
+    identity: Identity
+
+
+async def owner_of_factors(current: Current, auth: Composed) -> FactorOwner:
+    """Raises `TokenNotValid`, `LoginTooOld`; `SecondFactorRequired` if the account has one and did not use it."""
+    token = current.token
+    async with auth.database.transaction() as connection:
+        identity = await find(connection, token.account)
+    if identity is None:
+        raise TokenNotValid
+    if token.login_age() > auth.settings.recent_login:
+        raise LoginTooOld
+    if second_factors(identity) and not token.second_factor:
+        raise SecondFactorRequired
+    return FactorOwner(token=token, identity=identity)
+
+
+Owner = Annotated[FactorOwner, Depends(owner_of_factors)]
 
 
 async def current_challenge(request: Request, _scheme: TemporaryScheme = None) -> UUID:

@@ -11,6 +11,7 @@ from services.auth.factors.challenges import Challenge
 from services.auth.factors.methods import Method
 from services.auth.login.second_factor import Completed
 from services.auth.sessions.lifecycle import TokenPair
+from shared.long_codes import Code
 from shared.names import NO_CONTROL, refuse_control
 from shared.web.openapi_responses import Responses, leads_to
 
@@ -67,11 +68,13 @@ class OtpIn(RememberDeviceIn):
 
 
 class RecoveryIn(RememberDeviceIn):
-    code: Text = Field(
-        min_length=10,
-        max_length=40,
-        description="Case, blanks and hyphens in it are overlooked",
-        examples=["k7x9m-2q4tz"],
+    code: Code
+
+
+class StepUpIn(BaseModel):
+    acr: Literal[2, 3] | None = Field(
+        None,
+        description="2: two factors; 3: a passkey, which resists phishing; null: only a newer login",
     )
 
 

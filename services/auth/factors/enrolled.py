@@ -104,8 +104,7 @@ class Enrolled:
     async def changed(self, connection: AsyncConnection, change: Change) -> None:
         """Last statement of each change."""
         account = change.account
-        values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
-        await _publish(connection, account, *(await connection.execute(_CHANGED, values)).one())
+        await self.raise_version(connection, account)
         # After the challenges: a login that was under way has begun its session by now, or will not.
         others = sessions.c.id != change.kept if change.kept is not None else true()
         await end_sessions(connection, and_(sessions.c.account_id == account, others), self.access_lifetime)
@@ -113,6 +112,11 @@ class Enrolled:
             connection, change.act, reason=change.reason, account=account, actor=change.actor, session=change.kept
         )
         await self.notices.tell_owner(connection, account, change.notice)
+
+    async def raise_version(self, connection: AsyncConnection, account: UUID) -> None:
+        """A part of `changed`: devices and open challenges end, and users is told; sessions go on."""
+        values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
+        await _publish(connection, account, *(await connection.execute(_CHANGED, values)).one())
 
     async def user_handle(self, connection: AsyncConnection, account: UUID) -> bytes:
         """The `user.id` of all passkeys of the account; call `lock` before."""

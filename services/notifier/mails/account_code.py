@@ -9,6 +9,7 @@ from services.notifier.channel import AccountCode
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.lifetime import lifetime
 from services.notifier.mails.mime_message import MimeMessage
+from shared.long_codes import in_halves
 from shared.messaging.address_events import CodePurpose
 
 _NOTHING_HAPPENS = "If you did not ask for it, you need do nothing: without this code nothing happens."
@@ -44,14 +45,8 @@ class AccountCodeMail:
         subject, use, advice = TEXTS[code.purpose]
         values = {
             "use": use,
-            "code": _in_halves(code.code),
+            "code": in_halves(code.code),
             "valid": lifetime(code.requested_at, code.expires_at),
             "advice": advice,
         }
         return self._message.compose(code, purpose=code.purpose, subject=subject, date=code.requested_at, values=values)
-
-
-def _in_halves(code: str) -> str:
-    """Ten characters in a row are hard to copy by hand. Users ignores the hyphen."""
-    middle = len(code) // 2
-    return f"{code[:middle]}-{code[middle:]}"

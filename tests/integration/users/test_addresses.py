@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.users.codes import ALPHABET, LENGTH
+from shared.long_codes import ALPHABET, LENGTH
 from shared.messaging.address_events import AccountCodeOutcome, AddressProved
 from shared.messaging.memory import MemoryBus
 from tests.builders import message, registered, registration
