@@ -12,6 +12,7 @@ from tests.auth_steps import Accounts, Steps
 from tests.code_reports import CodeReports
 from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys
 from tests.database_clock import DatabaseClock
+from tests.factor_steps import FactorSteps
 from tests.inbox import Inbox
 from tests.servers.databases import Databases, connected
 
@@ -47,3 +48,8 @@ async def clock(databases: Databases) -> AsyncIterator[DatabaseClock]:
         clock = DatabaseClock(admin)
         await clock.stop()
         yield clock
+
+
+@pytest.fixture
+def factors(clock: DatabaseClock, auth_app: AuthApp) -> FactorSteps:
+    return FactorSteps(auth_app, clock)
