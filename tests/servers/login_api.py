@@ -71,7 +71,7 @@ class LoginApi:
         if self._app_code:
             return 200, challenge | {"methods": ["totp", "email", "recovery"], "sent": False}
         self._otp_file.write_text(f"{self._email}/{CODE}\n")
-        return 200, challenge | {"methods": ["email"], "sent": True}
+        return 200, challenge
 
     def _send_reset_code(self, forgetful: Mapping[str, Any]) -> Answer:
         file = self._otp_file.with_name(f"{self._otp_file.name}.account-codes")
