@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 from deploy.standalone.otp_inbox import OtpInbox
+from deploy.standalone.steps import StepFailed
 from deploy.standalone.throwaway import StackFailed, throwaway_stack
 from deploy.standalone.transcript import Transcript, on_terminal
-from deploy.standalone.walk import StepFailed, walk
+from deploy.standalone.walk import walk
 
 INTERRUPTED = 130  # as in shells: 128 + SIGINT
 

@@ -33,17 +33,18 @@ class OtpInbox:
             time.sleep(STEP)
         return code
 
-    def _newer(self, email: str, purpose: str) -> str | None:
-        with self._lock:
-            codes = self._codes(email, purpose)
-            if len(codes) <= self._given[email, purpose]:
-                return None
-            self._given[email, purpose] = len(codes)
-            return codes[-1]
-
-    def _codes(self, email: str, purpose: str) -> list[str]:
+    def codes(self, email: str, purpose: str = "") -> list[str]:
+        """All codes so far, the oldest first."""
         file, wanted = (self.account_codes, f"{email}/{purpose}") if purpose else (self.file, email)
         if not file.exists():
             return []
         whole_lines = file.read_text().split("\n")[:-1]
         return [code for before, _, code in (line.rpartition("/") for line in whole_lines) if before == wanted]
+
+    def _newer(self, email: str, purpose: str) -> str | None:
+        with self._lock:
+            codes = self.codes(email, purpose)
+            if len(codes) <= self._given[email, purpose]:
+                return None
+            self._given[email, purpose] = len(codes)
+            return codes[-1]

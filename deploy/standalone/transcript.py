@@ -11,7 +11,12 @@ from typing import Any, TextIO
 
 import httpx
 
-SECRET_FIELDS = frozenset({"password", "access_token", "refresh_token", "temporary_token", "otp"})
+SECRET_FIELDS = frozenset(
+    {
+        *("password", "access_token", "refresh_token", "temporary_token", "otp"),
+        *("secret", "uri", "qr_svg", "recovery_codes", "ceremony"),
+    }
+)
 LONG = 40  # characters; a longer secret is a token, and may show both ends
 INDENT = "   "
 
@@ -58,8 +63,9 @@ class Transcript:
         self._write(f"\n{self.hide(sentence)}", RED)
 
     def secret(self, value: str) -> None:
-        if value:
-            self._secrets[value] = shortened(value)
+        # As it is, and as it stands in JSON: a picture has quotes.
+        for written in {value, json.dumps(value)[1:-1]} - {""}:
+            self._secrets[written] = shortened(written)
 
     def hide(self, text: str) -> str:
         for value in sorted(self._secrets, key=len, reverse=True):
@@ -76,8 +82,10 @@ class Transcript:
 
     def _note_secrets(self, body: Any) -> None:
         for name in SECRET_FIELDS & body.keys() if isinstance(body, Mapping) else ():
-            if isinstance(body[name], str):
-                self.secret(body[name])
+            values = body[name] if isinstance(body[name], list) else [body[name]]
+            for value in values:
+                if isinstance(value, str):
+                    self.secret(value)
 
     def _write(self, text: str, style: str = "") -> None:
         print(f"\033[{style}m{text}\033[0m" if self.colour and style else text, file=self.out, flush=True)

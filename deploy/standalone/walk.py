@@ -1,27 +1,25 @@
-"""The demo as a client: from registration to logout, and a forgotten password. It needs only the HTTP API and an inbox,
-so any stack will do.
+"""The demo as a client: registration, login, logout, logins by authenticator app and passkey, a forgotten password.
+
+It needs only the HTTP API and an inbox, so any stack will do.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyotp
 
+from deploy.standalone.demo_passkey import DemoPasskey
 from deploy.standalone.otp_inbox import OtpInbox
-from deploy.standalone.transcript import Call, Transcript
-
-
-class StepFailed(Exception):
-    """The text may hold secrets in full: hide them before it is printed."""
-
-    def __init__(self, step: str, *, expected: str, came: str) -> None:
-        super().__init__(f"Step {step} failed.\n  expected: {expected}\n  came:     {came}")
+from deploy.standalone.steps import Calls
+from deploy.standalone.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,12 @@ class Tokens:
     refresh: str
 
 
+@dataclass(frozen=True, slots=True)
+class App:
+    id: str
+    codes: pyotp.TOTP
+
+
 def walk(base_url: str, inbox: OtpInbox, transcript: Transcript) -> None:
     """Raises `StepFailed`."""
     with httpx.Client(timeout=15, trust_env=False) as client:
@@ -53,22 +57,22 @@ def walk(base_url: str, inbox: OtpInbox, transcript: Transcript) -> None:
         steps.who_am_i(first, person)
         tokens = steps.refresh(first)
         steps.token_is_good(tokens)
+        app = steps.enrol_app(tokens)
+        steps.confirm_app(tokens, app)
         steps.log_out(tokens)
         steps.access_token_is_refused(tokens)
         steps.refresh_token_is_refused(tokens)
+        temporary = steps.log_in_without_mail(person, inbox)
+        tokens = steps.verify_app(temporary, app)
+        passkey = DemoPasskey(origin=base_url)
+        steps.register_passkey(tokens, passkey)
+        steps.who_am_i(steps.log_in_with_passkey(passkey), person)
         reset_token = steps.ask_for_new_password(person)
         steps.set_new_password(person, reset_token, steps.read_reset_code(person, inbox))
         steps.log_in_with_new_password(person)
 
 
-class Steps:
-    def __init__(self, client: httpx.Client, api: str, transcript: Transcript) -> None:
-        self._client = client
-        self._api = api
-        self._transcript = transcript
-        self._number = 0
-        self._step = ""
-
+class Steps(Calls):
     def register(self, person: Person) -> None:
         self._begin("Register, with two-factor login on")
         new = {
@@ -123,6 +127,46 @@ class Steps:
         refused = self._call("POST", "/auth/refresh-token", 401, json={"refresh_token": tokens.refresh})
         self._expect(refused, detail="Token not valid")
 
+    def enrol_app(self, tokens: Tokens) -> App:
+        self._begin("Enrol an authenticator app: the page would show the QR code")
+        new = self._call("POST", "/auth/factors/totp", 201, bearer=tokens.access, json={})
+        return App(self._text(new, "id"), pyotp.TOTP(self._text(new, "secret")))
+
+    def confirm_app(self, tokens: Tokens, app: App) -> None:
+        self._begin("Confirm it with the code that it shows: from now on it is a second factor")
+        path = f"/auth/factors/totp/{app.id}/confirm"
+        self._call("POST", path, 200, bearer=tokens.access, json={"otp": app.codes.at(time.time())})
+
+    def log_in_without_mail(self, person: Person, inbox: OtpInbox) -> str:
+        self._begin("Log in with username and password: the app is asked for, and no code is mailed")
+        before = len(inbox.codes(person.email))
+        answer = self._challenge(person.email, person.password)
+        self._expect(answer, methods=["totp", "email", "recovery"], sent=False)
+        self._transcript.command(f"grep -c '^{person.email}/' {inbox.file}")
+        if (now := len(inbox.codes(person.email))) != before:
+            raise self._failure(f"{before} codes in {inbox.file}, as before", str(now))
+        self._transcript.say(f"   {now}")
+        return self._text(answer, "temporary_token")
+
+    def verify_app(self, temporary_token: str, app: App) -> Tokens:
+        self._begin("Swap the temporary token and the app's next code for a pair: the code that confirmed it is used")
+        # A code works half a minute before its time (TOTP_DRIFT).
+        code = app.codes.at(time.time(), counter_offset=1)
+        return self._tokens(self._call("POST", "/auth/verify-totp", 200, bearer=temporary_token, json={"otp": code}))
+
+    def register_passkey(self, tokens: Tokens, passkey: DemoPasskey) -> None:
+        self._begin("Ask what a new passkey has to look like")
+        asked = self._call("POST", "/auth/factors/passkeys/options", 200, bearer=tokens.access)
+        new = {**self._answered(asked, passkey.create), "name": "Demo"}
+        self._begin("Register a passkey, which a browser or a phone would keep")
+        self._call("POST", "/auth/factors/passkeys", 201, bearer=tokens.access, json=new)
+
+    def log_in_with_passkey(self, passkey: DemoPasskey) -> Tokens:
+        self._begin("Somebody with a passkey comes: ask for a challenge, without saying who it is")
+        signed = self._answered(self._call("POST", "/auth/passkey/options", 200), passkey.get)
+        self._begin("Log in with the passkey alone: no username, no password, no code")
+        return self._tokens(self._call("POST", "/auth/passkey", 200, json=signed))
+
     def ask_for_new_password(self, person: Person) -> str:
         self._begin("The password is forgotten: have a code mailed for a new one")
         answer = self._call("POST", "/users/password-reset", 202, json={"email": person.email})
@@ -142,12 +186,18 @@ class Steps:
         self._begin("Log in with the new password: the second factor is asked for as before")
         self._temporary_token(person.email, person.new_password)
 
+    def _answered(self, asked: Mapping[str, Any], passkey: Callable[[dict[str, Any]], object]) -> dict[str, object]:
+        return {"ceremony": self._text(asked, "ceremony"), "credential": passkey(self._part(asked, "options"))}
+
     def _temporary_token(self, username: str, password: str) -> str:
+        return self._text(self._challenge(username, password), "temporary_token")
+
+    def _challenge(self, username: str, password: str) -> dict[str, Any]:
         answer = self._call("POST", "/auth/token", 200, form={"username": username, "password": password})
         self._expect(answer, otp_required=True)
         if "access_token" in answer:
             raise self._failure("no field access_token", json.dumps(answer))
-        return self._text(answer, "temporary_token")
+        return answer
 
     def _delivered(self, file: Path, recipient: str, code: str | None) -> str:
         self._transcript.command(f"tail -n 1 {file}")
@@ -157,55 +207,5 @@ class Steps:
         self._transcript.say(self._transcript.hide(f"   {recipient}/{code}"))
         return code
 
-    def _begin(self, title: str) -> None:
-        self._number += 1
-        self._step = f"{self._number} ({title})"
-        self._transcript.heading(f"{self._number}. {title}")
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        status: int,
-        *,
-        bearer: str | None = None,
-        json: Mapping[str, Any] | None = None,
-        form: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        call = Call(method=method, url=self._api + path, bearer=bearer, json=json, form=form)
-        self._transcript.request(call)
-        headers = {"Authorization": f"Bearer {bearer}"} if bearer is not None else None
-        try:
-            response = self._client.request(method, call.url, json=json, data=form, headers=headers)
-        except httpx.HTTPError as error:
-            raise self._failure("an answer", f"{type(error).__name__}: {error}") from error
-        self._transcript.answer(response)
-        if response.status_code != status:
-            raise self._failure(f"status {status}", f"status {response.status_code}: {response.text}")
-        return {} if status == httpx.codes.NO_CONTENT else self._object(response)
-
-    def _object(self, response: httpx.Response) -> dict[str, Any]:
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise self._failure("a JSON object", response.text)
-        return body
-
-    def _expect(self, answer: Mapping[str, Any], **fields: object) -> None:
-        for name, expected in fields.items():
-            if answer.get(name) != expected:
-                raise self._failure(f"{name}: {json.dumps(expected)}", json.dumps(answer))
-
-    def _text(self, answer: Mapping[str, Any], name: str) -> str:
-        value = answer.get(name)
-        if not isinstance(value, str) or not value:
-            raise self._failure(f"a field {name}", json.dumps(answer))
-        return value
-
     def _tokens(self, answer: Mapping[str, Any]) -> Tokens:
         return Tokens(self._text(answer, "access_token"), self._text(answer, "refresh_token"))
-
-    def _failure(self, expected: str, came: str) -> StepFailed:
-        return StepFailed(self._step, expected=expected, came=came)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from login2fa_testing import Inbox, LoginSystem
+from login2fa_testing import AuthenticatorApp, Inbox, LoginSystem
 
 
 def test_a_login_with_two_factors_by_hand(login2fa: LoginSystem, login2fa_inbox: Inbox) -> None:
@@ -19,6 +19,25 @@ def test_a_login_with_two_factors_by_hand(login2fa: LoginSystem, login2fa_inbox:
 
     bearer = {"authorization": f"Bearer {pair['access_token']}"}
     assert client.get("/users/me", headers=bearer).json()["email"] == ann.email
+
+
+def test_a_login_with_an_authenticator_app(login2fa: LoginSystem) -> None:
+    ann = login2fa.register()
+    app = AuthenticatorApp.enrol(login2fa.logged_in(ann))
+
+    tokens = login2fa.log_in(ann, factor=app)
+
+    assert login2fa.client(tokens).get("/users/me").json()["email"] == ann.email
+
+
+def test_a_login_with_a_passkey_and_no_password(login2fa: LoginSystem) -> None:
+    ann = login2fa.register()
+    passkey = login2fa.passkey()
+    passkey.register(login2fa.logged_in(ann))
+
+    tokens = passkey.log_in(login2fa.client())
+
+    assert login2fa.client(tokens).get("/users/me").json()["email"] == ann.email
 
 
 def test_somebody_is_logged_in_already(logged_in_client: httpx.Client) -> None:

@@ -58,7 +58,7 @@ def log_in(
     if factor is not None:
         return factor.verify(client, temporary)
     # An account that has other factors is mailed a code only if it asks for one.
-    if not answer.get("sent", True):
+    if answer.get("sent") is False:
         expect(client.post("/auth/challenge/email", headers=bearer(temporary)), HTTPStatus.ACCEPTED)
     code = inbox().wait_for_code(person.email, after=before)
     return Tokens.of(expect(client.post("/auth/verify-otp", json={"otp": code}, headers=bearer(temporary))))

@@ -58,9 +58,14 @@ def test_a_stack_that_answers_right_is_walked_through_to_the_end(tmp_path: Path)
         ("users/me", (200, {"email": "eve@example.org"}), "5 (Ask the users", 'email: "ada.', "eve@"),
         ("auth/refresh-token", (401, {"detail": "no"}), "6 (Swap the refresh", "status 200", "status 401"),
         ("auth/verify-token", (200, {"message": False}), "7 (Ask whether", "message: true", "false"),
-        ("auth/logout", (404, None), "8 (Log out", "status 204", "status 404"),
-        ("users/password-reset", (202, {"expires_in": 600}), "11 (The password", "a field reset_token", "expires_in"),
-        ("users/password-reset/confirm", (400, {"detail": "no"}), "13 (Set a new", "status 204", "status 400"),
+        ("auth/factors/totp", (201, {"id": "an-app"}), "8 (Enrol", "a field secret", "an-app"),
+        ("auth/logout", (404, None), "10 (Log out", "status 204", "status 404"),
+        ("auth/verify-totp", (400, {"detail": "no"}), "14 (Swap the temporary", "status 200", "status 400"),
+        ("auth/factors/passkeys/options", (200, {"ceremony": "x"}), "15 (Ask what", "an object options", "ceremony"),
+        ("auth/factors/passkeys", (400, {"detail": "no"}), "16 (Register a", "status 201", "status 400"),
+        ("auth/passkey", (400, {"detail": "no"}), "18 (Log in with the passkey", "status 200", "status 400"),
+        ("users/password-reset", (202, {"expires_in": 600}), "20 (The password", "a field reset_token", "expires_in"),
+        ("users/password-reset/confirm", (400, {"detail": "no"}), "22 (Set a new", "status 204", "status 400"),
     ],
 )
 def test_a_step_that_goes_wrong_is_named(
@@ -80,7 +85,7 @@ def test_a_session_that_survives_its_logout_is_a_failure(tmp_path: Path) -> None
     status, text = shown(tmp_path / "codes", {"/api/v1/auth/logout": (204, None)})
 
     assert status == 1
-    assert "Step 9 (The access token is refused now) failed" in text
+    assert "Step 11 (The access token is refused now) failed" in text
 
 
 def test_a_code_that_never_comes_is_a_failure(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,21 @@ def test_the_curl_lines_of_the_readme_register_log_in_and_log_out() -> None:
     with throwaway_stack(demo_accounts=False, say=print) as stack:
         lines = lines.replace("http://127.0.0.1:8201", stack.base_url)
         assert_register_log_in_and_log_out(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
+
+
+def test_the_six_lines_of_the_readme_log_in_by_an_app_and_nothing_is_mailed() -> None:
+    *ten_but_one, log_out = marked("curl").splitlines(keepends=True)
+    assert "/auth/logout" in log_out, "the README says that the six lines stand in its place"
+    six = marked("curl for an authenticator app")
+    assert len(six.splitlines()) == 6
+    with throwaway_stack(demo_accounts=False, say=print) as stack:
+        lines = "".join([*ten_but_one, six]).replace("http://127.0.0.1:8201", stack.base_url)
+        printed = answered(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
+        mailed = stack.otp_file.read_text().splitlines()
+    recovery_codes, pair = re.findall(r"\{[^{}]*\}", printed)[-2:]
+    assert len(json.loads(recovery_codes)["recovery_codes"]) == 10
+    assert json.loads(pair)["access_token"]
+    assert len(mailed) == 1
 
 
 def test_the_curl_line_of_the_readme_logs_in_as_a_demo_account() -> None:

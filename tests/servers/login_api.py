@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import pyotp
+
 Answer = tuple[int, Any]
 
 CODE = "271828"
 ACCOUNT_CODE = "7K9M2Q4TZ1"
+APP = pyotp.TOTP("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+RECOVERY_CODES = ["k7x9m-2q4tz", "m3n8p-7r2wv"]
 REFUSED: Answer = (401, {"detail": "Token not valid"})
 
 
@@ -27,6 +31,7 @@ class LoginApi:
         self._otp_file = otp_file
         self._wrong = wrong
         self._email = ""
+        self._app_code = ""
         self._pairs = 0
         self._ended = False
 
@@ -45,6 +50,13 @@ class LoginApi:
             "auth/refresh-token": lambda _given: REFUSED if self._ended else self._pair(),
             "auth/verify-token": lambda _given: REFUSED if self._ended else (200, {"message": True}),
             "auth/logout": self._end,
+            "auth/factors/totp": self._enrol_app,
+            "auth/factors/totp/an-app/confirm": self._confirm_app,
+            "auth/verify-totp": self._verify_app,
+            "auth/factors/passkeys/options": lambda _given: _ceremony(rp={"id": "localhost"}, user={"id": "QW5u"}),
+            "auth/factors/passkeys": lambda given: (201, {"id": "a-passkey", "name": given["name"]}),
+            "auth/passkey/options": lambda _given: _ceremony(rpId="localhost"),
+            "auth/passkey": lambda given: self._pair() if given["credential"]["response"]["userHandle"] else REFUSED,
             "users/password-reset": self._send_reset_code,
             "users/password-reset/confirm": lambda given: (204, None) if given["code"] == ACCOUNT_CODE else REFUSED,
         }
@@ -55,13 +67,29 @@ class LoginApi:
         return 201, {"email": self._email, "is_2fa": True}
 
     def _send_code(self, _credentials: Mapping[str, Any]) -> Answer:
+        challenge = {"temporary_token": _token("temporary"), "otp_required": True}
+        if self._app_code:
+            return 200, challenge | {"methods": ["totp", "email", "recovery"], "sent": False}
         self._otp_file.write_text(f"{self._email}/{CODE}\n")
-        return 200, {"temporary_token": _token("temporary"), "otp_required": True}
+        return 200, challenge
 
     def _send_reset_code(self, forgetful: Mapping[str, Any]) -> Answer:
         file = self._otp_file.with_name(f"{self._otp_file.name}.account-codes")
         file.write_text(f"{forgetful['email']}/reset/{ACCOUNT_CODE}\n")
         return 202, {"reset_token": "00000000-0000-4000-8000-000000000000", "expires_in": 600}
+
+    def _enrol_app(self, _name: Mapping[str, Any]) -> Answer:
+        uri = APP.provisioning_uri()
+        self.secrets |= {APP.secret, uri, *RECOVERY_CODES}
+        return 201, {"id": "an-app", "secret": APP.secret, "uri": uri, "qr_svg": f'<svg class="{APP.secret}">'}
+
+    def _confirm_app(self, given: Mapping[str, Any]) -> Answer:
+        self._app_code = given["otp"]
+        return (200, {"recovery_codes": RECOVERY_CODES}) if APP.verify(self._app_code, valid_window=1) else REFUSED
+
+    def _verify_app(self, given: Mapping[str, Any]) -> Answer:
+        used = given["otp"] == self._app_code
+        return REFUSED if used or not APP.verify(given["otp"], valid_window=1) else self._pair()
 
     def _end(self, _nothing: Mapping[str, Any]) -> Answer:
         self._ended = True
@@ -69,6 +97,7 @@ class LoginApi:
 
     def _pair(self) -> Answer:
         self._pairs += 1
+        self._ended = False
         pair = {f"{kind}_token": _token(f"{kind}{self._pairs}") for kind in ("access", "refresh")}
         return 200, pair
 
@@ -104,6 +133,10 @@ def login_api(otp_file: Path, wrong: Mapping[str, Answer] | None = None) -> Iter
         finally:
             server.shutdown()
             thread.join()
+
+
+def _ceremony(**options: Any) -> Answer:
+    return 200, {"ceremony": _token("ceremony"), "options": {"challenge": "QUFBQQ", **options}}
 
 
 def _token(name: str) -> str:

@@ -128,7 +128,7 @@ def test_the_example_passes_where_the_kit_is_installed_as_a_dependency(project: 
     ended = run(python, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=project)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "3 passed" in ended.stdout
+    assert "5 passed" in ended.stdout
 
 
 def test_without_an_engine_the_tests_end_in_one_sentence(project: Path) -> None:

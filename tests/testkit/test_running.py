@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from login2fa_testing import (
+    AuthenticatorApp,
     FileInbox,
     Login2FA,
     LoginSystem,
@@ -62,6 +63,37 @@ def test_somebody_with_two_factors_is_logged_in_again_and_again(system: LoginSys
 
     for _ in range(3):
         assert system.logged_in(ann).get("/users/me").json()["id"] == ann.id
+
+
+def test_an_app_logs_in_beside_mailed_codes_and_no_code_is_mailed(system: LoginSystem) -> None:
+    ann = system.register(is_2fa=True)
+    app = AuthenticatorApp.enrol(system.logged_in(ann), name="Ann's phone")
+    mailed = system.inbox.codes(ann.email)
+
+    me = system.client(system.log_in(ann, factor=app)).get("/users/me").json()
+
+    assert me["id"] == ann.id
+    assert system.inbox.codes(ann.email) == mailed
+    assert len(app.recovery_codes) == 10
+
+
+def test_somebody_with_an_app_can_still_have_a_code_mailed(system: LoginSystem) -> None:
+    ann = system.register(is_2fa=True)
+    AuthenticatorApp.enrol(system.logged_in(ann))
+
+    assert system.logged_in(ann).get("/users/me").json()["id"] == ann.id
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_a_passkey_logs_in_alone_and_as_a_second_factor_again_and_again(system: LoginSystem, synced: bool) -> None:
+    ann = system.register()
+    passkey = system.passkey(synced=synced)
+    enrolled = passkey.register(system.logged_in(ann), name="Ann's laptop")
+
+    assert (enrolled["name"], enrolled["synced"]) == ("Ann's laptop", synced)
+    for _ in range(2):
+        assert system.client(passkey.log_in(system.client())).get("/users/me").json()["id"] == ann.id
+        assert system.client(system.log_in(ann, factor=passkey)).get("/users/me").json()["id"] == ann.id
 
 
 def test_what_is_given_of_a_person_is_kept(system: LoginSystem) -> None:
@@ -191,4 +223,4 @@ def test_the_example_passes_on_it(url: str, otp_file: Path, tmp_path: Path) -> N
     )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "3 passed" in ended.stdout
+    assert "5 passed" in ended.stdout
