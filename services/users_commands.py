@@ -75,7 +75,7 @@ def show(username: Username = None, email: Email = None, id_: Id = None) -> None
     """Everything about an account but its password."""
     row = _find(_named(username, email, id_))
     shown = ("id", "username", "email", "email_verified_at", "pending_email", "name", "lastname", "is_2fa", "is_admin")
-    for field in (*shown, "groups", "is_active", "created_at", "modified_at"):
+    for field in (*shown, "factors", "groups", "is_active", "created_at", "modified_at"):
         typer.echo(f"{field}: {getattr(row, field)}")
 
 

@@ -19,6 +19,7 @@ from services.users.callers import Users
 from shared.messaging.address_events import CodeRequested
 from shared.messaging.bus import Delivery, Message
 from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
+from shared.messaging.factor_events import EnrolledFactor, FactorsChanged
 from shared.sealing import Sealer
 from tests import edge_keys
 
@@ -133,6 +134,10 @@ def session_ended(*sessions: UUID, lasts: float = 3600) -> SessionEnded:
     return SessionEnded(
         account_id=uuid4(), session_ids=sessions or (uuid4(),), until=datetime.now(UTC) + timedelta(seconds=lasts)
     )
+
+
+def factors_changed(account: UUID, *methods: EnrolledFactor, version: int = 1) -> FactorsChanged:
+    return FactorsChanged(account_id=account, version=version, methods=methods, occurred_at=datetime.now(UTC))
 
 
 def message(event: Event, *, body: bytes | None = None) -> Message:

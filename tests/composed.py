@@ -27,7 +27,14 @@ from services.users.settings import UsersSettings
 from shared.configuration.settings import load
 from shared.messaging.bus import Bus
 from shared.messaging.memory import MemoryBus
-from shared.messaging.topology import ACCOUNT_CODES, ENDED_SESSIONS, NOTICES, OTP_DELIVERY, PROVED_ADDRESSES
+from shared.messaging.topology import (
+    ACCOUNT_CODES,
+    ACCOUNT_FACTORS,
+    ENDED_SESSIONS,
+    NOTICES,
+    OTP_DELIVERY,
+    PROVED_ADDRESSES,
+)
 from shared.sealing import Sealer
 from shared.web.process import Check
 from tests import edge_keys
@@ -234,6 +241,7 @@ async def bus() -> AsyncIterator[MemoryBus]:
     await bus.consume(NOTICES.queue, Recorder(), concurrency=4)  # else who publishes one waits for a notifier
     await bus.stand_in(ENDED_SESSIONS.queue)
     await bus.stand_in(PROVED_ADDRESSES.queue)
+    await bus.stand_in(ACCOUNT_FACTORS.queue)
     await bus.stand_in(ACCOUNT_CODES.queue)
     yield bus
     await bus.close()

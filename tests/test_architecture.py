@@ -72,6 +72,7 @@ SUBSCRIBERS = {
     "users.code_requested.v1": {"notifier.account_codes"},
     "notifier.account_code_outcome.v1": {"users.account_code_outcomes"},
     "auth.address_proved.v1": {"users.proved_addresses"},
+    "auth.factors_changed.v1": {"users.account_factors"},
 }
 # For whoever binds a queue of his own.
 UNHEEDED = {"auth.audit.v1", "users.audit.v1"}

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from sqlalchemy import Row
 
 from services.users import addresses, audit, reading
+from services.users.account_factors import has_another_than_mail
 from services.users.accounts import etag, valid_email
 from services.users.callers import Caller, Composed, KnownCaller, Users
 from services.users.guesses import NAMES
@@ -106,8 +107,8 @@ async def _changed(users: Users, known: Caller, target: UUID, given: AccountPatc
             changes["email"] = valid_email(changes["email"], reserved=users.settings.mail_reserved_domains)
         await _limit_names(users, known, changes)
         async with writing(users, known, target, rule=rule, if_match=if_match) as write:
-            turned_off = write.row.is_2fa and changes.get("is_2fa") is False
-            if turned_off and users.settings.demands_second_factor(is_admin=write.row.is_admin):
+            none_left = write.row.is_2fa and changes.get("is_2fa") is False and not has_another_than_mail(write.row)
+            if none_left and users.settings.demands_second_factor(is_admin=write.row.is_admin):
                 raise SecondFactorStays
             return await addresses.change(users, write, changes)
 

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.users import incarnation
+from services.users import account_factors, incarnation
 from services.users.problems import EmailNotValid, LastAdministrator, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
@@ -115,11 +115,17 @@ async def page(
 ) -> Sequence[Row[Any]]:
     query = select(accounts).order_by(accounts.c.id).limit(limit)
     for name, value in filters.items():
-        column = accounts.c[name]
-        query = query.where(column.contains(value) if name == "groups" else column == value)
+        query = query.where(_matches(name, value))
     if after is not None:
         query = query.where(accounts.c.id > after)
     return (await connection.execute(query)).all()
+
+
+def _matches(name: str, value: Any) -> ColumnElement[bool]:
+    if name == "second_factor":
+        return account_factors.having(value)
+    column = accounts.c[name]
+    return column.contains(value) if name == "groups" else column == value
 
 
 async def end_sessions_of_page(
@@ -230,4 +236,5 @@ async def now(connection: AsyncConnection) -> datetime:
 
 
 def etag(row: Row[Any]) -> str:
-    return f'"{row.version}"'
+    """Names the factors too: they are part of what is shown, and auth changes them without a new `version`."""
+    return f'"{row.version}.{row.factors_version}"' if row.factors_version else f'"{row.version}"'

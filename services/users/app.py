@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.users import (
+    account_factors,
     account_routes,
     address_routes,
     addresses,
@@ -33,10 +34,11 @@ from shared.messaging.address_events import AccountCodeOutcome
 from shared.messaging.bus import Bus
 from shared.messaging.edges import EdgeKeys
 from shared.messaging.events import SessionEnded
+from shared.messaging.factor_events import FactorsChanged
 from shared.messaging.handlers import event_handler
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
-from shared.messaging.topology import ACCOUNT_CODE_OUTCOMES, ENDED_SESSIONS, PROVED_ADDRESSES
+from shared.messaging.topology import ACCOUNT_CODE_OUTCOMES, ACCOUNT_FACTORS, ENDED_SESSIONS, PROVED_ADDRESSES
 from shared.messaging.when_ready import WhenReady
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
@@ -89,6 +91,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     handlers = {
         ENDED_SESSIONS: event_handler(database, SessionEnded, ended_sessions.apply),
         PROVED_ADDRESSES: addresses.address_proved_handler(database, sealer),
+        ACCOUNT_FACTORS: event_handler(database, FactorsChanged, account_factors.apply),
         ACCOUNT_CODE_OUTCOMES: event_handler(database, AccountCodeOutcome, code_outcomes.apply),
     }
     begin = partial(WhenReady.begin, signed, schema.is_ready, concurrency=_EVENTS_AT_A_TIME)

@@ -12,6 +12,7 @@ import structlog
 from fastapi import Depends, Request
 from sqlalchemy import Row
 
+from services.users.account_factors import has_second_factor
 from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
 from services.users.settings import UsersSettings
@@ -82,10 +83,13 @@ class Caller:
             raise LoginTooOld
 
     def require_admin(self) -> None:
-        """Raises `NotPermitted`, `SecondFactorRequired`."""
+        """Whoever has a second factor must have used it: a trusted device alone is not enough. Raises `NotPermitted`,
+        `SecondFactorRequired`.
+        """
         if not self.account.is_admin:
             raise NotPermitted
-        if self.demands_second_factor and not self.token.second_factor:
+        demanded = self.demands_second_factor or has_second_factor(self.account)
+        if demanded and not self.token.second_factor:
             raise SecondFactorRequired
 
     def require_admin_with_recent_login(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator
 
 from services.users import reading, registering
+from services.users.account_factors import SecondFactor
 from services.users.account_routes import BY_ID, PREFIX, created
 from services.users.callers import Composed, KnownCaller
 from services.users.problems import (
@@ -144,6 +145,10 @@ async def list_accounts(
     email: Filter = None,
     username: Filter = None,
     is_2fa: bool | None = None,
+    second_factor: Annotated[
+        SecondFactor | Literal["none"] | None,
+        Query(description="Those who have it; `none`: those who have nothing, or recovery codes alone"),
+    ] = None,
     is_admin: bool | None = None,
     is_active: bool | None = None,
     group: Annotated[Group | None, Query()] = None,
@@ -156,6 +161,7 @@ async def list_accounts(
         "email_key": canonical(email) if email is not None else None,
         "username_key": canonical(username) if username is not None else None,
         "is_2fa": is_2fa,
+        "second_factor": second_factor,
         "is_admin": is_admin,
         "is_active": is_active,
         "groups": [group] if group is not None else None,

@@ -12,9 +12,12 @@ from pydantic import (
     Field,
     StrictBool,
     StrictStr,
+    ValidationInfo,
     computed_field,
+    field_validator,
 )
 
+from services.users.account_factors import SecondFactor, second_factors
 from shared.long_codes import Code
 from shared.names import NO_CONTROL, refuse_control, refuse_invisible, refuse_links
 
@@ -136,7 +139,10 @@ class AccountOut(BaseModel):
     username: str = Field(examples=["ada"])
     name: str = Field(examples=["Ada"])
     lastname: str = Field(examples=["Lovelace"])
-    is_2fa: bool
+    is_2fa: bool = Field(description="Whether codes by mail are a second factor")
+    second_factors: list[SecondFactor] = Field(
+        validation_alias="factors", description="The strongest first. Recovery codes alone are none"
+    )
     is_admin: bool
     is_active: bool
     email_verified_at: datetime | None = Field(description="When the address was proved; null if it was not")
@@ -144,6 +150,11 @@ class AccountOut(BaseModel):
     groups: list[str]
     created_at: datetime
     modified_at: datetime
+
+    @field_validator("second_factors", mode="before")
+    @classmethod
+    def _with_mail(cls, factors: list[str], info: ValidationInfo) -> list[str]:
+        return second_factors(is_2fa=info.data["is_2fa"], factors=factors)
 
     @computed_field  # type: ignore[prop-decorator] # mypy does not know a decorated property
     @property

@@ -58,9 +58,13 @@ accounts = Table(
     Column("password_by_mail", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False, server_default="0"),
     Column("kept_session", Uuid),
+    # As auth published them last. Apart from `version`, which is users' own, and is published.
+    Column("factors", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("factors_version", BigInteger, nullable=False, server_default="0"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("modified_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("ix_accounts_groups", "groups", postgresql_using="gin"),
+    Index("ix_accounts_factors", "factors", postgresql_using="gin"),
     Index("ix_accounts_administrators", "id", postgresql_where=text("is_admin")),
 )
 
@@ -155,16 +159,6 @@ invitations = Table(
     Column("is_admin", Boolean, nullable=False),
     Column("groups", ARRAY(Text), nullable=False),
     Column("invited_by", Uuid),
-)
-
-
-# Factors of accounts as auth published them last: the highest `version` wins.
-account_factors = Table(
-    "account_factors",
-    metadata,
-    Column("account_id", Uuid, ForeignKey("users.accounts.id", ondelete="CASCADE"), primary_key=True),
-    Column("version", BigInteger, nullable=False),
-    Column("methods", ARRAY(Text), nullable=False),
 )
 
 

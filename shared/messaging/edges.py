@@ -26,6 +26,7 @@ EDGES: Final[Mapping[str, Edge]] = {
     "users.in_step.v1": "users_to_auth",
     "auth.session_ended.v1": "auth_to_users",
     "auth.address_proved.v1": "auth_to_users",
+    "auth.factors_changed.v1": "auth_to_users",
     "auth.otp_requested.v1": "auth_to_notifier",
     "auth.notice_requested.v1": "auth_to_notifier",
     "users.notice_requested.v1": "users_to_notifier",

@@ -54,7 +54,7 @@ class NotPermitted(Problem):
 
 
 class SecondFactorRequired(Problem):
-    """REQUIRE_2FA demands a second factor, and this session began without one.
+    """REQUIRE_2FA, or the act of whoever has a second factor, demands one, and this session has had none.
 
     Error code and parameter: RFC 9470 section 3.
     """

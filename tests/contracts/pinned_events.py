@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import UUID
 
-from shared.messaging.address_events import AccountCodeOutcome, AddressProved, CodeRequested
+from shared.messaging.address_events import CodeRequested
 from shared.messaging.events import (
     AccountChanged,
     AuthAudited,
@@ -15,16 +14,11 @@ from shared.messaging.events import (
     NotifierHeartbeat,
     OtpOutcome,
     OtpRequested,
-    SessionEnded,
     UsersAudited,
     UsersNoticeRequested,
 )
-
-EVENT_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
-CHALLENGE = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
-ACCOUNT = UUID("01890a5d-ac96-774b-bcce-b302099a8059")
-SESSION = UUID("01890a5d-ac96-774b-bcce-b302099a805a")
-REQUEST = UUID("01890a5d-ac96-774b-bcce-b302099a805b")
+from tests.contracts.pinned_ids import ACCOUNT, CHALLENGE, EVENT_ID, SESSION
+from tests.contracts.pinned_to_users import TO_USERS
 
 PINNED: list[tuple[str, Event, str]] = [
     (
@@ -150,34 +144,6 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
     ),
     (
-        "notifier.account_code_outcome.v1",
-        AccountCodeOutcome(
-            event_id=EVENT_ID,
-            code_id=CHALLENGE,
-            outcome="given_up",
-            attempt=2,
-            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","code_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
-            '"outcome":"given_up","attempt":2,"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
-        ),
-    ),
-    (
-        "auth.address_proved.v1",
-        AddressProved(
-            event_id=EVENT_ID,
-            account_id=ACCOUNT,
-            email="zo\u00eb@test.com",
-            session_epoch=3,
-            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"email":"zo\u00eb@test.com","session_epoch":3,"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
-        ),
-    ),
-    (
         "auth.notice_requested.v1",
         AuthNoticeRequested(
             event_id=EVENT_ID,
@@ -230,20 +196,6 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
     ),
     (
-        "auth.session_ended.v1",
-        SessionEnded(
-            event_id=EVENT_ID,
-            account_id=ACCOUNT,
-            session_ids=(SESSION, REQUEST),
-            until=datetime(2026, 1, 31, 13, 0, 0, 5, tzinfo=UTC),
-        ),
-        (
-            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
-            '"session_ids":["01890a5d-ac96-774b-bcce-b302099a805a","01890a5d-ac96-774b-bcce-b302099a805b"],'
-            '"until":"2026-01-31T13:00:00.000005+00:00"}'
-        ),
-    ),
-    (
         "auth.audit.v1",
         AuthAudited(
             event_id=EVENT_ID,
@@ -285,4 +237,5 @@ PINNED: list[tuple[str, Event, str]] = [
             '"session_id":"01890a5d-ac96-774b-bcce-b302099a805a","address":"198.51.100.7","correlation_id":"request-1"}'
         ),
     ),
+    *TO_USERS,
 ]

@@ -15,13 +15,14 @@ from shared.messaging.address_events import AccountCodeOutcome, CodeRequested
 from shared.messaging.bus import Message
 from shared.messaging.event_types import EVENTS
 from shared.messaging.events import AccountChanged, Event, MalformedEvent, OtpOutcome, OtpRequested
-from tests.contracts.pinned_events import ACCOUNT, PINNED
+from tests.contracts.pinned_events import PINNED
+from tests.contracts.pinned_ids import ACCOUNT
 
 CANARY = "canary-0123456789"
 NAMES = [
     "a requested code", "a changed account", "a deleted account", "users in step", "an outcome",
-    "a requested account code", "an invitation", "an account code's outcome", "a proved address", "a notice of auth",
-    "a notice of users", "a heartbeat", "ended sessions", "an act at auth", "an act at users",
+    "a requested account code", "an invitation", "a notice of auth", "a notice of users", "a heartbeat",
+    "an act at auth", "an act at users", "an account code's outcome", "a proved address", "factors", "ended sessions",
 ]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
 

@@ -8,13 +8,16 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from services.auth.tables import outbox
 from services.users import in_step
 from shared.messaging.address_events import AccountCodeOutcome, AddressProved
 from shared.messaging.bus import Message
 from shared.messaging.edges import EDGES, Edge, EdgeKeys
 from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded
+from shared.messaging.factor_events import FactorsChanged
+from shared.messaging.outbox import add
 from tests import edge_keys
-from tests.builders import PASSWORD, registered
+from tests.builders import PASSWORD, factors_changed, registered
 from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, bearer
 from tests.fakes import TroubledBus
 from tests.polling import eventually
@@ -51,6 +54,11 @@ class Overheard:
         told = AddressProved.from_message(self.genuine[AddressProved.type])
         return unsigned(told.model_copy(update={"event_id": uuid4(), "account_id": self.victim}))
 
+    def no_factors(self) -> Message:
+        """That the thief has none any more."""
+        told = FactorsChanged.from_message(self.genuine[FactorsChanged.type])
+        return unsigned(told.model_copy(update={"event_id": uuid4(), "version": 1000, "methods": ()}))
+
     def account_code_outcome(self) -> Message:
         told = AccountCodeOutcome.from_message(self.genuine[AccountCodeOutcome.type])
         return unsigned(told.model_copy(update={"event_id": uuid4(), "outcome": "given_up"}))
@@ -84,6 +92,8 @@ async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus, keys: Keys)
     assert (await auth.http.post(f"{AUTH}/logout", headers=headers)).status_code == 204
     async with users.parts.database.transaction() as connection:
         await in_step.report(connection)
+    async with auth.parts.database.transaction() as connection:
+        await add(connection, outbox, factors_changed(UUID(thief["id"]), "totp"))
 
     def all_heard() -> Overheard:
         genuine = {each.routing_key: each for each in bus.attempts if each.routing_key in EDGES}

@@ -36,6 +36,9 @@ EXTRA: dict[str, Any] = {
     "pending_email": "mallory@example.org",
     "password_by_mail": True,
     "groups": ["staff"],
+    "factors": ["totp"],
+    "factors_version": 7,
+    "second_factors": ["totp"],
     "purpose": "reset",
     "code_id": STRANGER,
     "account_id": STRANGER,
@@ -47,9 +50,16 @@ EXTRA: dict[str, Any] = {
 ADMINS_ONLY = ("is_admin", "is_active", "groups")
 CHOSEN_BY_US = (
     *("id", *ADMINS_ONLY, "session_epoch", "kept_session", "email_key", "username_key"),
-    *("email_verified_at", "pending_email", "password_by_mail"),
+    *("email_verified_at", "pending_email", "password_by_mail", "factors", "factors_version"),
 )
-UNPROVED: dict[str, Any] = {"email_verified_at": None, "pending_email": None, "password_by_mail": False, "groups": []}
+UNPROVED: dict[str, Any] = {
+    "email_verified_at": None,
+    "pending_email": None,
+    "password_by_mail": False,
+    "groups": [],
+    "factors": [],
+    "factors_version": 0,
+}
 
 
 @pytest.fixture

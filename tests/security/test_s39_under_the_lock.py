@@ -29,6 +29,7 @@ from tests.security.waiting import (
     admin_taken,
     bus,
     deleted,
+    factor_added,
     logged_out,
     new_scene,
     password_changed_in_this_session,
@@ -158,6 +159,12 @@ async def test_a_right_that_was_taken_while_its_request_waited_changes_nobody(sc
     answer, wrote = await waited(scene, request_, admin_taken)
 
     assert (answer.status_code, answer.json()["detail"], wrote) == (403, "Not enough permissions", False)
+
+
+async def test_a_second_factor_that_came_while_an_act_waited_is_asked_for(scene: Scene) -> None:
+    answer, wrote = await waited(scene, patch_another, factor_added)
+
+    assert (answer.status_code, answer.json()["code"], wrote) == (403, "second_factor_required", False)
 
 
 async def test_a_password_that_was_changed_meanwhile_is_the_current_one_no_more(scene: Scene) -> None:

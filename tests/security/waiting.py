@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.users import accounts, ended_sessions
+from services.users import account_factors, accounts, ended_sessions
 from services.users.callers import Users
 from shared.messaging.events import AccountChanged, UsersNoticeRequested
 from shared.messaging.memory import MemoryBus
-from tests.builders import OTHER_PASSWORD, password_hash, registered, session_ended
+from tests.builders import OTHER_PASSWORD, factors_changed, password_hash, registered, session_ended
 from tests.composed import UsersApp
 from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected
@@ -126,6 +126,10 @@ ENDS = [
 
 async def admin_taken(connection: AsyncConnection, users: Users, row: Row[Any], _session: UUID) -> None:
     await accounts.change(connection, users.sealer, row, {"is_admin": False}, by_session=None)
+
+
+async def factor_added(connection: AsyncConnection, _users: Users, row: Row[Any], _session: UUID) -> None:
+    await account_factors.apply(connection, factors_changed(row.id, "totp"))
 
 
 async def password_changed_in_this_session(

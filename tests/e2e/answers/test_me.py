@@ -21,10 +21,11 @@ async def test_the_callers_own_account(stack: Stack, is_2fa: bool) -> None:
     assert answer.status_code == 200
     account = answer.json()
     assert account.keys() == {
-        "id", "email", "username", "name", "lastname", "full_name", "is_2fa", "is_admin", "is_active",
-        "email_verified_at", "pending_email", "groups", "created_at", "modified_at",
+        "id", "email", "username", "name", "lastname", "full_name", "is_2fa", "second_factors", "is_admin",
+        "is_active", "email_verified_at", "pending_email", "groups", "created_at", "modified_at",
     }  # fmt: skip
     assert (account["id"], account["email"], account["is_2fa"]) == (person.id, person.email, is_2fa)
+    assert account["second_factors"] == (["email"] if is_2fa else [])
     assert answer.headers["etag"]
 
 

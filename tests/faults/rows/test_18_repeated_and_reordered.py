@@ -31,6 +31,7 @@ from shared.messaging.events import (
     SessionEnded,
     UsersNoticeRequested,
 )
+from shared.messaging.factor_events import EnrolledFactor, FactorsChanged
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
 from tests.auth_steps import Accounts
@@ -38,6 +39,7 @@ from tests.builders import (
     OTHER_PASSWORD,
     PASSWORD,
     account_changed,
+    factors_changed,
     message,
     notice_requested,
     registered,
@@ -69,6 +71,7 @@ DEALT_WITH = {
     CodeRequested.type: "account code delivery",
     AccountCodeOutcome.type: "account code outcome",
     AddressProved.type: "address proof",
+    FactorsChanged.type: "account factors",
 }
 
 
@@ -237,6 +240,22 @@ async def test_reports_on_account_codes_in_any_order_leave_the_last_word(
         query = "SELECT outcome FROM users.codes WHERE account_id = $1"
         outcomes = [await sql.fetchval(query, each.id) for each in (delivered, refused)]
     assert outcomes == ["delivered", "given_up"]
+
+
+async def test_factors_end_at_their_highest_version_and_a_deleted_account_gets_none(
+    users: UsersApp, bus: AmqpBus, databases: Databases, log_lines: LogLines
+) -> None:
+    stays, gone = [await registered(users.parts) for _ in range(2)]
+    async with users.parts.database.transaction() as connection:
+        await accounts.remove(connection, gone)
+    states: list[tuple[EnrolledFactor, ...]] = [("totp",), (), ("passkey", "recovery"), ("passkey", "totp")]
+
+    told = [factors_changed(each.id, *of, version=n) for each in (stays, gone) for n, of in enumerate(states, 1)]
+    await say(bus, map(message, told), log_lines)
+
+    async with connected(databases.users_url) as sql:
+        rows = await sql.fetch("SELECT id, factors, factors_version, version FROM users.accounts")
+    assert [tuple(row) for row in rows] == [(stays.id, ["passkey", "totp"], 4, 1)]
 
 
 async def test_a_proof_of_an_address_counts_once_and_not_for_another_address_or_a_deleted_account(

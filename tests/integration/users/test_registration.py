@@ -36,7 +36,7 @@ async def test_a_registration_answers_the_account_and_where_it_is(users_app: Use
     assert set(account) == {
         *("id", "email", "username", "name", "lastname", "full_name"),
         *("is_2fa", "is_admin", "is_active", "groups", "created_at", "modified_at"),
-        *("email_verified_at", "pending_email"),
+        *("email_verified_at", "pending_email", "second_factors"),
     }
     given = {name: value for name, value in body.items() if name != "password"}
     expected = given | {"full_name": "Dave Gahan", "is_admin": False, "is_active": True, "groups": []}
