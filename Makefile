@@ -33,7 +33,7 @@ demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a
 
 # Tests wait most of the time: three lanes of them run side by side, and end at much the same time. Faults have bounds, and
 # the machine for themselves; but for those of whole processes that start or do not.
-CONTAINERS = tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
+CONTAINERS = tests/browser tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
 SECURITY = tests/security $(STARTS)
 # Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.

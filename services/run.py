@@ -21,7 +21,7 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
     logs.configure(service, settings.log_level)
     http = settings if isinstance(settings, HttpSettings) else None
     # Bound before anything else starts, so that a taken port is reported at once.
-    public = listen(http.host, http.port, hint="Choose others with HOST and PORT.") if http else None
+    public = [listen(http.host, http.port, hint="Choose others with HOST and PORT.")] if http else []
     operator = listen(
         settings.management_host,
         settings.management_port,
@@ -32,7 +32,7 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
     try:
         async with (
             compose(settings, bus) as running,
-            served(running, public, operator, grace=settings.shutdown_grace / 2),
+            served(running, operator, *public, grace=settings.shutdown_grace / 2),
         ):
             await stop.wait()
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from shared.web.process import CannotListen, Running, listen, served, stop_signa
 
 DATABASE = "login2fa"
 HOST = "127.0.0.1"
+# Browsers take no IP address as the domain of passkeys.
+NAME = "localhost"
 
 # Errors of a folder that can not be STATE_DIR.
 _UNFIT_FOLDER = {
@@ -82,23 +85,41 @@ async def up(*, port: int, state_dir: Path, demo: bool) -> None:
 
 async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) -> None:
     # Bound first: a second `make up` must fail here, before it changes the state of the first.
-    public = listen(HOST, port, hint="Is another one running? Stop it, or choose another port with PORT.")
+    public = _listen(port)
     management = listen(HOST, 0, hint="")
     state = State(state_dir)
     secrets = state.secrets()
     state.ensure_signing_key()
     async with _postgres(state, secrets) as postgres:
-        settings = _settings(state, secrets, postgres, port=public.getsockname()[1], demo=demo)
+        settings = _settings(state, secrets, postgres, port=public[0].getsockname()[1], demo=demo)
         owner = postgres.url("migrator", secrets.migrator_password, DATABASE)
         await migrate("auth", owner)
         await migrate("users", owner)
         with _logging_to(state.log):
             if demo:  # before the relay starts: auth must know them when we print them
                 await create_demo_accounts(settings.users)
-            async with _services(settings) as running, served(running, public, management, grace=5):
+            async with _services(settings) as running, served(running, management, *public, grace=5):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
                 await _until(stop, postgres)
                 print(f"\nStopping; the state stays in {state.folder}.", flush=True)
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """On both loopback addresses: some clients, as Node.js 18, try only the first of those that `localhost` has."""
+    hint = "Is another one running? Stop it, or choose another port with PORT."
+    sockets = [listen(HOST, port, hint=hint)]
+    if _has_ipv6():
+        sockets.append(listen("::1", sockets[0].getsockname()[1], hint=hint))
+    return sockets
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as any_port:
+            any_port.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -140,7 +161,6 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
 
 
 def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int, demo: bool) -> Settings:
-    public_url = f"http://{HOST}:{port}"
     unused = SecretStr("amqp://in-process")
     common: dict[str, Any] = {
         **secrets.edge_keys,
@@ -148,7 +168,7 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
         "account_sealing_keys": secrets.account_sealing_key,
         "mailed_code_sealing_keys": secrets.mailed_code_sealing_key,
         "rabbitmq_url": unused,
-        "issuer": public_url,
+        "issuer": f"http://{NAME}:{port}",
         "shutdown_grace": 10.0,
     }
     return Settings(
@@ -163,7 +183,7 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
         users=load(
             UsersSettings,
             users_database_url=postgres.url("users", secrets.users_password, DATABASE),
-            auth_jwks_url=f"{public_url}/.well-known/jwks.json",
+            auth_jwks_url=f"http://{HOST}:{port}/.well-known/jwks.json",
             mailed_code_peppers=secrets.mailed_code_pepper,
             demo=demo,
             **common,

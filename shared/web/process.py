@@ -76,7 +76,7 @@ def listen(host: str, port: int, *, hint: str) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, bound: socket.socket, *, grace: float, keep_alive: int = KEEP_ALIVE_SECONDS
+    app: ASGIApp, *bound: socket.socket, grace: float, keep_alive: int = KEEP_ALIVE_SECONDS
 ) -> AsyncIterator[None]:
     """Serve `app` inside the block, then drain for at most `grace` seconds. `keep_alive`: idle seconds allowed."""
     config = uvicorn.Config(
@@ -92,7 +92,7 @@ async def serving(
         timeout_keep_alive=keep_alive,
     )
     server = _Server(config)
-    task = asyncio.create_task(server.serve([bound]), name="http server")
+    task = asyncio.create_task(server.serve(list(bound)), name="http server")
     try:
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn reports its start only by a flag
             await asyncio.sleep(0.005)
@@ -158,13 +158,13 @@ def stop_signal() -> asyncio.Event:
 
 @asynccontextmanager
 async def served(
-    running: Running, public: socket.socket | None, operator: socket.socket, *, grace: float
+    running: Running, operator: socket.socket, *public: socket.socket, grace: float
 ) -> AsyncIterator[None]:
-    """Serve both sockets (`operator`: `management`) inside the block, then drain for at most `grace` seconds."""
+    """Serve `management` on `operator`, and the app on `public`, inside the block; then drain, at most `grace` s."""
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(serving(management(running.checks, running.reasons), operator, grace=1))
-        if running.app is not None and public is not None:
-            await stack.enter_async_context(serving(running.app, public, grace=grace, keep_alive=running.keep_alive))
+        if running.app is not None and public:
+            await stack.enter_async_context(serving(running.app, *public, grace=grace, keep_alive=running.keep_alive))
         # Freeze the 300,000 start-up objects: scanning them would pause about every thousandth request for 50 ms.
         gc.collect()
         gc.freeze()

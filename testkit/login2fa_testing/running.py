@@ -13,7 +13,7 @@ from login2fa_testing.inbox_http import without_password
 from login2fa_testing.stack import Login2FA
 from login2fa_testing.system import LoginSystem
 
-_WRITE = "set LOGIN2FA_URL to its public address, without /api/v1, as in LOGIN2FA_URL=http://127.0.0.1:8201."
+_WRITE = "set LOGIN2FA_URL to its public address, without /api/v1, as in LOGIN2FA_URL=http://localhost:8201."
 
 
 class NotLogin2FA(ValueError):

@@ -50,7 +50,7 @@ class LoginSystem(ABC):
     @property
     @abstractmethod
     def base_url(self) -> str:
-        """The public address, as `http://127.0.0.1:8201`."""
+        """The public address, as `http://localhost:8201`."""
 
     @property
     @abstractmethod

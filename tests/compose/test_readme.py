@@ -12,6 +12,6 @@ def test_with_its_line_for_mailhog_the_readme_logs_in_here_too(healthy: Login2FA
     assert codes == 4, "the README calls it the fifth line"
     lines[codes] = marked("curl from MailHog")
 
-    script = "".join(lines).replace("http://127.0.0.1:8201", healthy.base_url)
+    script = "".join(lines).replace("http://localhost:8201", healthy.base_url)
     inbox = f"http://127.0.0.1:{healthy.compose.port('mailhog', 8025)}"
     assert_register_log_in_and_log_out(script.replace("http://127.0.0.1:8025", inbox))

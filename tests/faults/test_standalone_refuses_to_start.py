@@ -48,20 +48,26 @@ def up(tmp_path: Path) -> Iterator[Up]:
         up.program.kill()
 
 
-@pytest.fixture
-def taken_port() -> Iterator[str]:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def taken(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """An address and a port that somebody listens on."""
+    with socket.socket(socket.AF_INET6 if ":" in request.param else socket.AF_INET) as holder:
+        try:
+            holder.bind((request.param, 0))
+        except OSError:
+            pytest.skip("This machine has no IPv6.")
         holder.listen()
-        yield str(holder.getsockname()[1])
+        yield request.param, str(holder.getsockname()[1])
 
 
-async def test_a_port_in_use(up: Up, taken_port: str, tmp_path: Path) -> None:
+async def test_a_port_in_use(up: Up, taken: tuple[str, str], tmp_path: Path) -> None:
+    """At either address: `localhost` would lead some clients to somebody else."""
+    address, port = taken
     state = tmp_path / "state"
 
-    said = await up.refusal(PORT=taken_port, STATE_DIR=str(state))
+    said = await up.refusal(PORT=port, STATE_DIR=str(state))
 
-    assert f"127.0.0.1:{taken_port}" in said
+    assert f"{address}:{port}" in said
     assert "PORT" in said
     assert not state.exists()
 

@@ -88,7 +88,7 @@ async def test_a_client_that_waits_for_leave_to_send_is_answered_instead(server:
 async def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says() -> None:
     public, operator = listen("127.0.0.1", 0, hint=""), listen("127.0.0.1", 0, hint="")
     async with (
-        served(Running(app=small_app(), keep_alive=1), public, operator, grace=1),
+        served(Running(app=small_app(), keep_alive=1), operator, public, grace=1),
         connected(public.getsockname()[1]) as connection,
     ):
         await connection.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -19,7 +19,7 @@ LOG_IN = """curl -s -o "$SESSION" $API/auth/token -d "username=$BOB" -d 'passwor
 def test_the_curl_lines_of_the_readme_register_log_in_and_log_out() -> None:
     lines = marked("curl")
     with throwaway_stack(demo_accounts=False, say=print) as stack:
-        lines = lines.replace("http://127.0.0.1:8201", stack.base_url)
+        lines = lines.replace("http://localhost:8201", stack.base_url)
         assert_register_log_in_and_log_out(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
 
 
@@ -41,7 +41,7 @@ def test_the_six_lines_of_the_readme_log_in_by_an_app_and_nothing_is_mailed() ->
 def test_the_curl_line_of_the_readme_logs_in_as_a_demo_account() -> None:
     line = marked("curl as a demo account")
     with throwaway_stack(demo_accounts=True, say=print) as stack:
-        answer = answered(line.replace("http://127.0.0.1:8201", stack.base_url))
+        answer = answered(line.replace("http://localhost:8201", stack.base_url))
     assert set(json.loads(answer)) >= {"access_token", "refresh_token"}
 
 
@@ -51,7 +51,7 @@ def test_the_lines_of_the_readme_for_a_forgotten_password_end_the_old_session_wi
     session = tmp_path / "session.json"
     with throwaway_stack(demo_accounts=False, say=print) as stack, httpx.Client(trust_env=False) as client:
         lines = "".join([f"SESSION={session}\n", settings, register, LOG_IN, *recover])
-        lines = lines.replace("http://127.0.0.1:8201", stack.base_url)
+        lines = lines.replace("http://localhost:8201", stack.base_url)
         printed = answered(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
         headers = {"Authorization": f"Bearer {json.loads(session.read_text())['access_token']}"}
 

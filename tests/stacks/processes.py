@@ -40,8 +40,9 @@ class Processes(Stack):
         self.admin_database_url = databases.admin_url
         self.inbox = MailInbox(mail)
         self.admin = Person(email="admin@example.org", username="admin@example.org", is_2fa=True)
-        self.issuer = f"http://127.0.0.1:{auth_port}"
-        origins = {"/api/v1/users": f"http://127.0.0.1:{users_port}", "/": self.issuer}
+        self.issuer = f"http://localhost:{auth_port}"  # a name: at an address there are no passkeys
+        auth_url = f"http://127.0.0.1:{auth_port}"
+        origins = {"/api/v1/users": f"http://127.0.0.1:{users_port}", "/": auth_url}
         self.http = httpx.AsyncClient(base_url="http://stack", transport=ByPath(origins), timeout=ANSWER_SECONDS)
         self._management = dict(zip(("auth", "users", "notifier"), management_ports, strict=True))
         self._ports = {"auth": auth_port, "users": users_port, "notifier": 0}
@@ -64,7 +65,7 @@ class Processes(Stack):
             "users",
             USERS_DATABASE_URL=self.users_database_url,
             ACCOUNT_SEALING_KEYS=account_key,
-            AUTH_JWKS_URL=f"{self.issuer}/.well-known/jwks.json",
+            AUTH_JWKS_URL=f"{auth_url}/.well-known/jwks.json",
             PASSWORD_RESETS_PER_CLIENT="100000",  # as for FLOOD_RATE
         )
         self.notifier = self._program(

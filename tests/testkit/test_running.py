@@ -37,7 +37,7 @@ async def made_up() -> AsyncIterator[Standalone]:
 
 @pytest.fixture(scope="module")
 def url(made_up: Standalone) -> str:
-    return f"http://127.0.0.1:{made_up.program.settings['PORT']}"
+    return f"http://localhost:{made_up.program.settings['PORT']}"
 
 
 @pytest.fixture(scope="module")
