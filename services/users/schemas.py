@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from services.users.codes import ALPHABET, LENGTH
-from shared.names import NO_CONTROL, refuse_control, refuse_invisible, refuse_links
+from shared.names import GROUP_NAME, MOST_GROUPS, NO_CONTROL, refuse_control, refuse_invisible, refuse_links
 
 
 def _strip(value: Any) -> Any:
@@ -74,14 +74,14 @@ Code = Annotated[
         json_schema_extra={"pattern": rf"^[{ALPHABET}]{{{LENGTH}}}$"},
     ),
 ]
-Group = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["staff"])]
+Group = Annotated[StrictStr, Field(pattern=f"^{GROUP_NAME}$", examples=["staff"])]
 
 
 def _sorted_set(groups: list[str]) -> list[str]:
     return sorted(set(groups))
 
 
-Groups = Annotated[list[Group], Field(max_length=20), AfterValidator(_sorted_set)]
+Groups = Annotated[list[Group], Field(max_length=MOST_GROUPS), AfterValidator(_sorted_set)]
 
 
 class _Profile(BaseModel):
