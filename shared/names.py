@@ -1,4 +1,4 @@
-"""The canonical form of user names and e-mail addresses: uniqueness and look-ups use no other."""
+"""The canonical form of user names and e-mail addresses: uniqueness and look-ups use no other. Names of groups."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ _CONTROL = {"Cc", "Cs"}
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _LINKS = ("://", "www.", "@")
+
+# Groups: users takes such names, and so many for an account; a gateway may demand no others.
+GROUP_NAME = "[a-z0-9-]{1,32}"
+MOST_GROUPS = 20
 
 # `refuse_control` as a JSON Schema pattern, for the OpenAPI document.
 NO_CONTROL = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import httpx
 import jwt
@@ -22,7 +21,7 @@ STEP = 30
 class App:
     """An authenticator app by the database's clock, which stands still."""
 
-    id: UUID
+    id: str
     secret: str
     clock: DatabaseClock
     owner: Pair

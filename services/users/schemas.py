@@ -19,7 +19,7 @@ from pydantic import (
 
 from services.users.account_factors import SecondFactor, second_factors
 from shared.long_codes import Code
-from shared.names import NO_CONTROL, refuse_control, refuse_invisible, refuse_links
+from shared.names import GROUP_NAME, MOST_GROUPS, NO_CONTROL, refuse_control, refuse_invisible, refuse_links
 
 
 def _strip(value: Any) -> Any:
@@ -45,14 +45,14 @@ Password = Annotated[
     AfterValidator(refuse_control),
     Field(max_length=128, examples=["correct horse battery"], json_schema_extra=NO_CONTROL),
 ]
-Group = Annotated[StrictStr, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["staff"])]
+Group = Annotated[StrictStr, Field(pattern=f"^{GROUP_NAME}$", examples=["staff"])]
 
 
 def _sorted_set(groups: list[str]) -> list[str]:
     return sorted(set(groups))
 
 
-Groups = Annotated[list[Group], Field(max_length=20), AfterValidator(_sorted_set)]
+Groups = Annotated[list[Group], Field(max_length=MOST_GROUPS), AfterValidator(_sorted_set)]
 
 
 class _Profile(BaseModel):

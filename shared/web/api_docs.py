@@ -91,7 +91,7 @@ ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "sessions": ("Where one is logged in", ("list_own_sessions", "end_own_session")),
     "checks": (
         "For services and gateways: is a token good, and whose is it?",
-        ("verify_token", "forward", "forward_admin", "jwks"),
+        ("verify_token", "forward", "forward_demands", "jwks"),
     ),
     "administration": (
         "Accounts of others: for administrators",

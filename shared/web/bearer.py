@@ -71,6 +71,28 @@ class SecondFactorRequired(Problem):
     }
 
 
+class InsufficientAuthentication(Problem):
+    """RFC 9470 section 3: the token is good, but a gateway demands a higher class (`acr_values`) or a login of at most
+    `max_age` seconds. The challenge names what was demanded and nothing else.
+    """
+
+    status = 401
+    code = "insufficient_user_authentication"
+    detail = (
+        "This needs a stronger or more recent login: prove again who you are, beginning with"
+        " `POST /api/v1/auth/step-up`, and use the new token"
+    )
+
+    def __init__(self, acr_values: str | None, max_age: int | None) -> None:
+        super().__init__()
+        challenge = f'{REALM}, error="{self.code}", error_description="{self.detail}"'
+        if acr_values is not None:
+            challenge += f', acr_values="{acr_values}"'
+        if max_age is not None:
+            challenge += f', max_age="{max_age}"'
+        self.headers = {"WWW-Authenticate": challenge}
+
+
 class LoginTooOld(Problem):
     status = 403
     code = "login_too_old"

@@ -57,14 +57,30 @@ class LeanRoute(ShallowJsonRoute):
         return answer
 
 
-def first(app: FastAPI, is_limited: Callable[[str], bool]) -> dict[tuple[str, str], LeanRoute]:
-    """Guarded lean routes by method and path (without parameters), except those with a rate limit."""
-    return {
-        (method, str(context.path)): context.route
-        for context in iter_route_contexts(app.routes)
-        if isinstance(context.route, LeanRoute) and context.route.model() is None and not is_limited(str(context.path))
-        for method in context.methods or ()
-    }
+class LeanRoutes:
+    """Guarded lean routes, except those with a rate limit. The one kind of parameter is the rest of a path
+    (`/below/{name:path}`); the handler gets none, its guard reads the request.
+    """
+
+    def __init__(self, app: FastAPI, is_limited: Callable[[str], bool]) -> None:
+        routes = [
+            (method, str(context.path), context.route)
+            for context in iter_route_contexts(app.routes)
+            if isinstance(context.route, LeanRoute)
+            and context.route.model() is None
+            and not is_limited(str(context.path))
+            for method in context.methods or ()
+        ]
+        self._whole = {(method, path): route for method, path, route in routes if "{" not in path}
+        self._below = [(m, path.partition("{")[0], route) for m, path, route in routes if path.endswith(":path}")]
+
+    def find(self, method: str, path: str) -> LeanRoute | None:
+        route = self._whole.get((method, path))
+        if route is None:
+            for each, prefix, below in self._below:
+                if each == method and path.startswith(prefix):
+                    return below
+        return route
 
 
 def size(headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -17,7 +17,7 @@ from shared.messaging.events import (
     UsersAudited,
     UsersNoticeRequested,
 )
-from tests.contracts.pinned_ids import ACCOUNT, CHALLENGE, EVENT_ID, SESSION
+from tests.contracts.pinned_ids import ACCOUNT, CHALLENGE, EVENT_ID, REQUEST, SESSION
 from tests.contracts.pinned_to_users import TO_USERS
 
 PINNED: list[tuple[str, Event, str]] = [

@@ -28,7 +28,7 @@ from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import client_of, problem, small_app
 from tests.raw_http import request, watched
 
-IDS = {"user_id": uuid4(), "session_id": uuid4()}
+IDS = {"user_id": uuid4(), "session_id": uuid4(), "demands": "admin"}
 
 
 def built() -> dict[str, Service]:

@@ -1,5 +1,6 @@
 """Forward-auth: a gateway asks whether a request may pass, and whose it is (docs/decisions/0006-forward-auth.md).
-Gateways forward only 401 and 403 (nginx turns others into 500). Envoy uses the client's method and needs a 200.
+What it demands is in the path of its question (demands.py). Gateways forward only 401 and 403 (nginx turns others into
+500). Envoy uses the client's method and needs a 200.
 
 Proved addresses and second factors are demanded here, not at the login: an account without them can still log in, and
 do what is missing.
@@ -18,16 +19,16 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth.api.guards import CurrentSession, composed, current_session
+from services.auth.gateway.demands import GRAMMAR, PATH, demanded
+from shared.names import GROUP_NAME
 from shared.web import problems
-from shared.web.bearer import REALM, AccessScheme, NotPermitted, SecondFactorRequired
+from shared.web.bearer import REALM, AccessScheme, InsufficientAuthentication, NotPermitted, SecondFactorRequired
 from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
 from shared.web.problems import Problem
 
-PATH = "/api/v1/auth/forward"
-
 # Envoy appends the client's path and query after `/envoy`; they may be anything.
-_ROUTE = re.compile(r"(?P<route>.*?)(?P<envoy>/envoy(?:/.*)?)?", re.DOTALL)
+_ASKED = re.compile(f"(?P<route>{PATH}{GRAMMAR})(?:/|(?P<envoy>/envoy(?:/.*)?))?", re.DOTALL)
 _OK, _NO_CONTENT = 200, 204
 _CARRIED = {_NO_CONTENT, 401, 403}
 
@@ -37,6 +38,9 @@ _HEADERS = {
     "X-Auth-Admin": "`true` or `false`: whether the account is an administrator at this moment",
     "X-Auth-Verified": "`true` or `false`: whether the account's address is proved",
     "X-Auth-Groups": "The account's groups with commas between them; empty if there are none",
+    "X-Auth-Acr": "Class of the login, by the token: `1` one factor, `2` two, `3` a passkey",
+    "X-Auth-Amr": "Methods of the login (RFC 8176), by the token, with spaces between them",
+    "X-Auth-Time": "When the person last proved who they are, by the token; Unix seconds",
 }
 
 
@@ -57,21 +61,40 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "The request may pass",
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
     },
-    **refused(*NOT_AUTHENTICATED, EmailNotVerified, SecondFactorRequired, NotPermitted),
+    **refused(*NOT_AUTHENTICATED, EmailNotVerified, SecondFactorRequired),
 }
+_RESPONSES_TO_DEMANDS = _RESPONSES | refused(
+    *NOT_AUTHENTICATED, InsufficientAuthentication, EmailNotVerified, SecondFactorRequired, NotPermitted
+)
 _ONLY = {ONLY: [204, 401, 403]}
+
+_ONE = rf"group/{GROUP_NAME}|acr/[123]|age/[1-9][0-9]{{0,8}}"
+_DEMANDS = {
+    "name": "demands",
+    "in": "path",
+    "required": True,
+    "description": (
+        "In this order, and all must hold: `admin`; `group/{name}`, for each group that the account must be in;"
+        " `acr/{1|2|3}`, the least class of the login; `age/{seconds}`, since the person last proved who they are."
+        " The slashes are sent as they are: percent-encoded ones are refused"
+    ),
+    "schema": {"type": "string", "pattern": f"^(admin|{_ONE})(/({_ONE}))*$"},
+    "examples": {each: {"value": each} for each in ("admin", "group/staff", "acr/2/age/300")},
+}
 
 router = APIRouter(prefix=PATH, route_class=LeanRoute)
 
 
 async def passing_session(request: Request, _scheme: AccessScheme = None) -> CurrentSession:
-    """Raises `TokenNotValid`, `EmailNotVerified`, `SecondFactorRequired`."""
+    """Raises `TokenNotValid`, `EmailNotVerified`, `SecondFactorRequired`, and what `demanded` and `check` raise."""
+    demands = demanded(request.scope["raw_path"])
     current = await current_session(request)
     session, settings = current.session, (await composed(request)).settings
     if settings.email_verification == "required" and not session.email_verified:
         raise EmailNotVerified
-    if settings.demands_second_factor(is_admin=session.of_admin) and not session.second_factor:
+    if settings.demands_second_factor(is_admin=session.of_admin) and not current.token.second_factor:
         raise SecondFactorRequired
+    demands.check(current)
     return current
 
 
@@ -92,17 +115,15 @@ async def forward(current: Passing) -> Response:
 
 
 @router.get(
-    "/admin",
+    "/{demands:path}",  # noqa: FAST003 - its guard reads the path as it was sent
     status_code=204,
     response_model=None,
-    responses=_RESPONSES,
-    openapi_extra=_ONLY,
-    summary="The same, for administrators only",
+    responses=_RESPONSES_TO_DEMANDS,
+    openapi_extra=_ONLY | {"parameters": [_DEMANDS]},
+    summary="The same, with demands on the account and its login",
 )
-async def forward_admin(current: Passing) -> Response:
-    """403 for everybody else who is logged in."""
-    if not current.session.is_admin:
-        raise NotPermitted
+async def forward_demands(current: Passing) -> Response:
+    """Nothing is read from the query, which is the client's. Anything else in the path is refused: 403 `not_found`."""
     return _passes(current)
 
 
@@ -114,6 +135,9 @@ def _passes(current: CurrentSession) -> Response:
         "true" if session.is_admin else "false",
         "true" if session.email_verified else "false",
         ",".join(session.groups),  # empty, not left out: a gateway may leave a client's own header where we send none
+        str(token.acr),
+        " ".join(token.amr),
+        str(token.auth_time),
     )
     return Response(status_code=_NO_CONTENT, headers=dict(zip(_HEADERS, values, strict=True)))
 
@@ -131,15 +155,15 @@ class AnswersGateways:
         if scope["path"] == PATH and scope["method"] == "GET":
             await self._app(scope, receive, _Answer(send, _NO_CONTENT))
             return
-        matched = _ROUTE.fullmatch(scope["path"])
-        assert matched is not None  # noqa: S101 - it matches every text
-        # The rest is ignored, but an unprintable path must still be refused (shared.web.understood).
-        path = matched["route"] if scope["path"].isprintable() else scope["path"]
         # A copy: the server reads the method in its own scope, to send no body for HEAD.
-        request = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
-        if matched["envoy"]:
-            request["query_string"] = b""
-        yes = _OK if matched["envoy"] else _NO_CONTENT
+        request, yes = {**scope, "method": "GET"}, _NO_CONTENT
+        matched = _ASKED.fullmatch(scope["raw_path"].decode("latin-1"))
+        # The client's path is ignored, but an unprintable one must still be refused (shared.web.understood).
+        if matched is not None and scope["path"].isprintable():
+            route = matched["route"]
+            request |= {"path": route, "raw_path": route.encode()}
+            if matched["envoy"]:
+                request["query_string"], yes = b"", _OK
         await self._app(request, receive, _Answer(send, yes))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, select
+from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, func, select
 
 from services.auth.accounts.in_step import fresh
 from services.auth.accounts.read_model import is_active_session
@@ -17,13 +17,13 @@ from services.auth.tables import identities, sessions
 from shared.database.batched_reads import BatchedReads
 from shared.database.pool import Database
 from shared.database.prepared import Prepared
-from shared.tokens.access import MFA, AccessToken
+from shared.tokens.access import AccessToken
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveSession:
     """A session and its owner at this moment. `is_admin`: an administrator that may act as one, for users has said so
-    lately; `of_admin`: an administrator, as far as auth knows.
+    lately; `of_admin`: an administrator, as far as auth knows. `asked_at`: now, by the database's clock.
     """
 
     account: UUID
@@ -31,7 +31,7 @@ class ActiveSession:
     of_admin: bool
     email_verified: bool
     groups: Sequence[str]
-    second_factor: bool
+    asked_at: datetime
 
 
 class ActiveSessions:
@@ -63,7 +63,7 @@ def _active(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
             identities.c.is_admin,
             identities.c.email_verified,
             identities.c.groups,
-            any_(sessions.c.amr) == MFA,
+            func.now(),
         )
         .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
         .where(sessions.c.id == any_(bindparam("wanted", type_=ARRAY(Uuid))), is_active_session(max_lifetime))
