@@ -1,0 +1,92 @@
+"""Recovery codes: each stands in for a second factor once."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from shared.messaging.events import AccountChanged, AuthNoticeRequested
+from shared.messaging.memory import MemoryBus
+from shared.messaging.topology import NOTICES
+from tests.auth_steps import Accounts, pair
+from tests.composed import AuthApp
+from tests.factor_steps import App, FactorSteps, claims
+from tests.polling import eventually
+from tests.recording import Recorder
+
+
+@pytest.fixture
+async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
+    _ = factors  # the clock stops before the first account
+    return await accounts.new(email_verified=True)
+
+
+@pytest.fixture
+async def app(account: AccountChanged, factors: FactorSteps) -> App:
+    return await factors.app(account)
+
+
+async def test_the_first_factor_of_an_account_comes_with_ten_codes_that_log_in(
+    account: AccountChanged, app: App, factors: FactorSteps
+) -> None:
+    assert len(set(app.recovery_codes)) == 10
+    for number, code in enumerate(app.recovery_codes[:2], 1):
+        answer = await factors.post("verify-recovery", await factors.temporary(account), code=code)
+        assert answer.json()["recovery_codes_left"] == 10 - number
+        assert claims(pair(answer).access)["amr"] == ["pwd", "otp", "mfa"]
+
+
+async def test_a_code_is_read_as_people_write_it(account: AccountChanged, app: App, factors: FactorSteps) -> None:
+    written = f" {app.recovery_codes[0].lower().replace('-', ' ').replace('0', 'o').replace('1', 'l')} "
+
+    assert pair(await factors.post("verify-recovery", await factors.temporary(account), code=written))
+
+
+async def test_a_used_a_wrong_and_a_replaced_code_are_refused_alike(
+    account: AccountChanged, app: App, factors: FactorSteps
+) -> None:
+    used, replaced = app.recovery_codes[:2]
+    owner = pair(await factors.post("verify-recovery", await factors.temporary(account), code=used))
+    new = (await factors.post("factors/recovery-codes", owner.access)).json()["codes"]
+
+    answers = [
+        await factors.post("verify-recovery", await factors.temporary(account), code=code)
+        for code in (used, replaced, "0000000000")
+    ]
+
+    assert {answer.status_code for answer in answers} == {400}
+    assert len({answer.content for answer in answers}) == 1
+    assert pair(await factors.post("verify-recovery", await factors.temporary(account), code=new[0]))
+
+
+async def test_after_the_last_code_recovery_is_no_method_any_more(
+    account: AccountChanged, app: App, factors: FactorSteps, sql: asyncpg.Connection
+) -> None:
+    await sql.execute("UPDATE recovery_codes SET used_at = now() WHERE number > 1")
+    last = await factors.post("verify-recovery", await factors.temporary(account), code=app.recovery_codes[0])
+
+    assert last.json()["recovery_codes_left"] == 0
+    assert (await factors.begin(account))["methods"] == ["totp"]
+
+
+async def test_an_account_without_a_second_factor_gets_no_codes(
+    factors: FactorSteps, accounts: Accounts, auth_app: AuthApp
+) -> None:
+    owner = pair(await auth_app.log_in((await accounts.new()).username))
+
+    answer = await factors.post("factors/recovery-codes", owner.access)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_second_factor")
+
+
+async def test_the_owner_is_told_of_each_code_that_is_used(
+    account: AccountChanged, app: App, bus: MemoryBus, factors: FactorSteps
+) -> None:
+    told = Recorder()
+    await bus.consume(NOTICES.queue, told, concurrency=1)
+    pair(await factors.post("verify-recovery", await factors.temporary(account), code=app.recovery_codes[0]))
+
+    await eventually(lambda: len(told.deliveries) > 0)
+    notices = [AuthNoticeRequested.from_message(each) for each in told.deliveries]
+    used = [each.recovery_codes_left for each in notices if each.notice == "recovery_code_used"]
+    assert used == [9]

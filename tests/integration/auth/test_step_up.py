@@ -1,0 +1,97 @@
+"""A session authenticates again, and gets a pair that says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.messaging.events import AccountChanged
+from tests.auth_steps import Accounts, Pair, pair
+from tests.builders import PASSWORD
+from tests.composed import AUTH, AuthApp, bearer
+from tests.database_clock import DatabaseClock
+from tests.factor_steps import STEP, App, FactorSteps, claims
+
+
+@pytest.fixture
+async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
+    _ = factors  # the clock stops before the first account
+    return await accounts.new()
+
+
+@pytest.fixture
+async def app(account: AccountChanged, factors: FactorSteps) -> App:
+    """Of a session that began with the password alone."""
+    return await factors.app(account)
+
+
+async def stepped_up(app: App, factors: FactorSteps, owner: Pair) -> Pair:
+    asked = await factors.post("step-up", owner.access, acr=2)
+    assert asked.status_code == 200, asked.text
+    return pair(await factors.post("verify-totp", asked.json()["temporary_token"], otp=await app.next_code()))
+
+
+async def test_a_session_of_one_factor_steps_up_to_two(app: App, factors: FactorSteps) -> None:
+    before = claims(app.owner.access)
+    after = claims((await stepped_up(app, factors, app.owner)).access)
+
+    assert (before["acr"], after["acr"]) == ("urn:login2fa:acr:1", "urn:login2fa:acr:2")
+    assert after["sid"] == before["sid"]
+    assert after["auth_time"] == before["auth_time"] + STEP
+    assert after["amr"] == ["pwd", "otp", "mfa"]
+
+
+async def test_the_old_refresh_token_is_used_and_within_the_grace_gives_the_new_pair(
+    app: App, auth_app: AuthApp, clock: DatabaseClock, factors: FactorSteps
+) -> None:
+    new = await stepped_up(app, factors, app.owner)
+
+    assert pair(await auth_app.refresh(app.owner.refresh)) == new
+    await clock.forward(auth_app.parts.settings.refresh_grace + 1)
+    assert (await auth_app.refresh(app.owner.refresh)).status_code == 401
+
+
+async def test_an_account_without_a_second_factor_renews_its_login_by_password(
+    clock: DatabaseClock, factors: FactorSteps, accounts: Accounts, auth_app: AuthApp
+) -> None:
+    account = await accounts.new()
+    owner = pair(await auth_app.log_in(account.username))
+    await clock.forward(3)
+
+    asked = (await factors.post("step-up", owner.access)).json()
+    assert asked["methods"] == ["password"]
+    wrong = await factors.post("verify-password", asked["temporary_token"], password="wrong")
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "incorrect_credentials")
+    new = pair(await factors.post("verify-password", asked["temporary_token"], password=PASSWORD))
+
+    assert claims(new.access)["auth_time"] == claims(owner.access)["auth_time"] + 3
+    assert claims(new.access)["amr"] == ["pwd"]
+
+
+@pytest.mark.parametrize("acr", [2, 3])
+async def test_a_class_that_no_factor_gives_is_refused(
+    factors: FactorSteps, accounts: Accounts, auth_app: AuthApp, acr: int
+) -> None:
+    owner = pair(await auth_app.log_in((await accounts.new()).username))
+
+    answer = await factors.post("step-up", owner.access, acr=acr)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_such_factor")
+
+
+async def test_a_session_that_has_ended_does_not_step_up(app: App, auth_app: AuthApp, factors: FactorSteps) -> None:
+    asked = (await factors.post("step-up", app.owner.access, acr=2)).json()
+    await auth_app.http.post(f"{AUTH}/logout", headers=bearer(app.owner.access))
+
+    answer = await factors.post("verify-totp", asked["temporary_token"], otp=await app.next_code())
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "otp_not_valid")
+
+
+async def test_a_step_up_remembers_no_device(app: App, factors: FactorSteps) -> None:
+    asked = (await factors.post("step-up", app.owner.access, acr=2)).json()
+
+    answer = await factors.post(
+        "verify-totp", asked["temporary_token"], otp=await app.next_code(), remember_device=True
+    )
+
+    assert "device_token" not in answer.json()
