@@ -41,7 +41,6 @@ from tests import edge_keys
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus
 from tests.inbox import Inbox
-from tests.recording import Recorder
 from tests.servers.databases import Databases
 from tests.serving_jwks import serving_jwks
 
@@ -238,7 +237,7 @@ async def jwks_url(keys: Keys) -> AsyncIterator[str]:
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
     bus = StandInBus()
-    await bus.consume(NOTICES.queue, Recorder(), concurrency=4)  # else who publishes one waits for a notifier
+    await bus.stand_in(NOTICES.queue)
     await bus.stand_in(ENDED_SESSIONS.queue)
     await bus.stand_in(PROVED_ADDRESSES.queue)
     await bus.stand_in(ACCOUNT_FACTORS.queue)
