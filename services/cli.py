@@ -83,10 +83,21 @@ def users(context: typer.Context) -> None:
 @auth_app.command()
 def unlock(username: Annotated[str, typer.Option()]) -> None:
     """Let an account in again: forget its wrong codes, and the wrong passwords for its name. AUTH_DATABASE_URL."""
-    from services.auth.login.unlock import unlock as let_in
+    from services.auth.login.unlock import unlock_name
 
-    run_to_end(let_in(database_url("AUTH_DATABASE_URL"), username))
+    run_to_end(unlock_name(database_url("AUTH_DATABASE_URL"), username))
     typer.echo(f"{username} may log in again")
+
+
+@auth_app.command()
+def reset_factors(username: Annotated[str, typer.Option()]) -> None:
+    """Take the authenticator app, the passkeys and the recovery codes from an account. All its sessions end."""
+    from services.auth.factors.reset import reset_factors_of_name
+    from services.auth.settings import AuthSettings
+
+    by_mail = run_to_end(reset_factors_of_name(load_settings(AuthSettings), username))
+    left = "codes by mail are its only second factor" if by_mail else "it has no second factor"
+    typer.echo(f"{username} has lost its factors, and all sessions have ended; {left}")
 
 
 @app.command()

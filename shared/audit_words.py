@@ -41,6 +41,7 @@ Act = Literal[
     "recovery_code_used",
     "device_remembered",
     "device_ended",
+    "sessions_read",
 ]
 ActOutcome = Literal["ok", "refused", "throttled"]
 Reason = Literal[

@@ -56,7 +56,7 @@ PUBLIC = {
     ("GET", "/.well-known/jwks.json"),
 }
 # A value for each parameter in a path.
-IDS = {"user_id": uuid4(), "session_id": uuid4(), "demands": "admin"}
+IDS = {"user_id": uuid4(), "account_id": uuid4(), "session_id": uuid4(), "demands": "admin"}
 # What reads a token, and refuses the request without a good one.
 GUARDS = {current_session, passing_session, current_challenge, caller}
 

@@ -13,8 +13,8 @@ from services.auth.accounts import in_step
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import account_changed_handler
 from services.auth.accounts.read_model_watch import ReadModelWatch
+from services.auth.api import administration, factors, keys, login, refresh, second_factor, sessions
 from services.auth.api import devices as device_routes
-from services.auth.api import factors, keys, login, refresh, second_factor, sessions
 from services.auth.api.guards import Auth
 from services.auth.expiry import expired
 from services.auth.factors.back_pressure import BackPressure
@@ -35,9 +35,9 @@ from services.auth.login.password import PasswordCheck
 from services.auth.login.second_factor import SecondFactor
 from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
+from services.auth.sessions.account_sessions import AccountSessions
 from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
-from services.auth.sessions.own_sessions import OwnSessions
 from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
 from services.auth.tokens.issue import Tokens
@@ -79,7 +79,19 @@ def build(settings: AuthSettings) -> Service:
     )
     app.edge = forward.AnswersGateways(app.edge)  # around the limits, whose refusals it translates too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
-    for each in (verify_token, forward, refresh, login, second_factor, factors, device_routes, sessions, keys):
+    routes = (
+        verify_token,
+        forward,
+        refresh,
+        login,
+        second_factor,
+        factors,
+        device_routes,
+        sessions,
+        administration,
+        keys,
+    )
+    for each in routes:
         app.include_router(each.router)
     return app
 
@@ -116,7 +128,7 @@ def _composed(
         passwords=passwords,
         tokens=tokens,
         sessions=sessions_begun,
-        own_sessions=OwnSessions(settings, database),
+        account_sessions=AccountSessions(settings, database),
         active=ActiveSessions(settings, database),
         login=Login(
             database=database,

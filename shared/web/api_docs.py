@@ -97,7 +97,8 @@ ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
         "Accounts of others: for administrators",
         (
             *("list_accounts", "create_account", "invite", "read_account", "change_account", "delete_account"),
-            *("vouch_for_address", "start_password_reset"),
+            *("vouch_for_address", "start_password_reset", "reset_factors", "unlock_account"),
+            *("list_account_sessions", "end_account_sessions", "end_account_session"),
         ),
     ),
 }

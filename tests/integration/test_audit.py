@@ -7,7 +7,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from services.auth import tables
-from services.auth.login.unlock import unlock
+from services.auth.login.unlock import unlock_name
 from shared.messaging.events import Audited, AuthAudited
 from tests.account_codes import AccountCodes
 from tests.auth_steps import Accounts, Steps, wrong
@@ -258,7 +258,7 @@ async def test_a_right_password_for_which_no_code_is_to_be_had_is_told(
         await auth.verify_otp(login.temporary, wrong(login.code))
         await auth.verify_otp(login.temporary, login.code)
         await auth.log_in(wrong_once.username)
-        await unlock(databases.auth_url, wrong_once.username)
+        await unlock_name(databases.auth_url, wrong_once.username)
 
         for _ in range(2):
             login = await steps.begin(often)

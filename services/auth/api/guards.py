@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -16,16 +17,18 @@ from services.auth.factors.codes import Codes
 from services.auth.factors.enrolled import Enrolled
 from services.auth.factors.methods import second_factors
 from services.auth.factors.recovery_codes import RecoveryCodes
+from services.auth.factors.refusals import refusals
 from services.auth.factors.totp import AuthenticatorApps
 from services.auth.login.log_in import Login
 from services.auth.login.second_factor import SecondFactor
 from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
+from services.auth.sessions.account_sessions import AccountSessions
 from services.auth.sessions.active import ActiveSession, ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
-from services.auth.sessions.own_sessions import OwnSessions
 from services.auth.settings import AuthSettings
 from services.auth.tokens.issue import Tokens
+from shared.audit_words import Act
 from shared.database.pool import Database
 from shared.passwords.hashing import Passwords
 from shared.tokens.access import AccessToken
@@ -33,6 +36,7 @@ from shared.tokens.signed import TokenInvalid
 from shared.web.bearer import (
     AccessScheme,
     LoginTooOld,
+    NotPermitted,
     SecondFactorRequired,
     TemporaryScheme,
     TokenNotValid,
@@ -49,7 +53,7 @@ class Auth:
     passwords: Passwords
     tokens: Tokens
     sessions: Sessions
-    own_sessions: OwnSessions
+    account_sessions: AccountSessions
     active: ActiveSessions
     login: Login
     second_factor: SecondFactor
@@ -97,6 +101,25 @@ async def current_session(request: Request, _scheme: AccessScheme = None) -> Cur
 Current = Annotated[CurrentSession, Depends(current_session)]
 
 
+async def _identity(auth: Auth, current: CurrentSession) -> Identity:
+    async with auth.database.statement() as connection:
+        identity = await find(connection, current.token.account)
+    if identity is None:
+        raise TokenNotValid
+    return identity
+
+
+def require_recent_login(auth: Auth, current: CurrentSession) -> None:
+    if current.token.login_age() > auth.settings.recent_login:
+        raise LoginTooOld
+
+
+def require_second_factor(current: CurrentSession, identity: Identity, *, demanded: bool = False) -> None:
+    """Whoever has one must have used it: the password and a trusted device are not enough."""
+    if (demanded or second_factors(identity)) and not current.token.second_factor:
+        raise SecondFactorRequired
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorOwner:
     """An account that may change its factors now."""
@@ -107,16 +130,10 @@ class FactorOwner:
 
 async def owner_of_factors(current: Current, auth: Composed) -> FactorOwner:
     """Raises `TokenNotValid`, `LoginTooOld`; `SecondFactorRequired` if the account has one and did not use it."""
-    token = current.token
-    async with auth.database.transaction() as connection:
-        identity = await find(connection, token.account)
-    if identity is None:
-        raise TokenNotValid
-    if token.login_age() > auth.settings.recent_login:
-        raise LoginTooOld
-    if second_factors(identity) and not token.second_factor:
-        raise SecondFactorRequired
-    return FactorOwner(token=token, identity=identity)
+    identity = await _identity(auth, current)
+    require_recent_login(auth, current)
+    require_second_factor(current, identity)
+    return FactorOwner(token=current.token, identity=identity)
 
 
 Owner = Annotated[FactorOwner, Depends(owner_of_factors)]
@@ -133,3 +150,18 @@ async def current_challenge(request: Request, _scheme: TemporaryScheme = None) -
 
 
 CurrentChallenge = Annotated[UUID, Depends(current_challenge)]
+
+
+def administrator(act: Act) -> Callable[[Auth, CurrentSession, UUID], Awaitable[CurrentSession]]:
+    """The guard of an administrator's act on an account. A refusal is recorded."""
+
+    async def guard(auth: Composed, current: Current, account_id: UUID) -> CurrentSession:
+        async with refusals(auth.database, act, account=account_id, actor=current.token.account):
+            if not current.session.is_admin:
+                raise NotPermitted
+            demanded = auth.settings.demands_second_factor(is_admin=True)
+            require_second_factor(current, await _identity(auth, current), demanded=demanded)
+            require_recent_login(auth, current)
+        return current
+
+    return guard

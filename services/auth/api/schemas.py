@@ -173,5 +173,9 @@ class SessionOut(BaseModel):
     current: bool = Field(description="Whether it is the one that asks")
 
 
+class FactorsResetOut(BaseModel):
+    second_factor: bool = Field(description="Whether the account still has one: codes by mail, which users turns off")
+
+
 class JwksOut(BaseModel):
     keys: list[dict[str, str]]

@@ -65,14 +65,16 @@ RETURNING user_handle
 )
 
 # In one statement, so that none of them outlives the account.
-_FORGET: Final = text(
-    """
+_EMPTIED: Final = """
 WITH totp AS (DELETE FROM auth.totp WHERE account_id = :account),
     passkeys AS (DELETE FROM auth.passkeys WHERE account_id = :account),
     codes AS (DELETE FROM auth.recovery_codes WHERE account_id = :account),
     devices AS (DELETE FROM auth.trusted_devices WHERE account_id = :account)
-DELETE FROM auth.factors WHERE account_id = :account
 """
+_FORGET: Final = text(f"{_EMPTIED} DELETE FROM auth.factors WHERE account_id = :account")  # noqa: S608 - constants
+_EMPTY: Final = text(
+    f"{_EMPTIED} UPDATE auth.factors SET recovery_salt = NULL, recovery_made_at = NULL"  # noqa: S608 - constants
+    " WHERE account_id = :account"
 )
 
 
@@ -128,6 +130,13 @@ class Enrolled:
 async def forget(connection: AsyncConnection, account: UUID) -> None:
     """Deletes all factors and devices of the account."""
     await connection.execute(_FORGET, {"account": account})
+
+
+async def empty(connection: AsyncConnection, account: UUID) -> None:
+    """Deletes the same, of an account that stays: the version goes on, and the user handle, by which an authenticator
+    puts a new passkey in the place of the old one.
+    """
+    await connection.execute(_EMPTY, {"account": account})
 
 
 async def follow(connection: AsyncConnection, event: AccountChanged) -> None:

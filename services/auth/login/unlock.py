@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from uuid import UUID
 
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.accounts.administered import of_id, of_name
 from services.auth.login.attempts import name_hash
-from services.auth.tables import code_failures, identities, login_failures, name_failures, trail
+from services.auth.tables import code_failures, login_failures, name_failures, trail
 from shared.database.pool import Database
-from shared.names import canonical
-from shared.web.problems import Problem
+from shared.tokens.access import AccessToken
 
 
-class NoSuchAccount(Problem):
-    status = 404
-    code = "no_such_account"
-    detail = "No account has this username"
+async def unlock(database: Database, account: UUID, administrator: AccessToken) -> None:
+    """Raises `ItemNotFound`."""
+    async with database.transaction() as connection:
+        found = await of_id(connection, account)
+        await _forget_failures(connection, account, found.username_key, administrator)
 
 
-async def unlock(database_url: str, username: str) -> None:
-    """Raises `NoSuchAccount`."""
+async def unlock_name(database_url: str, username: str) -> None:
+    """For an operator. Raises `NoSuchAccount`."""
     database = Database(database_url, pool_size=1)
-    of_name = select(identities.c.id).where(identities.c.username_key == canonical(username), ~identities.c.deleted)
     try:
         async with database.transaction() as connection:
-            accounts = (await connection.execute(of_name)).scalars().all()
-            if not accounts:
-                raise NoSuchAccount
-            await connection.execute(delete(code_failures).where(code_failures.c.account_id.in_(accounts)))
-            for table in (login_failures, name_failures):
-                await connection.execute(delete(table).where(table.c.name_hash == name_hash(username)))
-            for account in accounts:
-                await trail.record(connection, "account_unlocked", reason="operator", account=account)
+            for found in await of_name(connection, username):
+                await _forget_failures(connection, found.id, found.username_key, None)
     finally:
         await database.close()
+
+
+async def _forget_failures(
+    connection: AsyncConnection, account: UUID, username: str, administrator: AccessToken | None
+) -> None:
+    await connection.execute(delete(code_failures).where(code_failures.c.account_id == account))
+    for table in (login_failures, name_failures):
+        await connection.execute(delete(table).where(table.c.name_hash == name_hash(username)))
+    await trail.record(
+        connection,
+        "account_unlocked",
+        reason="administrator" if administrator else "operator",
+        account=account,
+        actor=administrator.account if administrator else None,
+        session=administrator.session if administrator else None,
+    )
