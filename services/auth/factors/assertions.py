@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import Row, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.notices import Notices
 from services.auth.factors.ceremonies import AnswerNotValid, Ceremonies, Ceremony
 from services.auth.factors.challenges import Attempt
 from services.auth.factors.methods import Method
+from services.auth.factors.webauthn_options import request_options
 from services.auth.relying_party import RelyingParty
-from services.auth.tables import trail
+from services.auth.tables import passkeys, trail
 from shared.audit_words import Act, Reason
 from shared.tokens.access import KEY, MFA, PRESENCE
 from shared.web.problems import Problem
 
 if TYPE_CHECKING:
-    from services.auth.factors.webauthn_answers import WebauthnAnswers
+    from services.auth.factors.webauthn_answers import Signed, WebauthnAnswers
 
 log = structlog.get_logger()
 
@@ -56,6 +57,22 @@ FOR UPDATE OF passkeys
 _USED: Final = text(
     "UPDATE auth.passkeys SET sign_count = :sign_count, synced = :synced, last_used_at = now() WHERE id = :id"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a browser is to ask its authenticator, and the token to send back with the answer."""
+
+    ceremony: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`credential`: as the browser wrote it."""
+
+    ceremony: str
+    credential: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +117,9 @@ class Assertions:
         """
         if ceremony is None or not await self.ceremonies.use(connection, ceremony):
             return None
-        answers = self.here().answers
-        try:
-            which = {"credential_id": answers.credential_id(credential), "account": account}
-            found = (await connection.execute(_FIND, which)).one_or_none()
-            if found is None:
-                raise AnswerNotValid("unknown")
-            signed = answers.signed(credential, ceremony.challenge, found.public_key)
-        except AnswerNotValid as error:
-            log.info("passkey refused", reason=str(error))
+        found = await self._find(connection, credential, account)
+        signed = self._signed(ceremony, credential, found) if found is not None else None
+        if found is None or signed is None:
             return None
         if signed.user_handle != found.user_handle and (signed.user_handle is not None or account is None):
             log.info("passkey refused", reason="kept for another account")
@@ -121,13 +132,41 @@ class Assertions:
         owner: UUID = found.account_id
         return owner
 
+    async def _find(
+        self, connection: AsyncConnection, credential: Mapping[str, Any], account: UUID | None
+    ) -> Row[*tuple[Any, ...]] | None:
+        try:
+            which = {"credential_id": self.here().answers.credential_id(credential), "account": account}
+        except AnswerNotValid as error:
+            log.info("passkey refused", reason=str(error))
+            return None
+        return (await connection.execute(_FIND, which)).one_or_none()
+
+    def _signed(
+        self, ceremony: Ceremony, credential: Mapping[str, Any], passkey: Row[*tuple[Any, ...]]
+    ) -> Signed | None:
+        try:
+            return self.here().answers.signed(credential, ceremony.challenge, passkey.public_key)
+        except AnswerNotValid as error:
+            log.info("passkey refused", reason=str(error))
+            return None
+
+    async def question(self, connection: AsyncConnection, challenge: UUID, account: UUID) -> Question:
+        """For an open challenge of the account; its passkeys alone may answer. Raises `PasskeysOff`."""
+        party = self.here().party
+        known = (await connection.execute(known_of(account))).all()
+        ceremony, asked = await self.ceremonies.begin(connection, "second", challenge)
+        return Question(ceremony=ceremony, options=request_options(party, asked, known))
+
     async def _is_cloned(self, connection: AsyncConnection, passkey: Row[*tuple[Any, ...]]) -> None:
         """It stays enrolled: which of the two is the owner's is for the owner to say (WebAuthn section 6.1.1)."""
         log.warning("passkey may be cloned", account=str(passkey.account_id), passkey=str(passkey.id))
-        await trail.record(
-            connection, "passkey_verified", "refused", "passkey_cloned", account=passkey.account_id
-        )
+        await trail.record(connection, "passkey_verified", "refused", "passkey_cloned", account=passkey.account_id)
         await self.notices.tell_owner(connection, passkey.account_id, "passkey_cloned")
+
+
+def known_of(account: UUID) -> Select[tuple[bytes, list[str]]]:
+    return select(passkeys.c.credential_id, passkeys.c.transports).where(passkeys.c.account_id == account)
 
 
 def _counts_up(before: int, now: int) -> bool:
@@ -147,10 +186,9 @@ class PasskeyProof:
     refusal: ClassVar[type[Problem]] = PasskeyNotValid
 
     assertions: Assertions
-    ceremony: str
-    credential: Mapping[str, Any]
+    answer: Answer
 
     async def holds(self, connection: AsyncConnection, attempt: Attempt) -> bool:
-        ceremony = self.assertions.ceremonies.read(self.ceremony, "second", attempt.challenge)
-        owner = await self.assertions.owner(connection, ceremony, self.credential, attempt.account)
+        ceremony = self.assertions.ceremonies.read(self.answer.ceremony, "second", attempt.challenge)
+        owner = await self.assertions.owner(connection, ceremony, self.answer.credential, attempt.account)
         return owner is not None

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import structlog
@@ -67,17 +68,16 @@ class Ceremonies:
         return token, challenge
 
     def read(self, token: str, purpose: Purpose, of: UUID | None = None) -> Ceremony | None:
-        """None unless it is one of ours, for this purpose, and of the same `of`. Call `use` for its time and its use."""
+        """None unless it is one of ours, for this purpose, and of the same `of`; `use` looks at its time."""
         try:
             claims = self.tokens.read_ceremony(token)
-            if claims.get("purpose") != purpose or claims["sub"] != _subject(of):
-                raise TokenInvalid("of another purpose or owner")
-            challenge = base64.urlsafe_b64decode(claims["challenge"])
-            expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-            return Ceremony(id=UUID(claims["jti"]), challenge=challenge, expires_at=expires_at)
-        except (TokenInvalid, KeyError, TypeError, ValueError, OverflowError) as error:
+        except TokenInvalid as error:
             log.info("ceremony refused", reason=str(error))
             return None
+        if (claims.get("purpose"), claims["sub"]) != (purpose, _subject(of)):
+            log.info("ceremony refused", reason="of another purpose or owner")
+            return None
+        return _ceremony_in(claims)
 
     async def use(self, connection: AsyncConnection, ceremony: Ceremony) -> bool:
         """Whether it was neither used before nor over. Call it before the answer is looked at, and commit in both
@@ -89,3 +89,15 @@ class Ceremonies:
 
 def _subject(of: UUID | None) -> str:
     return str(of) if of is not None else NOBODY
+
+
+def _ceremony_in(claims: Mapping[str, Any]) -> Ceremony | None:
+    try:
+        return Ceremony(
+            id=UUID(claims["jti"]),
+            challenge=base64.urlsafe_b64decode(claims["challenge"]),
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        log.info("ceremony refused", reason=type(error).__name__)
+        return None

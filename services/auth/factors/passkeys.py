@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import RowMapping, and_, any_, delete, func, literal, select, text, update
+from sqlalchemy import ColumnElement, Row, RowMapping, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.auth.factors.assertions import Assertions, PasskeyNotValid
+from services.auth.accounts.read_model import Identity
+from services.auth.factors.assertions import Answer, Assertions, PasskeyNotValid, Question, known_of
 from services.auth.factors.ceremonies import AnswerNotValid
 from services.auth.factors.enrolled import Change, Enrolled
 from services.auth.factors.webauthn_options import creation_options
-from services.auth.tables import identities, passkeys, trail
+from services.auth.tables import passkeys, trail
+from shared.audit_words import Act
 from shared.database.pool import Database
+from shared.messaging.events import NoticeWord
 from shared.tokens.access import AccessToken
 from shared.web.problems import ItemNotFound, Problem
 
@@ -35,9 +37,6 @@ _SHOWN = (
     passkeys.c.transports,
 )
 
-# Of an account's first second factor: its recovery codes, to be shown once; none if it has had some.
-FirstCodes = Callable[[AsyncConnection, UUID], Awaitable[Sequence[str]]]
-
 
 class TooManyPasskeys(Problem):
     status = 409
@@ -46,117 +45,42 @@ class TooManyPasskeys(Problem):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a browser is to ask its authenticator, and the token to send back with the answer."""
-
-    ceremony: str
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """`credential`: as the browser wrote it."""
-
-    ceremony: str
-    credential: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
-    passkey: RowMapping
-    recovery_codes: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Passkeys:
-    """`token`: of the session that asks, which goes on."""
+    """`owner`: the token of the session that asks, which goes on."""
 
     database: Database
     enrolled: Enrolled
     assertions: Assertions
-    first_codes: FirstCodes
 
-    async def options(self, token: AccessToken) -> Question:
+    async def options(self, owner: Identity) -> Question:
         """Raises `PasskeysOff`, `TooManyPasskeys`, `TokenNotValid`."""
-        party, account = self.assertions.here().party, token.account
+        party, account = self.assertions.here().party, owner.id
         async with self.database.transaction() as connection:
             await self.enrolled.lock(connection, account)
-            known = (await connection.execute(_known_of(account))).all()
-            if len(known) >= MOST:
-                raise TooManyPasskeys
             handle = await self.enrolled.user_handle(connection, account)
-            username = await connection.scalar(select(identities.c.username_key).where(identities.c.id == account))
+            known = await _known_unless_too_many(connection, account)
             ceremony, challenge = await self.assertions.ceremonies.begin(connection, "register", account)
-        options = creation_options(party, challenge, handle=handle, username=username, known=known)
+        options = creation_options(party, challenge, handle=handle, username=owner.username_key, known=known)
         return Question(ceremony=ceremony, options=options)
 
-    async def add(self, token: AccessToken, given: Answer, name: str) -> Added:
+    async def add(self, owner: AccessToken, given: Answer, name: str) -> RowMapping:
         """Raises `PasskeysOff`, `PasskeyNotValid`, `TooManyPasskeys`, `TokenNotValid`."""
-        added = None
         async with self.database.transaction() as connection:
-            await self.enrolled.lock(connection, token.account)
-            row = await self._insert(connection, token.account, given, name)
+            await self.enrolled.lock(connection, owner.account)
+            await _known_unless_too_many(connection, owner.account)
+            row = await self._insert(connection, owner.account, given, name)
             if row is not None:
-                added = await self._added(connection, token, row)
+                await self.enrolled.changed(connection, _change(owner, "factor_added"))
             else:
-                await trail.record(connection, "factor_added", "refused", "passkey_not_valid", account=token.account)
-        if added is None:  # raised after the commit: the ceremony must stay used
+                await trail.record(connection, "factor_added", "refused", "passkey_not_valid", account=owner.account)
+        if row is None:  # raised after the commit: the ceremony must stay used
             raise PasskeyNotValid
-        return added
+        return row
 
-    async def _insert(
-        self, connection: AsyncConnection, account: UUID, given: Answer, name: str
-    ) -> RowMapping | None:
-        answers, ceremonies = self.assertions.here().answers, self.assertions.ceremonies
-        ceremony = ceremonies.read(given.ceremony, "register", account)
-        if ceremony is None or not await ceremonies.use(connection, ceremony):
-            return None
-        try:
-            key = answers.new_key(given.credential, ceremony.challenge)
-        except AnswerNotValid as error:
-            log.info("passkey refused", reason=str(error))
-            return None
-        if len((await connection.execute(_known_of(account))).all()) >= MOST:
-            raise TooManyPasskeys
-        # A credential that another account has would log in one of the two.
-        new = (
-            insert(passkeys)
-            .values(
-                id=uuid7(),
-                account_id=account,
-                credential_id=key.credential_id,
-                public_key=key.public_key,
-                sign_count=key.sign_count,
-                synced=key.synced,
-                aaguid=key.aaguid,
-                transports=given.credential["response"].get("transports") or [],
-                name=name,
-            )
-            .on_conflict_do_nothing(index_elements=["credential_id"])
-            .returning(*_SHOWN)
-        )
-        return (await connection.execute(new)).mappings().one_or_none()
-
-    async def _added(self, connection: AsyncConnection, token: AccessToken, row: RowMapping) -> Added:
-        codes = await self.first_codes(connection, token.account)
-        await self.enrolled.changed(
-            connection,
-            Change(
-                account=token.account,
-                act="factor_added",
-                notice="passkey_added",
-                reason="passkey",
-                actor=token.account,
-                kept=token.session,
-            ),
-        )
-        return Added(passkey=row, recovery_codes=codes)
-
-    async def list(self, account: UUID) -> Sequence[RowMapping]:
+    async def list(self, connection: AsyncConnection, account: UUID) -> Sequence[RowMapping]:
         """`id, name, created_at, last_used_at, synced, transports`, the newest first."""
-        query = select(*_SHOWN).where(passkeys.c.account_id == account)
-        async with self.database.transaction() as connection:
-            return (await connection.execute(query.order_by(passkeys.c.created_at.desc()))).mappings().all()
+        query = select(*_SHOWN).where(passkeys.c.account_id == account).order_by(passkeys.c.id.desc())
+        return (await connection.execute(query)).mappings().all()
 
     async def rename(self, account: UUID, passkey: UUID, name: str) -> RowMapping:
         """Raises `ItemNotFound`."""
@@ -167,29 +91,49 @@ class Passkeys:
             raise ItemNotFound
         return row
 
-    async def remove(self, token: AccessToken, passkey: UUID) -> None:
+    async def remove(self, owner: AccessToken, passkey: UUID) -> None:
         """Raises `ItemNotFound`, `TokenNotValid`."""
         async with self.database.transaction() as connection:
-            await self.enrolled.lock(connection, token.account)
-            gone = await connection.execute(delete(passkeys).where(_own(token.account, passkey)))
-            if not gone.rowcount:
+            await self.enrolled.lock(connection, owner.account)
+            if not (await connection.execute(delete(passkeys).where(_own(owner.account, passkey)))).rowcount:
                 raise ItemNotFound
-            await self.enrolled.changed(
-                connection,
-                Change(
-                    account=token.account,
-                    act="factor_removed",
-                    notice="passkey_removed",
-                    reason="passkey",
-                    actor=token.account,
-                    kept=token.session,
-                ),
-            )
+            await self.enrolled.changed(connection, _change(owner, "factor_removed"))
+
+    async def _insert(self, connection: AsyncConnection, account: UUID, given: Answer, name: str) -> RowMapping | None:
+        """None if the answer is not right, or if its credential is enrolled already, whoever has it."""
+        answers, ceremonies = self.assertions.here().answers, self.assertions.ceremonies
+        ceremony = ceremonies.read(given.ceremony, "register", account)
+        if ceremony is None or not await ceremonies.use(connection, ceremony):
+            return None
+        try:
+            key = answers.new_key(given.credential, ceremony.challenge)
+        except AnswerNotValid as error:
+            log.info("passkey refused", reason=str(error))
+            return None
+        new = insert(passkeys).values(
+            id=uuid7(),
+            account_id=account,
+            transports=given.credential["response"].get("transports") or [],
+            name=name,
+            **asdict(key),
+        )
+        once = new.on_conflict_do_nothing(index_elements=["credential_id"]).returning(*_SHOWN)
+        return (await connection.execute(once)).mappings().one_or_none()
 
 
-def _own(account: UUID, passkey: UUID) -> Any:
+async def _known_unless_too_many(connection: AsyncConnection, account: UUID) -> Sequence[Row[tuple[bytes, list[str]]]]:
+    known = (await connection.execute(known_of(account))).all()
+    if len(known) >= MOST:
+        raise TooManyPasskeys
+    return known
+
+
+def _own(account: UUID, passkey: UUID) -> ColumnElement[bool]:
     return and_(passkeys.c.id == passkey, passkeys.c.account_id == account)
 
 
-def _known_of(account: UUID) -> Any:
-    return select(passkeys.c.credential_id, passkeys.c.transports).where(passkeys.c.account_id == account)
+def _change(owner: AccessToken, act: Act) -> Change:
+    notice: NoticeWord = "passkey_added" if act == "factor_added" else "passkey_removed"
+    return Change(
+        account=owner.account, act=act, reason="passkey", notice=notice, actor=owner.account, kept=owner.session
+    )

@@ -101,7 +101,9 @@ class Tokens:
         except ValueError:
             raise TokenInvalid("jti is no UUID") from None
 
-    def _sign(self, kind: Kind, subject: UUID | str, token_id: UUID, now: datetime, lifetime: int, **claims: Any) -> str:
+    def _sign(
+        self, kind: Kind, subject: UUID | str, token_id: UUID, now: datetime, lifetime: int, **claims: Any
+    ) -> str:
         issued_at = int(now.timestamp())
         key = self.keys.signing_key(issued_at)
         payload = {
