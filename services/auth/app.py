@@ -13,11 +13,13 @@ from services.auth.accounts import in_step
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import account_changed_handler
 from services.auth.accounts.read_model_watch import ReadModelWatch
-from services.auth.api import administration, factors, keys, login, refresh, second_factor, sessions
+from services.auth.api import administration, factors, keys, login, passkeys, refresh, second_factor, sessions
 from services.auth.api import devices as device_routes
 from services.auth.api.guards import Auth
 from services.auth.expiry import expired
+from services.auth.factors.assertions import Assertions, Site
 from services.auth.factors.back_pressure import BackPressure
+from services.auth.factors.ceremonies import Ceremonies
 from services.auth.factors.challenges import Challenges
 from services.auth.factors.codes import Codes
 from services.auth.factors.delivery_reports import otp_outcome_handler
@@ -25,12 +27,14 @@ from services.auth.factors.enrolled import Enrolled, follow
 from services.auth.factors.failed_codes import WrongCodes
 from services.auth.factors.notifiers import heartbeat_handler
 from services.auth.factors.open_challenges import OpenChallenges
+from services.auth.factors.passkeys import Passkeys
 from services.auth.factors.recovery_codes import RecoveryCodes
 from services.auth.factors.totp import AuthenticatorApps
 from services.auth.gateway import forward, verify_token
 from services.auth.login.attempts import Attempts
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.log_in import Login
+from services.auth.login.passkey_login import PasskeyLogin
 from services.auth.login.password import PasswordCheck
 from services.auth.login.second_factor import SecondFactor
 from services.auth.login.step_up import StepUp
@@ -58,10 +62,11 @@ from shared.web.cors import for_browsers
 from shared.web.process import Running
 from shared.web.rate_limit import RateLimiter
 
-_VERIFY = frozenset({"verify-otp", "verify-totp", "verify-recovery", "verify-password"})
-TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in {"token", "refresh-token", *_VERIFY})
-# Endpoints where a password, a code or a token can be guessed, or a mail be asked for.
-RATE_LIMITED = TOKEN_ENDPOINTS | {"/api/v1/auth/resend-otp", "/api/v1/auth/challenge/email", "/api/v1/auth/step-up"}
+_VERIFY = frozenset({"verify-otp", "verify-totp", "verify-recovery", "verify-password", "verify-passkey"})
+TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in {"token", "refresh-token", "passkey", *_VERIFY})
+_ASKS = frozenset({"resend-otp", "challenge/email", "challenge/passkey", "passkey/options", "step-up"})
+# Endpoints where a password, a code or a token can be guessed, or a mail or a signature be asked for.
+RATE_LIMITED = TOKEN_ENDPOINTS | {f"/api/v1/auth/{name}" for name in _ASKS}
 
 _EVENTS_AT_A_TIME = 8
 _REPORTS_AT_A_TIME = 128  # one batch uses one pool connection
@@ -86,6 +91,7 @@ def build(settings: AuthSettings) -> Service:
         login,
         second_factor,
         factors,
+        passkeys,
         device_routes,
         sessions,
         administration,
@@ -113,11 +119,13 @@ def _composed(
     )
     challenges = Challenges(settings, codes)
     enrolled = Enrolled(notices=notices, access_lifetime=settings.access_token_lifetime)
+    assertions = Assertions(site=Site.of(settings.relying_party), ceremonies=Ceremonies(tokens), notices=notices)
     devices = TrustedDevices(database, timedelta(seconds=settings.trusted_device_lifetime))
+    open_challenges = OpenChallenges(settings, codes)
     second = SecondFactor(
         database=database,
         challenges=challenges,
-        open_challenges=OpenChallenges(settings, codes),
+        open_challenges=open_challenges,
         sessions=sessions_begun,
         addresses=addresses,
         devices=devices,
@@ -156,6 +164,14 @@ def _composed(
         enrolled=enrolled,
         apps=AuthenticatorApps(settings, database, Sealer.of(settings.factor_sealing_keys), enrolled),
         recovery=RecoveryCodes(database=database, passwords=passwords, enrolled=enrolled),
+        passkeys=Passkeys(database=database, enrolled=enrolled, assertions=assertions),
+        passkey_login=PasskeyLogin(
+            database=database,
+            assertions=assertions,
+            open_challenges=open_challenges,
+            sessions=sessions_begun,
+            addresses=addresses,
+        ),
         devices=devices,
         back_pressure=back_pressure,
         read_model=read_model,

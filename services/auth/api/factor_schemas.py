@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StrictStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictStr
 
 from services.auth.api.schemas import Otp
 from services.auth.factors.totp import ENROLMENT
 from shared.names import refuse_invisible
 
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
 # A name that its owner gives a factor.
 FactorName = Annotated[
-    StrictStr, AfterValidator(refuse_invisible), Field(min_length=1, max_length=64, examples=["My phone"])
+    StrictStr,
+    BeforeValidator(_stripped),
+    AfterValidator(refuse_invisible),
+    Field(min_length=1, max_length=64, examples=["My phone"]),
 ]
 
 
@@ -54,6 +62,15 @@ class AppOut(BaseModel):
     last_used_at: datetime | None
 
 
+class PasskeyOut(BaseModel):
+    id: UUID
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+    synced: bool = Field(description="Whether a copy is kept elsewhere, such as in the cloud of a phone's maker")
+    transports: list[str] = Field(description="Ways to reach its authenticator", examples=[["internal", "hybrid"]])
+
+
 class RecoveryStateOut(BaseModel):
     left: int = Field(description="Codes that are not used yet")
     created_at: datetime
@@ -65,6 +82,7 @@ class FactorsOut(BaseModel):
     email: bool = Field(description="Whether codes by mail are a second factor of the account")
     totp: AppOut | None
     recovery_codes: RecoveryStateOut | None
+    passkeys: list[PasskeyOut]
 
 
 class DeviceOut(BaseModel):

@@ -15,6 +15,7 @@ from services.auth.api.factor_schemas import (
     FirstCodesOut,
     NewAppIn,
     NewAppOut,
+    PasskeyOut,
     RecoveryCodesOut,
     RecoveryStateOut,
 )
@@ -39,10 +40,12 @@ async def list_factors(auth: Composed, current: Current) -> FactorsOut:
         identity = await find(connection, account)
         app = await auth.apps.find(connection, account)
         codes = await auth.recovery.find(connection, account)
+        passkeys = await auth.passkeys.list(connection, account)
     return FactorsOut(
         email=identity is not None and identity.is_2fa,
         totp=AppOut(**app) if app is not None else None,
         recovery_codes=RecoveryStateOut(**codes) if codes is not None else None,
+        passkeys=[PasskeyOut(**row) for row in passkeys],
     )
 
 

@@ -16,10 +16,12 @@ from services.auth.factors.back_pressure import BackPressure
 from services.auth.factors.codes import Codes
 from services.auth.factors.enrolled import Enrolled
 from services.auth.factors.methods import second_factors
+from services.auth.factors.passkeys import Passkeys
 from services.auth.factors.recovery_codes import RecoveryCodes
 from services.auth.factors.refusals import refusals
 from services.auth.factors.totp import AuthenticatorApps
 from services.auth.login.log_in import Login
+from services.auth.login.passkey_login import PasskeyLogin
 from services.auth.login.second_factor import SecondFactor
 from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
@@ -61,6 +63,8 @@ class Auth:
     enrolled: Enrolled
     apps: AuthenticatorApps
     recovery: RecoveryCodes
+    passkeys: Passkeys
+    passkey_login: PasskeyLogin
     step_up: StepUp
     devices: TrustedDevices
     back_pressure: BackPressure

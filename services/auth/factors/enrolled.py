@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import may_log_in
 from services.auth.sessions.ending import end_sessions
-from services.auth.tables import factors, identities, outbox, sessions, trail
+from services.auth.tables import challenges, factors, identities, outbox, sessions, trail
 from shared.audit_words import Act, Reason
 from shared.messaging.events import AccountChanged, NoticeWord
 from shared.messaging.factor_events import FactorsChanged
@@ -102,6 +102,11 @@ class Enrolled:
         found = select(identities.c.id).where(identities.c.id == account, may_log_in()).with_for_update()
         if (await connection.execute(found)).one_or_none() is None:
             raise TokenNotValid
+        # A login locks its challenge, then its factor: a change that went the other way round would deadlock with it.
+        open_ones = select(challenges.c.id).where(
+            challenges.c.account_id == account, challenges.c.expires_at > func.now()
+        )
+        await connection.execute(open_ones.order_by(challenges.c.id).with_for_update())
 
     async def changed(self, connection: AsyncConnection, change: Change) -> None:
         """Last statement of each change."""

@@ -105,6 +105,14 @@ class OpenChallenges:
             expires_in=int(row.life_left),
         )
 
+    async def account_of(self, connection: AsyncConnection, challenge_id: UUID, method: Method) -> UUID:
+        """If it is open and takes this method. Raises `TokenNotValid`, `MethodNotOffered`."""
+        found = await self._find(connection, challenge_id, lock=False)
+        if method not in found.methods:
+            raise MethodNotOffered
+        account: UUID = found.account_id
+        return account
+
     async def _find(self, connection: AsyncConnection, challenge_id: UUID, *, lock: bool) -> Row[*tuple[Any, ...]]:
         """`lock`: two concurrent resends must not both pass the cool-down."""
         now, row = func.clock_timestamp(), challenges.c

@@ -1,4 +1,4 @@
-"""Signs and reads the three kinds of token. Revocation uses `jti` or `sid`, never the token text. The same claims give
+"""Signs and reads the four kinds of token. Revocation uses `jti` or `sid`, never the token text. The same claims give
 the same text on each replica, so a repeated refresh needs no stored pair (docs/decisions/0003-refresh-grace.md).
 """
 
@@ -42,6 +42,7 @@ class Tokens:
         self._refresh = Kind("rt+jwt", f"{audience}/refresh", issuer, _LEEWAY)
         self._read_access = AccessTokens()
         self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
+        self._ceremony = Kind("pk+jwt", f"{audience}/passkey", issuer, _LEEWAY)
 
     def access(self, session: SessionFacts, refresh_id: UUID) -> str:
         """RFC 9068, with `sid`, `auth_time`, `amr`, `acr`, `email_verified` and the session epoch; `refresh_id`: of the
@@ -73,12 +74,15 @@ class Tokens:
     def temporary(self, account: UUID, challenge: UUID, now: datetime) -> str:
         return self._sign(self._temporary, account, challenge, now, self._settings.otp_lifetime)
 
+    def ceremony(self, subject: str, token_id: UUID, now: datetime, lifetime: int, **claims: str) -> str:
+        return self._sign(self._ceremony, subject, token_id, now, lifetime, **claims)
+
     def _session_left(self, session: SessionFacts) -> int:
         age = int(session.now.timestamp()) - int(session.began_at.timestamp())
         return max(0, self._settings.session_max_lifetime - age)
 
     def read_access(self, token: str) -> AccessToken:
-        """Raises `TokenInvalid`, as do the next two methods."""
+        """Raises `TokenInvalid`, as do the next three methods."""
         return self._read_access.read(token, self._access, self.keys.find)
 
     def read_refresh(self, token: str) -> UUID:
@@ -87,6 +91,9 @@ class Tokens:
     def read_temporary(self, token: str) -> UUID:
         return self._id(token, self._temporary)
 
+    def read_ceremony(self, token: str) -> dict[str, Any]:
+        return read(token, self._ceremony, self.keys.find)
+
     def _id(self, token: str, kind: Kind) -> UUID:
         claims = read(token, kind, self.keys.find)
         try:
@@ -94,13 +101,15 @@ class Tokens:
         except ValueError:
             raise TokenInvalid("jti is no UUID") from None
 
-    def _sign(self, kind: Kind, account: UUID, token_id: UUID, now: datetime, lifetime: int, **claims: Any) -> str:
+    def _sign(
+        self, kind: Kind, subject: UUID | str, token_id: UUID, now: datetime, lifetime: int, **claims: Any
+    ) -> str:
         issued_at = int(now.timestamp())
         key = self.keys.signing_key(issued_at)
         payload = {
             "iss": kind.issuer,
             "aud": kind.audience,
-            "sub": str(account),
+            "sub": str(subject),
             "jti": str(token_id),
             "iat": issued_at,
             "exp": issued_at + lifetime,

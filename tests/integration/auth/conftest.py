@@ -14,6 +14,7 @@ from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys
 from tests.database_clock import DatabaseClock
 from tests.factor_steps import FactorSteps
 from tests.inbox import Inbox
+from tests.passkey_steps import PasskeySteps
 from tests.servers.databases import Databases, connected
 
 __all__ = ("auth_app", "bus", "inbox", "keys")
@@ -53,3 +54,8 @@ async def clock(databases: Databases) -> AsyncIterator[DatabaseClock]:
 @pytest.fixture
 def factors(clock: DatabaseClock, auth_app: AuthApp) -> FactorSteps:
     return FactorSteps(auth_app, clock)
+
+
+@pytest.fixture
+def passkeys(auth_app: AuthApp) -> PasskeySteps:
+    return PasskeySteps(auth_app)
