@@ -51,9 +51,15 @@ async def _keep(connection: asyncpg.Connection, asked: list[OtpRequested]) -> No
     await connection.copy_records_to_table(
         "challenges",
         schema_name="auth",
-        columns=("id", "account_id", "email_key_hash", "epoch", "code_mac", "expires_at", "code_event_id"),
+        columns=(
+            *("id", "account_id", "email_key_hash", "epoch", "factors_version", "methods"),
+            *("code_mac", "sent_at", "expires_at", "code_event_id"),
+        ),
         records=[
-            (each.challenge_id, each.account_id, email_key_hash(each.email), 0, b"", each.expires_at, each.event_id)
+            (
+                *(each.challenge_id, each.account_id, email_key_hash(each.email), 0, 0, ["email"]),
+                *(b"", each.requested_at, each.expires_at, each.event_id),
+            )
             for each in asked
         ],
     )

@@ -50,8 +50,8 @@ _SESSIONS = (
     f"""INSERT INTO auth.sessions (id, account_id, epoch, amr, expires_at, last_used_at, address, user_agent)
         SELECT {_SESSION}, {_ACCOUNT}, 0, '{{pwd}}', now() + interval '30 days', now(), '127.0.0.1', 'bench/1.0'
         FROM generate_series($1::bigint, $2::bigint - 1) AS i""",
-    f"""INSERT INTO auth.refresh_tokens (id, session_id, expires_at)
-        SELECT {_TOKEN}, {_SESSION}, now() + interval '30 days'
+    f"""INSERT INTO auth.refresh_tokens (id, session_id, amr, expires_at)
+        SELECT {_TOKEN}, {_SESSION}, '{{pwd}}', now() + interval '30 days'
         FROM generate_series($1::bigint, $2::bigint - 1) AS i""",
 )
 

@@ -87,19 +87,19 @@ async def test_no_row_says_that_it_lives_longer(
     await grown_old(auth_app, clock, first, MAX_LIFETIME - DAY)
 
     latest = """
-    SELECT max(greatest(sessions.expires_at, refresh_tokens.expires_at) - auth_time)
+    SELECT max(greatest(sessions.expires_at, refresh_tokens.expires_at) - began_at)
     FROM sessions JOIN refresh_tokens ON refresh_tokens.session_id = sessions.id
     """
     assert await sql.fetchval(latest) == timedelta(seconds=MAX_LIFETIME)
 
 
-async def test_one_that_is_400_days_old_by_its_login_is_neither_prolonged_nor_taken_for_theft(
+async def test_one_that_is_400_days_old_is_neither_prolonged_nor_taken_for_theft(
     first: Pair, account: AccountChanged, auth_app: AuthApp, sql: asyncpg.Connection
 ) -> None:
     """As after a lower setting: what the rows say of its end is later."""
     other = pair(await auth_app.log_in(account.username))
     session = jwt.decode(first.access, options={"verify_signature": False})["sid"]
-    await sql.execute("UPDATE sessions SET auth_time = auth_time - interval '400 days' WHERE id = $1", session)
+    await sql.execute("UPDATE sessions SET began_at = began_at - interval '400 days' WHERE id = $1", session)
 
     await assert_over(auth_app, first)
 

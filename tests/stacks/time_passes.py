@@ -12,9 +12,13 @@ _SHIFTS = (
         SET created_at = created_at - $2::interval, sent_at = sent_at - $2::interval,
             expires_at = expires_at - $2::interval
         WHERE account_id = $1""",
-    """UPDATE auth.refresh_tokens SET used_at = used_at - $2::interval, expires_at = expires_at - $2::interval
+    """UPDATE auth.refresh_tokens
+        SET used_at = used_at - $2::interval, auth_time = auth_time - $2::interval,
+            expires_at = expires_at - $2::interval
         WHERE session_id IN (SELECT id FROM auth.sessions WHERE account_id = $1)""",
-    """UPDATE auth.sessions SET auth_time = auth_time - $2::interval, expires_at = expires_at - $2::interval
+    """UPDATE auth.sessions
+        SET began_at = began_at - $2::interval, auth_time = auth_time - $2::interval,
+            expires_at = expires_at - $2::interval
         WHERE account_id = $1""",
 )
 _SHIFT_WAIT = """UPDATE auth.login_failures SET wait_until = wait_until - $2::interval

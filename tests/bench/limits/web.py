@@ -143,10 +143,10 @@ _USE = (
     "UPDATE auth.refresh_tokens SET used_at = clock_timestamp() WHERE id = $1 AND used_at IS NULL"
     " AND expires_at > clock_timestamp() RETURNING session_id"
 )
-_INSERT = "INSERT INTO auth.refresh_tokens (id, session_id, parent_id, expires_at)"
+_INSERT = "INSERT INTO auth.refresh_tokens (id, session_id, parent_id, amr, expires_at)"
 _BOTH = (
     f"WITH used AS ({_USE}) {_INSERT}"
-    " SELECT $2, session_id, $1, now() + interval '30 days' FROM used RETURNING session_id"
+    " SELECT $2, session_id, $1, '{pwd}', now() + interval '30 days' FROM used RETURNING session_id"
 )
 
 
@@ -167,7 +167,7 @@ def refresh_in_two(given: Given) -> ASGIApp:
         async with pool.acquire() as connection, connection.transaction():
             session: UUID = await connection.fetchval(_USE, token_id)
             await connection.execute(
-                f"{_INSERT} VALUES ($1, $2, $3, now() + interval '30 days')", successor, session, token_id
+                f"{_INSERT} VALUES ($1, $2, $3, '{{pwd}}', now() + interval '30 days')", successor, session, token_id
             )
         return session
 

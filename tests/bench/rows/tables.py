@@ -34,16 +34,18 @@ _EVENT = """INSERT INTO {table} (event_id, type, body, correlation_id)
     SELECT gen_random_uuid(), 'auth.otp_requested.v1', repeat('x', 580), 'bench'
     FROM generate_series(1, $1::bigint)"""
 _CHALLENGE = """INSERT INTO auth.challenges
-        (id, account_id, email_key_hash, epoch, code_mac, code_event_id, created_at, sent_at, expires_at)
-    SELECT gen_random_uuid(), gen_random_uuid(), uuid_send(gen_random_uuid()), 0, '', gen_random_uuid(), long_ago,
-        long_ago, long_ago
+        (id, account_id, email_key_hash, epoch, factors_version, methods, code_mac, code_event_id, created_at, sent_at,
+         expires_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), uuid_send(gen_random_uuid()), 0, 0, '{email}', '', gen_random_uuid(),
+        long_ago, long_ago, long_ago
     FROM generate_series(1, $1::bigint), (SELECT now() - interval '2 hours') AS past (long_ago)"""
 _SESSION = """WITH new AS (
-        INSERT INTO auth.sessions (id, account_id, epoch, amr, auth_time, expires_at)
-        SELECT gen_random_uuid(), gen_random_uuid(), 0, '{pwd}', long_ago, long_ago
+        INSERT INTO auth.sessions (id, account_id, epoch, amr, began_at, auth_time, expires_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), 0, '{pwd}', long_ago, long_ago, long_ago
         FROM generate_series(1, $1::bigint), (SELECT now() - interval '2 hours') AS past (long_ago)
-        RETURNING id, expires_at)
-    INSERT INTO auth.refresh_tokens (id, session_id, expires_at) SELECT gen_random_uuid(), id, expires_at FROM new"""
+        RETURNING id, amr, expires_at)
+    INSERT INTO auth.refresh_tokens (id, session_id, amr, expires_at)
+        SELECT gen_random_uuid(), id, amr, expires_at FROM new"""
 _CLAIM = "SELECT * FROM {table} ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED"
 _USED, _NEW = "auth.outbox", "auth.new_outbox"
 _SWEPT = ("challenges", "sessions", "refresh_tokens")

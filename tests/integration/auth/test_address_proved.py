@@ -49,7 +49,8 @@ async def test_a_right_code_proves_the_address_that_it_was_mailed_to_in_the_tran
     [event] = await proved(sql)
     used = await sql.fetchrow("SELECT used_at, xmin::text AS writer FROM challenges")
     assert used is not None
-    assert (event.account_id, event.email, event.occurred_at) == (account.account_id, account.email, used["used_at"])
+    assert (event.account_id, event.email) == (account.account_id, account.email)
+    assert event.occurred_at <= used["used_at"]
     assert await sql.fetchval("SELECT xmin::text FROM outbox WHERE type = $1", AddressProved.type) == used["writer"]
 
 

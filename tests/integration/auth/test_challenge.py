@@ -32,6 +32,9 @@ async def test_a_new_challenge_tells_what_is_left_and_when_another_code_can_be_h
     await clock.forward(12)
 
     assert await progress(auth_app, login.temporary) == {
+        "methods": ["email"],
+        "sent": True,
+        "email_hint": "p***@e***.org",
         "status": "pending",
         "resend_allowed": False,
         "resend_in": 18,

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from services.auth.accounts.read_model import account_changed_handler
+from services.auth.factors.enrolled import follow
 from shared.database.pool import Database
 from shared.messaging.bus import Retry
 from shared.messaging.memory import MemoryBus
@@ -147,7 +148,7 @@ async def test_an_event_that_the_database_is_not_ready_for_is_put_off_and_that_i
     async with connected(databases.admin_url) as admin:
         await admin.execute(damage.format(database=databases.name))
 
-        outcome = await account_changed_handler(database, keys.account_sealer)(delivery(event))
+        outcome = await account_changed_handler(database, keys.account_sealer, follow)(delivery(event))
 
         await database.close()
     assert outcome == Retry("database unavailable", tried=False)

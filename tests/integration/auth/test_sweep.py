@@ -17,8 +17,8 @@ from tests.polling import eventually
 from tests.servers.databases import Databases
 
 CHALLENGES = """
-INSERT INTO auth.challenges (id, account_id, code_event_id, email_key_hash, epoch, code_mac, expires_at)
-SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), '', 0, '', now() + make_interval(mins => $1)
+INSERT INTO auth.challenges (id, account_id, email_key_hash, epoch, factors_version, methods, expires_at)
+SELECT gen_random_uuid(), gen_random_uuid(), '', 0, 0, '{email}', now() + make_interval(mins => $1)
 FROM generate_series(1, $2)
 """
 SESSIONS = """
@@ -28,8 +28,8 @@ WITH session AS (
     FROM generate_series(1, $2)
     RETURNING id, expires_at
 )
-INSERT INTO auth.refresh_tokens (id, session_id, expires_at, used_at)
-SELECT gen_random_uuid(), id, expires_at, now() FROM session
+INSERT INTO auth.refresh_tokens (id, session_id, amr, expires_at, used_at)
+SELECT gen_random_uuid(), id, '{pwd}', expires_at, now() FROM session
 """
 FAILURES = """
 INSERT INTO auth.login_failures (name_hash, address, failures, last_at)
@@ -55,6 +55,15 @@ NOTICES = """
 INSERT INTO auth.notices (email_key_hash, words, told_at, last_at)
 SELECT uuid_send(gen_random_uuid()), '{}', '{}', now() + make_interval(mins => $1) FROM generate_series(1, $2)
 """
+CEREMONIES = """
+INSERT INTO auth.used_ceremonies (id, expires_at)
+SELECT gen_random_uuid(), now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
+DEVICES = """
+INSERT INTO auth.trusted_devices (id, account_id, token_hash, epoch, factors_version, expires_at)
+SELECT gen_random_uuid(), gen_random_uuid(), uuid_send(gen_random_uuid()), 0, 0, now() + make_interval(mins => $1)
+FROM generate_series(1, $2)
+"""
 # Each with the minutes, from now, of what has expired a minute ago. The hourly cap counts the challenges of the last
 # hour; a used refresh token must be found out while it lives; an old heartbeat could be sent again.
 GONE = (
@@ -66,6 +75,8 @@ GONE = (
     (FAMILIAR, -1441),
     (NOTIFIERS, -2881),
     (NOTICES, -1441),
+    (CEREMONIES, -61),
+    (DEVICES, -1),
 )
 TABLES = (
     "challenges",
@@ -77,6 +88,8 @@ TABLES = (
     "familiar_addresses",
     "notifiers",
     "notices",
+    "used_ceremonies",
+    "trusted_devices",
 )
 
 
