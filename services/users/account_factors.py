@@ -5,11 +5,12 @@ The highest version wins, so events may repeat and arrive in any order. A delete
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import structlog
-from sqlalchemy import ColumnElement, Row, and_, not_, or_, update
+from sqlalchemy import ColumnElement, Row, and_, not_, or_, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import accounts
@@ -18,11 +19,10 @@ from shared.messaging.factor_events import FactorsChanged
 
 log = structlog.get_logger()
 
-# The strongest first.
+# The strongest first. Recovery codes stand in for another one that was lost, and are none without it.
 SecondFactor = Literal["passkey", "totp", "email", "recovery"]
 
-# Recovery codes stand in for a lost factor, and are none by themselves.
-_ALONE_ENOUGH: Final = ("passkey", "totp")
+_OF_AUTH: Final = ("passkey", "totp")
 
 
 async def apply(connection: AsyncConnection, event: FactorsChanged) -> None:
@@ -32,22 +32,29 @@ async def apply(connection: AsyncConnection, event: FactorsChanged) -> None:
     after_commit(connection, partial(log.info, "account factors", account=str(event.account_id)))
 
 
-def second_factors(*, is_2fa: bool, factors: list[str]) -> list[str]:
-    return [each for each in get_args(SecondFactor) if each in factors or (each == "email" and is_2fa)]
+def second_factors(*, is_2fa: bool, factors: Sequence[str]) -> list[str]:
+    found = [each for each in _OF_AUTH if each in factors]
+    if is_2fa:
+        found.append("email")
+    if found and "recovery" in factors:
+        found.append("recovery")
+    return found
 
 
 def has_second_factor(account: Row[Any]) -> bool:
-    return bool(account.is_2fa) or has_another_than_mail(account)
+    return bool(second_factors(is_2fa=account.is_2fa, factors=account.factors))
 
 
 def has_another_than_mail(account: Row[Any]) -> bool:
-    return any(each in account.factors for each in _ALONE_ENOUGH)
+    return bool(second_factors(is_2fa=False, factors=account.factors))
 
 
 def having(word: SecondFactor | Literal["none"]) -> ColumnElement[bool]:
-    """`none`: no second factor, though there may be recovery codes."""
+    mail, enrolled = accounts.c.is_2fa, accounts.c.factors
+    any_at_all = or_(mail, enrolled.overlap(_OF_AUTH))
     if word == "none":
-        return not_(or_(accounts.c.is_2fa, accounts.c.factors.overlap(_ALONE_ENOUGH)))
+        return not_(any_at_all)
     if word == "email":
-        return accounts.c.is_2fa.expression
-    return accounts.c.factors.contains([word])
+        return mail.is_(true())
+    has_it = enrolled.contains([word])
+    return and_(has_it, any_at_all) if word == "recovery" else has_it

@@ -147,7 +147,7 @@ async def list_accounts(
     is_2fa: bool | None = None,
     second_factor: Annotated[
         SecondFactor | Literal["none"] | None,
-        Query(description="Those who have it; `none`: those who have nothing, or recovery codes alone"),
+        Query(description="Those who have it; `none`: those whose password is enough"),
     ] = None,
     is_admin: bool | None = None,
     is_active: bool | None = None,

@@ -140,9 +140,7 @@ class AccountOut(BaseModel):
     name: str = Field(examples=["Ada"])
     lastname: str = Field(examples=["Lovelace"])
     is_2fa: bool = Field(description="Whether codes by mail are a second factor")
-    second_factors: list[SecondFactor] = Field(
-        validation_alias="factors", description="The strongest first. Recovery codes alone are none"
-    )
+    second_factors: list[SecondFactor] = Field(validation_alias="factors", description="The strongest first")
     is_admin: bool
     is_active: bool
     email_verified_at: datetime | None = Field(description="When the address was proved; null if it was not")

@@ -78,15 +78,6 @@ async def test_an_administrator_who_has_a_second_factor_acts_with_it(
     assert [await lists(users_app, admin, amr) for amr in WITH_ONE] == [200] * len(WITH_ONE)
 
 
-async def test_an_administrator_who_has_recovery_codes_alone_has_no_second_factor(
-    users_app: UsersApp, bus: MemoryBus
-) -> None:
-    admin = await registered(users_app.parts, is_admin=True)
-    await bus.publish(message(factors_changed(admin.id, "recovery")))
-
-    assert await lists(users_app, admin, "pwd") == 200
-
-
 async def lists(app: UsersApp, admin: Row[Any], amr: str) -> int:
     return (await app.http.get(f"{USERS}/", headers=app.as_(admin.id, amr=amr))).status_code
 

@@ -71,7 +71,7 @@ async def test_the_entity_tag_names_the_factors_that_the_account_itself_tells_au
         ("passkey", ["all"]),
         ("totp", ["all", "app"]),
         ("email", ["all", "mail"]),
-        ("recovery", ["all", "codes alone"]),
+        ("recovery", ["all"]),
         ("none", ["admin", "codes alone"]),
     ],
 )
@@ -90,6 +90,12 @@ async def test_the_list_has_those_with_the_factor_that_is_asked_for(
     found = [account["id"] for account in (await listed(users_app, admin, word)).json()]
 
     assert found == [str(people[name].id) for name in people if name in who]
+
+
+async def test_recovery_codes_alone_are_no_second_factor(users_app: UsersApp, admin: Row[Any], bus: MemoryBus) -> None:
+    await bus.publish(message(factors_changed(admin.id, "recovery")))
+
+    assert [account["second_factors"] for account in (await listed(users_app, admin, "none")).json()] == [[]]
 
 
 async def test_the_list_knows_no_other_word_of_a_factor(users_app: UsersApp, admin: Row[Any]) -> None:
