@@ -11,7 +11,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from services.users.codes import ALPHABET, LENGTH, Codes, RightCode, Wanted, new_code
+from services.users.codes import Codes, RightCode, Wanted
+from shared.long_codes import ALPHABET, LENGTH, new_code
 from shared.messaging.address_events import CodePurpose
 from tests.builders import registered
 from tests.composed import USERS, UsersApp
