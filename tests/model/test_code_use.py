@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.factors.challenge_statements import is_open, verify_code
-from services.auth.factors.challenges import Challenges, Verified
+from services.auth.factors.challenge_statements import attempt, is_open
+from services.auth.factors.challenges import Attempt, Challenges, Proof
 from services.auth.factors.codes import Codes
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges
@@ -25,24 +25,39 @@ __all__ = ("keys",)
 
 
 class ReadsThenWrites(Challenges):
-    """Looks whether the code is right, and then writes down that it was tried."""
+    """Looks whether the proof is right, and then writes down that it was tried."""
 
-    async def verify(self, connection: AsyncConnection, challenge_id: UUID, code: str) -> Verified | None:
+    async def attempt(self, connection: AsyncConnection, challenge_id: UUID, proof: Proof) -> Attempt | None:
         this = challenges.c.id == challenge_id
         row = (await connection.execute(select(challenges).where(this, is_open(ATTEMPTS)))).one_or_none()
         if row is None:
             return None
-        right = row.code_mac in self._codes.macs(challenge_id, code)
+        found = Attempt(
+            challenge=challenge_id, account=row.account_id, epoch=row.epoch, session=None, code_mac=row.code_mac,
+            email="", email_verified=True, password_by_mail=False, now=row.created_at,
+        )  # fmt: skip
+        right = await proof.holds(connection, found)
         used_at = func.clock_timestamp() if right else None
         await connection.execute(update(challenges).where(this).values(attempts=row.attempts + 1, used_at=used_at))
-        return Verified(account=row.account_id, epoch=row.epoch) if right else None
+        return found if right else None
 
 
 class IgnoresTheExpiry(Challenges):
     def __init__(self, settings: AuthSettings, codes: Codes) -> None:
         super().__init__(settings, codes)
         still_open = and_(challenges.c.used_at.is_(None), challenges.c.attempts < ATTEMPTS)
-        self._verify_code = verify_code(codes.wrong.counted(), still_open)
+        self._attempt = {True: attempt(still_open, codes.wrong.counted()), False: attempt(still_open, None)}
+
+
+class CountsMailedCodesAlone(Challenges):
+    """Codes of an app have attempts of their own, as many as they like."""
+
+    async def attempt(self, connection: AsyncConnection, challenge_id: UUID, proof: Proof) -> Attempt | None:
+        found = await super().attempt(connection, challenge_id, proof)
+        if proof.method == "totp":
+            less = update(challenges).values(attempts=func.greatest(challenges.c.attempts - 1, 0))
+            await connection.execute(less.where(challenges.c.id == challenge_id))
+        return found
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +75,7 @@ def test_no_order_of_statements_does_on_many_walks() -> None:
     holds(CodeUse, walks=500)
 
 
-@pytest.mark.parametrize("variant", [ReadsThenWrites, IgnoresTheExpiry])
+@pytest.mark.parametrize("variant", [ReadsThenWrites, IgnoresTheExpiry, CountsMailedCodesAlone])
 def test_the_same_walks_find_the_mistake_in_a_challenge_that(variant: type[Challenges]) -> None:
     with patch.object(CodeUse, "make", variant):
         violated = found(CodeUse, walks=400)
