@@ -15,12 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.notices import Notices
 from services.auth.factors.back_pressure import BackPressure
-from services.auth.factors.challenges import Attempt, Challenges, OtpNotValid, Proof
+from services.auth.factors.challenges import Challenges
 from services.auth.factors.codes import Codes
 from services.auth.factors.failed_codes import WrongCodes
 from services.auth.factors.mailed_code import MailedCode
 from services.auth.factors.methods import Method
 from services.auth.factors.open_challenges import OpenChallenges
+from services.auth.factors.proofs import Attempt, OtpNotValid, Proof
 from shared.audit_words import Act, Reason
 from shared.tokens.access import MFA, OTP
 from shared.web.bearer import TokenNotValid

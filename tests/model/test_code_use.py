@@ -11,8 +11,9 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.factors.challenge_statements import attempt, is_open
-from services.auth.factors.challenges import Attempt, Challenges, Proof
+from services.auth.factors.challenges import Challenges
 from services.auth.factors.codes import Codes
+from services.auth.factors.proofs import Attempt, Proof
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges
 from tests.composed import Keys, keys

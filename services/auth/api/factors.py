@@ -20,7 +20,7 @@ from services.auth.api.factor_schemas import (
     RecoveryStateOut,
 )
 from services.auth.api.guards import Composed, Current, Owner
-from services.auth.factors.challenges import OtpNotValid
+from services.auth.factors.proofs import OtpNotValid
 from services.auth.factors.recovery_codes import NoSecondFactor
 from shared.web.bearer import LoginTooOld, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute

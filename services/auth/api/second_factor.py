@@ -17,10 +17,10 @@ from services.auth.api.schemas import (
     RecoveryIn,
     StepUpIn,
 )
-from services.auth.factors.challenges import OtpNotValid
 from services.auth.factors.failed_codes import CodesOff
 from services.auth.factors.mailed_code import MailedCode
 from services.auth.factors.methods import MethodNotOffered
+from services.auth.factors.proofs import OtpNotValid
 from services.auth.factors.totp import AppCode
 from services.auth.login.password import IncorrectUsernameOrPassword
 from services.auth.login.step_up import NoSuchFactor

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.notices import Notices
 from services.auth.factors.ceremonies import AnswerNotValid, Ceremonies, Ceremony
-from services.auth.factors.challenges import Attempt
 from services.auth.factors.methods import Method
+from services.auth.factors.proofs import Attempt
 from services.auth.factors.webauthn_options import request_options
 from services.auth.relying_party import RelyingParty
 from services.auth.tables import passkeys, trail

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, literal, select
@@ -19,22 +19,13 @@ from services.auth.factors.challenge_statements import COMPLETE, attempt, insert
 from services.auth.factors.codes import Codes, new_code
 from services.auth.factors.failed_codes import CodesOff, Guess
 from services.auth.factors.methods import Method, needs_mail
+from services.auth.factors.proofs import Attempt, Proof
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, trail
 from shared.audit import outbox_params
-from shared.audit_words import Act, Reason
 from shared.messaging.address_events import AddressProved
 from shared.messaging.events import Event, OtpRequested
 from shared.names import email_key_hash
-from shared.web.problems import Problem
-
-
-class OtpNotValid(Problem):
-    """Wrong, used, expired or no attempts left: all get the same answer."""
-
-    status = 400
-    code = "otp_not_valid"
-    detail = "OTP not valid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,39 +37,6 @@ class Challenge:
     created_at: datetime
     methods: Sequence[Method]
     sent: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """An open challenge that is locked, and its account. `session`: the one that steps up, if any. `code_mac`: of the
-    mailed code, if one was mailed.
-    """
-
-    challenge: UUID
-    account: UUID
-    epoch: int
-    session: UUID | None
-    code_mac: bytes | None
-    email: str
-    email_verified: bool
-    password_by_mail: bool
-    now: datetime
-
-
-class Proof(Protocol):
-    """What a client sends to complete a challenge. `amr`: how it authenticates (RFC 8176). `counts`: whether it can be
-    guessed, so that a wrong one counts (services.auth.factors.failed_codes).
-    """
-
-    method: ClassVar[Method]
-    amr: ClassVar[Sequence[str]]
-    counts: ClassVar[bool]
-    act: ClassVar[Act]
-    wrong: ClassVar[Reason]
-    refusal: ClassVar[type[Problem]]
-
-    async def holds(self, connection: AsyncConnection, attempt: Attempt) -> bool:
-        """Whether it is right. Uses it up, in the transaction that completes the challenge."""
 
 
 class Challenges:

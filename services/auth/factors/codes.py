@@ -16,7 +16,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.factors.back_pressure import BackPressure
-from services.auth.factors.challenge_statements import LAST_HOUR, lock_account_and_mailbox, lock_values
+from services.auth.factors.code_caps import LAST_HOUR, lock_account_and_mailbox, lock_values
 from services.auth.factors.failed_codes import WrongCodes
 from services.auth.settings import AuthSettings
 from shared.messaging.events import OtpRequested

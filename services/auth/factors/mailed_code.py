@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.factors.challenges import Attempt, OtpNotValid
 from services.auth.factors.codes import Codes
 from services.auth.factors.methods import Method
+from services.auth.factors.proofs import Attempt, OtpNotValid
 from shared.audit_words import Act, Reason
 from shared.tokens.access import MFA, OTP
 from shared.web.problems import Problem

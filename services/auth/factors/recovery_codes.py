@@ -16,9 +16,9 @@ from sqlalchemy import RowMapping, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.read_model import Identity
-from services.auth.factors.challenges import Attempt, OtpNotValid
 from services.auth.factors.enrolled import Change, Enrolled
 from services.auth.factors.methods import Method, second_factors
+from services.auth.factors.proofs import Attempt, OtpNotValid
 from services.auth.tables import challenges, factors, recovery_codes
 from shared.audit_words import Act, Reason
 from shared.database.pool import Database

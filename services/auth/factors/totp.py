@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from services.auth.accounts.read_model import Identity
-from services.auth.factors.challenges import Attempt, OtpNotValid
 from services.auth.factors.enrolled import Change, Enrolled
 from services.auth.factors.methods import Method
+from services.auth.factors.proofs import Attempt, OtpNotValid
 from services.auth.settings import AuthSettings
 from services.auth.tables import totp
 from shared.audit_words import Act, Reason

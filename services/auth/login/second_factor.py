@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.auth.factors.challenges import Attempt, Challenges, Proof
+from services.auth.factors.challenges import Challenges
 from services.auth.factors.open_challenges import OpenChallenges, Progress
+from services.auth.factors.proofs import Attempt, Proof
 from services.auth.factors.refusals import refusals
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.trusted_devices import TrustedDevices

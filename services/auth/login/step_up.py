@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts import read_model
 from services.auth.accounts.read_model import Identity
-from services.auth.factors.challenges import Attempt, Challenge, Challenges
+from services.auth.factors.challenges import Challenge, Challenges
 from services.auth.factors.methods import Method, second_factors
+from services.auth.factors.proofs import Attempt
 from services.auth.factors.refusals import refusals
 from services.auth.login.attempts import Attempts
 from services.auth.login.password import IncorrectUsernameOrPassword

@@ -14,14 +14,8 @@ from uuid_utils.compat import uuid7
 
 from services.auth.sessions.client import Client
 from services.auth.sessions.ending import end_sessions
-from services.auth.sessions.statements import (
-    USE_LATEST,
-    find_successor,
-    insert_session,
-    rotate_token,
-    step_up,
-    values_of,
-)
+from services.auth.sessions.renewal_statements import USE_LATEST, find_successor, rotate_token, step_up
+from services.auth.sessions.statements import insert_session, values_of
 from services.auth.settings import AuthSettings
 from services.auth.tables import refresh_tokens, sessions, trail
 from services.auth.tokens.issue import SessionFacts, Tokens
