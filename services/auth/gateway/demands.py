@@ -55,7 +55,7 @@ class Demands:
             return False
         if self.max_age is None:
             return True
-        # Rounded up: a login never counts as younger than it is. Whole numbers: a claim may be too large for a float.
+        # Rounded up: a login never counts as younger than it is.
         return -_SKEW <= math.ceil(now.timestamp()) - token.auth_time <= self.max_age
 
 
