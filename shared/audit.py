@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.database.pool import after_commit
-from shared.messaging.events import Audited, AuthAudited, Event, UsersAudited
+from shared.messaging.audit_events import Audited, AuthAudited, UsersAudited
+from shared.messaging.events import Event
 from shared.messaging.outbox import add, event_params, wake_relay
 from shared.observability.correlation import client_address, correlation_id
 from shared.observability.logs import AUDIT

@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, MetaData, Ta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.expiry import Expired
-from shared.messaging.events import NoticeWord
+from shared.messaging.notice_events import NoticeWord
 from shared.names import email_key_hash
 
 DAY: Final = timedelta(days=1)

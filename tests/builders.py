@@ -18,8 +18,9 @@ from services.users.administration import Administration
 from services.users.callers import Users
 from shared.messaging.address_events import CodeRequested
 from shared.messaging.bus import Delivery, Message
-from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded, UsersNoticeRequested
+from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded
 from shared.messaging.factor_events import EnrolledFactor, FactorsChanged
+from shared.messaging.notice_events import UsersNoticeRequested
 from shared.sealing import Sealer
 from tests import edge_keys
 

@@ -15,12 +15,13 @@ OUTSIDE = {
     "shared": {
         "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.address_events",
         "messaging.backoff", "messaging.event_types", "messaging.signed", "messaging.topology", "names",
-        "observability.correlation", "passwords.hashing", "sealing", "web.problems",
+        "observability.correlation", "passwords.hashing", "sealing", "tokens.access", "web.problems",
     },
     "services.auth": {
-        "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.failed_codes",
-        "factors.refusals", "login.attempts", "login.known_addresses", "sessions.client", "sessions.ending",
-        "settings", "tables", "tokens.issue",
+        "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.code_caps",
+        "factors.failed_codes", "factors.methods", "factors.proofs", "factors.refusals", "login.attempts",
+        "login.known_addresses", "login.trusted_devices", "sessions.client", "sessions.ending",
+        "sessions.renewal_statements", "settings", "tables", "tokens.issue",
     },
     "services.notifier": {
         "channel", "circuit_breaker", "database_time", "mail_failures", "mail_server", "mailbox", "mails.account_code",

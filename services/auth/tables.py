@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from shared.audit import Trail
-from shared.messaging.events import AuthAudited
+from shared.messaging.audit_events import AuthAudited
 from shared.messaging.outbox_table import outbox_table
 from shared.notice_budget import notices_table
 
@@ -90,10 +90,8 @@ challenges = Table(
     Column("account_id", Uuid, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("factors_version", BigInteger, nullable=False),
-    # The session that steps up; NULL for a login.
-    Column("session_id", Uuid),
-    # What may answer it: a challenge for a higher class of login leaves the weaker ones out.
-    Column("methods", ARRAY(Text), nullable=False),
+    Column("session_id", Uuid),  # the one that steps up; NULL for a login
+    Column("methods", ARRAY(Text), nullable=False),  # what may complete it
     Column("email_key_hash", LargeBinary, nullable=False),
     # These four are NULL until a code is mailed.
     Column("code_mac", LargeBinary),
@@ -128,9 +126,8 @@ back_pressure = Table(
     metadata,
     Column("id", SmallInteger, CheckConstraint("id = 1", name="one_row"), primary_key=True, autoincrement=False),
     _moment("since"),
-    # When a replica last looked, and since when replicas have looked without a gap.
-    _moment("watched_at"),
-    _moment("watched_since"),
+    _moment("watched_at"),  # when a replica last looked
+    _moment("watched_since"),  # since when replicas have looked without a gap
 )
 
 sessions = Table(

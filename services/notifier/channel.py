@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from services.notifier.reach import Reach
 from services.notifier.turns import Turn
 from shared.messaging.address_events import CodePurpose
-from shared.messaging.events import NoticeWord
+from shared.messaging.notice_events import NoticeWord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from services.notifier.channel import Notice
 from services.notifier.deliver import AttemptResult
 from services.notifier.recipient import recipient
 from shared.messaging import bus
-from shared.messaging.events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
+from shared.messaging.notice_events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
 
 
 @dataclass(frozen=True)

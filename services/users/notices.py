@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users.tables import notices, outbox
-from shared.messaging.events import NoticeWord, UsersNoticeRequested
+from shared.messaging.notice_events import NoticeWord, UsersNoticeRequested
 from shared.messaging.outbox import add
 from shared.notice_budget import NoticeBudget
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY  # only it can be asked for what it contains
 
 from shared.audit import Trail
-from shared.messaging.events import UsersAudited
+from shared.messaging.audit_events import UsersAudited
 from shared.messaging.outbox_table import outbox_table
 from shared.notice_budget import notices_table
 

@@ -10,7 +10,6 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from uuid_utils.compat import uuid7
 
-from shared.audit_words import Act, ActOutcome, Reason
 from shared.messaging.bus import Message
 
 
@@ -101,50 +100,6 @@ class NotifierHeartbeat(Event):
     occurred_at: Moment
 
 
-NoticeWord = Literal[
-    "password_changed",
-    "two_factor_on",
-    "two_factor_off",
-    "email_changed",
-    "username_changed",
-    "admin_granted",
-    "account_deleted",
-    "wrong_passwords",
-    "codes_off",
-    "email_change_requested",
-    "password_reset",
-    "already_registered",
-    "totp_added",
-    "totp_removed",
-    "passkey_added",
-    "passkey_removed",
-    "passkey_cloned",
-    "recovery_codes_made",
-    "recovery_code_used",
-    "factors_reset",
-]
-
-
-class NoticeRequested(Event):
-    """The owner of an account must be notified, at their address of that time."""
-
-    account_id: UUID
-    email: str
-    notice: NoticeWord
-    occurred_at: Moment
-    expires_at: Moment
-
-
-class AuthNoticeRequested(NoticeRequested):
-    type: ClassVar[str] = "auth.notice_requested.v1"
-
-    recovery_codes_left: int | None = None  # only with `recovery_code_used`
-
-
-class UsersNoticeRequested(NoticeRequested):
-    type: ClassVar[str] = "users.notice_requested.v1"
-
-
 class AccountChanged(Event):
     """A whole account: the highest `incarnation`, then the highest `version` wins (docs/decisions/0014-in-step.md)."""
 
@@ -190,32 +145,3 @@ class SessionEnded(Event):
     account_id: UUID
     session_ids: Annotated[tuple[UUID, ...], Field(min_length=1)]
     until: Moment
-
-
-class Audited(Event):
-    """A security-relevant act, done or tried (docs/audit.md). No field holds text that a person typed."""
-
-    mandatory: ClassVar[bool] = False
-
-    occurred_at: Moment
-    service: Literal["auth", "users"]
-    act: Act
-    outcome: ActOutcome
-    reason: Reason | None = None
-    account_id: UUID | None = None
-    actor_id: UUID | None = None
-    session_id: UUID | None = None
-    address: str = ""
-    correlation_id: str = "-"
-
-
-class AuthAudited(Audited):
-    type: ClassVar[str] = "auth.audit.v1"
-
-    service: Literal["auth"] = "auth"
-
-
-class UsersAudited(Audited):
-    type: ClassVar[str] = "users.audit.v1"
-
-    service: Literal["users"] = "users"

@@ -5,18 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from shared.messaging.address_events import CodeRequested
-from shared.messaging.events import (
-    AccountChanged,
-    AuthAudited,
-    AuthNoticeRequested,
-    Event,
-    InStep,
-    NotifierHeartbeat,
-    OtpOutcome,
-    OtpRequested,
-    UsersAudited,
-    UsersNoticeRequested,
-)
+from shared.messaging.audit_events import AuthAudited, UsersAudited
+from shared.messaging.events import AccountChanged, Event, InStep, NotifierHeartbeat, OtpOutcome, OtpRequested
+from shared.messaging.notice_events import AuthNoticeRequested, UsersNoticeRequested
 from tests.contracts.pinned_ids import ACCOUNT, CHALLENGE, EVENT_ID, REQUEST, SESSION
 from tests.contracts.pinned_to_users import TO_USERS
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.messaging.events import AuthAudited, InStep, UsersAudited
+from shared.messaging.audit_events import AuthAudited, UsersAudited
+from shared.messaging.events import InStep
 from tests.polling import eventually
 from tests.servers.databases import connected
 from tests.stacks.stack import Person, Stack

@@ -10,7 +10,8 @@ from tests.gateway.gateway import Gateway, raw
 from tests.servers.upstream import Answer
 
 FORGED = [
-    "X-Auth-Subject", "x-auth-admin", "X-AUTH-SESSION", "X-Auth-Verified", "X-Auth-Groups", "X-Auth-Anything",
+    "X-Auth-Subject", "x-auth-admin", "X-AUTH-SESSION", "X-Auth-Verified", "X-Auth-Groups",
+    "X-Auth-Acr", "x-auth-amr", "X-AUTH-TIME", "X-Auth-Anything",
     "X_Auth_Subject", "X-Auth_Subject",
     "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-User", "X-Real-IP",
     "X-Client-IP", "True-Client-IP", "X-Original-URL", "X-HTTP-Method-Override", "Cookie", "Proxy-Authorization",

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from shared.audit_words import Act, ActOutcome, Reason
-from shared.messaging.events import Audited, AuthAudited, UsersAudited
+from shared.messaging.audit_events import Audited, AuthAudited, UsersAudited
 from shared.messaging.topology import ACCOUNT_CODES, NOTICES
 from shared.observability import logs
 from tests.account_codes import AccountCodes

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from services.auth import tables
 from services.auth.login.unlock import unlock_name
-from shared.messaging.events import Audited, AuthAudited
+from shared.messaging.audit_events import Audited, AuthAudited
 from tests.account_codes import AccountCodes
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, PASSWORD, administration, registered

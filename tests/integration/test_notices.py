@@ -12,8 +12,9 @@ import pytest
 from services.auth.accounts.notices import Notices
 from shared.messaging.bus import Delivery
 from shared.messaging.event_types import EVENTS
-from shared.messaging.events import AccountChanged, AuthNoticeRequested, NoticeRequested
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import AuthNoticeRequested, NoticeRequested
 from shared.messaging.topology import NOTICES, OTP_DELIVERY
 from tests.auth_steps import Accounts, Steps, wrong
 from tests.builders import OTHER_PASSWORD, registered

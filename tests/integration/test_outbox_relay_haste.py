@@ -9,8 +9,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.event import listen
 
 from services.auth.tables import outbox
+from shared.messaging.audit_events import AuthAudited
 from shared.messaging.bus import Message
-from shared.messaging.events import AuthAudited
 from shared.messaging.outbox import add
 from shared.messaging.relay import Pace
 from tests.builders import otp_requested

@@ -15,8 +15,8 @@ import pytest
 from services.notifier import app as notifier
 from services.notifier.mails.notice import TEXTS
 from services.users import accounts
-from shared.messaging.events import NoticeWord
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import NoticeWord
 from tests.builders import registered
 from tests.composed import (
     USERS,

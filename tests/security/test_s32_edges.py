@@ -24,6 +24,9 @@ CLAIMS = {
     "X-Auth-Admin": "true",
     "X-Auth-Verified": "true",
     "X-Auth-Groups": "staff",
+    "X-Auth-Acr": "3",
+    "X-Auth-Amr": "pop user mfa",
+    "X-Auth-Time": "4102444800",
 }
 # The inbox and the broker's page are for the machine itself.
 PUBLISHED = {"gateway", "mailhog", "rabbitmq"}
@@ -67,7 +70,9 @@ async def test_what_a_gateway_is_told_is_of_the_token_alone(auth_app: AuthApp, p
     told = {name: answer.headers.get_list(name) for name in CLAIMS}
     assert told["X-Auth-Subject"] == [person.id]
     assert told["X-Auth-Admin"] == ["false"]
-    assert told["X-Auth-Session"] == [person.claims(ACCESS)["sid"]]
+    claims = person.claims(ACCESS)
+    assert (told["X-Auth-Session"], told["X-Auth-Time"]) == ([claims["sid"]], [str(claims["auth_time"])])
+    assert (told["X-Auth-Acr"], told["X-Auth-Amr"]) == (["1"], [" ".join(claims["amr"])])
     assert (told["X-Auth-Verified"], told["X-Auth-Groups"]) == (["false"], [""])
 
 

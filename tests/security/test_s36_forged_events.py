@@ -20,7 +20,8 @@ from shared.configuration.settings import ProcessSettings
 from shared.messaging.amqp import AmqpBus, dead_letters
 from shared.messaging.bus import Delivery, GiveUp, Message
 from shared.messaging.edges import EDGES, Edge, EdgeKeys
-from shared.messaging.events import AccountChanged, AuthNoticeRequested, OtpOutcome, OtpRequested
+from shared.messaging.events import AccountChanged, OtpOutcome, OtpRequested
+from shared.messaging.notice_events import AuthNoticeRequested
 from shared.messaging.topology import SUBSCRIPTIONS
 from tests import edge_keys
 from tests.builders import account_changed, message, otp_outcome, session_ended

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from services.auth.accounts.notices import Notices
-from shared.messaging.events import NoticeWord
+from shared.messaging.notice_events import NoticeWord
 from tests.builders import OTHER_PASSWORD, PASSWORD, full_width, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp
 from tests.polling import eventually

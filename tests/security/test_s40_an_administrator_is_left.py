@@ -11,8 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import Row
 
-from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import UsersNoticeRequested
 from tests.builders import registered, registration
 from tests.composed import USERS, UsersApp
 from tests.fakes import HeldBus

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Row
 
 from shared.messaging.address_events import CodeRequested
-from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import UsersNoticeRequested
 from tests.builders import full_width, registered, registration
 from tests.composed import USERS, Keys, UsersApp, running_users, users_settings
 from tests.fakes import HeldBus

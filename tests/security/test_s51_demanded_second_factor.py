@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import httpx
-import jwt
 import pytest
 
 from shared.messaging.events import AccountChanged
@@ -14,7 +13,6 @@ from shared.messaging.memory import MemoryBus
 from tests.asking import problem
 from tests.auth_steps import Accounts, Pair, Steps, pair
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer, running_auth
-from tests.forging import Signer
 from tests.inbox import Inbox
 from tests.integration.auth.conftest import accounts
 from tests.security.doors import GATES
@@ -81,17 +79,6 @@ async def test_it_is_the_session_s_own_second_factor_that_counts_not_the_account
 
     await assert_shut(auth_app, without)
     await assert_shut(auth_app, pair(await auth_app.refresh(without.refresh)))
-
-
-async def test_a_token_that_claims_a_second_factor_adds_none_to_its_session(
-    auth_app: AuthApp, accounts: Accounts, forger: Signer
-) -> None:
-    """The row of the session counts: even who has stolen a key can not talk it over."""
-    tokens = pair(await auth_app.log_in((await accounts.new()).username))
-    claims = jwt.decode(tokens.access, options={"verify_signature": False})
-    claims |= {"amr": ["pwd", "otp", "mfa"], "acr": "urn:login2fa:acr:2"}
-
-    await assert_shut(auth_app, Pair(forger.token(claims), ""))
 
 
 async def test_of_administrators_it_is_demanded_though_users_has_long_said_nothing_of_them(

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users import account_factors, accounts, ended_sessions
 from services.users.callers import Users
-from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import UsersNoticeRequested
 from tests.builders import OTHER_PASSWORD, factors_changed, password_hash, registered, session_ended
 from tests.composed import UsersApp
 from tests.fakes import HeldBus

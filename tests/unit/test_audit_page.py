@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from shared.audit_words import Act, ActOutcome, Reason
-from shared.messaging.events import Audited
+from shared.messaging.audit_events import Audited
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
 

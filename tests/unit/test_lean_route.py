@@ -61,6 +61,7 @@ def app_with(asked: Asked, limiter: RateLimiter | None = None) -> Service:
     app.add_middleware(Recorder, asked=asked)
     router = APIRouter(route_class=LeanRoute)
     router.get(PATH, response_model=None)(whose)
+    router.get(f"{PATH}/{{rest:path}}", response_model=None)(whose)
     app.include_router(router)
     return app
 
@@ -129,6 +130,17 @@ async def test_headers_that_are_too_large_are_refused_before_anybody_is_asked_wh
     answer = await client.get(PATH, headers=bearing("mistaken") | {"X-Filler": "x" * 2048})
 
     problem(answer, 431, "headers_too_large")
+
+
+async def test_below_a_path_whose_parameter_is_its_rest_all_is_answered_first(
+    client: httpx.AsyncClient, asked: Asked
+) -> None:
+    for path in (f"{PATH}/a", f"{PATH}/a/b", f"{PATH}/{{rest:path}}"):
+        assert (await client.get(path, headers=bearing("somebody"))).text == "somebody"
+    assert asked.paths == []
+
+    assert (await client.get(f"{PATH}a", headers=bearing("somebody"))).status_code == 404
+    assert (await client.put(f"{PATH}/a", headers=bearing("somebody"))).status_code == 405
 
 
 async def test_another_method_is_refused_by_the_framework(client: httpx.AsyncClient) -> None:

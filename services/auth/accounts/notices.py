@@ -14,7 +14,7 @@ from services.auth.accounts.read_model import may_log_in
 from services.auth.settings import AuthSettings
 from services.auth.tables import identities, notices, outbox
 from shared.database.pool import Database
-from shared.messaging.events import AuthNoticeRequested, NoticeWord
+from shared.messaging.notice_events import AuthNoticeRequested, NoticeWord
 from shared.messaging.outbox import add
 from shared.notice_budget import DAY, NoticeBudget
 

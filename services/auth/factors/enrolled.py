@@ -19,8 +19,9 @@ from services.auth.accounts.read_model import may_log_in
 from services.auth.sessions.ending import end_sessions
 from services.auth.tables import challenges, factors, identities, outbox, sessions, trail
 from shared.audit_words import Act, Reason
-from shared.messaging.events import AccountChanged, NoticeWord
+from shared.messaging.events import AccountChanged
 from shared.messaging.factor_events import FactorsChanged
+from shared.messaging.notice_events import NoticeWord
 from shared.messaging.outbox import add
 from shared.web.bearer import TokenNotValid
 

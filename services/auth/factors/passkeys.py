@@ -21,7 +21,7 @@ from services.auth.factors.webauthn_options import creation_options
 from services.auth.tables import passkeys, trail
 from shared.audit_words import Act
 from shared.database.pool import Database
-from shared.messaging.events import NoticeWord
+from shared.messaging.notice_events import NoticeWord
 from shared.tokens.access import AccessToken
 from shared.web.problems import ItemNotFound, Problem
 

@@ -26,7 +26,7 @@ from services.auth.settings import AuthSettings
 from services.auth.tables import totp
 from shared.audit_words import Act, Reason
 from shared.database.pool import Database
-from shared.messaging.events import NoticeWord
+from shared.messaging.notice_events import NoticeWord
 from shared.sealing import Sealer
 from shared.tokens.access import MFA, OTP, AccessToken
 from shared.web.problems import ItemNotFound, Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.notifier.channel import Notice
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.mime_message import MimeMessage
-from shared.messaging.events import NoticeWord
+from shared.messaging.notice_events import NoticeWord
 
 _CHANGE_IT = "If it was not you, change your password at once, and tell whoever runs this service."
 _TELL_THEM = "If it was not you, tell whoever runs this service at once: somebody else may be logged in as you."

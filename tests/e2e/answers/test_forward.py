@@ -11,7 +11,10 @@ from tests.stacks.stack import Person, Stack
 from tests.stacks.steps import admin, bearer, log_in, register, temporary_token
 
 PATH = "/api/v1/auth/forward"
-TOLD = ["x-auth-admin", "x-auth-groups", "x-auth-session", "x-auth-subject", "x-auth-verified"]
+TOLD = [
+    "x-auth-acr", "x-auth-admin", "x-auth-amr", "x-auth-groups", "x-auth-session", "x-auth-subject", "x-auth-time",
+    "x-auth-verified",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -21,18 +21,10 @@ from shared.messaging.amqp import AmqpBus
 from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.topology import declare
 from shared.messaging.bus import Message
-from shared.messaging.events import (
-    AccountChanged,
-    AuthNoticeRequested,
-    InStep,
-    NotifierHeartbeat,
-    OtpOutcome,
-    OtpRequested,
-    SessionEnded,
-    UsersNoticeRequested,
-)
+from shared.messaging.events import AccountChanged, InStep, NotifierHeartbeat, OtpOutcome, OtpRequested, SessionEnded
 from shared.messaging.factor_events import EnrolledFactor, FactorsChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import AuthNoticeRequested, UsersNoticeRequested
 from shared.messaging.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
 from tests.auth_steps import Accounts
 from tests.builders import (

@@ -23,7 +23,12 @@ def as_it_is(example: str) -> str:
 
 def administrators_only(example: str) -> str:
     """As the comment in each of them says."""
-    return example.replace("/api/v1/auth/forward", "/api/v1/auth/forward/admin")
+    return demanding("/admin")(example)
+
+
+def demanding(demands: str) -> Callable[[str], str]:
+    """As the page beside them says."""
+    return lambda example: example.replace("/api/v1/auth/forward", f"/api/v1/auth/forward{demands}")
 
 
 def passing_the_token_on(example: str) -> str:

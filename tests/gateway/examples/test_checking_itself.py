@@ -24,7 +24,15 @@ from tests.servers.databases import Databases
 
 ACCOUNT = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 SESSION = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
-FORGED = ("X-Auth-Subject", "x-auth-session", "X-AUTH-ADMIN", "X_Auth_Admin", "X-Auth-Verified", "X-Auth-Groups")
+FORGED = (
+    "X-Auth-Subject",
+    "x-auth-session",
+    "X-AUTH-ADMIN",
+    "X_Auth_Admin",
+    "X-Auth-Verified",
+    "X-Auth-Groups",
+    "X-Auth-Acr",
+)
 
 
 @pytest.fixture(scope="module")

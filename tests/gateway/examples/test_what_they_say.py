@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from deploy.gateway.docs import document
 from tests.gateway.examples.gateways import EXAMPLES
 
 FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.name != "README.md")
+BY_PREFIX = ("envoy", "traefik")  # pass on whatever begins with X-Auth-
 RUN = {"nginx.conf.template", "Caddyfile", "envoy-ext-authz.yaml", "envoy-jwt-authn.yaml"}
 
 
@@ -40,9 +42,20 @@ def test_it_takes_the_token_away_and_says_how_to_pass_it_on(name: str) -> None:
     assert any(each in example for each in taken_away)
 
 
+@pytest.mark.parametrize("name", ["README.md", *(each for each in FILES if not each.startswith(BY_PREFIX))])
+def test_it_names_every_header_that_auth_sends_and_no_other(name: str) -> None:
+    answer = document()["paths"]["/api/v1/auth/forward"]["get"]["responses"]["204"]
+    prefixes = {"X-Auth-"}  # what is taken away
+
+    named = set(re.findall(r"\bX-Auth-\w*", (EXAMPLES / name).read_text())) - prefixes
+
+    assert named == set(answer["headers"])
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_it_asks_where_auth_answers(name: str) -> None:
-    asked = re.findall(r"/(?:api/v1/auth|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
+    # Sentences for the client name what it may ask itself, with the method.
+    asked = re.findall(r"(?<!POST )/(?:api/v1/auth|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
 
     assert set(asked) in (
         [{"/.well-known/jwks.json"}] if "jwt" in name else [{"/api/v1/auth/forward"}, {"/api/v1/auth/forward/envoy"}]

@@ -18,7 +18,10 @@ from tests.servers.databases import Databases
 from tests.servers.ports import free_ports
 
 PATH = f"{AUTH}/forward"
-NAMES = ("X-Auth-Subject", "X-Auth-Session", "X-Auth-Admin", "X-Auth-Verified", "X-Auth-Groups")
+NAMES = (
+    "X-Auth-Subject", "X-Auth-Session", "X-Auth-Admin", "X-Auth-Verified", "X-Auth-Groups", "X-Auth-Acr", "X-Auth-Amr",
+    "X-Auth-Time",
+)  # fmt: skip
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"]
 
 
@@ -53,12 +56,13 @@ async def test_a_good_token_passes_and_its_account_session_and_rights_are_told(
     auth_app: AuthApp, account: AccountChanged, tokens: Pair
 ) -> None:
     """A header that has nothing to say is there and empty: a gateway could leave a client's own where there is none."""
-    session = jwt.decode(tokens.access, options={"verify_signature": False})["sid"]
+    claims = jwt.decode(tokens.access, options={"verify_signature": False})
 
     answer = await ask(auth_app, tokens)
 
     assert (answer.status_code, answer.content) == (204, b"")
-    assert told(answer) == [str(account.account_id), session, "false", "true", ""]
+    login = ["1", "pwd", str(claims["auth_time"])]
+    assert told(answer) == [str(account.account_id), claims["sid"], "false", "true", "", *login]
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -89,7 +93,7 @@ async def test_groups_and_the_proof_of_the_address_are_those_of_this_moment(
 ) -> None:
     told_before = told(await ask(auth_app, tokens))
     changed = await accounts.change(account, groups=("night-shift", "staff"), email_verified=False)
-    assert told(await ask(auth_app, tokens))[3:] == ["false", "night-shift,staff"]
+    assert told(await ask(auth_app, tokens))[3:5] == ["false", "night-shift,staff"]
 
     await accounts.change(changed, groups=(), email_verified=True)
     assert told(await ask(auth_app, tokens)) == told_before

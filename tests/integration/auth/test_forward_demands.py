@@ -123,7 +123,11 @@ async def test_a_second_factor_is_demanded_of_nobody_of_administrators_or_of_all
 def test_the_document_names_each_refusal() -> None:
     paths = auth.build(AuthSettings.model_construct()).openapi()["paths"]
 
-    for path in (PATH, f"{PATH}/admin"):
-        refusals = paths[path]["get"]["responses"]["403"]["description"]
-        assert all(f"`{code}`" in refusals for code in ("email_not_verified", "second_factor_required"))
-        assert {"X-Auth-Verified", "X-Auth-Groups"} <= paths[path]["get"]["responses"]["204"]["headers"].keys()
+    for path, demanded in ((PATH, False), (f"{PATH}/{{demands}}", True)):
+        answers = paths[path]["get"]["responses"]
+        assert all(
+            f"`{code}`" in answers["403"]["description"] for code in ("email_not_verified", "second_factor_required")
+        )
+        assert ("`not_enough_permissions`" in answers["403"]["description"]) is demanded
+        assert ("`insufficient_user_authentication`" in answers["401"]["description"]) is demanded
+        assert {"X-Auth-Verified", "X-Auth-Groups", "X-Auth-Acr"} <= answers["204"]["headers"].keys()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from shared.messaging.events import AccountChanged, AuthNoticeRequested
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import AuthNoticeRequested
 from shared.messaging.topology import NOTICES
 from tests.auth_steps import Accounts, pair
 from tests.composed import AuthApp

@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 from services.notifier import app
 from services.notifier.mails.notice import TEXTS
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
-from shared.messaging.events import AuthNoticeRequested, NoticeWord
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import AuthNoticeRequested, NoticeWord
 from shared.messaging.topology import NOTICES, OTP_OUTCOMES
 from tests.builders import delivery, message, notice_requested, otp_requested
 from tests.composed import Keys, notifier_settings

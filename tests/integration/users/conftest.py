@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from shared.messaging.address_events import CodePurpose, CodeRequested
-from shared.messaging.events import AccountChanged, UsersNoticeRequested
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
+from shared.messaging.notice_events import UsersNoticeRequested
 from tests.composed import Keys, jwks_url, keys, users_app
 from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected

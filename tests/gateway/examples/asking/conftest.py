@@ -22,6 +22,9 @@ FORGED = [
     ("X-Auth-Admin", "true"),
     ("X-Auth-Verified", "forged"),
     ("X-Auth-Groups", "root"),
+    ("X-Auth-Acr", "3"),
+    ("X-Auth-Amr", "pop user mfa"),
+    ("X-Auth-Time", "4102444800"),
 ]
 
 

@@ -41,10 +41,14 @@ async def test_a_forged_header_never_reaches_the_upstream(
     told = [(name.replace("_", "-"), value) for name, value in seen.headers if name.replace("_", "-")[:7] == "x-auth-"]
     if ("x-auth-groups", "") in told:  # nginx sends none
         told.remove(("x-auth-groups", ""))
+    claims = jwt.decode(access, options={"verify_signature": False})
     assert sorted(told) == [
+        ("x-auth-acr", "1"),
         ("x-auth-admin", "false"),
-        ("x-auth-session", jwt.decode(access, options={"verify_signature": False})["sid"]),
+        ("x-auth-amr", "pwd"),
+        ("x-auth-session", claims["sid"]),
         ("x-auth-subject", str(account.account_id)),
+        ("x-auth-time", str(claims["auth_time"])),
         ("x-auth-verified", "true"),
     ]
 
