@@ -118,7 +118,7 @@ def _composed(
         WrongCodes(settings.otp_wrong_in_a_row, notices),
     )
     challenges = Challenges(settings, codes)
-    enrolled = Enrolled(notices=notices, access_lifetime=settings.access_token_lifetime)
+    enrolled = Enrolled.of(settings, notices)
     assertions = Assertions(site=Site.of(settings.relying_party), ceremonies=Ceremonies(tokens), notices=notices)
     devices = TrustedDevices(database, timedelta(seconds=settings.trusted_device_lifetime))
     open_challenges = OpenChallenges(settings, codes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,14 +15,16 @@ from sqlalchemy import and_, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.accounts.notices import Notices
-from services.auth.accounts.read_model import may_log_in
+from services.auth.accounts.read_model import is_active_session, may_log_in
 from services.auth.sessions.ending import end_sessions
+from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, factors, identities, outbox, sessions, trail
 from shared.audit_words import Act, Reason
 from shared.messaging.events import AccountChanged
 from shared.messaging.factor_events import FactorsChanged
 from shared.messaging.notice_events import NoticeWord
 from shared.messaging.outbox import add
+from shared.tokens.access import AccessToken
 from shared.web.bearer import TokenNotValid
 
 _HANDLE_BYTES = 32
@@ -97,17 +99,30 @@ class Enrolled:
 
     notices: Notices
     access_lifetime: int
+    session_lifetime: timedelta
+
+    @classmethod
+    def of(cls, settings: AuthSettings, notices: Notices) -> Enrolled:
+        longest = timedelta(seconds=settings.session_max_lifetime)
+        return cls(notices=notices, access_lifetime=settings.access_token_lifetime, session_lifetime=longest)
 
     async def lock(self, connection: AsyncConnection, account: UUID) -> None:
         """First statement of each change: no factor is born after the account's deletion. Raises `TokenNotValid`."""
         found = select(identities.c.id).where(identities.c.id == account, may_log_in()).with_for_update()
         if (await connection.execute(found)).one_or_none() is None:
             raise TokenNotValid
-        # A login locks its challenge, then its factor: a change that went the other way round would deadlock with it.
-        open_ones = select(challenges.c.id).where(
-            challenges.c.account_id == account, challenges.c.expires_at > func.now()
-        )
-        await connection.execute(open_ones.order_by(challenges.c.id).with_for_update())
+        await lock_challenges(connection, account)
+
+    async def lock_for(self, connection: AsyncConnection, owner: AccessToken) -> None:
+        """The same where a factor is added or removed. The session may have ended while this waited, by a reset or by a
+        change in another session, which would not reach what is added now. Raises `TokenNotValid`.
+        """
+        await self.lock(connection, owner.account)
+        # A statement of its own: that which waited does not see what ended meanwhile.
+        active = select(sessions.c.id).join(identities, identities.c.id == sessions.c.account_id)
+        active = active.where(sessions.c.id == owner.session, is_active_session(self.session_lifetime))
+        if (await connection.execute(active)).one_or_none() is None:
+            raise TokenNotValid
 
     async def changed(self, connection: AsyncConnection, change: Change) -> None:
         """Last statement of each change."""
@@ -131,6 +146,12 @@ class Enrolled:
         values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
         handle: bytes = (await connection.execute(_HANDLE, values)).scalar_one()
         return handle
+
+
+async def lock_challenges(connection: AsyncConnection, account: UUID) -> None:
+    """A login locks its challenge, then its factor: a change that went the other way round would deadlock with it."""
+    of_account = (challenges.c.account_id == account, challenges.c.expires_at > func.now())
+    await connection.execute(select(challenges.c.id).where(*of_account).order_by(challenges.c.id).with_for_update())
 
 
 async def forget(connection: AsyncConnection, account: UUID) -> None:

@@ -66,7 +66,7 @@ class Passkeys:
     async def add(self, owner: AccessToken, given: Answer, name: str) -> RowMapping:
         """Raises `PasskeysOff`, `PasskeyNotValid`, `TooManyPasskeys`, `TokenNotValid`."""
         async with self.database.transaction() as connection:
-            await self.enrolled.lock(connection, owner.account)
+            await self.enrolled.lock_for(connection, owner)
             await _known_unless_too_many(connection, owner.account)
             row = await self._insert(connection, owner.account, given, name)
             if row is not None:
@@ -94,7 +94,7 @@ class Passkeys:
     async def remove(self, owner: AccessToken, passkey: UUID) -> None:
         """Raises `ItemNotFound`, `TokenNotValid`."""
         async with self.database.transaction() as connection:
-            await self.enrolled.lock(connection, owner.account)
+            await self.enrolled.lock_for(connection, owner)
             if not (await connection.execute(delete(passkeys).where(_own(owner.account, passkey)))).rowcount:
                 raise ItemNotFound
             await self.enrolled.changed(connection, _change(owner, "factor_removed"))

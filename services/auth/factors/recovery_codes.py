@@ -110,7 +110,7 @@ class RecoveryCodes:
         salt, codes = os.urandom(_SALT_BYTES), [new_code() for _ in range(_MANY)]
         hashes = [await self.passwords.derive(code, salt, [account]) for code in codes]
         async with self.database.transaction() as connection:
-            await self.enrolled.lock(connection, account)
+            await self.enrolled.lock_for(connection, owner)
             await connection.execute(delete(recovery_codes).where(of_account))
             rows = [{"account_id": account, "number": number, "hash": each} for number, each in enumerate(hashes, 1)]
             await connection.execute(insert(recovery_codes), rows)

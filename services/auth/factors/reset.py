@@ -7,7 +7,7 @@ from uuid import UUID
 from services.auth.accounts.administered import NoSuchAccount, of_id
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import find_by_username
-from services.auth.factors.enrolled import Change, Enrolled, empty
+from services.auth.factors.enrolled import Change, Enrolled, empty, lock_challenges
 from services.auth.settings import AuthSettings
 from shared.database.pool import Database
 from shared.tokens.access import AccessToken
@@ -27,8 +27,9 @@ async def reset_factors(
         actor=administrator.account if administrator else None,
     )
     async with database.transaction() as connection:
-        # The lock of `Enrolled.lock`, so that no factor that is just being added outlives the reset.
+        # The locks of `Enrolled.lock`: a factor that is just being added does not outlive the reset.
         found = await of_id(connection, account, lock=True)
+        await lock_challenges(connection, account)
         await empty(connection, account)
         await enrolled.changed(connection, change)
     return bool(found.is_2fa)
@@ -37,7 +38,7 @@ async def reset_factors(
 async def reset_factors_of_name(settings: AuthSettings, username: str) -> bool:
     """For an operator: of the account that this name logs in to. Raises `NoSuchAccount`."""
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=1)
-    enrolled = Enrolled(notices=Notices(settings, database), access_lifetime=settings.access_token_lifetime)
+    enrolled = Enrolled.of(settings, Notices(settings, database))
     try:
         async with database.statement() as connection:
             identity = await find_by_username(connection, username)

@@ -87,7 +87,7 @@ class AuthenticatorApps:
             totp.c.created_at > func.now() - timedelta(seconds=ENROLMENT),
         )
         async with self._database.transaction() as connection:
-            await self._enrolled.lock(connection, owner.account)
+            await self._enrolled.lock_for(connection, owner)
             tried = update(totp).where(waiting).values(attempts=totp.c.attempts + 1)
             found = await connection.execute(tried.returning(totp.c.sealed_secret, func.now().label("now")))
             if (row := found.one_or_none()) is None:
@@ -107,7 +107,7 @@ class AuthenticatorApps:
         """Raises `TokenNotValid`, `ItemNotFound`."""
         own = and_(totp.c.id == app, totp.c.account_id == owner.account, totp.c.confirmed_at.is_not(None))
         async with self._database.transaction() as connection:
-            await self._enrolled.lock(connection, owner.account)
+            await self._enrolled.lock_for(connection, owner)
             if not (await connection.execute(delete(totp).where(own))).rowcount:
                 raise ItemNotFound
             await self._enrolled.changed(connection, _change(owner, "factor_removed"))
