@@ -45,10 +45,13 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# A stranger may log in, swap a refresh token, register, ask for a new password, and read the public keys.
+# A stranger may log in, with a password or a passkey, swap a refresh token, register, ask for a new password, and read
+# the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
+    ("POST", "/api/v1/auth/passkey/options"),
+    ("POST", "/api/v1/auth/passkey"),
     ("POST", "/api/v1/users/registration"),
     ("POST", "/api/v1/users/registration/confirm"),
     ("POST", "/api/v1/users/password-reset"),
@@ -56,7 +59,9 @@ PUBLIC = {
     ("GET", "/.well-known/jwks.json"),
 }
 # A value for each parameter in a path.
-IDS = {"user_id": uuid4(), "account_id": uuid4(), "session_id": uuid4(), "demands": "admin"}
+IDS = {name: uuid4() for name in ("user_id", "account_id", "session_id", "app_id", "device_id", "passkey_id")} | {
+    "demands": "admin"
+}
 # What reads a token, and refuses the request without a good one.
 GUARDS = {current_session, passing_session, current_challenge, caller}
 

@@ -41,25 +41,25 @@ class _Credential(BaseModel):
     type: StrictStr = Field(max_length=32, examples=["public-key"])
 
 
-class _Attestation(BaseModel):
+class AttestationIn(BaseModel):
     client_data: _Short = Field(alias="clientDataJSON")
     attestation: _Long = Field(alias="attestationObject")
     transports: list[_Transport] = Field([], max_length=8)
 
 
-class _Assertion(BaseModel):
+class AssertionIn(BaseModel):
     client_data: _Short = Field(alias="clientDataJSON")
     authenticator_data: _Short = Field(alias="authenticatorData")
     signature: _Short
     user_handle: _Short | None = Field(None, alias="userHandle")
 
 
-class NewCredential(_Credential):
-    response: _Attestation
+class NewCredentialIn(_Credential):
+    response: AttestationIn
 
 
-class SignedCredential(_Credential):
-    response: _Assertion
+class SignedCredentialIn(_Credential):
+    response: AssertionIn
 
 
 class _AnswerIn(BaseModel):
@@ -71,12 +71,12 @@ class _AnswerIn(BaseModel):
 
 
 class NewPasskeyIn(_AnswerIn):
-    credential: NewCredential = Field(description=_FROM_BROWSER)
+    credential: NewCredentialIn = Field(description=_FROM_BROWSER)
     name: FactorName = "Passkey"
 
 
 class PasskeyIn(_AnswerIn):
-    credential: SignedCredential = Field(description=_FROM_BROWSER)
+    credential: SignedCredentialIn = Field(description=_FROM_BROWSER)
 
 
 class SecondPasskeyIn(PasskeyIn, RememberDeviceIn):

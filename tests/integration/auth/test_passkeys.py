@@ -198,7 +198,7 @@ async def test_a_passkey_ends_with_its_account_and_the_answer_tells_nothing(
     await (accounts.delete(account) if end == "deleted" else accounts.change(account, is_active=False))
 
     answer = await passkeys.log_in(passkey)
-    assert (answer.status_code, answer.json()) == (400, unknown.json() | {"instance": answer.json().get("instance")})
+    assert (answer.status_code, answer.content) == (400, unknown.content)
 
 
 async def test_after_a_reset_by_mail_a_passkey_alone_makes_mailed_codes_a_second_factor_again(
