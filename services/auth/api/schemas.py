@@ -78,7 +78,7 @@ class StepUpIn(BaseModel):
     )
 
 
-class PasswordIn(BaseModel):
+class VerifyPasswordIn(BaseModel):
     password: Text = Field(min_length=1, max_length=128, examples=["testtest11&@"])
 
 

@@ -13,9 +13,9 @@ from services.auth.api.schemas import (
     LoggedInOut,
     OtpIn,
     OtpRequiredOut,
-    PasswordIn,
     RecoveryIn,
     StepUpIn,
+    VerifyPasswordIn,
 )
 from services.auth.factors.challenges import OtpNotValid
 from services.auth.factors.failed_codes import CodesOff
@@ -46,11 +46,12 @@ async def challenge(auth: Composed, challenge_id: CurrentChallenge) -> Challenge
 )
 @router.post(
     "/resend-otp",
+    name="resend_otp",  # two operations in the API's document, and two methods of a generated client
     status_code=202,
     summary="Send a new code for the same login; the old one is dead",
     responses=refused(CodesOff, MethodNotOffered, TooManyRequests),
 )
-async def send_code(auth: Composed, challenge_id: CurrentChallenge) -> CodeOnItsWay:
+async def mail_code(auth: Composed, challenge_id: CurrentChallenge) -> CodeOnItsWay:
     await auth.second_factor.send_code(challenge_id)
     return CodeOnItsWay()
 
@@ -115,7 +116,7 @@ async def step_up(auth: Composed, current: Current, given: StepUpIn) -> OtpRequi
     responses=refused(IncorrectUsernameOrPassword, TooManyRequests),
 )
 async def verify_password(
-    auth: Composed, challenge_id: CurrentChallenge, client: FromClient, given: PasswordIn
+    auth: Composed, challenge_id: CurrentChallenge, client: FromClient, given: VerifyPasswordIn
 ) -> LoggedInOut:
     """For an account without a second factor, if `methods` says so."""
     return LoggedInOut.after(await auth.step_up.verify_password(challenge_id, given.password, client))
