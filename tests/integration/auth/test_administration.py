@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli import app as command_line
-from shared.messaging.events import AccountChanged, AuthNoticeRequested, Event
+from shared.messaging.events import AccountChanged, Event
 from shared.messaging.factor_events import FactorsChanged
+from shared.messaging.notice_events import AuthNoticeRequested
 from shared.messaging.topology import ACCOUNT_FACTORS, ENDED_SESSIONS, NOTICES
 from tests.asking import problem
 from tests.auth_steps import Accounts, Pair, Steps, pair, wrong
