@@ -42,6 +42,7 @@ from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.account_sessions import AccountSessions
 from services.auth.sessions.active import ActiveSessions
 from services.auth.sessions.lifecycle import Sessions
+from services.auth.sessions.stepping_up import SteppingUp
 from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
 from services.auth.tokens.issue import Tokens
@@ -127,6 +128,7 @@ def _composed(
         challenges=challenges,
         open_challenges=open_challenges,
         sessions=sessions_begun,
+        stepping_up=SteppingUp(settings, sessions_begun),
         addresses=addresses,
         devices=devices,
     )

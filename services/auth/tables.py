@@ -46,7 +46,7 @@ outbox = outbox_table(metadata)
 Index("ix_outbox_codes", outbox.c.created_at, postgresql_where=text("type = 'auth.otp_requested.v1'"))
 trail = Trail(AuthAudited, outbox)
 
-# The read model of accounts: one row per account, deleted ones as tombstones, written by events only.
+# The read model of accounts: one row per account, deleted ones as tombstones, written by events; one column is ours.
 identities = Table(
     "identities",
     metadata,
@@ -67,6 +67,7 @@ identities = Table(
     # Until another factor has logged in, the mailbox is one factor, not two (docs/security.md).
     Column("password_by_mail", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False),
+    Column("factors_version", BigInteger, nullable=False, server_default="0"),  # ours: rises with each change
     Column("kept_session", Uuid),
     _moment("applied_at", default=True),
     # Not unique: events of two accounts that swap names may arrive in any order.
@@ -213,12 +214,11 @@ code_failures = Table(
     Column("failures", BigInteger, nullable=False),
 )
 
-# The version rises with each change, which ends devices and open challenges; `methods` follows the tables below.
+# `methods` follows the tables below.
 factors = Table(
     "factors",
     metadata,
     Column("account_id", Uuid, primary_key=True),
-    Column("version", BigInteger, nullable=False),
     Column("methods", ARRAY(Text), nullable=False, server_default="{}"),
     Column("user_handle", LargeBinary, nullable=False, unique=True),  # `user.id` of passkeys: WebAuthn section 14.6.1
     Column("recovery_salt", LargeBinary),  # one for the whole set: a try costs one hash
@@ -234,10 +234,8 @@ totp = Table(
     Column("account_id", Uuid, nullable=False),
     Column("sealed_secret", Text, nullable=False),
     Column("name", Text, nullable=False),
-    # Wrong codes before it is confirmed.
-    Column("attempts", SmallInteger, nullable=False, server_default="0"),
-    # The time step (RFC 6238) of the latest code that was used.
-    Column("last_step", BigInteger, nullable=False, server_default="0"),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),  # wrong codes before it is confirmed
+    Column("last_step", BigInteger, nullable=False, server_default="0"),  # RFC 6238: of the latest code that was used
     _moment("created_at", default=True),
     _moment("confirmed_at"),
     _moment("last_used_at"),

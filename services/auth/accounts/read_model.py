@@ -64,8 +64,8 @@ def is_active_session(max_lifetime: timedelta) -> ColumnElement[bool]:
 
 
 _IDENTITY: Final = """
-SELECT id, identities.version, username_key, email, password_hash, is_2fa, is_active, session_epoch, password_by_mail,
-    coalesce(factors.version, 0) AS factors_version, coalesce(methods, '{}') AS factors, login_epoch
+SELECT id, version, username_key, email, password_hash, is_2fa, is_active, session_epoch, password_by_mail,
+    factors_version, coalesce(methods, '{}') AS factors, login_epoch
 FROM auth.identities LEFT JOIN auth.factors ON account_id = id
 WHERE NOT deleted AND incarnation >= (SELECT incarnation FROM auth.in_step)
 """

@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from services.auth.accounts.read_model import may_log_in
-from services.auth.tables import challenges, code_failures, factors, identities, outbox
+from services.auth.tables import challenges, code_failures, identities, outbox
 from shared.messaging.outbox import insert_events
 
 _CHALLENGE = bindparam("challenge", type_=Uuid)
@@ -111,11 +111,10 @@ def is_open(most_attempts: int) -> ColumnElement[bool]:
 
 def of_its_account() -> ColumnElement[bool]:
     """Neither the account nor its factors have changed since."""
-    version = select(factors.c.version).where(factors.c.account_id == challenges.c.account_id).correlate(challenges)
     return and_(
         identities.c.id == challenges.c.account_id,
         identities.c.session_epoch == challenges.c.epoch,
-        challenges.c.factors_version == func.coalesce(version.scalar_subquery(), 0),
+        identities.c.factors_version == challenges.c.factors_version,
         may_log_in(),
     )
 

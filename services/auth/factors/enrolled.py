@@ -42,9 +42,14 @@ WITH left_over AS (
     UPDATE auth.challenges SET expires_at = now() WHERE account_id = :account AND expires_at > now()
 ), forgotten AS (
     DELETE FROM auth.trusted_devices WHERE account_id = :account
+), raised AS (
+    UPDATE auth.identities SET factors_version =
+        greatest(factors_version + 1, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint))
+    WHERE id = :account
+    RETURNING factors_version
 )
-INSERT INTO auth.factors AS old (account_id, version, user_handle, methods)
-SELECT CAST(:account AS uuid), CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), CAST(:handle AS bytea),
+INSERT INTO auth.factors AS old (account_id, user_handle, methods)
+SELECT CAST(:account AS uuid), CAST(:handle AS bytea),
     array_remove(ARRAY[
         CASE WHEN EXISTS (SELECT FROM auth.passkeys WHERE account_id = :account) THEN 'passkey' END,
         CASE WHEN EXISTS (SELECT FROM auth.totp WHERE account_id = :account AND confirmed_at IS NOT NULL)
@@ -53,15 +58,14 @@ SELECT CAST(:account AS uuid), CAST(extract(epoch FROM clock_timestamp()) * 1000
             AND EXISTS (SELECT FROM auth.recovery_codes WHERE account_id = :account AND used_at IS NULL)
             THEN 'recovery' END
     ], NULL)
-ON CONFLICT (account_id) DO UPDATE SET
-    version = greatest(old.version + 1, excluded.version), methods = excluded.methods
-RETURNING version, methods, now()
+ON CONFLICT (account_id) DO UPDATE SET methods = excluded.methods
+RETURNING (SELECT factors_version FROM raised), methods, now()
 """
 )
 
 _HANDLE: Final = text(
     """
-INSERT INTO auth.factors AS old (account_id, version, user_handle) VALUES (:account, 0, :handle)
+INSERT INTO auth.factors AS old (account_id, user_handle) VALUES (:account, :handle)
 ON CONFLICT (account_id) DO UPDATE SET user_handle = old.user_handle
 RETURNING user_handle
 """
@@ -171,8 +175,11 @@ async def follow(connection: AsyncConnection, event: AccountChanged) -> None:
     if event.deleted:
         await forget(connection, event.account_id)
         return
-    query = select(factors.c.version, factors.c.methods, func.now()).where(
-        factors.c.account_id == event.account_id, factors.c.version > 0
+    version = identities.c.factors_version
+    query = (
+        select(version, factors.c.methods, func.now())
+        .join(factors, factors.c.account_id == identities.c.id)
+        .where(identities.c.id == event.account_id, version > 0)
     )
     if (known := (await connection.execute(query)).one_or_none()) is not None:
         await _publish(connection, event.account_id, *known)

@@ -17,6 +17,7 @@ from services.auth.sessions.lifecycle import Sessions, TokenPair
 from shared import failpoints
 from shared.database.pool import Database
 from shared.tokens.access import PASSWORD
+from shared.web.problems import Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,9 @@ class Login:
     async def _start_session(self, identity: Identity, client: Client) -> TokenPair:
         address = self.addresses.hashed(client.address or "-")
         async with self.database.statement() as connection:
-            return await self.sessions.begin(
-                connection, identity.id, identity.session_epoch, (PASSWORD,), client, address
+            pair = await self.sessions.begin(
+                connection, identity.id, identity.session_epoch, (PASSWORD,), client, address, identity.factors_version
             )
+        if pair is None:  # a factor was added or removed in the time of the hash
+            raise Unavailable(retry_after=1)
+        return pair

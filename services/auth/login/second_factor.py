@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions, TokenPair
+from services.auth.sessions.stepping_up import SteppingUp
 from services.auth.tables import factors
 from shared.database.pool import Database
 from shared.tokens.access import PASSWORD
@@ -36,6 +36,7 @@ class SecondFactor:
     challenges: Challenges
     open_challenges: OpenChallenges
     sessions: Sessions
+    stepping_up: SteppingUp
     addresses: KnownAddresses
     devices: TrustedDevices
 
@@ -57,11 +58,13 @@ class SecondFactor:
         if attempt.password_by_mail and proof.method != "email":
             await other_factor_used(connection, account, attempt.epoch)
         if attempt.session is not None:
-            pair = await self.sessions.step_up(connection, attempt.session, account, proof.amr, client)
+            pair = await self.stepping_up.renew(connection, attempt.session, account, proof.amr, client)
             return Completed(pair=pair, device_token=None) if pair is not None else None
         address = self.addresses.hashed(client.address or "-")
-        amr: Sequence[str] = (PASSWORD, *proof.amr)
+        amr = (PASSWORD, *proof.amr)
         pair = await self.sessions.begin(connection, account, attempt.epoch, amr, client, address)
+        if pair is None:
+            return None
         device = await self.devices.remember(connection, account, attempt.epoch, client) if remember else None
         return Completed(pair=pair, device_token=device)
 

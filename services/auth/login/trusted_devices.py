@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from services.auth.accounts.read_model import Identity
 from services.auth.sessions.client import Client
-from services.auth.tables import factors, identities, trail, trusted_devices
+from services.auth.tables import identities, trail, trusted_devices
 from shared.database.pool import Database
 from shared.web.problems import ItemNotFound
 
@@ -35,8 +35,7 @@ WITH too_many AS (
 )
 INSERT INTO auth.trusted_devices
     (id, account_id, token_hash, epoch, factors_version, address, user_agent, expires_at)
-SELECT :id, :account, :token_hash, :epoch,
-    coalesce((SELECT version FROM auth.factors WHERE account_id = :account), 0),
+SELECT :id, :account, :token_hash, :epoch, (SELECT factors_version FROM auth.identities WHERE id = :account),
     :address, :user_agent, now() + CAST(:lifetime AS interval)
 """
 )
@@ -89,12 +88,11 @@ class TrustedDevices:
     async def list(self, account: UUID) -> Sequence[RowMapping]:
         """`id, created_at, last_used_at, expires_at, address, user_agent`, the newest first."""
         row = trusted_devices.c
-        version = select(factors.c.version).where(factors.c.account_id == account).scalar_subquery()
         query = (
             select(row.id, row.created_at, row.last_used_at, row.expires_at, row.address, row.user_agent)
             .join(identities, identities.c.id == row.account_id)
             .where(row.account_id == account, row.epoch == identities.c.session_epoch)
-            .where(row.factors_version == func.coalesce(version, 0), row.expires_at > func.now())
+            .where(row.factors_version == identities.c.factors_version, row.expires_at > func.now())
             .where(row.created_at > func.now() - self.lifetime)
             .order_by(row.created_at.desc(), row.id.desc())
         )

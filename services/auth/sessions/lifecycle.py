@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -14,19 +13,16 @@ from uuid_utils.compat import uuid7
 
 from services.auth.sessions.client import Client
 from services.auth.sessions.ending import end_sessions
-from services.auth.sessions.renewal_statements import USE_LATEST, find_successor, rotate_token, step_up
+from services.auth.sessions.renewal_statements import find_successor, rotate_token
 from services.auth.sessions.statements import insert_session, values_of
 from services.auth.settings import AuthSettings
 from services.auth.tables import refresh_tokens, sessions, trail
 from services.auth.tokens.issue import SessionFacts, Tokens
-from shared.audit import log_committed, outbox_params
+from shared.audit import log_committed, note
 from shared.audit_words import Act, Reason
 from shared.database.pool import Database
 from shared.database.prepared import Prepared
 from shared.messaging.outbox import event_params
-
-# A refresh under way hides its successor from a statement that waited for it, not from the next one.
-_LOOKS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +38,8 @@ class Sessions:
         self._access_lifetime = settings.access_token_lifetime
         self._lifetime = timedelta(seconds=settings.refresh_token_lifetime)
         self._max_lifetime = timedelta(seconds=settings.session_max_lifetime)
-        self._insert_session = insert_session(self._lifetime)
-        self._step_up = step_up(self._lifetime, self._max_lifetime)
+        self._insert_session = insert_session(self._lifetime, by_password_alone=False)
+        self._insert_by_password = insert_session(self._lifetime, by_password_alone=True)
         self._rotate_token = Prepared(rotate_token(self._lifetime, self._max_lifetime))
         self._find_successor = find_successor(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
 
@@ -55,37 +51,27 @@ class Sessions:
         amr: Sequence[str],
         client: Client,
         address_hash: bytes,
-    ) -> TokenPair:
-        """One statement. `amr`: authentication methods (RFC 8176). The address becomes a known one."""
+        factors_version: int | None = None,
+    ) -> TokenPair | None:
+        """One statement. `amr`: authentication methods (RFC 8176). The address becomes a known one. `factors_version`:
+        for a login by password alone; None if the account's factors have changed since.
+        """
         session, token = uuid7(), uuid7()
         event = trail.event("login", account=account, actor=account, session=session)
         values = {"account": account, "of_epoch": epoch, "by_means": list(amr), "session": session, "token": token}
-        values |= values_of(client) | outbox_params(connection, event) | {"from_address": address_hash}
-        begun = (await connection.execute(self._insert_session, values)).mappings().one()
+        values |= values_of(client) | event_params(event) | {"from_address": address_hash}
+        statement = self._insert_session
+        if factors_version is not None:
+            statement, values["of_version"] = self._insert_by_password, factors_version
+        begun = (await connection.execute(statement, values)).mappings().one_or_none()
+        if begun is None:
+            return None
+        note(connection, event)
         now = begun["now"]
         facts = SessionFacts(
             id=session, account=account, epoch=epoch, began_at=now, auth_time=now, amr=list(amr), **begun
         )
-        return self._pair(facts, token)
-
-    async def step_up(
-        self, connection: AsyncConnection, session: UUID, account: UUID, amr: Sequence[str], client: Client
-    ) -> TokenPair | None:
-        """A new pair of the same session, whose `auth_time` is now; None if it has ended. The old refresh token is used
-        with it (ASVS 7.2.4). `amr`: of the proof, without the password.
-        """
-        used = None
-        for _ in range(_LOOKS):
-            if (used := (await connection.execute(USE_LATEST, {"session": session})).scalar_one_or_none()) is not None:
-                break
-        if used is None:
-            return None
-        token = uuid7()
-        event = trail.event("step_up", account=account, actor=account, session=session)
-        values = {"session": session, "account": account, "parent": used, "token": token, "by_means": list(amr)}
-        values |= values_of(client) | outbox_params(connection, event)
-        row = (await connection.execute(self._step_up, values)).one_or_none()
-        return self._pair(_facts_in(row), token) if row is not None else None
+        return self.pair(facts, token)
 
     async def rotate(self, database: Database, token_id: UUID, client: Client) -> TokenPair | None:
         """None if the token has been used: also if this statement is repeated because its answer was lost."""
@@ -94,10 +80,10 @@ class Sessions:
         rows = await self._rotate_token.run(database, values)
         if not rows:
             return None
-        facts = _facts_in(rows[0])
+        facts = SessionFacts.in_row(rows[0])
         owner = {"account_id": facts.account, "actor_id": facts.account, "session_id": facts.id}
         log_committed(event.model_copy(update=owner))
-        return self._pair(facts, token)
+        return self.pair(facts, token)
 
     async def repeat(self, connection: AsyncConnection, token_id: UUID) -> TokenPair | None:
         """Returns the pair that `rotate` gave. The caller commits also after None, which may have ended the session."""
@@ -110,7 +96,7 @@ class Sessions:
         session = SessionFacts(**facts)
         account = session.account
         await trail.record(connection, "refresh", reason="repeated", account=account, actor=account, session=session.id)
-        return self._pair(session, token)
+        return self.pair(session, token)
 
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
         family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
@@ -122,13 +108,9 @@ class Sessions:
         account, session = (await connection.execute(owner)).one_or_none() or (None, None)
         await trail.record(connection, act, "refused", reason, account=account, session=session)
 
-    def _pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
+    def pair(self, facts: SessionFacts, token: UUID) -> TokenPair:
         return TokenPair(
             access_token=self._tokens.access(facts, token),
             refresh_token=self._tokens.refresh(facts, token),
             expires_in=self._tokens.access_lifetime(facts),
         )
-
-
-def _facts_in(row: Any) -> SessionFacts:
-    return SessionFacts(**{name: getattr(row, name) for name in SessionFacts.__dataclass_fields__})

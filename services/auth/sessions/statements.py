@@ -41,22 +41,30 @@ def values_of(client: Client) -> dict[str, Any]:
     return {"address_shown": client.address, "agent_shown": client.user_agent}
 
 
-def insert_session(lifetime: timedelta) -> Select[Any]:
+def insert_session(lifetime: timedelta, *, by_password_alone: bool) -> Select[Any]:
     """Parameters: `session, token, account, of_epoch, by_means, from_address`, those of the client and of the event.
     Returns the facts that only the database knows.
+
+    `by_password_alone`: no row unless the account's factors are still those of the parameter `of_version`. The lock
+    waits for a change that is under way: it would neither ask this login for the new factor nor end its session.
     """
     means = bindparam("by_means", type_=ARRAY(Text))
-    session = insert(sessions).values(
-        id=_SESSION,
-        account_id=_ACCOUNT,
-        epoch=bindparam("of_epoch", type_=BigInteger),
-        amr=means,
-        **used_now(func.now() + lifetime),
-    )
-    owner = select(identities.c.email_verified).where(identities.c.id == _ACCOUNT).cte("owner")
+    found = select(identities.c.email_verified).where(identities.c.id == _ACCOUNT)
+    if by_password_alone:
+        same = identities.c.factors_version == bindparam("of_version", type_=BigInteger)
+        found = found.where(same).with_for_update(read=True, key_share=True)
+    owner = found.cte("owner")
+    used = used_now(func.now() + lifetime)
+    row = select(_SESSION, _ACCOUNT, bindparam("of_epoch", type_=BigInteger), means, *used.values()).select_from(owner)
+    session = insert(sessions).from_select(["id", "account_id", "epoch", "amr", *used], row)
     token = select(_TOKEN, _SESSION, func.now() + lifetime, func.now(), means, owner.c.email_verified)
     issued = insert(refresh_tokens).from_select(["id", "session_id", "expires_at", *OF_PAIR], token)
-    parts = (session.cte("begun"), issued.cte("issued"), insert_events(outbox).cte("event"), _address_remembered())
+    parts = (
+        session.cte("begun"),
+        issued.cte("issued"),
+        insert_events(outbox, owner).cte("event"),
+        _address_remembered(),
+    )
     return select(func.now().label("now"), owner.c.email_verified).add_cte(*parts)
 
 

@@ -32,6 +32,10 @@ class SessionFacts:
     email_verified: bool
     now: datetime
 
+    @classmethod
+    def in_row(cls, row: Any) -> SessionFacts:
+        return cls(**{name: getattr(row, name) for name in cls.__dataclass_fields__})
+
 
 class Tokens:
     def __init__(self, settings: AuthSettings, keys: KeyRing) -> None:
