@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from services.auth.accounts.read_model import Identity
 from services.auth.factors.challenges import Challenge, Challenges
 from services.auth.factors.methods import Method, second_factors
@@ -46,8 +48,11 @@ class Login:
             raise
         try:
             methods = second_factors(identity)
-            if not methods or (device_token and await self.devices.knows(identity, device_token, client)):
-                return await self._start_session(identity, client)
+            if not methods:
+                async with self.database.statement() as connection:
+                    return await self._begin(connection, identity, client)
+            if device_token and (pair := await self._start_by_device(identity, device_token, client)):
+                return pair
             return await self._start_challenge(identity, methods)
         finally:
             await self.attempts.release(attempt, success=True)
@@ -59,9 +64,13 @@ class Login:
         failpoints.reach("login: committed")
         return challenge
 
-    async def _start_session(self, identity: Identity, client: Client) -> TokenPair:
+    async def _start_by_device(self, identity: Identity, token: str, client: Client) -> TokenPair | None:
+        """One transaction, which locks the device: a change of factors comes first, or ends the new session too."""
+        async with self.database.transaction() as connection:
+            if not await self.devices.use(connection, identity, token, client):
+                return None
+            return await self._begin(connection, identity, client)
+
+    async def _begin(self, connection: AsyncConnection, identity: Identity, client: Client) -> TokenPair:
         address = self.addresses.hashed(client.address or "-")
-        async with self.database.statement() as connection:
-            return await self.sessions.begin(
-                connection, identity.id, identity.session_epoch, (PASSWORD,), client, address
-            )
+        return await self.sessions.begin(connection, identity.id, identity.session_epoch, (PASSWORD,), client, address)

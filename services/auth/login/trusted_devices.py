@@ -75,7 +75,8 @@ class TrustedDevices:
         await trail.record(connection, "device_remembered", account=account, actor=account)
         return token
 
-    async def knows(self, identity: Identity, token: str, client: Client) -> bool:
+    async def use(self, connection: AsyncConnection, identity: Identity, token: str, client: Client) -> bool:
+        """Whether it is a device of this account. It stays locked until the commit."""
         values = _of_client(client) | {
             "token_hash": _hash(token),
             "account": identity.id,
@@ -83,8 +84,7 @@ class TrustedDevices:
             "version": identity.factors_version,
             "lifetime": self.lifetime,
         }
-        async with self.database.statement() as connection:
-            return (await connection.execute(_USE, values)).one_or_none() is not None
+        return (await connection.execute(_USE, values)).one_or_none() is not None
 
     async def list(self, account: UUID) -> Sequence[RowMapping]:
         """`id, created_at, last_used_at, expires_at, address, user_agent`, the newest first."""
