@@ -49,7 +49,7 @@ def has_another_than_mail(account: Row[Any]) -> bool:
     return bool(second_factors(is_2fa=False, factors=account.factors))
 
 
-def having(word: SecondFactor | Literal["none"]) -> ColumnElement[bool]:
+def having(word: Literal[SecondFactor, "none"]) -> ColumnElement[bool]:
     mail, enrolled = accounts.c.is_2fa, accounts.c.factors
     any_at_all = or_(mail, enrolled.overlap(_OF_AUTH))
     if word == "none":

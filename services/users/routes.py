@@ -146,7 +146,7 @@ async def list_accounts(
     username: Filter = None,
     is_2fa: bool | None = None,
     second_factor: Annotated[
-        SecondFactor | Literal["none"] | None,
+        Literal[SecondFactor, "none"] | None,
         Query(description="Those who have it; `none`: those whose password is enough"),
     ] = None,
     is_admin: bool | None = None,
