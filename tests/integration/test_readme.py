@@ -29,7 +29,7 @@ def test_the_six_lines_of_the_readme_log_in_by_an_app_and_nothing_is_mailed() ->
     six = marked("curl for an authenticator app")
     assert len(six.splitlines()) == 6
     with throwaway_stack(demo_accounts=False, say=print) as stack:
-        lines = "".join([*ten_but_one, six]).replace("http://127.0.0.1:8201", stack.base_url)
+        lines = "".join([*ten_but_one, six]).replace("http://localhost:8201", stack.base_url)
         printed = answered(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
         mailed = stack.otp_file.read_text().splitlines()
     recovery_codes, pair = re.findall(r"\{[^{}]*\}", printed)[-2:]

@@ -91,6 +91,7 @@ def test_a_passkey_logs_in_alone_and_as_a_second_factor_again_and_again(system: 
     enrolled = passkey.register(system.logged_in(ann), name="Ann's laptop")
 
     assert (enrolled["name"], enrolled["synced"]) == ("Ann's laptop", synced)
+    assert len(passkey.recovery_codes) == 10
     for _ in range(2):
         assert system.client(passkey.log_in(system.client())).get("/users/me").json()["id"] == ann.id
         assert system.client(system.log_in(ann, factor=passkey)).get("/users/me").json()["id"] == ann.id
