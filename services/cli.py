@@ -234,7 +234,7 @@ def purge(
 @config_app.command()
 def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argument()]) -> None:
     """Say whether SERVICE would start with this environment, and with what; of a secret, that it is set."""
-    from services.auth.settings import KeySettings
+    from services.auth.settings import AuthSettings, KeySettings
     from services.auth.tokens.keys import KeyRing, KeysInvalid
     from services.configuration import SETTINGS, as_lines
 
@@ -246,6 +246,8 @@ def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argumen
         fail(f"Settings not valid. JWT_KEYS_DIR: {error}")
     for line in as_lines(settings):
         typer.echo(line)
+    if isinstance(settings, AuthSettings):
+        typer.echo(settings.relying_party or "There are no passkeys.", err=True)
 
 
 @config_app.command()

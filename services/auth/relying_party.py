@@ -23,6 +23,12 @@ class RelyingParty:
     rp_name: str
     origins: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return (
+            f"Passkeys are those of {self.rp_id}, for pages at {', '.join(self.origins)}. With another WEBAUTHN_RP_ID"
+            " nobody can use the passkeys that there are."
+        )
+
     def refuse_what_browsers_refuse(self) -> None:
         """Raises ValueError for the operator: else nobody would know before the first passkey."""
         if is_address(self.rp_id):

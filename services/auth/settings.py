@@ -37,7 +37,8 @@ class AuthSettings(HttpSettings, KeySettings):
         "least 32 bytes; the first makes new ones"
     )
     factor_sealing_keys: SealingKeys = Field(
-        description="Fernet keys of the secrets of authenticator apps, comma-separated; the first encrypts. Auth alone"
+        description="Fernet keys of the secrets of authenticator apps, comma-separated; the first encrypts. "
+        "Keep old ones: an app that was set up under one needs it"
     )
     totp_drift: int = Field(
         1, ge=0, le=2, description="Codes of an app before and after the current one that are accepted as well"

@@ -33,7 +33,7 @@ def shown(service: str) -> dict[str, str]:
     assert result.exit_code == 0, result.output
     assert CANARY not in result.output
     assert "Secret" not in result.output
-    return dict(line.split("=", 1) for line in result.output.splitlines())
+    return dict(line.split("=", 1) for line in result.stdout.splitlines())
 
 
 def refused(service: str) -> str:
@@ -49,6 +49,15 @@ def test_every_setting_is_shown_and_of_a_secret_that_it_is_set(service: str) -> 
     values = shown(service)
     assert values.keys() == {name.upper() for name in SETTINGS[service].model_fields}
     assert {values[name] for name in SECRETS & values.keys()} == {"set"}
+
+
+def test_the_domain_of_the_passkeys_is_told_and_what_another_would_do_to_them(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ISSUER", "https://login.example.com")
+    said = checked("auth").stderr
+    assert "those of login.example.com, for pages at https://login.example.com. With another WEBAUTHN_RP_ID" in said
+
+    environment.setenv("ISSUER", "https://192.0.2.7")
+    assert checked("auth").stderr == "There are no passkeys.\n"
 
 
 def test_a_value_is_shown_as_it_is_written(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
