@@ -27,7 +27,7 @@ from services.auth.factors.notifiers import heartbeat_handler
 from services.auth.factors.open_challenges import OpenChallenges
 from services.auth.factors.recovery_codes import RecoveryCodes
 from services.auth.factors.totp import AuthenticatorApps
-from services.auth.gateway import forward, verify_token
+from services.auth.gateway import demands, forward, verify_token
 from services.auth.login.attempts import Attempts
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.log_in import Login
@@ -78,7 +78,7 @@ def build(settings: AuthSettings) -> Service:
         cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
     app.edge = forward.AnswersGateways(app.edge)  # around the limits, whose refusals it translates too
-    app.edge = for_browsers(app.edge, settings.cors_origins, but=(forward.PATH,))
+    app.edge = for_browsers(app.edge, settings.cors_origins, but=(demands.PATH,))
     for each in (verify_token, forward, refresh, login, second_factor, factors, device_routes, sessions, keys):
         app.include_router(each.router)
     return app

@@ -45,7 +45,7 @@ class Demands:
         if not self._permits(is_admin=current.session.is_admin, groups=current.session.groups):
             raise NotPermitted
         if not self._is_met_by(current.token, current.session.asked_at):
-            raise InsufficientAuthentication(self.acr and acr_value(self.acr), self.max_age)
+            raise InsufficientAuthentication(acr_value(self.acr) if self.acr else None, self.max_age)
 
     def _permits(self, *, is_admin: bool, groups: Iterable[str]) -> bool:
         return (is_admin or not self.admin) and self.groups.issubset(groups)
