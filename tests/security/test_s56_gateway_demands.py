@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-import asyncpg
 import httpx
-import jwt
 import pytest
 
 from shared.messaging.events import AccountChanged
 from tests.asking import problem
 from tests.auth_steps import Accounts, Pair, pair
 from tests.composed import AUTH, AuthApp, bearer
-from tests.integration.auth.conftest import accounts, sql
+from tests.database_clock import DatabaseClock
+from tests.factor_steps import FactorSteps, claims
+from tests.integration.auth.conftest import accounts, clock, factors
 from tests.raw_http import connected, request, watched
 
-__all__ = ("accounts", "sql")
+__all__ = ("accounts", "clock", "factors")
 
 FORWARD = f"{AUTH}/forward"
 # By the code of their refusal: what a password alone, in no group, does not meet.
@@ -39,7 +37,6 @@ CLAIMED = {
     "X-Forwarded-Uri": FORWARD, "X-Forwarded-Prefix": FORWARD, "X-Envoy-Original-Path": FORWARD,
     "X-HTTP-Method-Override": "HEAD", "Acr-Values": "urn:login2fa:acr:1", "Max-Age": "999999999",
 }  # fmt: skip
-STRONG = ["pwd", "otp", "mfa"]
 
 
 @pytest.fixture
@@ -108,28 +105,27 @@ async def test_no_header_and_no_body_changes_a_demand_or_what_the_gateway_is_tol
             assert answer.json()["code"] == code
 
     answer = await auth_app.http.get(f"{FORWARD}/acr/1", headers=headers)
-    claims = jwt.decode(tokens.access, options={"verify_signature": False})
     told = {
         name: answer.headers.get_list(name) for name in ("X-Auth-Acr", "X-Auth-Amr", "X-Auth-Time", "X-Auth-Groups")
     }
-    assert list(told.values()) == [["1"], ["pwd"], [str(claims["auth_time"])], [""]]
+    assert list(told.values()) == [["1"], ["pwd"], [str(claims(tokens.access)["auth_time"])], [""]]
 
 
 async def test_a_token_from_before_a_step_up_stays_what_it_was(
-    auth_app: AuthApp, sql: asyncpg.Connection, tokens: Pair
+    clock: DatabaseClock, factors: FactorSteps, auth_app: AuthApp, accounts: Accounts
 ) -> None:
     """A thief who has it gains nothing when its owner steps up in the same session."""
-    session = UUID(jwt.decode(tokens.access, options={"verify_signature": False})["sid"])
-    await sql.execute(
-        "UPDATE auth.sessions SET amr = $2, auth_time = auth_time + interval '1 hour' WHERE id = $1",
-        session,
-        STRONG,
-    )
+    app = await factors.app(await accounts.new())
+    old = app.owner.access
+    await clock.forward(301)
 
-    assert (await ask(auth_app, tokens.access, "")).headers["x-auth-acr"] == "1"
-    problem(await ask(auth_app, tokens.access, "/acr/2"), 401, "insufficient_user_authentication")
+    asked = await factors.post("step-up", old, acr=2)
+    new = pair(await factors.post("verify-totp", asked.json()["temporary_token"], otp=await app.code())).access
 
-    stronger = pair(await auth_app.refresh(tokens.refresh))
-    answer = await ask(auth_app, stronger.access, "/acr/2")
-    assert (answer.status_code, answer.headers["x-auth-acr"], answer.headers["x-auth-amr"]) == (204, "2", "pwd otp mfa")
-    problem(await ask(auth_app, tokens.access, "/acr/2"), 401, "insufficient_user_authentication")
+    assert claims(new)["sid"] == claims(old)["sid"]
+    for path in ("/acr/2", "/age/300", "/acr/1/age/300"):
+        problem(await ask(auth_app, old, path), 401, "insufficient_user_authentication")
+        assert (await ask(auth_app, new, path)).status_code == 204
+    told = [(await ask(auth_app, token, "")).headers for token in (old, new)]
+    assert [(each["x-auth-acr"], each["x-auth-amr"]) for each in told] == [("1", "pwd"), ("2", "pwd otp mfa")]
+    assert [int(each["x-auth-time"]) for each in told] == [claims(token)["auth_time"] for token in (old, new)]
