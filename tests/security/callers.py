@@ -17,6 +17,7 @@ from tests.builders import OTHER_PASSWORD, PASSWORD, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp, bearer
 from tests.inbox import Inbox
 from tests.polling import eventually
+from tests.security.factor_callers import FactorCallers
 from tests.security.somebody import password_accepted
 
 # What these ask for ends no session.
@@ -28,8 +29,8 @@ _HARMLESS = (
 # Only an address that is not proved yet leaves something to do here.
 _PROOFS = tuple(f"{method} {USERS}/verify-email{end}" for method, end in (("GET", ""), ("POST", ""), ("POST", "/send")))
 
-# The ends of the paths where the token between password and code belongs.
-TEMPORARY = ("/verify-otp", "/resend-otp", "/challenge")
+# The ends of the paths where the token between password and mailed code belongs.
+TEMPORARY = ("/verify-otp", "/resend-otp", "/challenge", "/challenge/email")
 
 
 class Callers:
@@ -40,6 +41,7 @@ class Callers:
         self._inbox = inbox
         self._account_codes = account_codes
         self._users = users
+        self._factors = FactorCallers(auth, users)
         self._turns: dict[str, Iterator[int]] = defaultdict(count)
         self._access: dict[bool, str] = {}
         self._temporary = ""
@@ -50,6 +52,8 @@ class Callers:
     async def token(self, operation: str) -> str:
         """For `operation`, as `GET /path`."""
         last, self._last = self._last, operation
+        if (of_factors := await self._factors.token(operation)) is not None:
+            return of_factors
         if operation.endswith(TEMPORARY):
             if (await self._auth.challenge(self._temporary)).status_code != 200:
                 self._temporary = await self._begun()
@@ -83,7 +87,7 @@ class Callers:
                 return {"refresh_token": (await self._pair(admin=False))["refresh_token"]}
             case "POST /api/v1/auth/verify-otp":
                 return {"otp": (await eventually(lambda: self._inbox.codes[self._email]))[-1]}
-        return await self._of_mailed_codes(operation)
+        return await self._of_mailed_codes(operation) or await self._factors.body(operation)
 
     async def _of_mailed_codes(self, operation: str) -> dict[str, Any] | None:
         match operation:
@@ -112,8 +116,11 @@ class Callers:
         url = f"{USERS}/verify-email{end}"
         return await self._users.http.request(method, url, headers=bearer(self._unproved[1]))
 
-    async def account_id(self) -> str:
-        return str((await registered(self._users.parts)).id)
+    async def ids(self, operation: str) -> dict[str, str]:
+        """Parameters of the path, of what is there; for the operations for which chance finds none."""
+        if "{user_id}" in operation:
+            return {"user_id": str((await registered(self._users.parts)).id)}
+        return await self._factors.ids(operation)
 
     async def _is_good(self, token: str, *, admin: bool) -> bool:
         if await self._auth.verify_token(token) != 200:

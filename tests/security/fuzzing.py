@@ -70,8 +70,8 @@ class Knowledge(Protocol):
     def body(self, operation: str) -> dict[str, Any] | None:
         """A body that succeeds, for some."""
 
-    def account_id(self) -> str:
-        """The id of an account that is nobody's who asks."""
+    def ids(self, operation: str) -> dict[str, str]:
+        """Parameters of the path, of what is there, for some: an account is nobody's who asks. Asked before `body`."""
 
 
 def fuzz(url: str, knowledge: Knowledge, settings: dict[str, Any]) -> Found:
@@ -107,11 +107,10 @@ def _helped(knowledge: Knowledge) -> Iterator[None]:
 
     def before_call(_context: HookContext, case: Case[Any], _arguments: dict[str, Any]) -> None:
         is_valid = case.meta is not None and case.meta.generation.mode.is_positive
-        by_id = "user_id" in case.path_parameters
-        if not is_valid or not (by_id or isinstance(case.body, dict)) or next(turns) % 3:
+        if not is_valid or not (case.path_parameters or isinstance(case.body, dict)) or next(turns) % 3:
             return
-        if by_id:
-            case.path_parameters["user_id"] = knowledge.account_id()
+        if case.path_parameters and (ids := knowledge.ids(case.operation.label)):
+            case.path_parameters.update(ids)
             case.headers.pop("if-match", None)
         if isinstance(case.body, dict) and (body := knowledge.body(case.operation.label)) is not None:
             case.body = body

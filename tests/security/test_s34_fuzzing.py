@@ -33,7 +33,17 @@ def _may_refuse(name: str, *statuses: str) -> dict[str, Any]:
 # What no schema can say. Every check is on for every operation but where it is said otherwise here.
 OPERATIONS = [
     _may_refuse("POST /api/v1/auth/token", "400"),  # a wrong password: RFC 6749 section 5.2 wants 400
-    _may_refuse("POST /api/v1/auth/verify-otp", "400"),  # a wrong code
+    # A wrong code, password or answer of a passkey.
+    *(
+        _may_refuse(f"POST /api/v1/auth/verify-{by}", "400")
+        for by in ("otp", "totp", "recovery", "passkey", "password")
+    ),
+    _may_refuse("POST /api/v1/auth/passkey", "400"),
+    _may_refuse("POST /api/v1/auth/factors/totp/{app_id}/confirm", "400"),
+    # What is invisible in a name.
+    _may_refuse("POST /api/v1/auth/factors/totp", "422"),
+    _may_refuse("POST /api/v1/auth/factors/passkeys", "400", "422"),
+    _may_refuse("PATCH /api/v1/auth/factors/passkeys/{passkey_id}", "422"),
     # A name that is taken, a password that is too common; what is invisible, each version of Unicode says anew.
     _may_refuse("POST /api/v1/users/registration", "400", "422"),
     _may_refuse("POST /api/v1/users/", "400", "422"),
@@ -108,8 +118,8 @@ class FromAThread:
     def body(self, operation: str) -> dict[str, Any] | None:
         return self._asked(self._callers.body(operation))
 
-    def account_id(self) -> str:
-        return self._asked(self._callers.account_id())
+    def ids(self, operation: str) -> dict[str, str]:
+        return self._asked(self._callers.ids(operation))
 
     def _asked(self, question: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(question, self._loop).result(timeout=30)
