@@ -44,7 +44,7 @@ async def sessions_of(auth: AuthApp, account: UUID, count: int) -> list[Pair]:
         given = [
             await auth.parts.sessions.begin(connection, account, 0, ["pwd"], NOBODY, bytes(32)) for _ in range(count)
         ]
-    return [Pair(each.access_token, each.refresh_token) for each in given]
+    return [Pair(each.access_token, each.refresh_token) for each in given if each is not None]
 
 
 async def session_of(auth: AuthApp, account: UUID) -> Pair:

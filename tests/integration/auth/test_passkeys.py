@@ -243,7 +243,10 @@ async def test_where_passkeys_are_off_there_are_none_to_begin_or_to_answer(
         passkeys, account = PasskeySteps(auth), await accounts.new()
         owner = pair(await auth.log_in(account.username))
         signed = {"clientDataJSON": "", "authenticatorData": "", "signature": "", "attestationObject": ""}
-        body = {"ceremony": "", "credential": {"id": "", "rawId": "", "type": "public-key", "response": signed}}
+        body: dict[str, Any] = {
+            "ceremony": "",
+            "credential": {"id": "", "rawId": "", "type": "public-key", "response": signed},
+        }
         answers = [
             await passkeys.post("factors/passkeys/options", owner.access),
             await passkeys.post("factors/passkeys", owner.access, **body),
