@@ -1,4 +1,4 @@
-"""Limits notices to one mailbox: each word once in ten minutes, and 25 a day: 13 from users, twelve from auth."""
+"""Limits notices to one mailbox: each word once in ten minutes, and 30 a day: 13 from users, 17 from auth."""
 
 from __future__ import annotations
 

@@ -152,7 +152,8 @@ async def test_what_waited_for_the_end_of_the_factors_adds_none(
     await ending
 
     problem(await adding, 401, "invalid_token")
-    assert await scene.left() == {deletion: [], reset: ["factors"], change_of_password: before}[end]
+    left: dict[Ending, list[str]] = {deletion: [], reset: ["factors"], change_of_password: before}
+    assert await scene.left() == left[end]
     assert await scene.sql.fetchval("SELECT count(*) < 2 FROM passkeys")
 
 

@@ -20,16 +20,17 @@ from shared.notice_budget import DAY, NoticeBudget
 
 log = structlog.get_logger()
 
-# Notices of each kind that a mailbox gets in a day. The whole share is reserved: no kind takes the place of another.
+# Notices of each kind that a mailbox gets in a day. The whole share is reserved: no kind takes the place of another. Two
+# of what an owner may have done on the same day as a thief.
 _A_DAY: dict[NoticeWord, int] = {
     "wrong_passwords": 1,
     "codes_off": 1,
-    "totp_added": 1,
-    "totp_removed": 1,
-    "passkey_added": 1,
-    "passkey_removed": 1,
+    "totp_added": 2,
+    "totp_removed": 2,
+    "passkey_added": 2,
+    "passkey_removed": 2,
     "passkey_cloned": 1,
-    "recovery_codes_made": 1,
+    "recovery_codes_made": 2,
     "recovery_code_used": 3,
     "factors_reset": 1,
 }
