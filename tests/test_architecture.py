@@ -59,8 +59,9 @@ PUBLIC = {
     ("GET", "/.well-known/jwks.json"),
 }
 # A value for each parameter in a path.
-IDS = {name: uuid4() for name in ("user_id", "account_id", "session_id", "app_id", "device_id", "passkey_id")} | {
-    "demands": "admin"
+IDS: dict[str, object] = {
+    "demands": "admin",
+    **dict.fromkeys(("user_id", "account_id", "session_id", "app_id", "device_id", "passkey_id"), uuid4()),
 }
 # What reads a token, and refuses the request without a good one.
 GUARDS = {current_session, passing_session, current_challenge, caller}

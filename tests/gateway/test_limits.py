@@ -24,7 +24,12 @@ AT_ONCE = 200
 LIMITED = [
     "/api/v1/auth/token",
     "/api/v1/auth/verify-otp",
+    "/api/v1/auth/verify-passkey",
     "/api/v1/auth/resend-otp",
+    "/api/v1/auth/challenge/passkey",
+    "/api/v1/auth/passkey",
+    "/api/v1/auth/passkey/options",
+    "/api/v1/auth/step-up",
     "/api/v1/auth/refresh-token",
     "/api/v1/users/registration",
     "/api/v1/users/",

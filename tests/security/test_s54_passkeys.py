@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import jwt
 import pytest
 
 from login2fa_testing.software_passkey import SoftwarePasskey
@@ -22,6 +23,7 @@ from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, pair
 from tests.composed import AUTH, AuthApp, bearer
 from tests.database_clock import DatabaseClock
+from tests.forging import Signer, without
 from tests.integration.auth.conftest import accounts, clock, passkeys, sql
 from tests.passkey_steps import ORIGIN, PasskeySteps
 from tests.security.passkey_answers import CHANGES, ON_ITS_WAY, mutated
@@ -202,19 +204,38 @@ async def test_no_other_token_is_a_ceremony_and_no_ceremony_another_token(
     assert answer.status_code == 401
 
 
+async def test_a_question_under_our_own_key_that_lacks_something_is_refused_and_not_our_fault(
+    passkey: SoftwarePasskey, passkeys: PasskeySteps, forger: Signer
+) -> None:
+    true, body = [await passkeys.answered("passkey/options", passkey) for _ in range(2)]
+    header = jwt.get_unverified_header(body["ceremony"])
+    claims = jwt.decode(body["ceremony"], options={"verify_signature": False})
+    wrong = [without(claims, name) for name in claims] + [
+        claims | {"challenge": "?"},
+        claims | {"challenge": 7},
+        claims | {"purpose": ["login"]},
+        claims | {"jti": "no UUID"},
+    ]
+
+    claims_of_true = jwt.decode(true["ceremony"], options={"verify_signature": False})
+    assert pair(await passkeys.post("passkey", **true | {"ceremony": forger.token(claims_of_true, header)}))
+    for each in wrong:
+        assert told(await passkeys.post("passkey", **body | {"ceremony": forger.token(each, header)})) == REFUSED, each
+
+
 # --- once
 
 
 @pytest.mark.parametrize("step", ["the whole login", "the second step"])
 async def test_of_fifty_uses_of_one_answer_at_once_on_two_replicas_exactly_one_succeeds(
     account: AccountChanged,
-    passkey: SoftwarePasskey,
     auth_app: AuthApp,
     replica: AuthApp,
     passkeys: PasskeySteps,
     sql: asyncpg.Connection,
     step: str,
 ) -> None:
+    passkey = await passkeys.enrolled(account, synced=True)  # whose counter alone would not tell the uses apart
     if step == "the whole login":
         temporary, path, asked = None, "passkey", "passkey/options"
     else:

@@ -28,7 +28,10 @@ from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import client_of, problem, small_app
 from tests.raw_http import request, watched
 
-IDS = {"user_id": uuid4(), "session_id": uuid4(), "demands": "admin"}
+IDS: dict[str, object] = {
+    "demands": "admin",
+    **dict.fromkeys(("user_id", "account_id", "session_id", "app_id", "device_id", "passkey_id"), uuid4()),
+}
 
 
 def built() -> dict[str, Service]:
