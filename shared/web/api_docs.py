@@ -77,8 +77,21 @@ ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
         ("registration", "confirm_registration", "me", "change_own_account", "change_password", "delete_own_account"),
     ),
     "login": (
-        "Log in with a password, and a code where the account has a second factor; stay logged in",
-        ("token", "verify_otp", "challenge", "resend_otp", "refresh_token", "logout"),
+        "Log in with a password and a second factor where the account has one, or with a passkey alone; stay logged in",
+        (
+            *("token", "challenge", "verify_otp", "send_code", "resend_otp", "verify_totp", "verify_recovery"),
+            *("ask_for_second_step", "verify_passkey", "ask_to_log_in", "log_in_with_passkey"),
+            *("refresh_token", "logout"),
+        ),
+    ),
+    "step-up": ("Authenticate again in the same session", ("step_up", "verify_password")),
+    "second factors": (
+        "One's authenticator app, passkeys and recovery codes, and the devices that are not asked for them",
+        (
+            *("list_factors", "enrol_app", "confirm_app", "remove_app"),
+            *("ask_for_passkey", "add_passkey", "rename_passkey", "remove_passkey", "make_recovery_codes"),
+            *("list_devices", "end_device", "end_devices"),
+        ),
     ),
     "address": (
         "Prove by a mailed code that one reads one's address, or the new one",

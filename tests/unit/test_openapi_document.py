@@ -84,6 +84,7 @@ def test_authorize_explains_which_token_goes_where(document: dict[str, Any], ope
     wanted = {
         name: next(iter(operation["security"][0])) for name, operation in operations.items() if "security" in operation
     }
-    second_step = {"verify_otp", "resend_otp", "challenge"}
+    verify = {f"verify_{method}" for method in ("otp", "totp", "recovery", "passkey", "password")}
+    second_step = verify | {"send_code", "resend_otp", "challenge", "ask_for_second_step"}
     assert {name for name, scheme in wanted.items() if scheme == "temporary_token"} == second_step
     assert all("/api/v1/auth/" in scheme["description"] for scheme in schemes.values())
