@@ -53,6 +53,7 @@ async def test_the_account_is_answered_with_its_location(stack: Stack) -> None:
         "email_verified_at": None,
         "pending_email": None,
         "groups": [],
+        "second_factors": ["email"],
     }
     found = await stack.http.get(answer.headers["location"], headers=await admin(stack))
     assert found.json()["id"] == identifier
