@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from playwright.async_api import Page
+
+SECONDS = 60.0  # a script that waits for ever, as for an authenticator that is not there, fails its test
 
 _FETCH = """async ([path, token, body]) => {
     const headers = {"Content-Type": "application/json"};
@@ -28,7 +31,7 @@ class Visitor:
 
     async def post(self, path: str, body: dict[str, Any] | None = None, *, token: str = "") -> tuple[int, Any]:
         """The status and the JSON of the answer to the page."""
-        status, answer = await self.page.evaluate(_FETCH, [path, token, body or {}])
+        status, answer = await self._run(_FETCH, path, token, body or {})
         return status, answer
 
     async def ceremony(
@@ -37,5 +40,9 @@ class Visitor:
         """The options of `asked`, what the authenticator makes of them, and the answer of `sent` to that."""
         status, begun = await self.post(asked, token=token)
         assert status == 200, begun
-        credential = await self.page.evaluate(_CREDENTIAL, [kind, begun["options"]])
+        credential = await self._run(_CREDENTIAL, kind, begun["options"])
         return await self.post(sent, {"ceremony": begun["ceremony"], "credential": credential, **body}, token=token)
+
+    async def _run(self, script: str, *given: Any) -> Any:
+        async with asyncio.timeout(SECONDS):
+            return await self.page.evaluate(script, list(given))
