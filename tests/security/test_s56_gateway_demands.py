@@ -26,6 +26,7 @@ DEMANDS = {
 }
 # Appended by Envoy after `/envoy`, as they came: the path and the query are the client's.
 OF_A_CLIENT = [
+    "/api/v1/auth/forward", "/../api/v1/auth/forward/acr/1/envoy", "/%0a/api/v1/auth/forward",
     "", "/", "/acr/1", "/envoy", "/../../acr/1/envoy", "/../../../forward", "/../../../../forward", "//", "/./..",
     "/%2e%2e/%2e%2e/acr/1", "/..%2f..%2facr%2f1", "/%2F%2e%2e%2Fenvoy", "/;acr=1", "/..;/..;/", "/%3Facr=1", "/%23",
     "?acr=1", "?demands=acr/1&max_age=999999999&group=staff", "?x=/api/v1/auth/forward", "/%", "/%zz", "/%u002e",
@@ -70,11 +71,10 @@ async def test_no_path_of_a_client_takes_a_demand_away(auth_app: AuthApp, tokens
     async with watched(auth_app.app) as server:
         for path in DEMANDS:
             for appended in OF_A_CLIENT:
-                for method in ("GET", "POST"):
-                    async with connected(server.port) as connection:
-                        await connection.send(request(f"{method} {FORWARD}{path}/envoy{appended}", headers))
-                        answer = await connection.answer()
-                    assert answer.status in {400, 401, 403}, (path, appended)
+                async with connected(server.port) as connection:
+                    await connection.send(request(f"POST {FORWARD}{path}/envoy{appended}", headers))
+                    answer = await connection.answer()
+                assert answer.status in {400, 401, 403}, (path, appended)
 
 
 async def test_an_encoded_character_begins_no_demand_and_ends_none(auth_app: AuthApp, tokens: Pair) -> None:

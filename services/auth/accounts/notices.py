@@ -20,8 +20,8 @@ from shared.notice_budget import DAY, NoticeBudget
 
 log = structlog.get_logger()
 
-# Notices of each kind that a mailbox gets in a day. The whole share is reserved: no kind takes the place of another. Two
-# of what an owner may have done on the same day as a thief.
+# Notices of each kind that a mailbox gets in a day. The whole share is reserved: no kind takes the place of another.
+# Two of what an owner may have done on the same day as a thief.
 _A_DAY: dict[NoticeWord, int] = {
     "wrong_passwords": 1,
     "codes_off": 1,
