@@ -31,7 +31,7 @@ _CHALLENGE_BYTES: Final = 32
 # For a login that begins with the passkey: nobody is known yet.
 NOBODY: Final = "nobody"
 
-# The clock of the database, as for everything that expires (docs/decisions/0004-database-clock.md).
+# The clock of the database, as for everything that expires (docs/decisions/0004-challenge-expiry.md).
 _USE: Final = text(
     """
 INSERT INTO auth.used_ceremonies (id, expires_at)

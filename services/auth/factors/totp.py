@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pyotp
 import segno
+import structlog
 from sqlalchemy import RowMapping, and_, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -27,9 +28,11 @@ from services.auth.tables import totp
 from shared.audit_words import Act, Reason
 from shared.database.pool import Database
 from shared.messaging.notice_events import NoticeWord
-from shared.sealing import Sealer
+from shared.sealing import Sealer, Unsealable
 from shared.tokens.access import MFA, OTP, AccessToken
 from shared.web.problems import ItemNotFound, Problem
+
+log = structlog.get_logger()
 
 STEP: Final = 30
 
@@ -92,7 +95,7 @@ class AuthenticatorApps:
             found = await connection.execute(tried.returning(totp.c.sealed_secret, func.now().label("now")))
             if (row := found.one_or_none()) is None:
                 raise ItemNotFound
-            step = matching_step(self._open(app, row.sealed_secret), code, row.now, self._drift)
+            step = self._step(app, row.sealed_secret, code, row.now)
             if step is not None:
                 older = and_(totp.c.account_id == owner.account, totp.c.id != app)
                 await connection.execute(delete(totp).where(older))
@@ -123,13 +126,26 @@ class AuthenticatorApps:
         found = await connection.execute(select(totp.c.id, totp.c.sealed_secret).where(confirmed))
         if (app := found.one_or_none()) is None:
             return False
-        step = matching_step(self._open(app.id, app.sealed_secret), code, now, self._drift)
+        step = self._step(app.id, app.sealed_secret, code, now)
         if step is None:
             return False
         return (await connection.execute(_USE, {"id": app.id, "step": step})).rowcount == 1
 
-    def _open(self, app: UUID, sealed: str) -> pyotp.TOTP:
-        return pyotp.TOTP(self._sealer.open(sealed, _context(app)), interval=STEP)
+    def _step(self, app: UUID, sealed: str, code: str, now: datetime) -> int | None:
+        """As `matching_step`. No code matches a secret that can not be opened: the client gets the answer to a wrong code,
+        which is counted, and the account's other factors go on.
+        """
+        try:
+            secret = self._sealer.open(sealed, _context(app))
+        except Unsealable as error:
+            log.error(  # noqa: TRY400 - a traceback says nothing about the key that is missing
+                "app secret can not be opened: add the key that sealed it to the end of FACTOR_SEALING_KEYS and restart,"
+                " or take the app away with `login2fa auth reset-factors`",
+                row=f"auth.totp {app}",
+                reason=str(error),
+            )
+            return None
+        return matching_step(pyotp.TOTP(secret, interval=STEP), code, now, self._drift)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
+from cryptography.fernet import Fernet
+from structlog.testing import capture_logs
 
 from shared.messaging.events import AccountChanged
+from shared.sealing import Sealer
 from tests.auth_steps import Accounts, pair, wrong
 from tests.composed import AUTH, AuthApp, bearer
 from tests.database_clock import DatabaseClock
@@ -74,6 +78,29 @@ async def test_a_code_passes_one_step_early_or_late(
     answer = await factors.post("verify-totp", await factors.temporary(account), otp=await app.code(later))
 
     assert answer.is_success == passes
+
+
+async def test_a_code_of_an_app_whose_sealing_key_is_gone_is_a_wrong_one_and_the_log_tells_what_to_do(
+    account: AccountChanged, factors: FactorSteps, sql: asyncpg.Connection
+) -> None:
+    """It was a 500: nothing said which key was missing, and the code was not counted."""
+    app = await factors.app(account)
+    lost = Sealer([Fernet.generate_key().decode()]).seal(app.secret, f"{app.id}:totp")
+    await sql.execute("UPDATE auth.totp SET sealed_secret = $1", lost)
+    temporary = await factors.temporary(account)
+
+    with capture_logs() as lines:
+        answer = await factors.post("verify-totp", temporary, otp=await app.next_code())
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "otp_not_valid")
+    (error,) = [line for line in lines if line["log_level"] == "error"]
+    assert app.id in error["row"]
+    assert "FACTOR_SEALING_KEYS" in error["event"]
+    assert "reset-factors" in error["event"]
+    assert not {app.secret, lost} & set(map(str, error.values()))
+    assert await sql.fetchval("SELECT failures FROM auth.code_failures") == 1
+    recovered = await factors.post("verify-recovery", temporary, code=app.recovery_codes[0])
+    assert recovered.status_code == 200
 
 
 async def test_five_wrong_codes_end_the_confirmation(
