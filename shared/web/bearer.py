@@ -112,7 +112,7 @@ _access = _scheme(
 _temporary = _scheme(
     "temporary_token",
     "The `temporary_token` that `POST /api/v1/auth/token` answers when the account has a second factor, and"
-    " `POST /api/v1/auth/step-up`, without the word Bearer. It is good for four minutes and for nothing but that login.",
+    " `POST /api/v1/auth/step-up`, without the word Bearer. It is good for four minutes, and only for that login.",
 )
 
 
