@@ -78,19 +78,26 @@ class Caller:
     def is_recent(self) -> bool:
         return self.token.login_age() <= self.recent_login
 
+    def require_own_second_factor(self) -> None:
+        """For what a thief with the password, and perhaps a trusted device, must not do. Raises `SecondFactorRequired`
+        if the account has a second factor that the login did not use.
+        """
+        if has_second_factor(self.account) and not self.token.second_factor:
+            raise SecondFactorRequired
+
     def require_recent_login(self) -> None:
+        """Raises `LoginTooOld`, `SecondFactorRequired`."""
         if not self.is_recent():
             raise LoginTooOld
+        self.require_own_second_factor()
 
     def require_admin(self) -> None:
-        """Whoever has a second factor must have used it: a trusted device alone is not enough. Raises `NotPermitted`,
-        `SecondFactorRequired`.
-        """
+        """Raises `NotPermitted`, `SecondFactorRequired`."""
         if not self.account.is_admin:
             raise NotPermitted
-        demanded = self.demands_second_factor or has_second_factor(self.account)
-        if demanded and not self.token.second_factor:
+        if self.demands_second_factor and not self.token.second_factor:
             raise SecondFactorRequired
+        self.require_own_second_factor()
 
     def require_admin_with_recent_login(self) -> None:
         """Raises what `require_admin` raises, `LoginTooOld`."""

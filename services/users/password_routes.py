@@ -29,7 +29,9 @@ router = APIRouter(prefix=PREFIX, route_class=ShallowJsonRoute)
 @router.post(
     "/change-password",
     summary="Change one's own password; every other session ends",
-    responses=refused(PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, ItemNotFound, TooManyRequests),
+    responses=refused(
+        PasswordsDiffer, PasswordTooWeak, CurrentPasswordWrong, SecondFactorRequired, ItemNotFound, TooManyRequests
+    ),
 )
 async def change_password(users: Composed, known: KnownCaller, given: PasswordIn) -> MessageOut:
     if given.password != given.confirm_password:

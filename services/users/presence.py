@@ -9,16 +9,20 @@ from shared.web.bearer import TokenNotValid
 
 
 def require_presence(caller: Caller, proven_by: str | None) -> None:
-    """Raises `CurrentPasswordWrong`, also when the password has been changed since. `proven_by` is from `prove`."""
+    """Raises `SecondFactorRequired`; `CurrentPasswordWrong`, also when the password has been changed since. `proven_by`
+    is from `prove`.
+    """
+    caller.require_own_second_factor()
     present = caller.is_recent() if proven_by is None else caller.account.password_hash == proven_by
     if not present:
         raise CurrentPasswordWrong
 
 
 async def prove(users: Users, known: Caller, current_password: str | None) -> str | None:
-    """Returns the hash that a given password matched. Raises `CurrentPasswordWrong`, `TooManyGuesses`,
-    `TokenNotValid`.
+    """Returns the hash that a given password matched. Raises `SecondFactorRequired`, `CurrentPasswordWrong`,
+    `TooManyGuesses`, `TokenNotValid`.
     """
+    known.require_own_second_factor()
     if current_password is None:
         require_presence(known, None)
         return None

@@ -62,8 +62,8 @@ class SecondFactorRequired(Problem):
     status = 403
     code = "second_factor_required"
     detail = (
-        "This needs a login with a second factor: turn one on for your account, such as codes by mail with"
-        " `PATCH /api/v1/users/` and `is_2fa`, and log in again"
+        "This needs a login with a second factor: use yours with `POST /api/v1/auth/step-up`; if you have none, add one,"
+        " such as an authenticator app with `POST /api/v1/auth/factors/totp`, and log in again"
     )
     headers: Mapping[str, str] = {
         "WWW-Authenticate": f'{REALM}, error="insufficient_user_authentication", error_description="{detail}",'
