@@ -62,7 +62,7 @@ class SecondFactorRequired(Problem):
     status = 403
     code = "second_factor_required"
     detail = (
-        "This needs a login with a second factor: use yours with `POST /api/v1/auth/step-up`; if you have none, add one,"
+        "This needs a login with a second factor: use yours with `POST /api/v1/auth/step-up`, or add one first,"
         " such as an authenticator app with `POST /api/v1/auth/factors/totp`, and log in again"
     )
     headers: Mapping[str, str] = {
