@@ -133,6 +133,7 @@ def test_containers_of_one_machine_are_left_out_by_name_and_nothing_else_can_be(
         (["migrate"], "MIGRATOR_DATABASE_URL"),
         (["roles"], "ADMIN_DATABASE_URL"),
         (["auth", "unlock", "--username", "ann"], "AUTH_DATABASE_URL"),
+        (["auth", "reset-factors", "--username", "ann"], "AUTH_DATABASE_URL"),
         (["dead-letters", "list"], "OPERATOR_RABBITMQ_URL"),
         (["dead-letters", "replay"], "OPERATOR_RABBITMQ_URL"),
         (["dead-letters", "purge", "--yes"], "OPERATOR_RABBITMQ_URL"),
