@@ -39,6 +39,8 @@ class Doors:
         return [
             await self._auth.post(f"{AUTH}/verify-token", headers=headers),
             await self._auth.get(f"{AUTH}/forward", headers=headers),
+            await self._auth.get(f"{AUTH}/factors", headers=headers),
+            await self._auth.post(f"{AUTH}/step-up", headers=headers, json={}),
             await self._users.get(f"{USERS}/me", headers=headers),
             await self._users.patch(f"{USERS}/", headers=headers, json={"name": "Dave"}),
         ]
@@ -51,5 +53,8 @@ class Doors:
         return [
             await self._auth.get(f"{AUTH}/challenge", headers=headers),
             await self._auth.post(f"{AUTH}/verify-otp", headers=headers, json={"otp": WRONG_CODE}),
+            await self._auth.post(f"{AUTH}/verify-totp", headers=headers, json={"otp": WRONG_CODE}),
+            await self._auth.post(f"{AUTH}/verify-recovery", headers=headers, json={"code": "00000-00000"}),
+            await self._auth.post(f"{AUTH}/challenge/passkey", headers=headers),
             await self._auth.post(f"{AUTH}/resend-otp", headers=headers),
         ]

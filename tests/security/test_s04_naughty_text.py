@@ -23,11 +23,12 @@ from tests.composed import (
     Keys,
     UsersApp,
     auth_settings,
+    bearer,
     running_auth,
     running_users,
     users_settings,
 )
-from tests.security.doors import TEMPORARY
+from tests.security.doors import ACCESS, TEMPORARY
 from tests.security.somebody import LoggedIn, register
 from tests.security.vectors import vectors
 from tests.servers.databases import Databases
@@ -52,7 +53,12 @@ FIELDS = (
     "change-password current_password",
     "token username",
     "token password",
+    "token device_token",
     "verify-otp otp",
+    "verify-totp otp",
+    "verify-recovery code",
+    "verify-password password",
+    "app name",
     "refresh-token refresh_token",
     "registration invitation_code",
     "confirm code",
@@ -82,8 +88,12 @@ TOGETHER = (
     "patch username",
     "patch name lastname",
     "change-password password confirm_password current_password",
-    "token username password",
+    "token username password device_token",
     "verify-otp otp",
+    "verify-totp otp",
+    "verify-recovery code",
+    "verify-password password",
+    "app name",
     "refresh-token refresh_token",
     "registration invitation_code",
     "confirm code",
@@ -111,11 +121,11 @@ def without_password() -> dict[str, Any]:
 class Fields:
     """Every field of the API that takes text: `send` puts a text into one of them, or into several."""
 
-    def __init__(self, auth: AuthApp, users: UsersApp, headers: dict[str, str], temporary: str) -> None:
+    def __init__(self, auth: AuthApp, users: UsersApp, headers: dict[str, str], person: LoggedIn) -> None:
         self._auth = auth.http
         self._users = users.http
         self._headers = headers
-        self._temporary = {"Authorization": f"Bearer {temporary}"}
+        self._person = person
         self._one_change = asyncio.Lock()  # of one account's password at a time: another one is 429 meanwhile
 
     async def send(self, fields: str, text: str) -> httpx.Response:
@@ -130,7 +140,8 @@ class Fields:
             "patch": ("PATCH", f"{USERS}/", {}),
             "change-password": ("POST", f"{USERS}/change-password", passwords),
             "token": ("POST", f"{AUTH}/token", {"username": "nobody", "password": PASSWORD}),
-            "verify-otp": ("POST", f"{AUTH}/verify-otp", {}),
+            **{f"verify-{by}": ("POST", f"{AUTH}/verify-{by}", {}) for by in ("otp", "totp", "recovery", "password")},
+            "app": ("POST", f"{AUTH}/factors/totp", {}),
             "refresh-token": ("POST", f"{AUTH}/refresh-token", {}),
             "confirm": ("POST", f"{USERS}/registration/confirm", CODE | {"registration_token": NOBODY}),
             "creation": ("POST", f"{USERS}/", without_password()),
@@ -143,7 +154,8 @@ class Fields:
                 CODE | {"reset_token": NOBODY, "password": PASSWORD},
             ),
         }[where]
-        client, headers = (self._users, self._headers) if path.startswith(USERS) else (self._auth, self._temporary)
+        of_auth = bearer(self._person.tokens[ACCESS if where == "app" else TEMPORARY])
+        client, headers = (self._users, self._headers) if path.startswith(USERS) else (self._auth, of_auth)
         # ASCII JSON: half a surrogate pair has no other spelling.
         content = json.dumps(body | {name: [text] if name == "groups" else text for name in names})
         async with self._one_change if where == "change-password" else nullcontext():
@@ -175,7 +187,7 @@ async def fields(auth_app: AuthApp, users_app: UsersApp, person: LoggedIn, monke
         # Real, and quick: it is about the text, and there are thousands.
         monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))
     session = UUID(int=1)
-    return Fields(auth_app, users_app, users_app.as_(UUID(account["id"]), session=session), person.tokens[TEMPORARY])
+    return Fields(auth_app, users_app, users_app.as_(UUID(account["id"]), session=session), person)
 
 
 @pytest.mark.parametrize("character", CONTROL, ids=ascii)
