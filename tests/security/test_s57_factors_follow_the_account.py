@@ -29,7 +29,7 @@ from tests.servers.databases import Databases, connected
 __all__ = ("accounts", "clock", "factors", "sql")
 
 TABLES = ("totp", "passkeys", "recovery_codes", "trusted_devices", "factors")
-MANY = 50
+MANY, AT_A_TIME = 50, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,11 +175,13 @@ async def test_of_many_factors_that_are_confirmed_while_their_accounts_are_delet
     await sql.execute("INSERT INTO recovery_codes (account_id, number, hash) SELECT id, 1, '' FROM identities")
     code = {app.id: await app.code() for app in apps}
 
-    confirmed = [factors.confirm(app, code[app.id]) for app in apps]
-    deleted = [accounts.delete(each) for each in people]
-    answers = await asyncio.gather(*confirmed, *deleted)
+    # Few at a time: each finds a connection in the pool, also on a busy machine.
+    for first in range(0, MANY, AT_A_TIME):
+        some = slice(first, first + AT_A_TIME)
+        confirmed = [factors.confirm(app, code[app.id]) for app in apps[some]]
+        answers = await asyncio.gather(*confirmed, *(accounts.delete(each) for each in people[some]))
+        assert {answer.status_code for answer in answers if answer is not None} <= {200, 401}
 
-    assert {answer.status_code for answer in answers[:MANY] if answer is not None} <= {200, 401}
     assert await sql.fetchval("SELECT count(*) FROM totp") == await sql.fetchval("SELECT count(*) FROM factors") == 0
     assert await sql.fetchval("SELECT count(*) FROM recovery_codes") == 0
 
