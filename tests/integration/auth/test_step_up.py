@@ -50,6 +50,36 @@ async def test_the_old_refresh_token_is_used_and_within_the_grace_gives_the_new_
     assert (await auth_app.refresh(app.owner.refresh)).status_code == 401
 
 
+async def test_a_refresh_that_is_repeated_within_the_grace_says_no_more_than_its_own_pair_did(
+    app: App, auth_app: AuthApp, factors: FactorSteps
+) -> None:
+    code = await app.next_code()
+    refreshed = pair(await auth_app.refresh(app.owner.refresh))
+    asked = (await factors.post("step-up", refreshed.access, acr=2)).json()
+    stepped = pair(await factors.post("verify-totp", asked["temporary_token"], otp=code))
+
+    again = pair(await auth_app.refresh(app.owner.refresh))
+
+    assert (again, claims(again.access)["amr"]) == (refreshed, ["pwd"])
+    assert claims(stepped.access)["amr"] == ["pwd", "otp", "mfa"]
+
+
+async def test_the_longest_life_of_a_session_counts_from_its_beginning(
+    app: App, auth_app: AuthApp, clock: DatabaseClock, factors: FactorSteps
+) -> None:
+    owner, most = app.owner, auth_app.parts.settings.session_max_lifetime
+    end = claims(owner.access)["auth_time"] + most
+    for _ in range(3):
+        await clock.forward(most // 3 - STEP)
+        owner = pair(await auth_app.refresh(owner.refresh))
+
+    new = await stepped_up(app, factors, owner)
+
+    assert claims(new.refresh)["exp"] == claims(new.access)["exp"] == end
+    await clock.forward(most)
+    assert (await auth_app.refresh(new.refresh)).status_code == 401
+
+
 async def test_an_account_without_a_second_factor_renews_its_login_by_password(
     clock: DatabaseClock, factors: FactorSteps, accounts: Accounts, auth_app: AuthApp
 ) -> None:
