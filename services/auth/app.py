@@ -104,10 +104,13 @@ def build(settings: AuthSettings) -> Service:
 
 
 def _composed(
-    settings: AuthSettings, database: Database, passwords: Passwords, notices: Notices, read_model: ReadModelWatch
+    settings: AuthSettings,
+    database: Database,
+    passwords: Passwords,
+    tokens: Tokens,
+    notices: Notices,
+    read_model: ReadModelWatch,
 ) -> Auth:
-    """Raises `KeysInvalid`."""
-    tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))
     sessions_begun = Sessions(settings, tokens)
     addresses = KnownAddresses(settings)
     attempts = Attempts(settings, database, addresses, notices)
@@ -185,6 +188,9 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `KeysInvalid`, `TopologyMismatch`."""
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
+    tokens = Tokens(
+        settings, KeyRing(settings.jwt_keys_dir)
+    )  # before it consumes: a bad folder is all that it then says
     notices = Notices(settings, database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))
@@ -199,7 +205,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
     read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
-    auth = app.state.auth = _composed(settings, database, passwords, notices, read_model)
+    auth = app.state.auth = _composed(settings, database, passwords, tokens, notices, read_model)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)
     tasks = [
