@@ -15,7 +15,7 @@ import pytest
 from services.auth.login.trusted_devices import TrustedDevices
 from shared.messaging.memory import MemoryBus
 from tests.asking import problem
-from tests.auth_steps import pair
+from tests.auth_steps import Pair, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered
 from tests.composed import (
     AUTH,
@@ -42,9 +42,10 @@ STOLEN_FROM_NOBODY = "A" * 43
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """`device`: the token of a device that is trusted."""
+    """`device`: the token of a device that is trusted. `tokens`: of the session that began there with both factors."""
 
     username: str
+    tokens: Pair
     app: App
     device: str
 
@@ -68,7 +69,7 @@ async def new_person(auth: AuthApp, users: UsersApp, factors: FactorSteps) -> Pe
     asked = (await auth.log_in(username)).json()
     body = {"otp": await app.code(), "remember_device": True}
     answer = await factors.post("verify-totp", asked["temporary_token"], **body)
-    return Person(username=username, app=app, device=answer.json()["device_token"])
+    return Person(username=username, tokens=pair(answer), app=app, device=answer.json()["device_token"])
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ PATCHES = {"another address": {"email": "new.one@example.org"}, "mailed codes": 
 async def test_a_change_of_the_account_ends_its_devices(
     person: Person, auth_app: AuthApp, users_app: UsersApp, change: str
 ) -> None:
-    headers = bearer(person.app.owner.access)
+    headers = bearer(person.tokens.access)
     password = PASSWORD if change in PATCHES else OTHER_PASSWORD
     if change in PATCHES:
         answer = await users_app.http.patch(f"{USERS}/", headers=headers, json=PATCHES[change])
