@@ -38,6 +38,10 @@ from tests.servers.databases import Databases
 __all__ = ("accounts", "clock", "factors")
 
 STOLEN_FROM_NOBODY = "A" * 43
+PATCHES: dict[str, dict[str, object]] = {
+    "another address": {"email": "new.one@example.org"},
+    "mailed codes": {"is_2fa": True},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +149,25 @@ async def test_its_session_is_of_one_factor_wherever_two_are_asked_for(
         assert asked.json()["methods"] == ["totp", "recovery"]
 
 
-PATCHES = {"another address": {"email": "new.one@example.org"}, "mailed codes": {"is_2fa": True}}
+async def test_its_session_changes_nothing_that_guards_the_account(
+    person: Person, auth_app: AuthApp, users_app: UsersApp
+) -> None:
+    """A thief with the device and the password would take the account, or turn its second factor off."""
+    headers = bearer(pair(await log_in(auth_app, person.username, device_token=person.device)).access)
+    passwords = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD, "current_password": PASSWORD}
+
+    async def known_to_users() -> bool:
+        me = await users_app.http.get(f"{USERS}/me", headers=headers)
+        return me.status_code == 200 and "totp" in me.json()["second_factors"]
+
+    assert await eventually(known_to_users)
+    for method, path, body in (
+        *(("PATCH", "/", change) for change in PATCHES.values()),
+        ("POST", "/change-password", passwords),
+        ("DELETE", "/", None),
+    ):
+        answer = await users_app.http.request(method, f"{USERS}{path}", headers=headers, json=body)
+        problem(answer, 403, "second_factor_required")
 
 
 @pytest.mark.parametrize("change", ["another password", *PATCHES])
