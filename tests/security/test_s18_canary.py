@@ -25,10 +25,11 @@ from services.auth.factors import challenges, open_challenges
 from services.notifier import app as notifier
 from services.notifier.database_time import DatabaseTime
 from services.users import codes as users_codes
+from shared.long_codes import in_halves
 from shared.messaging.amqp import AmqpBus, dead_letters
 from shared.messaging.topology import EVENTS_EXCHANGES
 from shared.observability import logs
-from tests.builders import registration
+from tests.builders import registered, registration
 from tests.composed import (
     USERS,
     AuthApp,
@@ -219,11 +220,6 @@ async def a_password_is_forgotten(world: World, monkeypatch: pytest.MonkeyPatch,
     assert [answer.status_code for answer in world.answers[begun:]] == [202, 400, 422, 204, 202, 202, 202]
 
 
-def in_halves(code: str) -> str:
-    """As the mail shows it."""
-    return f"{code[:5]}-{code[5:]}"
-
-
 async def _letters(url: str) -> bool:
     return bool(await dead_letters.list(url))
 
@@ -253,10 +249,9 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     account_codes = [*ACCOUNT_CODES, MISTYPED_ACCOUNT_CODE]
     secrets = [PASSWORD, NEXT_PASSWORD, WRONG_PASSWORD, RESET_PASSWORD, *CODES, MISTYPED, *account_codes]
     secrets += [in_halves(code) for code in account_codes]
-    form = registration(password=PASSWORD)
-    world.answers.append(await world.users.http.post(f"{USERS}/registration", json=form))
-    of_factors = FactorSecrets(world.auth, (await password_accepted(world.auth, form["username"], PASSWORD)).json())
-    world.answers += await of_factors.happen(form["username"], PASSWORD)
+    username = (await registered(world.users.parts, password=PASSWORD)).username
+    of_factors = FactorSecrets(world.auth, (await password_accepted(world.auth, username, PASSWORD)).json())
+    world.answers += await of_factors.happen(username, PASSWORD)
     secrets += of_factors.secrets
     listing = await dead_letters.list(world.url)
     events = await world.events()

@@ -15,7 +15,7 @@ import pytest
 from services.auth.login.trusted_devices import TrustedDevices
 from shared.messaging.memory import MemoryBus
 from tests.asking import problem
-from tests.auth_steps import pair
+from tests.auth_steps import Pair, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered
 from tests.composed import (
     AUTH,
@@ -38,13 +38,18 @@ from tests.servers.databases import Databases
 __all__ = ("accounts", "clock", "factors")
 
 STOLEN_FROM_NOBODY = "A" * 43
+PATCHES: dict[str, dict[str, object]] = {
+    "another address": {"email": "new.one@example.org"},
+    "mailed codes": {"is_2fa": True},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """`device`: the token of a device that is trusted."""
+    """`device`: the token of a device that is trusted. `tokens`: of the session that began there with both factors."""
 
     username: str
+    tokens: Pair
     app: App
     device: str
 
@@ -68,7 +73,7 @@ async def new_person(auth: AuthApp, users: UsersApp, factors: FactorSteps) -> Pe
     asked = (await auth.log_in(username)).json()
     body = {"otp": await app.code(), "remember_device": True}
     answer = await factors.post("verify-totp", asked["temporary_token"], **body)
-    return Person(username=username, app=app, device=answer.json()["device_token"])
+    return Person(username=username, tokens=pair(answer), app=app, device=answer.json()["device_token"])
 
 
 @pytest.fixture
@@ -144,14 +149,32 @@ async def test_its_session_is_of_one_factor_wherever_two_are_asked_for(
         assert asked.json()["methods"] == ["totp", "recovery"]
 
 
-PATCHES = {"another address": {"email": "new.one@example.org"}, "mailed codes": {"is_2fa": True}}
+async def test_its_session_changes_nothing_that_guards_the_account(
+    person: Person, auth_app: AuthApp, users_app: UsersApp
+) -> None:
+    """A thief with the device and the password would take the account, or turn its second factor off."""
+    headers = bearer(pair(await log_in(auth_app, person.username, device_token=person.device)).access)
+    passwords = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD, "current_password": PASSWORD}
+
+    async def known_to_users() -> bool:
+        me = await users_app.http.get(f"{USERS}/me", headers=headers)
+        return me.status_code == 200 and "totp" in me.json()["second_factors"]
+
+    assert await eventually(known_to_users)
+    for method, path, body in (
+        *(("PATCH", "/", change) for change in PATCHES.values()),
+        ("POST", "/change-password", passwords),
+        ("DELETE", "/", None),
+    ):
+        answer = await users_app.http.request(method, f"{USERS}{path}", headers=headers, json=body)
+        problem(answer, 403, "second_factor_required")
 
 
 @pytest.mark.parametrize("change", ["another password", *PATCHES])
 async def test_a_change_of_the_account_ends_its_devices(
     person: Person, auth_app: AuthApp, users_app: UsersApp, change: str
 ) -> None:
-    headers = bearer(person.app.owner.access)
+    headers = bearer(person.tokens.access)
     password = PASSWORD if change in PATCHES else OTHER_PASSWORD
     if change in PATCHES:
         answer = await users_app.http.patch(f"{USERS}/", headers=headers, json=PATCHES[change])
