@@ -132,15 +132,15 @@ class AuthenticatorApps:
         return (await connection.execute(_USE, {"id": app.id, "step": step})).rowcount == 1
 
     def _step(self, app: UUID, sealed: str, code: str, now: datetime) -> int | None:
-        """As `matching_step`. No code matches a secret that can not be opened: the client gets the answer to a wrong code,
-        which is counted, and the account's other factors go on.
+        """As `matching_step`. No code matches a secret that can not be opened: the client gets the answer to a wrong
+        code, which is counted, and the account's other factors go on.
         """
         try:
             secret = self._sealer.open(sealed, _context(app))
         except Unsealable as error:
             log.error(  # noqa: TRY400 - a traceback says nothing about the key that is missing
-                "app secret can not be opened: add the key that sealed it to the end of FACTOR_SEALING_KEYS and restart,"
-                " or take the app away with `login2fa auth reset-factors`",
+                "app secret can not be opened: add the key that sealed it to the end of FACTOR_SEALING_KEYS and"
+                " restart, or take the app away with `login2fa auth reset-factors`",
                 row=f"auth.totp {app}",
                 reason=str(error),
             )
