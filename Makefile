@@ -78,7 +78,7 @@ faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: S
 	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
-	$(RUN) -m tests.bench $(ROWS)
+	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)
 
 security: $(VENV)/.dev ## Every statement of docs/security.md, the long ones too, and the audit
 	$(RUN) -m pytest tests/security -m "long or not long" $(ARGS)

@@ -8,6 +8,8 @@ from typing import Literal
 Failpoint = Literal[
     "login: before commit",  # challenge and event are written
     "login: committed",  # the answer is not sent, and the relay has not run yet
+    "second step: before commit",  # challenge and proof are used, and the session is made
+    "second step: committed",  # the answer is not sent
     "code request: before commit",  # an account code and its event are written
     "code request: committed",  # the answer is not sent, and the relay has not run yet
     "code use: before commit",  # the code is used, and what it proves is written

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tests.bench.bench import PARTS, Row
-from tests.bench.rows import backlog, checks, codes, logins, processes, refreshes, relay, responsiveness, sizes, tables
+from tests.bench.rows import (
+    backlog,
+    checks,
+    codes,
+    factor_logins,
+    logins,
+    processes,
+    refreshes,
+    relay,
+    responsiveness,
+    sizes,
+    tables,
+)
 
 ROWS: dict[str, Row] = {
     "login": logins.login,
     "login-cpu": logins.login,
+    "totp-login": factor_logins.totp_login,
+    "passkey-login": factor_logins.passkey_login,
     "verify-token": checks.verify_token,
     "forward": checks.forward,
     "me": checks.me,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+# From the number of a request and its answer: the request that follows it. It goes to another process: pickled.
+Following = Callable[[int, bytes], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +16,8 @@ class Job:
     The first `warm` answers are not counted. Then it ends after so many `seconds` or answers (`count`). With `every`
     a request begins each so many seconds, whatever became of those before. Any status but `expect` ends it; one
     that is `tolerated` makes its connection wait a while. `watched`: whose processor time to count. `apart`: those that
-    have a processor for themselves, and the load the others: each processor in its turn.
+    have a processor for themselves, and the load the others: each processor in its turn. `following`: each request has
+    a second one, and both count as one, over the same connection.
     """
 
     ports: tuple[int, ...]
@@ -29,6 +33,7 @@ class Job:
     every: float | None = None
     watched: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     apart: tuple[int, ...] = ()
+    following: Following | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

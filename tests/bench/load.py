@@ -125,6 +125,8 @@ class _Load:
         began = time.monotonic()
         connection = reached.connection or await _connect(reached.port)
         status, answer = await connection.ask(request)
+        if self._job.following is not None and status == self._job.expect:
+            status, answer = await connection.ask(self._job.following(number % len(self._job.requests), answer))
         if reached.connection is None and connection.transport is not None:
             connection.transport.close()
         self._turn.count(number, began, status, answer)

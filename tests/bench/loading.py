@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -43,6 +44,7 @@ async def loads(jobs: Mapping[str, Job], rounds: int) -> AsyncIterator[tuple[str
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.load"),
         cwd=PROJECT,
+        env=os.environ | {"PYTHONPATH": str(PROJECT / "testkit")},  # for what follows an answer
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE,

@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet
 from deploy.standalone.postgres import EmbeddedPostgres
 from services.auth.tokens import keys
 from tests import edge_keys
+from tests.bench.factors import ORIGIN, RP_ID
 from tests.bench.people import Issuer
 from tests.polling import eventually
 from tests.servers.databases import Databases, connected, copied, template_database
@@ -35,6 +36,9 @@ from tests.stacks.program import Program
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB", "max_connections": "200", "checkpoint_timeout": "30min"}
 
 _NEVER_HIT = "1000000"
+
+# At the address of the bench there are none.
+_PASSKEYS = {"WEBAUTHN_RP_ID": RP_ID, "WEBAUTHN_ORIGINS": ORIGIN}
 
 # Of two processors, as a limit of one for each container would have it.
 _HALF = {"HASH_THREADS": "1"}
@@ -85,7 +89,8 @@ def servers() -> Iterator[Servers]:
 class System:
     """`start` its processes by name, `stop` them; both as often as wanted.
 
-    `auth`, `users` and `notifier` have the machine for themselves, `auth-a` and `auth-b` share it.
+    `auth`, `users` and `notifier` have the machine for themselves, `auth-a` and `auth-b` share it; `auth-passkeys` is
+    an `auth` that takes them.
     """
 
     def __init__(self, databases: Databases, amqp_url: str, mail_port: int, folder: Path) -> None:
@@ -95,7 +100,7 @@ class System:
         keys.generate(self.keys)
         self.sealing_key = Fernet.generate_key().decode()
         self._folder = folder
-        names = ("auth", "auth-a", "auth-b", "users", "notifier")
+        names = ("auth", "auth-a", "auth-b", "auth-passkeys", "users", "notifier")
         ports = free_ports(2 * len(names))
         self.ports = dict(zip(names, ports[::2], strict=True))
         self.management = dict(zip(names, ports[1::2], strict=True))
@@ -113,6 +118,7 @@ class System:
             "auth": auth,
             "auth-a": auth | _HALF,
             "auth-b": auth | _HALF,
+            "auth-passkeys": auth | _PASSKEYS,
             "users": {
                 "USERS_DATABASE_URL": databases.users_url,
                 "ACCOUNT_SEALING_KEYS": account_key,

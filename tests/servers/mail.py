@@ -12,8 +12,8 @@ import asyncio
 import email
 import email.policy
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any, Generic, Self, TypeVar, cast
@@ -113,11 +113,26 @@ class MailSink:
         self._options: dict[str, Any] = {"enable_SMTPUTF8": True}
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.get_running_loop().create_server(self._protocol, self.host, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self._listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    @asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Inside the block nobody listens on its port; at its end it does again."""
+        await self._close()
+        try:
+            yield
+        finally:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.get_running_loop().create_server(self._protocol, self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
         self._server.close()
         self.hang_up()  # or `wait_closed` waits for clients that keep their connection
         await self._server.wait_closed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 from itertools import pairwise
@@ -137,7 +138,7 @@ def test_what_is_apart_has_each_processor_in_its_turn_and_this_process_the_other
 
 
 def test_a_row_that_there_is_not_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(UnknownRow, match=r"no such row: logn; there are: login login-cpu verify-token"):
+    with pytest.raises(UnknownRow, match=r"no such row: logn; there are: login login-cpu totp-login"):
         chosen(["login", "logn"])
 
 
@@ -203,6 +204,17 @@ async def test_each_request_is_sent_once_and_warm_ones_are_not_counted(kept: boo
     seen, done = await answered("200 OK", job)
     assert sorted(seen) == sorted(each.partition(b"\r\n\r\n")[2] for each in numbered(8))
     assert (done.count, done.statuses, len(done.latencies)) == (5, {"200": 8}, 5)
+
+
+def asked_after(number: int, answer: bytes) -> bytes:
+    return request("POST", "/next", body={"number": str(number), "answer": answer[-2:].decode()})
+
+
+async def test_a_request_and_the_one_that_follows_its_answer_count_as_one() -> None:
+    job = Job(ports=(), requests=numbered(3), warm=1, count=2, connections=1, once=True, following=asked_after)
+    seen, done = await answered("200 OK", job)
+    assert [json.loads(each) for each in seen[2:4]] == [{"number": "1"}, {"number": "1", "answer": "no"}]
+    assert (len(seen), done.count, done.statuses) == (6, 2, {"200": 3})
 
 
 async def test_jobs_take_turns_over_connections_that_stay_and_are_warmed_up_once() -> None:

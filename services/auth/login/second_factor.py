@@ -18,6 +18,7 @@ from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions, TokenPair
 from services.auth.sessions.stepping_up import SteppingUp
 from services.auth.tables import factors
+from shared import failpoints
 from shared.database.pool import Database
 from shared.tokens.access import PASSWORD
 
@@ -47,6 +48,8 @@ class SecondFactor:
             attempt = await self.challenges.attempt(connection, challenge, proof)
             if attempt is not None:
                 completed = await self._completed(connection, attempt, proof, client, remember=remember)
+            failpoints.reach("second step: before commit")
+        failpoints.reach("second step: committed")
         if completed is None:  # raised after the commit: a wrong code must stay counted
             raise proof.refusal
         return completed

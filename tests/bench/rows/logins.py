@@ -12,10 +12,10 @@ from tests.bench.people import HASH_PARAMETERS, MANY, PASSWORD, username
 from tests.bench.workers import Worker
 
 _PATH = "/api/v1/auth/token"
-_LIMIT = "bare verifications"
-_WORKERS = ("auth-a", "auth-b")
+BARE = "bare verifications"
+WORKERS = ("auth-a", "auth-b")
 _THREADS = 2
-_WARM = 40
+WARM = 40
 _SECONDS = 2.0
 PARAMETERS = "Argon2id {memory_kib} KiB, {passes} passes, {lanes} lane".format(**HASH_PARAMETERS)
 
@@ -24,17 +24,17 @@ async def login(bench: Bench) -> list[Result]:
     """Two processes of auth on two ports, 16 of the 32 connections to each."""
     await bench.give_passwords()
     await bench.system.stop("auth")
-    await bench.system.start(*_WORKERS)
-    ports, pids = [bench.system.ports[name] for name in _WORKERS], bench.system.pids(*_WORKERS)
+    await bench.system.start(*WORKERS)
+    ports, pids = [bench.system.ports[name] for name in WORKERS], bench.system.pids(*WORKERS)
     async with Worker("tests.bench.limits.hashing") as hashing:
         sides = {
             "kept connections": _logins(bench, ports, pids, kept=True),
-            _LIMIT: _verifications(bench, hashing),
+            BARE: verifications(bench, hashing),
             "new connections": _logins(bench, ports, pids, kept=False),
         }
         samples = await in_turn(sides, bench.say, bench.rounds)
-    await bench.system.stop(*_WORKERS)
-    ours = [side for side in sides if side != _LIMIT]
+    await bench.system.stop(*WORKERS)
+    ours = [side for side in sides if side != BARE]
     return [compare(asked, samples) for asked in [*map(_rate, ours), *map(_processor_time, ours)]]
 
 
@@ -51,7 +51,7 @@ def _logins(bench: Bench, ports: Sequence[int], pids: Sequence[int], *, kept: bo
         ports=tuple(ports),
         requests=logins(kept=kept),
         kept=kept,
-        warm=_WARM,
+        warm=WARM,
         seconds=_SECONDS,
         watched=bench.watched(pids),
     )
@@ -64,19 +64,19 @@ def _logins(bench: Bench, ports: Sequence[int], pids: Sequence[int], *, kept: bo
 
 def _rate(side: str) -> Comparison:
     return Comparison(
-        row="login", what=f"{side}; {PARAMETERS}", ours=side, limit=_LIMIT,
+        row="login", what=f"{side}; {PARAMETERS}", ours=side, limit=BARE,
         figure="rate", unit="logins/s", bound="at least", target=0.90,
     )  # fmt: skip
 
 
 def _processor_time(side: str) -> Comparison:
     return Comparison(
-        row="login-cpu", what=f"{side}; {PARAMETERS}", ours=side, limit=_LIMIT,
+        row="login-cpu", what=f"{side}; {PARAMETERS}", ours=side, limit=BARE,
         figure="process", unit="µs of processor time", bound="at most", target=1.08,
     )  # fmt: skip
 
 
-def _verifications(bench: Bench, hashing: Worker) -> Side:
+def verifications(bench: Bench, hashing: Worker) -> Side:
     async def side() -> Sample:
         done = await hashing.ask(hashes=bench.hashes(), password=PASSWORD, seconds=_SECONDS, threads=_THREADS)
         return Sample(figures={"rate": done["count"] / done["seconds"], "process": done["cpu"] / done["count"] * 1e6})

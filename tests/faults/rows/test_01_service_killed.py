@@ -12,12 +12,14 @@ import pytest
 
 from shared.failpoints import Failpoint
 from tests.faults.conftest import Network
-from tests.faults.knowledge import is_known, waiting_events
+from tests.faults.knowledge import is_known, until_known, waiting_events
+from tests.faults.rows.app_codes import enrolled_app, submit
 from tests.faults.rows.kinds import LOGIN, RESET, Kind, has_new_password, set_password
 from tests.faults.rows.mailed import answers, ask_for_code, one_code, opens, somebody_known, until_quiet
 from tests.polling import eventually
 from tests.stacks.processes import Processes
 from tests.stacks.stack import Person
+from tests.stacks.steps import log_in, register, temporary_token
 
 KILLED = -signal.SIGKILL
 PEOPLE = 12
@@ -103,6 +105,34 @@ async def test_a_code_whose_use_was_committed_is_used_and_auth_learns_of_the_pas
     answer = await set_password(stack, token, code)
     assert (answer.status_code, answer.json()["code"]) == (400, "code_not_valid")
     await has_new_password(stack, person)
+
+
+async def app_login_killed_at(stack: Processes, failpoint: Failpoint) -> tuple[Person, str, str]:
+    """Somebody, who was not answered; the temporary token and the code."""
+    person = await register(stack)
+    await until_known(stack, person)
+    app = await enrolled_app(stack.http, (await log_in(stack, person)).access)
+    temporary, code = await temporary_token(stack, person), app.code()
+    stack.auth.arm(failpoint)
+    with pytest.raises(httpx.TransportError):
+        await submit(stack.http, "verify-totp", temporary, code)
+    assert await stack.auth.ended() == KILLED
+    await started_again(stack, LOGIN)
+    return person, temporary, code
+
+
+async def test_a_code_of_an_app_whose_use_was_not_committed_is_good_for_the_same_login(stack: Processes) -> None:
+    _, temporary, code = await app_login_killed_at(stack, "second step: before commit")
+
+    assert (await submit(stack.http, "verify-totp", temporary, code)).status_code == 200
+
+
+async def test_a_code_of_an_app_whose_use_was_committed_is_good_for_no_other_login(stack: Processes) -> None:
+    person, temporary, code = await app_login_killed_at(stack, "second step: committed")
+
+    for token in (temporary, await temporary_token(stack, person)):
+        answer = await submit(stack.http, "verify-totp", token, code)
+        assert (answer.status_code, answer.json()["code"]) == (400, "otp_not_valid")
 
 
 @pytest.mark.parametrize("broker", ["unreachable", "stalled"])

@@ -57,9 +57,10 @@ class Mailed:
 
 @dataclass
 class Promise:
-    """A mail that the API has promised: with the code of a challenge, an account code, or a notice.
+    """A mail that the API has promised: with the code of a challenge, an account code, or a notice. Or a login by the
+    code of an app (`app`), which is good without a mail.
 
-    `told_failed`: it was counted as expired or given up, where its client or an operator sees it.
+    `lives`: seconds. `told_failed`: it was counted as expired or given up, where its client or an operator sees it.
     """
 
     request_id: str
@@ -68,10 +69,15 @@ class Promise:
     purpose: str = "login"
     successes: int = 0
     told_failed: bool = False
+    lives: float = LIFETIME
 
     @property
     def over_at(self) -> float:
-        return self.at + (WORTH_TELLING if self.purpose == "notice" else LIFETIME)
+        return self.at + (WORTH_TELLING if self.purpose == "notice" else self.lives)
+
+    @property
+    def is_mailed(self) -> bool:
+        return self.purpose != "app"
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ class Ledger:
     hurts: list[Hurt] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     logins: int = 0
+    logins_by_app: int = 0
     of_nobody: set[str] = field(default_factory=set)
     proved: set[str] = field(default_factory=set)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
@@ -117,10 +124,13 @@ class Ledger:
 
     def lost(self) -> list[Promise]:
         """Promised, never mailed, and nobody was told so."""
-        return [each for each in self.promises.values() if not self.mails.get(each.request_id) and not each.told_failed]
+        return [each for each in self._not_mailed() if not each.told_failed]
 
     def given_up(self) -> list[Promise]:
-        return [each for each in self.promises.values() if not self.mails.get(each.request_id) and each.told_failed]
+        return [each for each in self._not_mailed() if each.told_failed]
+
+    def _not_mailed(self) -> list[Promise]:
+        return [each for each in self.promises.values() if each.is_mailed and not self.mails.get(each.request_id)]
 
     def late(self) -> list[Promise]:
         """Mailed when nobody could use the code any more."""
@@ -162,8 +172,11 @@ class Ledger:
             asked = by_id.get(request_id)
             for purpose in {mail.purpose for mail in mails}:
                 allowed = MAILED_FOR.get(asked.path, {}).get(purpose, set()) if asked is not None else set()
-                if asked is None or asked.status not in allowed or request_id in self.of_nobody:
+                if asked is None or asked.status not in allowed or request_id in self._without_mails():
                     yield f"I2: a {purpose} mail for {asked or 'a request of nobody'}"
+
+    def _without_mails(self) -> set[str]:
+        return self.of_nobody | {each.request_id for each in self.promises.values() if not each.is_mailed}
 
     def _doubles(self) -> Iterable[str]:
         for request_id, mails in self.doubled().items():
@@ -195,6 +208,7 @@ class Ledger:
         used = Counter(promise.purpose for promise in self.promises.values() if promise.successes)
         lines = [
             f"two-factor logins {self.logins}, codes promised {promised['login']}, mails {mails}",
+            f"logins by an app {self.logins_by_app}, its codes sent {promised['app']}",
             f"addresses proved by an account code {used['verify']}, codes promised {promised['verify']}",
             f"passwords replaced by a code {used['reset']}, codes promised {promised['reset']}",
             f"asked for a new password of nobody {len(self.of_nobody)}, notices promised {promised['notice']}",

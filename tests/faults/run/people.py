@@ -1,6 +1,7 @@
 """People who register, log in with two factors, refresh and look at themselves, whatever happens to the services.
 
-Some have no second factor, and prove their address with an account code; some forget their password.
+Some have no second factor, and prove their address with an account code; some of these get an authenticator app, and
+some people forget their password.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import random
 import time
 
+from tests.faults.run.app_owners import AppOwners
 from tests.faults.run.client import ANSWERED_LATE, Client, Reply
 from tests.faults.run.forgetful import Forgetful
 from tests.faults.run.ledger import LIFETIME, Ledger, Promise
@@ -24,6 +26,7 @@ class People:
     def __init__(self, world: World, ledger: Ledger, post: Post, chance: random.Random) -> None:
         self._client = Client(world, ledger, chance)
         self._forgetful = Forgetful(self._client, ledger, post)
+        self._owners = AppOwners(self._client, ledger)
         self._ledger = ledger
         self._post = post
         self._chance = chance
@@ -42,17 +45,22 @@ class People:
                 await _pause(stopping, left)
 
     async def _somebody(self) -> Person:
-        if self._known and self._chance.random() < 0.7:
-            return self._known.pop(0)
+        ready = next((each for each in self._known if self._owners.has_code(each.email)), None)
+        if ready is not None and self._chance.random() < 0.7:
+            self._known.remove(ready)
+            return ready
         return await self.register(is_2fa=self._chance.random() < 0.7)
 
     async def _come(self, person: Person) -> Person | None:
         """Those who may come again."""
         if self._chance.random() < 0.05:
             await self._forgetful.asks_for_nobody()
-        if self._chance.random() < 0.15:
+        has_app = person.email in self._owners
+        if self._chance.random() < 0.15 and not has_app:  # two logins follow, and an app has a code for one
             return await self._forget(person)
         if person.email in self._unproved:
+            if self._chance.random() < 0.5 and not has_app:
+                return await self._enrol(person)
             await self._prove(person)
         else:
             await self.visit(person)
@@ -65,6 +73,16 @@ class People:
             await self.visit(changed)
             await self._forgetful.is_refused(person)
         return changed
+
+    async def _enrol(self, person: Person) -> Person | None:
+        """While the address is not proved: else a notice would be promised. The app has another code at once."""
+        tokens = await self._log_in(person)
+        if tokens is None:
+            return person
+        if not await self._owners.enrol(person.email, tokens["access_token"]):
+            return None
+        await self.visit(person)
+        return person
 
     async def register(self, *, is_2fa: bool = True) -> Person:
         person = somebody(is_2fa=is_2fa)
@@ -86,6 +104,8 @@ class People:
         reply = await self._with_password(person, at)
         if not self._client.expect(reply.answer, {200}):
             return None
+        if person.email in self._owners:
+            return await self._owners.completed(person.email, reply.answer)
         if not person.is_2fa:
             return dict(reply.answer.json())
         promise = self._ledger.promise(reply.request_id, person.email)

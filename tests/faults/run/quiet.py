@@ -35,6 +35,7 @@ async def until_quiet(system: World, ledger: Ledger) -> list[str]:
         await _learn_of_failures(database, ledger)
         breaches += [
             *await differing_accounts(database),
+            *await differing_factors(database),
             *await lost_proofs(database, ledger),
             *await lost_passwords(database, ledger),
         ]
@@ -110,3 +111,13 @@ async def differing_accounts(database: asyncpg.Connection) -> list[str]:
         f"SELECT count(*) FROM (({accounts} EXCEPT {known}) UNION ALL ({known} EXCEPT {accounts})) AS difference"
     )
     return [f"I8: {differing} accounts differ between users and auth"] * bool(differing)
+
+
+async def differing_factors(database: asyncpg.Connection) -> list[str]:
+    """I8: the second factors that users knows are those of auth."""
+    known = "SELECT id, factors FROM users.accounts WHERE factors_version > 0"
+    enrolled = "SELECT account_id, methods FROM auth.factors JOIN users.accounts ON accounts.id = account_id"
+    differing = await database.fetchval(
+        f"SELECT count(*) FROM (({known} EXCEPT {enrolled}) UNION ALL ({enrolled} EXCEPT {known})) AS difference"
+    )
+    return [f"I8: the factors of {differing} accounts differ between auth and users"] * bool(differing)

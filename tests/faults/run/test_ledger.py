@@ -83,6 +83,17 @@ def test_a_code_for_an_address_without_an_account(ledger: Ledger) -> None:
     assert the_breach(ledger) == "I2"
 
 
+def test_a_login_by_app_is_good_without_a_mail_and_wrong_with_one(ledger: Ledger) -> None:
+    ledger.asked.append(asked("b"))
+    promise = ledger.promise("b", "b@example.org", "app")
+    assert ledger.judge() == []
+    promise.successes = 2
+    assert the_breach(ledger) == "I5"
+    promise.successes = 1
+    ledger.mails["b"].append(Mailed(promise.at, "123456", "<two>"))
+    assert the_breach(ledger) == "I2"
+
+
 def test_a_notice_lives_longer_than_a_code(ledger: Ledger) -> None:
     ledger.asked.append(asked("b", 204, path="users/password-reset/confirm"))
     ledger.promise("b", "a@example.org", "notice").at = 0.5

@@ -13,7 +13,7 @@ import pytest
 
 from tests.builders import OTHER_PASSWORD, PASSWORD, password_hash
 from tests.faults.run.ledger import Ledger
-from tests.faults.run.quiet import differing_accounts, lost_passwords, lost_proofs
+from tests.faults.run.quiet import differing_accounts, differing_factors, lost_passwords, lost_proofs
 from tests.servers.databases import Databases, connected
 
 EMAIL = "a@example.org"
@@ -57,6 +57,7 @@ async def breaches(tables: Tables) -> list[str]:
         *await lost_proofs(tables.sql, ledger),
         *await lost_passwords(tables.sql, ledger),
         *await differing_accounts(tables.sql),
+        *await differing_factors(tables.sql),
     ]
     return [breach[:2] for breach in found]
 
@@ -69,6 +70,16 @@ async def test_accounts_that_are_the_same_are_no_breach(tables: Tables) -> None:
 async def test_a_change_that_auth_has_not_learnt_of(tables: Tables, column: str) -> None:
     await tables.differ(**{column: 2})
     assert await breaches(tables) == ["I8"]
+
+
+async def test_a_factor_that_users_has_not_learnt_of(tables: Tables) -> None:
+    await tables.sql.execute(
+        "INSERT INTO auth.factors (account_id, user_handle, methods) VALUES ($1, $2, '{totp,recovery}')",
+        tables.account, bytes(32),
+    )  # fmt: skip
+    assert await breaches(tables) == ["I8"]
+    await tables.sql.execute("UPDATE users.accounts SET factors = '{totp,recovery}', factors_version = 1")
+    assert await breaches(tables) == []
 
 
 async def test_a_proof_that_is_lost(tables: Tables) -> None:

@@ -30,4 +30,5 @@ async def test_no_code_is_lost_whatever_happens(servers: Servers, tmp_path: Path
     print(result.text)
     assert result.wrong == []
     assert result.ledger.logins > 0
+    assert result.ledger.logins_by_app > 0
     assert len(result.ledger.hurts) > 1
