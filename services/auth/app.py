@@ -188,9 +188,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `KeysInvalid`, `TopologyMismatch`."""
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
-    tokens = Tokens(
-        settings, KeyRing(settings.jwt_keys_dir)
-    )  # before it consumes: a bad folder is all that it then says
+    tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))  # before it consumes: a bad folder is all it then tells
     notices = Notices(settings, database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))
