@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps
 from tests.code_reports import CodeReports
 from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys
 from tests.database_clock import DatabaseClock
-from tests.factor_steps import FactorSteps
+from tests.factor_steps import App, FactorSteps
 from tests.inbox import Inbox
 from tests.passkey_steps import PasskeySteps
 from tests.servers.databases import Databases, connected
@@ -59,3 +60,16 @@ def factors(clock: DatabaseClock, auth_app: AuthApp) -> FactorSteps:
 @pytest.fixture
 def passkeys(auth_app: AuthApp) -> PasskeySteps:
     return PasskeySteps(auth_app)
+
+
+@pytest.fixture
+async def account(factors: FactorSteps, accounts: Accounts) -> AccountChanged:
+    """Without a second factor. The database's clock stands still."""
+    _ = factors
+    return await accounts.new(email_verified=True)
+
+
+@pytest.fixture
+async def app(account: AccountChanged, factors: FactorSteps) -> App:
+    """The account's authenticator app; its session began with the password alone."""
+    return await factors.app(account)

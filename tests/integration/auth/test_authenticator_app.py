@@ -9,17 +9,11 @@ from structlog.testing import capture_logs
 
 from shared.messaging.events import AccountChanged
 from shared.sealing import Sealer
-from tests.auth_steps import Accounts, pair, wrong
+from tests.auth_steps import pair, wrong
 from tests.composed import AUTH, AuthApp, bearer
 from tests.database_clock import DatabaseClock
 from tests.factor_steps import STEP, FactorSteps, claims
 from tests.inbox import Inbox
-
-
-@pytest.fixture
-async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
-    _ = factors
-    return await accounts.new()
 
 
 async def test_a_login_with_an_app_asks_for_its_code_and_mails_none(

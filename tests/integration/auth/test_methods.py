@@ -13,17 +13,6 @@ from tests.factor_steps import App, FactorSteps
 from tests.inbox import Inbox
 
 
-@pytest.fixture
-async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
-    _ = factors  # the clock stops before the first account
-    return await accounts.new()
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    return await factors.app(account)
-
-
 async def reset_by_mail(accounts: Accounts, account: AccountChanged) -> AccountChanged:
     return await accounts.end_sessions(account, is_2fa=True, password_by_mail=True)
 

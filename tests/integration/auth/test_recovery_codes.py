@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncpg
-import pytest
 
 from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
@@ -14,17 +13,6 @@ from tests.composed import AuthApp
 from tests.factor_steps import App, FactorSteps, claims
 from tests.polling import eventually
 from tests.recording import Recorder
-
-
-@pytest.fixture
-async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
-    _ = factors  # the clock stops before the first account
-    return await accounts.new(email_verified=True)
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    return await factors.app(account)
 
 
 async def test_the_first_factor_of_an_account_comes_with_ten_codes_that_log_in(

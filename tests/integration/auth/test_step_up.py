@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, Pair, pair
 from tests.builders import PASSWORD
 from tests.composed import AUTH, AuthApp, bearer
 from tests.database_clock import DatabaseClock
 from tests.factor_steps import STEP, App, FactorSteps, claims
-
-
-@pytest.fixture
-async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
-    _ = factors  # the clock stops before the first account
-    return await accounts.new()
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    """Of a session that began with the password alone."""
-    return await factors.app(account)
 
 
 async def stepped_up(app: App, factors: FactorSteps, owner: Pair) -> Pair:

@@ -13,17 +13,6 @@ from tests.database_clock import DatabaseClock
 from tests.factor_steps import App, FactorSteps, claims
 
 
-@pytest.fixture
-async def account(accounts: Accounts, factors: FactorSteps) -> AccountChanged:
-    _ = factors  # the clock stops before the first account
-    return await accounts.new()
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    return await factors.app(account)
-
-
 async def remembered(account: AccountChanged, app: App, factors: FactorSteps) -> str:
     answer = await factors.post(
         "verify-totp", await factors.temporary(account), otp=await app.next_code(), remember_device=True
