@@ -19,24 +19,13 @@ from tests.auth_steps import Accounts, pair, wrong
 from tests.composed import AuthApp
 from tests.factor_steps import App, FactorSteps
 from tests.inbox import Inbox
-from tests.integration.auth.conftest import accounts, clock, factors, passkeys, sql
+from tests.integration.auth.conftest import account, accounts, app, clock, factors, passkeys, sql
 from tests.passkey_steps import ORIGIN, PasskeySteps
 from tests.security.replica import replica
 
-__all__ = ("accounts", "clock", "factors", "passkeys", "replica", "sql")
+__all__ = ("account", "accounts", "app", "clock", "factors", "passkeys", "replica", "sql")
 
 ATTEMPTS, IN_A_ROW, AT_ONCE = 5, 100, 50
-
-
-@pytest.fixture
-async def account(factors: FactorSteps, accounts: Accounts) -> AccountChanged:
-    _ = factors
-    return await accounts.new()
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    return await factors.app(account)
 
 
 class Ways:

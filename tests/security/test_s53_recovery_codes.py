@@ -17,23 +17,12 @@ from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts
 from tests.composed import AUTH, AuthApp, bearer
 from tests.factor_steps import App, FactorSteps
-from tests.integration.auth.conftest import accounts, clock, factors, sql
+from tests.integration.auth.conftest import account, accounts, app, clock, factors, sql
 from tests.security.replica import replica
 
-__all__ = ("accounts", "clock", "factors", "replica", "sql")
+__all__ = ("account", "accounts", "app", "clock", "factors", "replica", "sql")
 
 AT_ONCE, LOGINS, SET = 50, 10, 10  # a login takes five attempts: all are compared
-
-
-@pytest.fixture
-async def account(factors: FactorSteps, accounts: Accounts) -> AccountChanged:
-    _ = factors
-    return await accounts.new()
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    return await factors.app(account)
 
 
 async def use(factors: FactorSteps, account: AccountChanged, code: str) -> httpx.Response:

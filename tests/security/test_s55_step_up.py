@@ -10,7 +10,6 @@ from typing import Any
 
 import asyncpg
 import httpx
-import pytest
 
 from login2fa_testing.software_passkey import SoftwarePasskey
 from shared.messaging.events import AccountChanged
@@ -20,24 +19,13 @@ from tests.builders import PASSWORD
 from tests.composed import AUTH, AuthApp, bearer
 from tests.database_clock import DatabaseClock
 from tests.factor_steps import App, FactorSteps, claims
-from tests.integration.auth.conftest import accounts, clock, factors, passkeys, sql, steps
+from tests.integration.auth.conftest import account, accounts, app, clock, factors, passkeys, sql, steps
 from tests.passkey_steps import ORIGIN, PasskeySteps
 
-__all__ = ("accounts", "clock", "factors", "passkeys", "sql", "steps")
+__all__ = ("account", "accounts", "app", "clock", "factors", "passkeys", "sql", "steps")
 
 DAY = 86400
 MAX_LIFETIME, REFRESH_LIFETIME = 90 * DAY, 30 * DAY
-
-
-@pytest.fixture
-async def account(factors: FactorSteps, accounts: Accounts) -> AccountChanged:
-    _ = factors
-    return await accounts.new()
-
-
-@pytest.fixture
-async def app(account: AccountChanged, factors: FactorSteps) -> App:
-    return await factors.app(account)
 
 
 async def begin(factors: FactorSteps, owner: Pair, **body: Any) -> str:
