@@ -107,7 +107,7 @@ async def passkeys(connection: asyncpg.Connection, numbers: range) -> AsyncItera
     )
     async with _enrolled(connection, {number: _handle(number) for number in numbers}, "passkey"):
         await connection.executemany(insert, rows)
-        yield PasskeyAnswers(answers.keys)
+        yield answers
 
 
 def _new_key() -> tuple[bytes, bytes]:

@@ -87,7 +87,7 @@ def sample(done: Done) -> Sample:
 
 
 def request(
-    method: str, path: str, *, bearer: str | None = None, body: Mapping[str, str] | None = None, form: bool = False,
+    method: str, path: str, *, bearer: str | None = None, body: Mapping[str, object] | None = None, form: bool = False,
     kept: bool = True,
 ) -> bytes:  # fmt: skip
     """Of HTTP/1.1, as bytes; the body as JSON or as a form."""
