@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 from uuid import uuid4
 
 from services.auth import tables
@@ -160,22 +161,21 @@ async def test_what_a_person_changes_is_told_and_what_is_not_allowed(
 ) -> None:
     account = await registered(users_app.parts)
     http, new = users_app.http, "e@example.org"
+    logged_in = partial(users_app.as_, account.id, amr="pwd otp mfa")
     for epoch, body in enumerate(({"is_2fa": True}, {"name": "Else", "email": new, "username": "else"})):
-        mine = users_app.as_(account.id, epoch=epoch)
+        mine = logged_in(epoch=epoch)
         assert (await http.patch(f"{USERS}/", headers=mine, json=body)).status_code == 200
     code = await account_codes.code_for(new, "change")
     for given in ("0" * 10, code):
         await http.post(f"{USERS}/verify-email", headers=mine, json={"code": given})
     password = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
-    mine = users_app.as_(account.id, epoch=2)
-    stale = users_app.as_(account.id, epoch=2, login_age=3600)
+    mine, stale = logged_in(epoch=2), logged_in(epoch=2, login_age=3600)
     assert (await http.post(f"{USERS}/change-password", headers=stale, json=password)).status_code == 403
     assert (await http.patch(f"{USERS}/", headers=stale, json={"is_2fa": False})).status_code == 403
     assert (await http.patch(f"{USERS}/", headers=mine, json={"is_admin": True})).status_code == 403
     assert (await http.get(f"{USERS}/", headers=mine)).status_code == 403
     assert (await http.post(f"{USERS}/change-password", headers=mine, json=password)).status_code == 200
-    mine = users_app.as_(account.id, epoch=3)
-    assert (await http.delete(f"{USERS}/", headers=mine)).status_code == 200
+    assert (await http.delete(f"{USERS}/", headers=logged_in(epoch=3))).status_code == 200
 
     events = await trail.becomes(
         str(account.id),

@@ -99,7 +99,7 @@ async def time(databases: Databases) -> AsyncIterator[Time]:
 
 
 class Person:
-    """Has one session, which is kept whatever it changes, and reads every mailbox."""
+    """Has one session, of two factors, which is kept whatever it changes, and reads every mailbox."""
 
     def __init__(self, users: UsersApp, account: UUID, mails: MailSink) -> None:
         self._users, self.account, self._mails = users, account, mails
@@ -107,7 +107,7 @@ class Person:
 
     @property
     def headers(self) -> dict[str, str]:
-        return self._users.as_(self.account, session=self._session, epoch=self.epoch)
+        return self._users.as_(self.account, session=self._session, epoch=self.epoch, amr="pwd otp mfa")
 
     async def patch(self, **fields: Any) -> None:
         await self._done("PATCH", f"{USERS}/", fields)

@@ -67,7 +67,7 @@ async def test_a_password_that_is_changed_otherwise_did_not_come_by_mail(
 ) -> None:
     await confirm(users_app, await token(users_app, account.email), await sent.latest(account.email, "reset"))
     body = {"password": PASSWORD, "confirm_password": PASSWORD}
-    headers = users_app.as_(account.id, epoch=1)
+    headers = users_app.as_(account.id, epoch=1, amr="pwd otp mfa")
     assert (await users_app.http.post(f"{USERS}/change-password", headers=headers, json=body)).status_code == 200
     assert await sql.fetchval("SELECT password_by_mail FROM accounts") is False
 
@@ -108,7 +108,8 @@ async def test_a_code_that_is_not_of_this_request_is_wrong(
         await ask(users_app, other.email)
         code = await sent.latest(other.email, "reset")
     elif of == "another purpose":
-        await users_app.http.patch(f"{USERS}/", headers=users_app.as_(account.id), json={"email": "new@example.org"})
+        headers = users_app.as_(account.id, amr="pwd otp mfa")
+        await users_app.http.patch(f"{USERS}/", headers=headers, json={"email": "new@example.org"})
         code = await sent.latest("new@example.org", "change")
     else:
         code = await sent.latest(account.email, "reset")
