@@ -54,13 +54,13 @@ async def add_passkey(auth: Composed, owner: Owner, given: NewPasskeyIn) -> Adde
     return AddedPasskeyOut(**added, **({"recovery_codes": codes} if codes else {}))
 
 
-@router.patch("/factors/passkeys/{passkey_id}", summary="Name a passkey", responses=refused(ItemNotFound))
+@router.patch("/factors/passkeys/{passkey_id:uuid}", summary="Name a passkey", responses=refused(ItemNotFound))
 async def rename_passkey(auth: Composed, current: Current, passkey_id: UUID, given: RenameIn) -> PasskeyOut:
     return PasskeyOut(**await auth.passkeys.rename(current.token.account, passkey_id, given.name))
 
 
 @router.delete(
-    "/factors/passkeys/{passkey_id}",
+    "/factors/passkeys/{passkey_id:uuid}",
     status_code=204,
     summary="Remove a passkey",
     responses=refused(ItemNotFound, *_OWNERS),
