@@ -55,7 +55,7 @@ class WebauthnAnswers:
         """Raises `AnswerNotValid`."""
         with _one_refusal():
             answer = _strict(credential, "clientDataJSON", "attestationObject")
-            _check_client_data(answer, challenge)
+            _refuse_frames(answer)
             found = verify_registration_response(
                 credential=answer,
                 expected_challenge=challenge,
@@ -82,7 +82,7 @@ class WebauthnAnswers:
         """
         with _one_refusal():
             answer = _strict(credential, "clientDataJSON", "authenticatorData", "signature")
-            _check_client_data(answer, challenge)
+            _refuse_frames(answer)
             found = verify_authentication_response(
                 credential=answer,
                 expected_challenge=challenge,
@@ -102,10 +102,7 @@ class WebauthnAnswers:
     def credential_id(self, credential: Mapping[str, Any]) -> bytes:
         """Raises `AnswerNotValid`."""
         with _one_refusal():
-            found = _bytes(credential["id"])
-            if not 0 < len(found) <= _LONGEST_ID:
-                raise AnswerNotValid("the id has no length of an id")
-            return found
+            return _bytes(credential["id"])
 
 
 @contextmanager
@@ -137,10 +134,8 @@ def _bytes(text: str) -> bytes:
     return read
 
 
-def _check_client_data(answer: Mapping[str, Any], challenge: bytes) -> None:
+def _refuse_frames(answer: Mapping[str, Any]) -> None:
     """A page that another site frames gets no passkey: the person sees that site's address."""
     told = json.loads(_bytes(answer["response"]["clientDataJSON"]))
     if told.get("crossOrigin", False) is not False or "topOrigin" in told:
         raise AnswerNotValid("asked from within the page of another origin")
-    if told["challenge"] != base64url(challenge):
-        raise AnswerNotValid("another challenge")
