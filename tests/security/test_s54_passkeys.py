@@ -19,13 +19,12 @@ from shared.messaging.events import AccountChanged
 from tests.auth_steps import Accounts, pair
 from tests.composed import AUTH, AuthApp, bearer
 from tests.forging import Signer, without
-from tests.integration.auth.conftest import accounts, clock, passkeys, sql
+from tests.integration.auth.conftest import accounts, passkeys
 from tests.passkey_steps import ORIGIN, PasskeySteps
 from tests.security.passkey_answers import CHANGES, ON_ITS_WAY, mutated
 from tests.security.passkey_owner import REFUSED, account, passkey, told
-from tests.security.replica import replica
 
-__all__ = ("account", "accounts", "clock", "passkey", "passkeys", "replica", "sql")
+__all__ = ("account", "accounts", "passkey", "passkeys")
 
 
 # --- at this site, by its owner: whatever is not as it should be gets one answer
