@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
@@ -41,7 +41,8 @@ class Sessions:
         self._insert_session = insert_session(self._lifetime, by_password_alone=False)
         self._insert_by_password = insert_session(self._lifetime, by_password_alone=True)
         self._rotate_token = Prepared(rotate_token(self._lifetime, self._max_lifetime))
-        self._find_successor = find_successor(timedelta(seconds=settings.refresh_grace), self._max_lifetime)
+        self._grace = timedelta(seconds=settings.refresh_grace)
+        self._find_successor = find_successor(self._grace, self._max_lifetime)
 
     async def begin(
         self,
@@ -99,8 +100,9 @@ class Sessions:
         return self.pair(session, token)
 
     async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
+        """A reuse ends the session, but not within the grace: a tab that refreshed while another one stepped up."""
         family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
-        used = family.where(refresh_tokens.c.used_at.is_not(None))
+        used = family.where(refresh_tokens.c.used_at <= func.clock_timestamp() - self._grace)
         reused = await end_sessions(connection, sessions.c.id == used.scalar_subquery(), self._access_lifetime)
         act: Act = "refresh_reused" if reused else "refresh"
         reason: Reason | None = None if reused else "token_not_valid"

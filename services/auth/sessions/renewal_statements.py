@@ -97,7 +97,9 @@ def step_up(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
 
 
 def find_successor(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
-    """The successor (`token`) of `parent`, if that was first used within the grace, and the facts as they were."""
+    """The successor (`token`) of `parent`, if that was first used within the grace, and the facts as they were. None of
+    a step-up: whoever holds the old token, perhaps a thief, would get the class that its owner has just proved.
+    """
     successor, token = refresh_tokens.alias("successor"), refresh_tokens.c
     then = (*(successor.c[name] for name in OF_PAIR), successor.c.created_at.label("now"))
     return (
@@ -106,4 +108,5 @@ def find_successor(grace: timedelta, max_lifetime: timedelta) -> Select[Any]:
         .join(sessions, sessions.c.id == token.session_id)
         .join(identities, identities.c.id == sessions.c.account_id)
         .where(token.id == _PARENT, token.used_at > func.clock_timestamp() - grace, is_active_session(max_lifetime))
+        .where(successor.c.auth_time == token.auth_time, successor.c.amr == token.amr)
     )
