@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from shared.messaging.factor_events import EnrolledFactor
 from shared.messaging.memory import MemoryBus
-from tests.builders import factors_changed, message, registered
+from tests.builders import OTHER_PASSWORD, PASSWORD, factors_changed, message, registered
 from tests.composed import USERS, UsersApp
 
 SHOWN: dict[tuple[EnrolledFactor, ...], list[str]] = {
@@ -100,3 +100,35 @@ async def test_recovery_codes_alone_are_no_second_factor(users_app: UsersApp, ad
 
 async def test_the_list_knows_no_other_word_of_a_factor(users_app: UsersApp, admin: Row[Any]) -> None:
     assert (await listed(users_app, admin, "sms")).status_code == 422
+
+
+@pytest.mark.parametrize("by_app", [False, True])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/", {"is_2fa": False}),
+        ("PATCH", "/", {"email": "another@test.com"}),
+        ("DELETE", "/", None),
+        ("POST", "/change-password", {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}),
+        (
+            "POST",
+            "/change-password",
+            {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD, "current_password": PASSWORD},
+        ),
+    ],
+)
+async def test_a_login_without_the_second_factor_of_an_account_changes_nothing_that_guards_it(
+    users_app: UsersApp, bus: MemoryBus, by_app: bool, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    """Such as that of a trusted device, which somebody may have taken with the password."""
+    person = await registered(users_app.parts, is_2fa=not by_app)
+    if by_app:
+        await bus.publish(message(factors_changed(person.id, "totp")))
+
+    async def asked(amr: str) -> httpx.Response:
+        headers = users_app.as_(person.id, amr=amr)
+        return await users_app.http.request(method, f"{USERS}{path}", headers=headers, json=body)
+
+    refused = await asked("pwd")
+    assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_required")
+    assert (await asked("pwd otp mfa")).is_success
