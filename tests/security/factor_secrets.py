@@ -15,7 +15,7 @@ from tests.auth_steps import wrong
 from tests.composed import AUTH, AuthApp, bearer
 from tests.passkey_steps import ORIGIN
 
-STATUSES = [400, 200, 400, 400, 422, 200, 400, 201, 400, 200, 200, 400, 200, 400, 200, 200, 200, 200, 200]
+STATUSES = [400, 200, 400, 400, 422, 200, 400, 201, 400, 200, 200, 400, 200, 400, 200, 200, 200, 200]
 
 
 @dataclass(slots=True)

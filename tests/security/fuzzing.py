@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,12 +102,13 @@ def _log_in(schema: BaseSchema, knowledge: Knowledge) -> None:
 
 @contextmanager
 def _helped(knowledge: Knowledge) -> Iterator[None]:
-    """Every third valid request gets the id and the body that it needs: what lies behind is to be seen too."""
-    turns = count()
+    """Every third valid request of an operation gets the ids and the body that it needs, to see what lies behind."""
+    turns: dict[str, Iterator[int]] = defaultdict(count)
 
     def before_call(_context: HookContext, case: Case[Any], _arguments: dict[str, Any]) -> None:
         is_valid = case.meta is not None and case.meta.generation.mode.is_positive
-        if not is_valid or not (case.path_parameters or isinstance(case.body, dict)) or next(turns) % 3:
+        takes_help = is_valid and (case.path_parameters or isinstance(case.body, dict))
+        if not takes_help or next(turns[case.operation.label]) % 3:
             return
         if case.path_parameters and (ids := knowledge.ids(case.operation.label)):
             case.path_parameters.update(ids)

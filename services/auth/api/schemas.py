@@ -92,6 +92,15 @@ class _Out(BaseModel):
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
+def _may_lack(*names: str) -> ConfigDict:
+    """An answer has these fields only if they say something."""
+
+    def not_required(schema: dict[str, Any]) -> None:
+        schema["required"] = [name for name in schema.get("required", ()) if name not in names]
+
+    return ConfigDict(json_schema_extra=not_required)
+
+
 class TokenPairOut(_Out):
     """The login is complete. `otp_required` tells this answer of a login from the other one."""
 
@@ -107,6 +116,8 @@ class TokenPairOut(_Out):
 
 
 class LoggedInOut(TokenPairOut):
+    model_config = _may_lack("device_token", "recovery_codes_left")
+
     device_token: str | None = Field(None, description="For the next logins on this device; only if asked for")
     recovery_codes_left: int | None = Field(None, description="Only after a recovery code")
 
@@ -119,6 +130,8 @@ class OtpRequiredOut(_Out):
     """There is no `access_token` in this answer, on purpose: a client must not take it for one. Without `methods` it is
     `["email"]`, and a code is on its way.
     """
+
+    model_config = _may_lack("methods", "sent")
 
     temporary_token: str = Field(examples=["eyJ...temporary"])
     token_type: Literal["bearer"] = "bearer"
