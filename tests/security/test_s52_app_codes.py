@@ -10,11 +10,10 @@ from collections import Counter
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 
 from login2fa_testing.software_passkey import SoftwarePasskey
 from shared.messaging.events import AccountChanged
-from shared.sealing import Unsealable
+from tests.asking import problem
 from tests.auth_steps import Accounts, pair, wrong
 from tests.composed import AuthApp
 from tests.factor_steps import App, FactorSteps
@@ -127,17 +126,15 @@ async def test_a_right_code_of_one_kind_forgets_the_wrong_ones_of_all(
 
 
 async def test_a_secret_opens_in_its_own_row_alone(
-    accounts: Accounts, account: AccountChanged, factors: FactorSteps, app: App, auth_app: AuthApp
+    accounts: Accounts, account: AccountChanged, factors: FactorSteps, app: App, sql: asyncpg.Connection
 ) -> None:
     """Whoever can write to the table can not give an account the secret of another app."""
     other = await accounts.new()
     own = await factors.app(other)
-    code, now = await own.next_code(), await own.clock.now()
-    async with auth_app.parts.database.transaction() as connection:
-        moved = "UPDATE auth.totp SET sealed_secret = (SELECT sealed_secret FROM auth.totp WHERE id = :own)"
-        await connection.execute(text(moved), {"own": own.id})
+    await sql.execute("UPDATE totp SET sealed_secret = (SELECT sealed_secret FROM totp WHERE id = $1)", own.id)
 
-        assert await auth_app.parts.apps.uses_up(connection, other.account_id, code, now)
-        with pytest.raises(Unsealable):
-            await auth_app.parts.apps.uses_up(connection, account.account_id, code, now)
+    answer = await factors.post("verify-totp", await factors.temporary(account), otp=await own.next_code())
+
+    problem(answer, 400, "otp_not_valid")
+    assert await factors.log_in(other, own)
     assert app.secret != own.secret
