@@ -41,4 +41,5 @@ def needs_mail(methods: list[Method]) -> bool:
 
 
 def _mailbox_gave_password(identity: Identity) -> bool:
-    return identity.password_by_mail and (identity.login_epoch or -1) < identity.session_epoch
+    used = identity.login_epoch
+    return identity.password_by_mail and (used is None or used < identity.session_epoch)
