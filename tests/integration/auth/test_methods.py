@@ -92,3 +92,12 @@ async def test_where_a_mailed_code_is_the_only_second_factor_it_stays_one(
 
     assert "methods" not in asked
     pair(await auth_app.verify_otp(asked["temporary_token"], await inbox.code_for(account.email)))
+
+
+async def test_a_login_that_takes_no_mailed_code_says_that_none_can_be_had(
+    app: App, account: AccountChanged, auth_app: AuthApp, factors: FactorSteps
+) -> None:
+    _ = app
+    told = (await auth_app.challenge(await factors.temporary(account))).json()
+
+    assert (told["methods"], told["resend_allowed"], told["resend_in"]) == (["totp", "recovery"], False, None)
