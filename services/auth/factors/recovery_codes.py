@@ -107,12 +107,16 @@ class RecoveryCodes:
     async def _made(self, owner: AccessToken, shares: Sequence[Hashable], *, only_first: bool) -> NewCodes | None:
         account = owner.account
         of_account = recovery_codes.c.account_id == account
-        if only_first and await self.database.read(select(recovery_codes.c.number).where(of_account).limit(1)):
+        a_set = select(recovery_codes.c.number).where(of_account).limit(1)
+        if only_first and await self.database.read(a_set):
             return None
         salt, codes = os.urandom(_SALT_BYTES), [new_code() for _ in range(_MANY)]
         hashes = [await self.passwords.derive(code, salt, [account, *shares]) for code in codes]
         async with self.database.transaction() as connection:
             await self.enrolled.lock_for(connection, owner)
+            # Again: of two factors that are the first, added at once, one would be shown codes that are dead.
+            if only_first and (await connection.execute(a_set)).one_or_none() is not None:
+                return None
             await connection.execute(delete(recovery_codes).where(of_account))
             rows = [{"account_id": account, "number": number, "hash": each} for number, each in enumerate(hashes, 1)]
             await connection.execute(insert(recovery_codes), rows)
