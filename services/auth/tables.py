@@ -64,7 +64,7 @@ identities = Table(
     Column("locked_out", Boolean, nullable=False, server_default=false()),
     Column("email_verified", Boolean, nullable=False, server_default=false()),
     Column("groups", ARRAY(Text), nullable=False, server_default="{}"),
-    # Until another factor has logged in, the mailbox is one factor, not two (docs/security.md).
+    # Until another factor has logged in with it, the mailbox is one factor, not two (docs/security.md).
     Column("password_by_mail", Boolean, nullable=False, server_default=false()),
     Column("session_epoch", BigInteger, nullable=False),
     Column("factors_version", BigInteger, nullable=False, server_default="0"),  # ours: rises with each change
@@ -223,7 +223,7 @@ factors = Table(
     Column("user_handle", LargeBinary, nullable=False, unique=True),  # `user.id` of passkeys: WebAuthn section 14.6.1
     Column("recovery_salt", LargeBinary),  # one for the whole set: a try costs one hash
     _moment("recovery_made_at"),
-    # The session epoch of the latest login by another factor than mail (see identities.password_by_mail).
+    # The session epoch of the latest login by password and another factor than mail (see identities.password_by_mail).
     Column("login_epoch", BigInteger),
 )
 

@@ -9,23 +9,27 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
+from uuid_utils.compat import uuid7
 
 from shared.messaging.memory import MemoryBus
 from shared.passwords.hashing import Passwords
 from tests.auth_steps import Accounts
 from tests.builders import OTHER_PASSWORD, PASSWORD, registration
 from tests.composed import (
+    AUTH,
     USERS,
     AuthApp,
     Keys,
     UsersApp,
     auth_settings,
+    bearer,
     client,
     running_auth,
     running_users,
@@ -186,3 +190,26 @@ async def test_of_one_account_one_password_is_changed_at_a_time_and_others_go_on
 
     assert [(await each).status_code for each in (first, other)] == [200, 200]
     assert (await changed(users, own, epoch=1)).status_code == 200
+
+
+async def test_recovery_codes_of_any_accounts_take_the_share_of_their_address(
+    auth: AuthApp, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accounts cost nothing: those of one address would else fill the queue."""
+    tokens = [auth.parts.tokens.temporary(uuid7(), uuid7(), datetime.now(UTC)) for _ in range(SHARE + 1)]
+
+    async def guess(token: str) -> httpx.Response:
+        async with client(auth.app, FLOODER) as http:
+            return await http.post(f"{AUTH}/verify-recovery", json={"code": "00000-00000"}, headers=bearer(token))
+
+    account, queue = await accounts.new(), HeldUp(auth.parts.passwords, monkeypatch)
+    with queue.held_up():
+        flood = [asyncio.create_task(guess(token)) for token in tokens[:SHARE]]
+        await queue.waiting(SHARE)
+
+        is_refused(await asyncio.wait_for(guess(tokens[SHARE]), 5))
+        other = asyncio.create_task(auth.log_in(account.username, PASSWORD, SOMEBODY))
+        await queue.waiting(SHARE + 1)
+
+    assert (await other).status_code == 200
+    assert {(await each).status_code for each in flood} == {400}

@@ -28,7 +28,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """An account as users published it, with its factors in auth. `factors`: what it has enrolled, by the version
-    `factors_version` of them. `login_epoch`: the session epoch of its latest login by another factor than mail.
+    `factors_version` of them. `login_epoch`: the session epoch of its latest login by password and a factor that is not
+    mail.
     """
 
     id: UUID

@@ -22,6 +22,7 @@ from services.auth.api.factor_schemas import (
 from services.auth.api.guards import Composed, Current, Owner
 from services.auth.factors.proofs import OtpNotValid
 from services.auth.factors.recovery_codes import NoSecondFactor
+from services.auth.sessions.client import FromClient
 from shared.web.bearer import LoginTooOld, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import refused
@@ -61,10 +62,12 @@ async def enrol_app(auth: Composed, owner: Owner, given: NewAppIn) -> NewAppOut:
     response_model_exclude_none=True,
     responses=refused(OtpNotValid, ItemNotFound, *_REFUSALS),
 )
-async def confirm_app(auth: Composed, owner: Owner, app_id: UUID, given: ConfirmIn) -> FirstCodesOut:
+async def confirm_app(
+    auth: Composed, owner: Owner, client: FromClient, app_id: UUID, given: ConfirmIn
+) -> FirstCodesOut:
     """Ends the other sessions of the account. The code does not log in as well."""
     await auth.apps.confirm(owner.token, app_id, given.otp)
-    return FirstCodesOut(recovery_codes=await auth.recovery.first_ones(owner.token))
+    return FirstCodesOut(recovery_codes=await auth.recovery.first_ones(owner.token, auth.shares_of(client)))
 
 
 @router.delete(
@@ -84,6 +87,7 @@ async def remove_app(auth: Composed, owner: Owner, app_id: UUID) -> None:
     summary="Ten new recovery codes in place of the old ones",
     responses=refused(NoSecondFactor, *_REFUSALS),
 )
-async def make_recovery_codes(auth: Composed, owner: Owner) -> RecoveryCodesOut:
+async def make_recovery_codes(auth: Composed, owner: Owner, client: FromClient) -> RecoveryCodesOut:
     """Ends the other sessions of the account. The codes are never shown again."""
-    return RecoveryCodesOut(**asdict(await auth.recovery.replace(owner.token, owner.identity)))
+    made = await auth.recovery.replace(owner.token, owner.identity, auth.shares_of(client))
+    return RecoveryCodesOut(**asdict(made))

@@ -27,6 +27,7 @@ from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.account_sessions import AccountSessions
 from services.auth.sessions.active import ActiveSession, ActiveSessions
+from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.tokens.issue import Tokens
@@ -69,6 +70,9 @@ class Auth:
     devices: TrustedDevices
     back_pressure: BackPressure
     read_model: ReadModelWatch
+
+    def shares_of(self, client: Client) -> list[bytes]:
+        return self.login.addresses.shares(client.address or "-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,10 +47,10 @@ async def ask_for_passkey(auth: Composed, owner: Owner) -> QuestionOut:
     response_model_exclude_unset=True,
     responses=refused(PasskeyNotValid, PasskeysOff, TooManyPasskeys, *_OWNERS),
 )
-async def add_passkey(auth: Composed, owner: Owner, given: NewPasskeyIn) -> AddedPasskeyOut:
+async def add_passkey(auth: Composed, owner: Owner, client: FromClient, given: NewPasskeyIn) -> AddedPasskeyOut:
     """Ends the other sessions of the account. From now on it is a second factor, and logs in alone as well."""
     added = await auth.passkeys.add(owner.token, given.answer(), given.name)
-    codes = await auth.recovery.first_ones(owner.token)
+    codes = await auth.recovery.first_ones(owner.token, auth.shares_of(client))
     return AddedPasskeyOut(**added, **({"recovery_codes": codes} if codes else {}))
 
 

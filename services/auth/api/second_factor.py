@@ -95,7 +95,7 @@ async def verify_totp(auth: Composed, challenge_id: CurrentChallenge, client: Fr
 async def verify_recovery(
     auth: Composed, challenge_id: CurrentChallenge, client: FromClient, given: RecoveryIn
 ) -> LoggedInOut:
-    proof = await auth.recovery.proof(challenge_id, given.code)
+    proof = await auth.recovery.proof(challenge_id, given.code, auth.shares_of(client))
     completed = await auth.second_factor.verify(challenge_id, proof, client, remember=given.remember_device)
     return LoggedInOut.after(completed, recovery_codes_left=proof.left)
 

@@ -18,7 +18,7 @@ from services.auth.accounts.read_model import Identity
 from services.auth.factors.challenge_statements import COMPLETE, attempt, insert_challenge, is_open
 from services.auth.factors.codes import Codes, new_code
 from services.auth.factors.failed_codes import CodesOff, Guess
-from services.auth.factors.methods import Method, needs_mail
+from services.auth.factors.methods import Method, needs_mail, not_guessed
 from services.auth.factors.proofs import Attempt, Proof
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, trail
@@ -77,7 +77,7 @@ class Challenges:
             events = [self._codes.event(event_id, challenge, *to, code, requested=locked.now, expires=expires)]
             values |= {"mac": self._codes.macs(challenge, code)[0], "code_event": event_id}
         elif await self._are_off(connection, identity.id):
-            methods = [method for method in methods if method == "passkey"]
+            methods = not_guessed(methods)
             if not methods:
                 raise CodesOff
         act = trail.event("code_sent" if mailed else "second_factor_asked", account=identity.id)

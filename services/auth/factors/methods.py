@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from services.auth.accounts.read_model import Identity
@@ -12,6 +12,10 @@ Method = Literal["passkey", "totp", "email", "recovery", "password"]
 
 # Ways that need no mail, and no code that can be guessed from the mailbox; recovery codes only stand in for them.
 _STRONG: Final[tuple[Method, ...]] = ("passkey", "totp")
+
+
+# No codes: a passkey can not be guessed, and a password has limits of its own.
+NOT_GUESSED: Final[tuple[Method, ...]] = ("passkey", "password")
 
 
 class MethodNotOffered(Problem):
@@ -38,6 +42,11 @@ def second_factors(identity: Identity) -> list[Method]:
 def needs_mail(methods: list[Method]) -> bool:
     """Whether only a mailed code, or a recovery code in its place, can complete the challenge."""
     return "email" in methods and not any(method in methods for method in _STRONG)
+
+
+def not_guessed(methods: Sequence[Method]) -> list[Method]:
+    """Those that stay when codes are off."""
+    return [method for method in methods if method in NOT_GUESSED]
 
 
 def _mailbox_gave_password(identity: Identity) -> bool:

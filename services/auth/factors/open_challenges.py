@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from services.auth.factors.challenge_statements import is_open, of_its_account
 from services.auth.factors.codes import Codes, new_code
 from services.auth.factors.failed_codes import CodesOff
-from services.auth.factors.methods import Method, MethodNotOffered
+from services.auth.factors.methods import NOT_GUESSED, Method, MethodNotOffered, not_guessed
 from services.auth.settings import AuthSettings
 from services.auth.tables import challenges, identities, outbox, trail
 from shared.messaging.outbox import add
@@ -91,11 +91,12 @@ class OpenChallenges:
     async def progress(self, connection: AsyncConnection, challenge_id: UUID) -> Progress:
         """Raises `TokenNotValid` when the challenge is used, spent or expired."""
         row = await self._find(connection, challenge_id, lock=False)
-        resends_left = self._resends - row.resends if "email" in row.methods and not row.off else 0
+        methods = not_guessed(row.methods) if row.off else list(row.methods)
+        resends_left = self._resends - row.resends if "email" in methods else 0
         wait = max(float(row.cooldown_left), await self._codes.cap_left(connection, row.account_id, row.email_key_hash))
-        possible = wait < row.life_left and (resends_left > 0 or not row.sent)
+        possible = "email" in methods and wait < row.life_left and (resends_left > 0 or not row.sent)
         return Progress(
-            methods=[method for method in row.methods if method == "passkey" or not row.off],
+            methods=methods,
             sent=row.sent,
             email_hint=email_hint(row.email),
             status=_STATUS.get(row.code_outcome, "pending"),
@@ -130,8 +131,8 @@ class OpenChallenges:
             func.coalesce(func.extract("epoch", row.sent_at + self._cooldown - now), 0).label("cooldown_left"),
             func.extract("epoch", row.expires_at - now).label("life_left"),
         ).where(row.id == challenge_id, is_open(self._attempts), of_its_account())
-        # Codes that are off end the challenge, unless a passkey can complete it.
-        query = query.where(or_(~off, literal("passkey", Text) == any_(row.methods)))
+        # Codes that are off end the challenge, unless something else can complete it.
+        query = query.where(or_(~off, *(literal(each, Text) == any_(row.methods) for each in NOT_GUESSED)))
         query = query.with_for_update(of=challenges) if lock else query
         found: Row[*tuple[Any, ...]] | None = (await connection.execute(query)).one_or_none()
         if found is None:

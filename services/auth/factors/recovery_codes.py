@@ -5,7 +5,7 @@ the set, so that a try costs one hash and is compared with all ten.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
@@ -55,26 +55,28 @@ class NewCodes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryCodes:
+    """`shares`: those of the client in the queue of hashes. A flood has any number of accounts."""
+
     database: Database
     passwords: Passwords
     enrolled: Enrolled
 
-    async def replace(self, owner: AccessToken, identity: Identity) -> NewCodes:
+    async def replace(self, owner: AccessToken, identity: Identity, shares: Sequence[Hashable]) -> NewCodes:
         """A new set in place of the old one. Raises `NoSecondFactor`, `TokenNotValid`, `Unavailable` (too many hashes
         wait).
         """
         if not second_factors(identity):
             raise NoSecondFactor
-        made = await self._made(owner, only_first=False)
+        made = await self._made(owner, shares, only_first=False)
         assert made is not None  # noqa: S101 - a set that replaces another is always made
         return made
 
-    async def first_ones(self, owner: AccessToken) -> list[str] | None:
+    async def first_ones(self, owner: AccessToken, shares: Sequence[Hashable]) -> list[str] | None:
         """The codes of an account that gets its first factor; None if it has a set, or if too many hashes wait: then it
         can ask for them.
         """
         try:
-            made = await self._made(owner, only_first=True)
+            made = await self._made(owner, shares, only_first=True)
         except Unavailable:
             log.warning("no recovery codes made: the queue of hashes is full", account=str(owner.account))
             return None
@@ -91,7 +93,7 @@ class RecoveryCodes:
         )
         return (await connection.execute(query)).mappings().one_or_none()
 
-    async def proof(self, challenge: UUID, code: str) -> RecoveryCode:
+    async def proof(self, challenge: UUID, code: str, shares: Sequence[Hashable]) -> RecoveryCode:
         """Hashes before the transaction: no connection waits for it. Raises `Unavailable`."""
         query = select(factors.c.account_id, factors.c.recovery_salt).where(
             factors.c.account_id == challenges.c.account_id, challenges.c.id == challenge
@@ -99,18 +101,22 @@ class RecoveryCodes:
         found = await self.database.read(query)
         account, salt = (found[0].account_id, found[0].recovery_salt) if found else (challenge, None)
         # Without a set too: a challenge of nobody takes as long.
-        derived = await self.passwords.derive(code, salt or os.urandom(_SALT_BYTES), [account])
+        derived = await self.passwords.derive(code, salt or os.urandom(_SALT_BYTES), [account, *shares])
         return RecoveryCode(enrolled=self.enrolled, derived=derived)
 
-    async def _made(self, owner: AccessToken, *, only_first: bool) -> NewCodes | None:
+    async def _made(self, owner: AccessToken, shares: Sequence[Hashable], *, only_first: bool) -> NewCodes | None:
         account = owner.account
         of_account = recovery_codes.c.account_id == account
-        if only_first and await self.database.read(select(recovery_codes.c.number).where(of_account).limit(1)):
+        a_set = select(recovery_codes.c.number).where(of_account).limit(1)
+        if only_first and await self.database.read(a_set):
             return None
         salt, codes = os.urandom(_SALT_BYTES), [new_code() for _ in range(_MANY)]
-        hashes = [await self.passwords.derive(code, salt, [account]) for code in codes]
+        hashes = [await self.passwords.derive(code, salt, [account, *shares]) for code in codes]
         async with self.database.transaction() as connection:
             await self.enrolled.lock_for(connection, owner)
+            # Again: of two factors that are the first, added at once, one would be shown codes that are dead.
+            if only_first and (await connection.execute(a_set)).one_or_none() is not None:
+                return None
             await connection.execute(delete(recovery_codes).where(of_account))
             rows = [{"account_id": account, "number": number, "hash": each} for number, each in enumerate(hashes, 1)]
             await connection.execute(insert(recovery_codes), rows)

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 
 from services.auth.settings import AuthSettings
-from shared.client_address import network_of
+from shared.client_address import network_of, told_apart
 
 
 class KnownAddresses:
@@ -16,6 +16,10 @@ class KnownAddresses:
     def hashed(self, address: str) -> bytes:
         """IPv6: hashes the network, since one client may use any address in it."""
         return self.all_hashed(address)[0]
+
+    def shares(self, address: str) -> list[bytes]:
+        """Of the hashing queue, the same as at a login by password; none if the client is unknown."""
+        return [self.hashed(address)] if told_apart(address) else []
 
     def all_hashed(self, address: str) -> list[bytes]:
         # Codes use the same keys; the prefix separates the two.

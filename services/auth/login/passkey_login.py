@@ -12,7 +12,6 @@ from services.auth.factors.assertions import WITH_PASSKEY, Answer, Assertions, P
 from services.auth.factors.open_challenges import OpenChallenges
 from services.auth.factors.webauthn_options import request_options
 from services.auth.login.known_addresses import KnownAddresses
-from services.auth.login.second_factor import other_factor_used
 from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions, TokenPair
 from services.auth.tables import trail
@@ -58,7 +57,5 @@ class PasskeyLogin:
             await trail.record(connection, "login", "refused", "passkey_not_valid", account=account)
             return None
         await trail.record(connection, "passkey_verified", account=identity.id, actor=identity.id)
-        if identity.password_by_mail:
-            await other_factor_used(connection, identity.id, identity.session_epoch)
         address = self.addresses.hashed(client.address or "-")
         return await self.sessions.begin(connection, identity.id, identity.session_epoch, WITH_PASSKEY, client, address)

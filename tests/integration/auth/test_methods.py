@@ -11,6 +11,7 @@ from tests.builders import OTHER_PASSWORD
 from tests.composed import AuthApp
 from tests.factor_steps import App, FactorSteps
 from tests.inbox import Inbox
+from tests.passkey_steps import PasskeySteps
 
 
 async def reset_by_mail(accounts: Accounts, account: AccountChanged) -> AccountChanged:
@@ -81,3 +82,28 @@ async def test_where_a_mailed_code_is_the_only_second_factor_it_stays_one(
 
     assert "methods" not in asked
     pair(await auth_app.verify_otp(asked["temporary_token"], await inbox.code_for(account.email)))
+
+
+async def test_a_login_that_takes_no_mailed_code_says_that_none_can_be_had(
+    app: App, account: AccountChanged, auth_app: AuthApp, factors: FactorSteps
+) -> None:
+    _ = app
+    told = (await auth_app.challenge(await factors.temporary(account))).json()
+
+    assert (told["methods"], told["resend_allowed"], told["resend_in"]) == (["totp", "recovery"], False, None)
+
+
+async def test_a_login_by_passkey_alone_does_not_vouch_for_a_password_that_came_by_mail(
+    account: AccountChanged, accounts: Accounts, passkeys: PasskeySteps, factors: FactorSteps
+) -> None:
+    """It may be that of a thief with the mailbox. Neither does a step-up of such a session."""
+    passkey = await passkeys.enrolled(account)
+    account = await reset_by_mail(accounts, account)
+    owner = pair(await passkeys.log_in(passkey))
+    asked = (await factors.post("step-up", owner.access)).json()
+    pair(await passkeys.verify(asked["temporary_token"], passkey))
+
+    assert (await factors.begin(account))["methods"] == ["passkey", "recovery"]
+
+    pair(await passkeys.verify(await factors.temporary(account), passkey))
+    assert (await factors.begin(account))["methods"] == ["passkey", "email", "recovery"]

@@ -201,20 +201,6 @@ async def test_a_passkey_ends_with_its_account_and_the_answer_tells_nothing(
     assert (answer.status_code, answer.content) == (400, unknown.content)
 
 
-async def test_after_a_reset_by_mail_a_passkey_alone_makes_mailed_codes_a_second_factor_again(
-    accounts: Accounts, auth_app: AuthApp, passkeys: PasskeySteps
-) -> None:
-    account = await accounts.new()
-    passkey = await passkeys.enrolled(account)
-    await accounts.end_sessions(account, is_2fa=True, password_by_mail=True)
-    before = (await auth_app.log_in(account.username)).json()["methods"]
-
-    pair(await passkeys.log_in(passkey))
-
-    after = (await auth_app.log_in(account.username)).json()["methods"]
-    assert (before, after) == (["passkey", "recovery"], ["passkey", "email", "recovery"])
-
-
 async def test_a_change_of_factors_and_a_login_in_its_second_step_do_not_wait_for_each_other_forever(
     account: AccountChanged, auth_app: AuthApp, passkeys: PasskeySteps
 ) -> None:

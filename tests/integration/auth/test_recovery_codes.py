@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 
+from login2fa_testing.software_passkey import SoftwarePasskey
 from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
 from shared.messaging.notice_events import AuthNoticeRequested
@@ -11,6 +14,7 @@ from shared.messaging.topology import NOTICES
 from tests.auth_steps import Accounts, pair
 from tests.composed import AuthApp
 from tests.factor_steps import App, FactorSteps, claims
+from tests.passkey_steps import ORIGIN, PasskeySteps
 from tests.polling import eventually
 from tests.recording import Recorder
 
@@ -80,3 +84,18 @@ async def test_the_owner_is_told_of_each_code_that_is_used(
         return [each.recovery_codes_left for each in notices if each.notice == "recovery_code_used"]
 
     assert await eventually(used) == [9]
+
+
+async def test_of_two_first_factors_at_once_one_comes_with_codes_and_those_are_good(
+    account: AccountChanged, auth_app: AuthApp, factors: FactorSteps, passkeys: PasskeySteps
+) -> None:
+    app = await factors.begin_app(pair(await auth_app.log_in(account.username)))
+    body = await passkeys.answered("factors/passkeys/options", SoftwarePasskey(ORIGIN), app.owner.access)
+
+    answers = await asyncio.gather(
+        factors.confirm(app, await app.code()), passkeys.post("factors/passkeys", app.owner.access, **body)
+    )
+
+    assert [answer.is_success for answer in answers] == [True, True]
+    (codes,) = [found for answer in answers if (found := answer.json().get("recovery_codes"))]
+    assert pair(await factors.post("verify-recovery", await factors.temporary(account), code=codes[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from tests.auth_steps import Accounts, Pair, pair
@@ -115,3 +116,19 @@ async def test_a_step_up_remembers_no_device(app: App, factors: FactorSteps) -> 
     )
 
     assert "device_token" not in answer.json()
+
+
+async def test_codes_that_are_off_do_not_keep_an_account_without_any_from_its_password(
+    factors: FactorSteps, accounts: Accounts, auth_app: AuthApp, sql: asyncpg.Connection
+) -> None:
+    """They were turned off before its owner turned them off for good."""
+    account = await accounts.new()
+    owner = pair(await auth_app.log_in(account.username))
+    most = auth_app.parts.settings.otp_wrong_in_a_row
+    await sql.execute("INSERT INTO code_failures VALUES ($1, $2)", account.account_id, most)
+
+    asked = (await factors.post("step-up", owner.access)).json()
+
+    assert asked["methods"] == ["password"]
+    assert (await auth_app.challenge(asked["temporary_token"])).json()["methods"] == ["password"]
+    pair(await factors.post("verify-password", asked["temporary_token"], password=PASSWORD))
