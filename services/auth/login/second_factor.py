@@ -62,7 +62,7 @@ class SecondFactor:
             pair = await self.stepping_up.renew(connection, attempt.session, account, proof.amr, client)
             return Completed(pair=pair, device_token=None) if pair is not None else None
         if attempt.password_by_mail and proof.method != "email":
-            await _password_is_the_owner_s(connection, account, attempt.epoch)
+            await _vouch_for_password(connection, account, attempt.epoch)
         address = self.addresses.hashed(client.address or "-")
         amr = (PASSWORD, *proof.amr)
         pair = await self.sessions.begin(connection, account, attempt.epoch, amr, client, address)
@@ -85,7 +85,7 @@ class SecondFactor:
             return await self.open_challenges.progress(connection, challenge)
 
 
-async def _password_is_the_owner_s(connection: AsyncConnection, account: UUID, epoch: int) -> None:
+async def _vouch_for_password(connection: AsyncConnection, account: UUID, epoch: int) -> None:
     """Mailed codes are a second factor again (services.auth.factors.methods.second_factors). A login by passkey alone
     would not show it: the owner may know nothing of a password that a thief has set by mail.
     """
