@@ -14,13 +14,13 @@ import httpx
 import pytest
 
 from shared.messaging.events import AccountChanged
-from tests.auth_steps import Accounts
+from tests.auth_steps import Accounts, Steps, pair
 from tests.composed import AUTH, AuthApp, bearer
 from tests.factor_steps import App, FactorSteps
-from tests.integration.auth.conftest import account, accounts, app, clock, factors, sql
+from tests.integration.auth.conftest import account, accounts, app, clock, factors, sql, steps
 from tests.security.replica import replica
 
-__all__ = ("account", "accounts", "app", "clock", "factors", "replica", "sql")
+__all__ = ("account", "accounts", "app", "clock", "factors", "replica", "sql", "steps")
 
 AT_ONCE, LOGINS, SET = 50, 10, 10  # a login takes five attempts: all are compared
 
@@ -117,3 +117,17 @@ async def test_with_the_last_second_factor_the_codes_go_too(
     assert gone.status_code == 204
     assert await sql.fetchval("SELECT count(*) FROM recovery_codes") == 0
     assert (await factors.post("factors/recovery-codes", owner.access)).json()["code"] == "no_second_factor"
+
+
+async def test_with_mailed_codes_as_the_last_second_factor_the_codes_go_too(
+    factors: FactorSteps, accounts: Accounts, auth_app: AuthApp, steps: Steps, sql: asyncpg.Connection
+) -> None:
+    account = await accounts.new(is_2fa=True)
+    login = await steps.begin(account)
+    owner = pair(await auth_app.verify_otp(login.temporary, login.code))
+    assert (await factors.post("factors/recovery-codes", owner.access)).status_code == 201
+
+    await accounts.end_sessions(account, is_2fa=False)
+
+    assert await sql.fetchval("SELECT count(*) FROM recovery_codes") == 0
+    assert await sql.fetchval("SELECT methods FROM factors") == []

@@ -29,14 +29,20 @@ from shared.web.bearer import TokenNotValid
 
 _HANDLE_BYTES = 32
 
+# Recovery codes of an account without a second factor: they would open its next ones.
+_LEFT_OVER: Final = """account_id = :account AND id = :account AND NOT is_2fa
+        AND NOT EXISTS (SELECT FROM auth.passkeys WHERE account_id = :account)
+        AND NOT EXISTS (SELECT FROM auth.totp WHERE account_id = :account AND confirmed_at IS NOT NULL)"""
+_ARE_LEFT_OVER: Final = text(
+    f"SELECT account_id FROM auth.recovery_codes, auth.identities WHERE {_LEFT_OVER} LIMIT 1"  # noqa: S608 - constants
+)
+
 # A restored database begins with an old version; the clock makes the next one higher than all that were published.
 _CHANGED: Final = text(
-    """
+    f"""
 WITH left_over AS (
     DELETE FROM auth.recovery_codes USING auth.identities
-    WHERE account_id = :account AND id = :account AND NOT is_2fa
-        AND NOT EXISTS (SELECT FROM auth.passkeys WHERE account_id = :account)
-        AND NOT EXISTS (SELECT FROM auth.totp WHERE account_id = :account AND confirmed_at IS NOT NULL)
+    WHERE {_LEFT_OVER}
     RETURNING account_id
 ), over AS (
     UPDATE auth.challenges SET expires_at = now() WHERE account_id = :account AND expires_at > now()
@@ -60,7 +66,7 @@ SELECT CAST(:account AS uuid), CAST(:handle AS bytea),
     ], NULL)
 ON CONFLICT (account_id) DO UPDATE SET methods = excluded.methods
 RETURNING (SELECT factors_version FROM raised), methods, now()
-"""
+"""  # noqa: S608 - a constant
 )
 
 _HANDLE: Final = text(
@@ -142,8 +148,7 @@ class Enrolled:
 
     async def raise_version(self, connection: AsyncConnection, account: UUID) -> None:
         """A part of `changed`: devices and open challenges end, and users is told; sessions go on."""
-        values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
-        await _publish(connection, account, *(await connection.execute(_CHANGED, values)).one())
+        await _raise_version(connection, account)
 
     async def user_handle(self, connection: AsyncConnection, account: UUID) -> bytes:
         """The `user.id` of all passkeys of the account; call `lock` before."""
@@ -171,9 +176,15 @@ async def empty(connection: AsyncConnection, account: UUID) -> None:
 
 
 async def follow(connection: AsyncConnection, event: AccountChanged) -> None:
-    """Deletes what a deleted account had; else tells users again, who may have lost it in a restore."""
+    """Deletes what a deleted account had, and recovery codes that a second factor by mail has left; else tells users
+    again, who may have lost it in a restore.
+    """
     if event.deleted:
         await forget(connection, event.account_id)
+        return
+    if (await connection.execute(_ARE_LEFT_OVER, {"account": event.account_id})).one_or_none() is not None:
+        await lock_challenges(connection, event.account_id)
+        await _raise_version(connection, event.account_id)
         return
     version = identities.c.factors_version
     query = (
@@ -183,6 +194,11 @@ async def follow(connection: AsyncConnection, event: AccountChanged) -> None:
     )
     if (known := (await connection.execute(query)).one_or_none()) is not None:
         await _publish(connection, event.account_id, *known)
+
+
+async def _raise_version(connection: AsyncConnection, account: UUID) -> None:
+    values = {"account": account, "handle": os.urandom(_HANDLE_BYTES)}
+    await _publish(connection, account, *(await connection.execute(_CHANGED, values)).one())
 
 
 async def _publish(
