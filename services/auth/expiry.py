@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, func
+from sqlalchemy import Column, ColumnElement, Table, and_, func
 
 from services.auth import tables
 from services.auth.accounts.notices import BUDGET
 from services.auth.factors.notifiers import REMEMBERED
+from services.auth.factors.totp import ENROLMENT
 from shared.database.expiry import Expired
 
 # The hourly caps count wrong passwords and all challenges of the last hour, used and expired ones too.
@@ -30,8 +31,15 @@ def expired(familiar_address_lifetime: float) -> Expired:
         _older(tables.familiar_addresses.c.last_at, timedelta(seconds=familiar_address_lifetime)),
         _older(tables.used_ceremonies.c.expires_at, _COUNTED),
         _older(tables.trusted_devices.c.expires_at),
+        _unconfirmed(tables.totp),
         *BUDGET.expired,
     )
+
+
+def _unconfirmed(apps: Table) -> tuple[Table, ColumnElement[bool]]:
+    """Their secrets are of no use, and somebody may have seen them."""
+    too_old = apps.c.created_at < func.now() - timedelta(seconds=ENROLMENT)
+    return apps, and_(apps.c.confirmed_at.is_(None), too_old)
 
 
 def _older(moment: Column[Any], age: timedelta = timedelta()) -> tuple[Table, ColumnElement[bool]]:

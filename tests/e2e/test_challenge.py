@@ -46,8 +46,12 @@ async def test_a_code_that_has_arrived_is_delivered(stack: Stack, person: Person
     assert 200 < told["expires_in"] <= 240
     assert not told["resend_allowed"]
     assert 1 <= told["resend_in"] <= COOLDOWN
+    assert (told["methods"], told["sent"]) == (["email"], True)
+    local, domain = person.email.split("@")
+    assert told["email_hint"] == f"{local[0]}***@{domain[0]}***.{domain.rpartition('.')[2]}"
     assert told.keys() == {
-        *("status", "resend_allowed", "resend_in", "resends_left", "attempts_left", "expires_in"),
+        *("methods", "sent", "email_hint", "status", "resend_allowed", "resend_in", "resends_left", "attempts_left"),
+        "expires_in",
     }
 
 

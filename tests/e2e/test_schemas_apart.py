@@ -13,6 +13,7 @@ TABLES = {
     "auth": [
         *("identities", "in_step", "challenges", "notifiers", "back_pressure", "sessions", "refresh_tokens"),
         *("login_failures", "name_failures", "address_failures", "familiar_addresses", "code_failures"),
+        *("factors", "totp", "passkeys", "recovery_codes", "used_ceremonies", "trusted_devices"),
         *("notices", "outbox", "alembic_version"),
     ],
     "users": [

@@ -64,6 +64,10 @@ INSERT INTO auth.trusted_devices (id, account_id, token_hash, epoch, factors_ver
 SELECT gen_random_uuid(), gen_random_uuid(), uuid_send(gen_random_uuid()), 0, 0, now() + make_interval(mins => $1)
 FROM generate_series(1, $2)
 """
+APPS = """
+INSERT INTO auth.totp (id, account_id, sealed_secret, name, created_at)
+SELECT gen_random_uuid(), gen_random_uuid(), '', '', now() + make_interval(mins => $1) FROM generate_series(1, $2)
+"""
 # Each with the minutes, from now, of what has expired a minute ago. The hourly cap counts the challenges of the last
 # hour; a used refresh token must be found out while it lives; an old heartbeat could be sent again.
 GONE = (
@@ -77,6 +81,7 @@ GONE = (
     (NOTICES, -1441),
     (CEREMONIES, -61),
     (DEVICES, -1),
+    (APPS, -11),
 )
 TABLES = (
     "challenges",
@@ -90,6 +95,7 @@ TABLES = (
     "notices",
     "used_ceremonies",
     "trusted_devices",
+    "totp",
 )
 
 
