@@ -15,6 +15,7 @@ SECRET_FIELDS = frozenset(
     {
         *("password", "access_token", "refresh_token", "temporary_token", "otp"),
         *("secret", "uri", "qr_svg", "recovery_codes", "ceremony"),
+        *("clientDataJSON", "attestationObject", "authenticatorData", "signature"),  # too long to be read
     }
 )
 LONG = 40  # characters; a longer secret is a token, and may show both ends
@@ -81,11 +82,13 @@ class Transcript:
         return self.hide(json.dumps(body, indent=2))
 
     def _note_secrets(self, body: Any) -> None:
-        for name in SECRET_FIELDS & body.keys() if isinstance(body, Mapping) else ():
-            values = body[name] if isinstance(body[name], list) else [body[name]]
-            for value in values:
-                if isinstance(value, str):
-                    self.secret(value)
+        for name, value in body.items() if isinstance(body, Mapping) else ():
+            if name not in SECRET_FIELDS:
+                self._note_secrets(value)
+                continue
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, str):
+                    self.secret(each)
 
     def _write(self, text: str, style: str = "") -> None:
         print(f"\033[{style}m{text}\033[0m" if self.colour and style else text, file=self.out, flush=True)

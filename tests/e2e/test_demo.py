@@ -49,8 +49,9 @@ def test_the_demo_walks_through_and_leaves_nothing_behind(temporary: Path) -> No
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert "10. So is the refresh token" in done.stdout
-    assert "14. Log in with the new password" in done.stdout
+    assert "12. So is the refresh token" in done.stdout
+    assert "18. Log in with the passkey alone" in done.stdout
+    assert "23. Log in with the new password" in done.stdout
     assert "Every step went as it should." in done.stdout
     assert not JSON_WEB_TOKEN.search(done.stdout)
     assert not WHOLE_CODE.search(done.stdout)

@@ -35,7 +35,7 @@ class NewAppOut(BaseModel):
 
     id: UUID
     secret: str = Field(examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])
-    uri: str = Field(examples=["otpauth://totp/Login2FA:ada?secret=JBSWY3DPEHPK3PXP&issuer=Login2FA"])
+    uri: str = Field(description="The same for an app, with the names of service and account: an otpauth URI")
     qr_svg: str = Field(description="The URI as a QR code, an SVG element for a page", examples=["<svg ...>"])
     expires_in: int = Field(ENROLMENT, description="Seconds in which it must be confirmed")
 
