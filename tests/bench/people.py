@@ -162,7 +162,7 @@ class Issuer:
         await connection.copy_records_to_table(
             "refresh_tokens",
             schema_name="auth",
-            columns=("id", "session_id", "expires_at"),
-            records=[(token_id, session_id(number), expires_at) for token_id, number in ids],
+            columns=("id", "session_id", "amr", "expires_at"),
+            records=[(token_id, session_id(number), ["pwd"], expires_at) for token_id, number in ids],
         )
         return [self.refresh(number, token_id) for token_id, number in ids]
