@@ -1,4 +1,4 @@
-"""What tests of second factors do again and again: enrol an authenticator app, and log in with it."""
+"""Steps that tests of second factors repeat: enrol an authenticator app, and log in with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of passkeys do again and again: enrol one, and log in with it."""
+"""Steps that tests of passkeys repeat: enrol one, and log in with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.messaging.events import AccountChanged
 from tests.auth_steps import Pair, pair
 from tests.composed import AUTH, AuthApp, bearer
 
-# Of the settings' default ISSUER.
+# The origin of the settings' default ISSUER.
 ORIGIN = "http://localhost:8201"
 
 

@@ -1,4 +1,4 @@
-"""What the API answers, or one sentence that says what came instead."""
+"""Answers of the API, or one sentence that says what came instead."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SHORT = 24  # a length below it stands in the first byte
 
 
 class Flags(IntFlag):
-    """Of authenticator data: a person was present, a person was verified; the key may be synced, the key is synced;
+    """Flags of authenticator data: a person was present, was verified; the key may be synced, is synced;
     the data of a new key follow.
     """
 

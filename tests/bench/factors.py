@@ -44,7 +44,7 @@ class AppCodes:
 
 @dataclass
 class PasskeyAnswers:
-    """What a browser sends back. `keys`: private ones, and the ids of their credentials and owners."""
+    """Answers of a browser. `keys`: private ones, and the ids of their credentials and owners."""
 
     keys: list[tuple[bytes, bytes, bytes]]
     _made: dict[int, SoftwarePasskey] = field(default_factory=dict)

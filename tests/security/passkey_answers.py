@@ -13,7 +13,7 @@ from login2fa_testing.webauthn_bytes import Flags, base64url, from_base64url
 Body = dict[str, Any]
 SIGNED_FIELDS = ("clientDataJSON", "authenticatorData", "signature")
 
-# What the browser or the authenticator would have to say otherwise. All of it is signed, and so by the right key.
+# Changes that the browser or the authenticator would have to make. All of it is signed, and so by the right key.
 CHANGES: Mapping[str, Changes] = {
     "another origin": {"origin": "https://login.example.net"},
     "an origin above ours": {"origin": "http://localhost"},
@@ -62,7 +62,7 @@ def _set(*path: str, to: Any) -> Callable[[Body], None]:
 
 
 def _another_spelling(text: str) -> str:
-    """Of the same bytes, where the last character has bits that stand for none."""
+    """Another spelling of the same bytes, where the last character has bits that stand for none."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return text[:-1] + alphabet[alphabet.index(text[-1]) ^ 1] if len(text) % 4 else text + "===="
 

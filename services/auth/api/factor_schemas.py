@@ -1,4 +1,4 @@
-"""What the routes of factors and devices take and give."""
+"""Requests and answers of the routes of factors and devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes of passkeys take and give. Of a credential only what is looked at is read; browsers send more."""
+"""Requests and answers of the routes of passkeys. Browsers send more of a credential than is read here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a passkey signs: the whole login, or the second step of one."""
+"""Answers that a passkey signs: a whole login, or the second step of one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _USED: Final = text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a browser is to ask its authenticator, and the token to send back with the answer."""
+    """Options for the browser's authenticator, and the token to send back with its answer."""
 
     ceremony: str
     options: dict[str, Any]
@@ -86,7 +86,7 @@ class Site:
     def of(cls, party: RelyingParty | None) -> Site | None:
         if party is None:
             return None
-        from services.auth.factors.webauthn_answers import WebauthnAnswers  # noqa: PLC0415 - see its docstring
+        from services.auth.factors.webauthn_answers import WebauthnAnswers  # noqa: PLC0415 - 14 MB where passkeys are on
 
         return cls(party=party, answers=WebauthnAnswers(party))
 

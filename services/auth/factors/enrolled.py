@@ -66,7 +66,7 @@ SELECT CAST(:account AS uuid), CAST(:handle AS bytea),
     ], NULL)
 ON CONFLICT (account_id) DO UPDATE SET methods = excluded.methods
 RETURNING (SELECT factors_version FROM raised), methods, now()
-"""  # noqa: S608 - a constant
+"""  # noqa: S608 - made of constants alone
 )
 
 _HANDLE: Final = text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from services.auth.accounts.read_model import Identity
@@ -22,7 +22,6 @@ class MethodNotOffered(Problem):
     status = 409
     code = "method_not_offered"
     detail = "This login can not be completed in this way: `methods` of `GET /api/v1/auth/challenge` says in which"
-    headers: Mapping[str, str] = {}
 
 
 def second_factors(identity: Identity) -> list[Method]:

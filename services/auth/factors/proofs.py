@@ -1,4 +1,4 @@
-"""What completes a challenge: a proof of any kind, against an attempt that is counted already."""
+"""Proofs complete a challenge: of any kind, against an attempt that is counted already."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Attempt:
 
 
 class Proof(Protocol):
-    """What a client sends to complete a challenge. `amr`: how it authenticates (RFC 8176). `counts`: whether it can be
+    """An answer that completes a challenge. `amr`: how it authenticates (RFC 8176). `counts`: whether it can be
     guessed, so that a wrong one counts (services.auth.factors.failed_codes).
     """
 

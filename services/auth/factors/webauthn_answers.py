@@ -1,4 +1,4 @@
-"""What browsers answer in ceremonies of passkeys, checked by the library `webauthn` and for what it overlooks.
+"""Answers of browsers in ceremonies of passkeys, checked by the library `webauthn` and for what it overlooks.
 
 The only module that imports the library, and only where passkeys are on: it costs 14 MB and a tenth of a second.
 """

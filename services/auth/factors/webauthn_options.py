@@ -1,4 +1,4 @@
-"""What a browser is asked in a ceremony (WebAuthn section 5.4 and 5.5), as JSON for its `parse…OptionsFromJSON`."""
+"""Options for the browser in a ceremony (WebAuthn section 5.4 and 5.5), as JSON for its `parse…OptionsFromJSON`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gateway demands of a request, by the path of its question: docs/decisions/0016-demands-in-the-path.md."""
+"""Demands of a gateway on a request, in the path of its question: docs/decisions/0016-demands-in-the-path.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GRAMMAR: Final = (
     rf"(?P<admin>/admin)?(?P<groups>(?:/group/{GROUP_NAME}){{0,{MOST_GROUPS}}})"
     r"(?:/acr/(?P<acr>[123]))?(?:/age/(?P<age>[1-9][0-9]{0,8}))?"
 )
-# Of the path as it was sent: an encoded character, such as a slash, begins no further demand.
+# Matches the path as it was sent: an encoded character, such as a slash, begins no further demand.
 _DEMANDS = re.compile(PATH + GRAMMAR)
 
 # Seconds that the database's clock may have stepped back since it wrote `auth_time`.

@@ -18,7 +18,7 @@ class KnownAddresses:
         return self.all_hashed(address)[0]
 
     def shares(self, address: str) -> list[bytes]:
-        """Of the hashing queue, the same as at a login by password; none if the client is unknown."""
+        """Shares of the hashing queue, the same as at a login by password; none if the client is unknown."""
         return [self.hashed(address)] if told_apart(address) else []
 
     def all_hashed(self, address: str) -> list[bytes]:

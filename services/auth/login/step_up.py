@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -35,7 +35,6 @@ class NoSuchFactor(Problem):
     status = 409
     code = "no_such_factor"
     detail = "No factor of this account gives such a login: add one, such as a passkey or an authenticator app"
-    headers: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,7 @@ class _RightPassword:
 def _methods(identity: Identity, token: AccessToken, acr: Acr | None) -> list[Method]:
     """A session without a password has nothing that a second factor could complete: only a passkey is a whole login."""
     found = second_factors(identity)
-    if acr == 3 or PASSWORD not in token.amr:  # noqa: PLR2004 - the class
+    if acr == 3 or PASSWORD not in token.amr:  # noqa: PLR2004 - `Acr` names the classes
         return [method for method in found if method == "passkey"]
     return found if found or acr else ["password"]
 

@@ -1,4 +1,4 @@
-"""What completes a login of which account; after a reset by mail the mailbox is not both halves of one."""
+"""Each account has its ways to complete a login; after a reset by mail the mailbox is not both halves of one."""
 
 from __future__ import annotations
 
