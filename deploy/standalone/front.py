@@ -1,4 +1,4 @@
-"""The public address of `make up`: both services behind one port, as behind a gateway."""
+"""The public address of `make up`: the services and the portal behind one port, as behind a gateway."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from shared.web import api_docs
 
 
 class Front:
-    def __init__(self, *, auth: FastAPI, users: FastAPI) -> None:
+    def __init__(self, *, auth: FastAPI, users: FastAPI, portal: ASGIApp) -> None:
+        self._portal = portal
         self._users = users
         self._auth = auth
         self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], api_docs.installed_version())))
@@ -21,6 +22,8 @@ class Front:
     def _service(self, path: str) -> ASGIApp:
         if path.startswith("/api/v1/users"):
             return self._users
-        if path in ("/", "/docs", "/openapi.json") or path.startswith("/docs/"):
+        if path.startswith(("/api/", "/.well-known/")):
+            return self._auth
+        if path in ("/docs", "/openapi.json") or path.startswith("/docs/"):
             return self._docs
-        return self._auth
+        return self._portal

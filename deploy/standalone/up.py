@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -25,6 +26,9 @@ from services.auth.settings import AuthSettings
 from services.migrate import migrate
 from services.notifier import app as notifier
 from services.notifier.settings import NotifierSettings
+from services.portal import app as portal
+from services.portal.api import Services
+from services.portal.settings import PortalSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
 from shared.configuration.settings import SettingsInvalid, load
@@ -37,6 +41,8 @@ DATABASE = "login2fa"
 HOST = "127.0.0.1"
 # Browsers take no IP address as the domain of passkeys.
 NAME = "localhost"
+# The portal's address, to the services in the same process: no connection comes from there (RFC 6666).
+PORTAL = "100::1"
 
 # Errors of a folder that can not be STATE_DIR.
 _UNFIT_FOLDER = {
@@ -60,6 +66,7 @@ class Settings:
     auth: AuthSettings
     users: UsersSettings
     notifier: NotifierSettings
+    portal: PortalSettings
 
 
 async def up(*, port: int, state_dir: Path, demo: bool) -> None:
@@ -156,8 +163,17 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
         checks = {name: check for part in parts for name, check in part.checks.items()}
         apps = [part.app for part in parts if isinstance(part.app, FastAPI)]
         reasons = {name: reason for part in parts for name, reason in part.reasons.items()}
-        front = Front(auth=apps[0], users=apps[1])
+        within = Services(auth=_within(apps[0]), users=_within(apps[1]))
+        pages = await stack.enter_async_context(portal.running(settings.portal, within))
+        assert pages.app is not None  # noqa: S101 - it is no worker
+        front = Front(auth=apps[0], users=apps[1], portal=pages.app)
         yield Running(app=front, checks=checks, reasons=reasons, keep_alive=settings.auth.keep_alive)
+
+
+def _within(app: FastAPI) -> httpx.AsyncClient:
+    """Asks the service in this process, as the only proxy that it believes."""
+    transport = httpx.ASGITransport(app, client=(PORTAL, 0))
+    return httpx.AsyncClient(transport=transport, base_url=f"http://{NAME}")
 
 
 def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, port: int, demo: bool) -> Settings:
@@ -178,6 +194,7 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
             jwt_keys_dir=state.keys,
             otp_peppers=secrets.otp_pepper,
             factor_sealing_keys=secrets.factor_sealing_key,
+            trusted_proxies=PORTAL,
             **common,
         ),
         users=load(
@@ -186,8 +203,10 @@ def _settings(state: State, secrets: Secrets, postgres: EmbeddedPostgres, *, por
             auth_jwks_url=f"http://{HOST}:{port}/.well-known/jwks.json",
             mailed_code_peppers=secrets.mailed_code_pepper,
             demo=demo,
+            trusted_proxies=PORTAL,
             **common,
         ),
+        portal=load(PortalSettings, issuer=common["issuer"]),
         notifier=load(NotifierSettings, notifier_channel="file", otp_log_file=state.otp_log, demo=demo, **common),
     )
 
@@ -204,7 +223,8 @@ def _logging_to(path: Path) -> Iterator[None]:
 def _tell(state: State, public_url: str, management_port: int, *, demo: bool) -> None:
     lines = [
         "",
-        f"Login2FA is running at  {public_url}/api/v1",
+        f"Login2FA is running at  {public_url}/",
+        f"API                     {public_url}/api/v1",
         f"Interactive docs        {public_url}/docs",
         f"Health and metrics      http://{HOST}:{management_port}/readyz  /livez  /metrics",
         f"One-time codes          {state.otp_log}",

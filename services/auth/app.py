@@ -13,7 +13,7 @@ from services.auth.accounts import in_step
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import account_changed_handler
 from services.auth.accounts.read_model_watch import ReadModelWatch
-from services.auth.api import administration, factors, keys, login, passkeys, refresh, second_factor, sessions
+from services.auth.api import administration, cookies, factors, keys, login, passkeys, refresh, second_factor, sessions
 from services.auth.api import devices as device_routes
 from services.auth.api.guards import Auth
 from services.auth.expiry import expired
@@ -41,6 +41,7 @@ from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.account_sessions import AccountSessions
 from services.auth.sessions.active import ActiveSessions
+from services.auth.sessions.cookies import CookieSessions
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.sessions.stepping_up import SteppingUp
 from services.auth.settings import AuthSettings
@@ -65,7 +66,7 @@ from shared.web.rate_limit import RateLimiter
 
 _VERIFY = frozenset({"verify-otp", "verify-totp", "verify-recovery", "verify-password", "verify-passkey"})
 TOKEN_ENDPOINTS = frozenset(f"/api/v1/auth/{name}" for name in {"token", "refresh-token", "passkey", *_VERIFY})
-_ASKS = frozenset({"resend-otp", "challenge/email", "challenge/passkey", "passkey/options", "step-up"})
+_ASKS = frozenset({"cookie", "resend-otp", "challenge/email", "challenge/passkey", "passkey/options", "step-up"})
 # Endpoints where a password, a code or a token can be guessed, or a mail or a signature be asked for.
 RATE_LIMITED = TOKEN_ENDPOINTS | {f"/api/v1/auth/{name}" for name in _ASKS}
 
@@ -89,6 +90,7 @@ def build(settings: AuthSettings) -> Service:
         verify_token,
         forward,
         refresh,
+        cookies,
         login,
         second_factor,
         factors,
@@ -143,6 +145,7 @@ def _composed(
         sessions=sessions_begun,
         account_sessions=AccountSessions(settings, database),
         active=ActiveSessions(settings, database),
+        cookies=CookieSessions(settings, database, tokens, sessions_begun),
         login=Login(
             database=database,
             attempts=attempts,

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from services.auth.relying_party import RelyingParty, RpId, relying_party
 from shared.configuration.connections import Connection
 from shared.configuration.database_url import to_database
-from shared.configuration.settings import ConnectionSettings, HttpSettings
+from shared.configuration.settings import BrowserSettings, ConnectionSettings, HttpSettings
 from shared.configuration.types import DatabaseUrl, Lowercase, MacKeys, Origins, Peppers, SealingKeys, mac_keys
 
 _TEN_YEARS = 3653 * 86400
@@ -20,7 +20,7 @@ class KeySettings(ConnectionSettings):
     refresh_token_lifetime: int = Field(30 * 86400, ge=3600, le=_TEN_YEARS, description="Seconds, anew at each use")
 
 
-class AuthSettings(HttpSettings, KeySettings):
+class AuthSettings(HttpSettings, BrowserSettings, KeySettings):
     auth_database_url: DatabaseUrl = Field(description="`postgresql://auth:password@host/database`, role `auth`")
     otp_sealing_keys: SealingKeys = Field(
         description="Fernet keys of codes in events, comma-separated; the first encrypts. Shared with the notifier"
@@ -71,6 +71,18 @@ class AuthSettings(HttpSettings, KeySettings):
         ge=3600,
         le=_TEN_YEARS,
         description="Seconds after its login at which a session ends, whatever refreshes it",
+    )
+    cookie_idle: int = Field(
+        12 * 3600, ge=60, le=_TEN_YEARS, description="Seconds without use that end a browser's session"
+    )
+    cookie_lifetime: int = Field(
+        86400, ge=60, le=_TEN_YEARS, description="Seconds after its login at which a browser's session ends"
+    )
+    kept_cookie_idle: int = Field(
+        30 * 86400, ge=60, le=_TEN_YEARS, description="The same for whoever asked to be kept logged in: without use"
+    )
+    kept_cookie_lifetime: int = Field(
+        90 * 86400, ge=60, le=_TEN_YEARS, description="The same for whoever asked to be kept logged in: in all"
     )
     otp_lifetime: int = Field(240, ge=30, le=3600, description="Seconds that a challenge lives")
     otp_attempts: int = Field(5, ge=1, le=100, description="Codes that may be tried on one challenge")

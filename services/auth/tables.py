@@ -146,6 +146,10 @@ sessions = Table(
     _moment("last_used_at"),  # the three: at the login, or the latest refresh
     Column("address", Text),
     Column("user_agent", Text),
+    # Of a browser's session, SHA-256: of its cookie, and of the one that opens forward-auth alone. NULL: it has tokens.
+    Column("cookie_hash", LargeBinary, unique=True),
+    Column("gate_hash", LargeBinary, unique=True),
+    Column("kept", Boolean, nullable=False, server_default=false()),  # "keep me logged in"
     Index("ix_sessions_account_id", "account_id"),
     Index("ix_sessions_expires_at", "expires_at"),
 )

@@ -10,9 +10,8 @@ from services.notifier.mailbox import Mailbox
 from shared.configuration.connections import Connection
 from shared.configuration.hosts import is_container_name, is_loopback
 from shared.configuration.settings import DemoSettings, ProcessSettings
-from shared.configuration.types import Host, MacKeys, SealingKeys, mac_keys
+from shared.configuration.types import Host, MacKeys, SealingKeys, SiteName, mac_keys
 from shared.mail_address import RESERVED_DOMAINS
-from shared.names import refuse_invisible
 
 _SUBJECT = re.compile(r"[ -~]{1,70}")
 
@@ -25,13 +24,6 @@ _LONGEST_NAME = 255
 def _helo(name: str) -> str:
     if len(name) > _LONGEST_NAME or not (_HOST_NAME.fullmatch(name) or _ADDRESS_LITERAL.fullmatch(name)):
         raise ValueError("must be a host's name like login.example.com, or an address like [192.0.2.1]")
-    return name
-
-
-def _site_name(name: str) -> str:
-    refuse_invisible(name)
-    if name != name.strip():
-        raise ValueError("must not begin or end with a blank")
     return name
 
 
@@ -81,12 +73,7 @@ class NotifierSettings(ProcessSettings, DemoSettings):
         description="Sender, `login@example.com` or `Acme <login@example.com>`; a name with a comma is quoted",
     )
     mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
-    site_name: Annotated[str, AfterValidator(_site_name)] = Field(
-        "Login2FA",
-        min_length=1,
-        max_length=60,
-        description="Your site as mails name it, in the subject and in the text",
-    )
+    site_name: SiteName = Field("Login2FA", description="Your site, as pages and mails name it")
     mail_subject: Annotated[str, AfterValidator(_subject)] = Field(
         "Your login code", description="Subject of a login code's mail, after `[SITE_NAME]`; ASCII"
     )

@@ -13,7 +13,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from shared.configuration.connections import Connection, of, to_broker, to_issuer, trusted
 from shared.configuration.environment import VariableInvalid, not_set, value_of
 from shared.configuration.hosts import is_loopback
-from shared.configuration.types import Audience, BrokerUrl, Host, HostNames, Issuer, Lowercase, Origins, Port, Proxies
+from shared.configuration.types import (
+    Audience,
+    BrokerUrl,
+    CookieDomain,
+    Host,
+    HostNames,
+    Issuer,
+    Lowercase,
+    Origins,
+    Port,
+    Proxies,
+    Redirections,
+)
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -110,8 +122,7 @@ class DemoSettings(ConnectionSettings):
     )
 
 
-class ProcessSettings(ConnectionSettings):
-    rabbitmq_url: BrokerUrl = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+class ManagedSettings(ConnectionSettings):
     management_host: Host = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
     management_port: Port = Field(9000, description="Port of the same; 0 takes a free one")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowercase] = Field(
@@ -119,20 +130,20 @@ class ProcessSettings(ConnectionSettings):
     )
     shutdown_grace: float = Field(20.0, ge=0, description="Seconds to finish what is under way after SIGTERM")
 
+
+class ProcessSettings(ManagedSettings):
+    rabbitmq_url: BrokerUrl = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+
     def connections(self) -> dict[str, Connection]:
-        return {"RABBITMQ_URL": to_broker(self.rabbitmq_url.get_secret_value())}
+        return super().connections() | {"RABBITMQ_URL": to_broker(self.rabbitmq_url.get_secret_value())}
 
 
-class HttpSettings(ProcessSettings):
-    host: Host = Field("127.0.0.1", description="Address of the HTTP API")
-    port: Port = Field(8000, description="Port of the HTTP API")
+class ServerSettings(ManagedSettings):
+    host: Host = Field("127.0.0.1", description="Address that it serves")
+    port: Port = Field(8000, description="Port of the same")
     trusted_proxies: Proxies = Field(
         "",
         description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
-    )
-    cors_origins: Origins = Field(
-        [],
-        description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
     )
     flood_rate: float = Field(
         50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
@@ -143,6 +154,32 @@ class HttpSettings(ProcessSettings):
     )
     max_body: int = Field(65536, ge=1024, description="Bytes of a request body; more is answered 413")
     max_headers: int = Field(8192, ge=1024, description="Bytes of request headers; more is answered 431")
+    issuer: Issuer = Field(
+        "http://localhost:8201", description="`iss` of every token: the public URL, written alike everywhere"
+    )
+
+    def connections(self) -> dict[str, Connection]:
+        return super().connections() | {"ISSUER": to_issuer(self.issuer)}
+
+
+class BrowserSettings(ConnectionSettings):
+    portal_redirects: Redirections = Field(
+        [],
+        description="Where a browser may be sent back after a login, comma-separated: origins, or `https://*.example.com`"
+        " for all below. The same for auth and the portal",
+    )
+    gate_cookie_domain: CookieDomain = Field(
+        "",
+        description="Domain whose hosts are gated, such as `example.com`: browsers get a second cookie for it, that"
+        " opens forward-auth alone. The same for auth and the portal",
+    )
+
+
+class HttpSettings(ServerSettings, ProcessSettings):
+    cors_origins: Origins = Field(
+        [],
+        description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
+    )
     database_pool: int = Field(10, ge=2, le=1000, description="Connections to Postgres, per process")
     argon2_memory_kib: int = Field(
         19456, ge=19456, le=4 * 1024**2, description="Argon2id memory in KiB (OWASP's floor is 19456)"
@@ -153,9 +190,6 @@ class HttpSettings(ProcessSettings):
         0, ge=0, le=1024, description="Passwords hashed at a time, per process; 0 is as many as it has processors"
     )
     hash_max_wait: float = Field(5.0, gt=0, description="Seconds of hashing that may be queued; beyond it 503")
-    issuer: Issuer = Field(
-        "http://localhost:8201", description="`iss` of every token: the public URL, written alike everywhere"
-    )
     audience: Audience = Field("login2fa", description="`aud` of access tokens")
     recent_login: int = Field(
         300, ge=0, description="Seconds for which a login allows sensitive changes. The same for auth and users"
@@ -173,9 +207,6 @@ class HttpSettings(ProcessSettings):
 
     def demands_second_factor(self, *, is_admin: bool) -> bool:
         return self.require_2fa == "all" or (self.require_2fa == "admins" and is_admin)
-
-    def connections(self) -> dict[str, Connection]:
-        return super().connections() | {"ISSUER": to_issuer(self.issuer)}
 
 
 def load(settings: type[S], **overrides: Any) -> S:

@@ -13,6 +13,8 @@ from shared.client_address import proxy_test
 from shared.configuration.connections import to_broker, to_http, to_issuer
 from shared.configuration.database_url import to_database
 from shared.configuration.hosts import is_container_name, is_host, is_loopback
+from shared.names import refuse_invisible
+from shared.redirects import Place
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=", re.ASCII)
 _AUDIENCE = re.compile(r"[!-+\--~]+")  # visible ASCII except the comma
@@ -66,6 +68,25 @@ def _origins(origins: list[str]) -> list[str]:
     return origins
 
 
+def _site_name(name: str) -> str:
+    refuse_invisible(name)
+    if name != name.strip():
+        raise ValueError("must not begin or end with a blank")
+    return name
+
+
+def _redirections(entries: list[str]) -> list[str]:
+    for entry in entries:
+        Place.parse(entry)
+    return entries
+
+
+def _cookie_domain(value: str) -> str:
+    if value and (not is_host(value) or "." not in value.strip(".") or value.rpartition(".")[2].isdecimal()):
+        raise ValueError("must be a domain alone, such as example.com, and no address: browsers take no other")
+    return value.removeprefix(".")
+
+
 def _audience(value: str) -> None:
     if not _AUDIENCE.fullmatch(value):
         raise ValueError("must be one word of ASCII, such as login2fa: there is one audience, and no list")
@@ -90,6 +111,9 @@ Lowercase = BeforeValidator(_in_lower_case)
 Host = Annotated[str, _kept(_host)]
 HostNames = Annotated[list[str], BeforeValidator(_split), AfterValidator(_host_names)]
 Origins = Annotated[list[str], BeforeValidator(_split), AfterValidator(_origins)]
+Redirections = Annotated[list[str], BeforeValidator(_split), AfterValidator(_redirections)]
+SiteName = Annotated[str, AfterValidator(_site_name), Field(min_length=1, max_length=60)]
+CookieDomain = Annotated[str, Lowercase, AfterValidator(_cookie_domain)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Proxies = Annotated[str, _kept(proxy_test)]
 Issuer = Annotated[str, _kept(to_issuer)]

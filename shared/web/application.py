@@ -30,7 +30,9 @@ REQUESTS = Histogram("login2fa_http_request_seconds", "Time to answer.", ["servi
 
 
 class Service(FastAPI):
-    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header."""
+    """`edge` handles each request before FastAPI does. `cache_control` applies to answers without that header.
+    `strict_query`: a parameter that the route does not name is refused.
+    """
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Service(FastAPI):
         limiter: RateLimiter,
         trusted_proxies: str = "",
         cache_control: str | None = None,
+        strict_query: bool = True,
     ) -> None:
         # Otherwise FastAPI looks for OpenTelemetry providers on each request.
         no_telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -51,7 +54,7 @@ class Service(FastAPI):
         self.add_middleware(limiter.around)
         self._limiter = limiter
         self._max_headers = max_headers
-        understood = Understood(self, trusted_proxies)
+        understood = Understood(self, trusted_proxies, strict_query=strict_query)
         self.edge: ASGIApp = AccessLogMiddleware(self._answer, understood, service, cache_control)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

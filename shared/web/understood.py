@@ -64,8 +64,9 @@ class Clients:
 
 
 class Understood:
-    def __init__(self, app: FastAPI, trusted_proxies: str) -> None:
+    def __init__(self, app: FastAPI, trusted_proxies: str, *, strict_query: bool) -> None:
         self._app = app
+        self._strict_query = strict_query
         self._clients = Clients(trusted_proxies)
 
     def check(self, scope: Scope) -> None:
@@ -80,7 +81,7 @@ class Understood:
         # Two slashes stay: `/users/{id}/` with an empty id must not become the own account.
         elif path.endswith("/") and not path.endswith("//") and path[:-1] not in self._lacking_slash:
             scope["path"] = path[:-1] or "/"
-        if scope["query_string"]:
+        if self._strict_query and scope["query_string"]:
             self._check_query(scope)
 
     @cached_property

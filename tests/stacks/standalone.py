@@ -60,7 +60,7 @@ class Standalone(Stack):
             said = self.program.output(said_before)
             if self.program.exit_code is not None:
                 raise RuntimeError(f"it has ended with {self.program.exit_code}:\n{said}")
-            found = re.search(r"running at +(http://[^/]+)/api/v1.+?(http://[^/]+)/readyz", said, re.DOTALL)
+            found = re.search(r"running at +(http://[^/]+)/.+?(http://[^/]+)/readyz", said, re.DOTALL)
             assert found, said
             return found.groups()
 

@@ -28,6 +28,7 @@ from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.account_sessions import AccountSessions
 from services.auth.sessions.active import ActiveSession, ActiveSessions
 from services.auth.sessions.client import Client
+from services.auth.sessions.cookies import CookieSessions
 from services.auth.sessions.lifecycle import Sessions
 from services.auth.settings import AuthSettings
 from services.auth.tokens.issue import Tokens
@@ -58,6 +59,7 @@ class Auth:
     sessions: Sessions
     account_sessions: AccountSessions
     active: ActiveSessions
+    cookies: CookieSessions
     login: Login
     second_factor: SecondFactor
     codes: Codes

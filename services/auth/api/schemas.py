@@ -86,6 +86,16 @@ class RefreshIn(BaseModel):
     refresh_token: StrictStr = Field(min_length=1, max_length=8192, examples=["eyJ...refresh"])
 
 
+class CookieIn(RefreshIn):
+    keep_logged_in: bool | None = Field(
+        None, description="For longer, and when the browser is closed; null: as it was before a step-up"
+    )
+
+
+class CookieAccessIn(BaseModel):
+    session_cookie: StrictStr = Field(min_length=1, max_length=128)
+
+
 class _Out(BaseModel):
     """A field with a default is in every answer all the same, and the document says so: clients may rely on it."""
 
@@ -124,6 +134,22 @@ class LoggedInOut(TokenPairOut):
     @classmethod
     def after(cls, completed: Completed, **more: int) -> Self:
         return cls(**TokenPairOut.of(completed.pair).model_dump(), device_token=completed.device_token, **more)
+
+
+class CookieOut(BaseModel):
+    """Set them `Secure`, `HttpOnly` and `SameSite=Lax`."""
+
+    session_cookie: str = Field(description="For `__Host-login2fa`, at the host of the pages alone")
+    gate_cookie: str | None = Field(
+        description="For `__Secure-login2fa-gate`, with the domain GATE_COOKIE_DOMAIN: opens forward-auth alone"
+    )
+    max_age: int | None = Field(description="Seconds that the browser keeps them; null: until it is closed")
+
+
+class AccessOut(_Out):
+    access_token: str = Field(examples=["eyJ...access"])
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int = Field(description="Seconds that it lives", examples=[60])
 
 
 class OtpRequiredOut(_Out):

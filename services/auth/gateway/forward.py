@@ -22,7 +22,16 @@ from services.auth.api.guards import CurrentSession, composed, current_session
 from services.auth.gateway.demands import GRAMMAR, PATH, demanded
 from shared.names import GROUP_NAME
 from shared.web import problems
-from shared.web.bearer import REALM, AccessScheme, InsufficientAuthentication, NotPermitted, SecondFactorRequired
+from shared.web.bearer import (
+    REALM,
+    AccessScheme,
+    InsufficientAuthentication,
+    NotPermitted,
+    SecondFactorRequired,
+    TokenMissing,
+    TokenNotValid,
+)
+from shared.web.cookies import GATE, SESSION, CookieTwice, cookie
 from shared.web.lean_route import LeanRoute
 from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
 from shared.web.problems import Problem
@@ -91,7 +100,7 @@ router = APIRouter(prefix=PATH, route_class=LeanRoute)
 async def passing_session(request: Request, _scheme: AccessScheme = None) -> CurrentSession:
     """Raises `TokenNotValid`, `EmailNotVerified`, `SecondFactorRequired`, and what `demanded` and `check` raise."""
     demands = demanded(request.scope["raw_path"])
-    current = await current_session(request)
+    current = await _current(request)
     session, settings = current.session, (await composed(request)).settings
     if settings.email_verification == "required" and not session.email_verified:
         raise EmailNotVerified
@@ -99,6 +108,24 @@ async def passing_session(request: Request, _scheme: AccessScheme = None) -> Cur
         raise SecondFactorRequired
     demands.check(current)
     return current
+
+
+async def _current(request: Request) -> CurrentSession:
+    """By the token, and without one by the cookie of a browser."""
+    try:
+        return await current_session(request)
+    except TokenMissing:
+        auth = await composed(request)
+        try:
+            given = cookie(request.scope, GATE if auth.settings.gate_cookie_domain else SESSION)
+        except CookieTwice:
+            raise TokenNotValid from None
+        if given is None:
+            raise
+        found = await auth.cookies.at_gateway(given)
+        if found is None:
+            raise TokenNotValid from None
+        return CurrentSession(token=found.token, session=found.session)
 
 
 Passing = Annotated[CurrentSession, Depends(passing_session)]

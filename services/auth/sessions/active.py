@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, any_, bindparam, func, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, bindparam, func, select
 
 from services.auth.accounts.in_step import fresh
 from services.auth.accounts.read_model import is_active_session
@@ -52,19 +53,22 @@ class ActiveSessions:
         return {session: ActiveSession(*of_it) for session, *of_it in rows}
 
 
+def active_columns(staleness: timedelta) -> tuple[ColumnElement[Any], ...]:
+    """The fields of `ActiveSession`, in order."""
+    return (
+        sessions.c.account_id,
+        and_(identities.c.is_admin, fresh(staleness)),
+        identities.c.is_admin,
+        identities.c.email_verified,
+        identities.c.groups,
+        func.now(),
+    )
+
+
 def _active(max_lifetime: timedelta, staleness: timedelta) -> Prepared:
     # One text for any number of sessions: with IN each number would need its own prepared statement.
     return Prepared(
-        select(
-            sessions.c.id,
-            # The fields of `ActiveSession`, in order.
-            sessions.c.account_id,
-            and_(identities.c.is_admin, fresh(staleness)),
-            identities.c.is_admin,
-            identities.c.email_verified,
-            identities.c.groups,
-            func.now(),
-        )
+        select(sessions.c.id, *active_columns(staleness))
         .join_from(sessions, identities, identities.c.id == sessions.c.account_id)
         .where(sessions.c.id == any_(bindparam("wanted", type_=ARRAY(Uuid))), is_active_session(max_lifetime))
     )

@@ -90,7 +90,7 @@ class Sessions:
         """Returns the pair that `rotate` gave. The caller commits also after None, which may have ended the session."""
         row = (await connection.execute(self._find_successor, {"parent": token_id})).mappings().one_or_none()
         if row is None:
-            await self._refuse(connection, token_id)
+            await self.refuse(connection, token_id)
             return None
         facts = dict(row)
         token = facts.pop("token")
@@ -99,7 +99,7 @@ class Sessions:
         await trail.record(connection, "refresh", reason="repeated", account=account, actor=account, session=session.id)
         return self.pair(session, token)
 
-    async def _refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
+    async def refuse(self, connection: AsyncConnection, token_id: UUID) -> None:
         """A reuse ends the session, but not within the grace: a tab that refreshed while another one stepped up."""
         family = select(refresh_tokens.c.session_id).where(refresh_tokens.c.id == token_id)
         used = family.where(refresh_tokens.c.used_at <= func.clock_timestamp() - self._grace)

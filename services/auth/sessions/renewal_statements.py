@@ -75,6 +75,14 @@ USE_LATEST = (
     .returning(refresh_tokens.c.id)
 )
 
+# A browser's session has no unused token. Its old cookie must not get the class that is proved now.
+LEAVE_COOKIE = (
+    update(sessions)
+    .values(cookie_hash=None, gate_hash=None)
+    .where(sessions.c.id == _SESSION, sessions.c.cookie_hash.is_not(None))
+    .returning(sessions.c.id)
+)
+
 
 def step_up(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
     """Parameters: `session, account, parent, token, by_means`, those of the client and of the event. Returns the facts

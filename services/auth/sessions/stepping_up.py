@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions, TokenPair
-from services.auth.sessions.renewal_statements import USE_LATEST, step_up
+from services.auth.sessions.renewal_statements import LEAVE_COOKIE, USE_LATEST, step_up
 from services.auth.sessions.statements import values_of
 from services.auth.settings import AuthSettings
 from services.auth.tables import trail
@@ -33,14 +33,14 @@ class SteppingUp:
     async def renew(
         self, connection: AsyncConnection, session: UUID, account: UUID, amr: Sequence[str], client: Client
     ) -> TokenPair | None:
-        """A new pair of the same session, whose `auth_time` is now; None if it has ended. The old refresh token is used
-        with it (ASVS 7.2.4). `amr`: of the proof, without the password.
+        """A new pair of the same session, whose `auth_time` is now; None if it has ended. The old refresh token, or the
+        cookie of a browser, ends with it (ASVS 7.2.4). `amr`: of the proof, without the password.
         """
         used = None
         for _ in range(_LOOKS):
             if (used := (await connection.execute(USE_LATEST, {"session": session})).scalar_one_or_none()) is not None:
                 break
-        if used is None:
+        if used is None and (await connection.execute(LEAVE_COOKIE, {"session": session})).one_or_none() is None:
             return None
         token = uuid7()
         event = trail.event("step_up", account=account, actor=account, session=session)

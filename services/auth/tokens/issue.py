@@ -48,16 +48,17 @@ class Tokens:
         self._temporary = Kind("otp+jwt", f"{audience}/verify-otp", issuer, _LEEWAY)
         self._ceremony = Kind("pk+jwt", f"{audience}/passkey", issuer, _LEEWAY)
 
-    def access(self, session: SessionFacts, refresh_id: UUID) -> str:
+    def access(self, session: SessionFacts, refresh_id: UUID, at_most: int | None = None) -> str:
         """RFC 9068, with `sid`, `auth_time`, `amr`, `acr`, `email_verified` and the session epoch; `refresh_id`: of the
-        same pair.
+        same pair. `at_most`: seconds that it lives.
         """
+        lifetime = self.access_lifetime(session)
         return self._sign(
             self._access,
             session.account,
             uuid5(refresh_id, "access token"),
             session.now,
-            self.access_lifetime(session),
+            lifetime if at_most is None else min(lifetime, at_most),
             client_id=self._settings.audience,
             sid=str(session.id),
             epoch=session.epoch,

@@ -1,0 +1,9 @@
+"""The pages, by subject."""
+
+from __future__ import annotations
+
+from services.portal.pages import account, administration, assets, factors, forgotten, login, registration, second_step
+
+ROUTERS = tuple(
+    each.router for each in (assets, login, second_step, forgotten, registration, account, factors, administration)
+)
