@@ -45,13 +45,14 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# A stranger may log in, with a password or a passkey, swap a refresh token, register, ask for a new password, and read
-# the public keys.
+# A stranger may log in, with a password or a passkey, swap a refresh token, register, read how that is done, ask for a
+# new password, and read the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
     ("POST", "/api/v1/auth/passkey/options"),
     ("POST", "/api/v1/auth/passkey"),
+    ("GET", "/api/v1/users/registration"),
     ("POST", "/api/v1/users/registration"),
     ("POST", "/api/v1/users/registration/confirm"),
     ("POST", "/api/v1/users/password-reset"),
