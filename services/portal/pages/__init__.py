@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
-from services.portal.pages import account, administration, assets, factors, forgotten, login, registration, second_step
+from services.portal.pages import (
+    account,
+    administration,
+    assets,
+    authenticator_app,
+    factors,
+    forgotten,
+    login,
+    passkeys,
+    recovery_codes,
+    registration,
+    second_step,
+    sessions,
+)
 
 ROUTERS = tuple(
-    each.router for each in (assets, login, second_step, forgotten, registration, account, factors, administration)
+    each.router
+    for each in (
+        assets,
+        login,
+        second_step,
+        forgotten,
+        registration,
+        account,
+        factors,
+        authenticator_app,
+        passkeys,
+        recovery_codes,
+        sessions,
+        administration,
+    )
 )
