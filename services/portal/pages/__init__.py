@@ -7,14 +7,17 @@ from services.portal.pages import (
     administration,
     assets,
     authenticator_app,
+    denied,
     factors,
     forgotten,
+    leaving,
     login,
     passkeys,
     recovery_codes,
     registration,
     second_step,
     sessions,
+    step_up,
 )
 
 ROUTERS = tuple(
@@ -23,6 +26,9 @@ ROUTERS = tuple(
         assets,
         login,
         second_step,
+        step_up,
+        leaving,
+        denied,
         forgotten,
         registration,
         account,
