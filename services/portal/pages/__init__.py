@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from services.portal.pages import account, administration, assets, factors, forgotten, login, registration, second_step
-
-ROUTERS = tuple(
-    each.router for each in (assets, login, second_step, forgotten, registration, account, factors, administration)
+from services.portal.pages import (
+    account,
+    address,
+    administration,
+    assets,
+    factors,
+    forgotten,
+    leaving,
+    login,
+    registration,
+    second_step,
 )
+
+_SUBJECTS = (
+    assets, login, second_step, forgotten, registration, account, address, leaving, factors, administration,
+)  # fmt: skip
+ROUTERS = tuple(each.router for each in _SUBJECTS)
