@@ -1,14 +1,16 @@
-"""The pages, by subject."""
+"""The pages, a file for each subject."""
 
 from __future__ import annotations
 
 from services.portal.pages import (
     account,
+    address,
     administration,
     assets,
     authenticator_app,
     factors,
     forgotten,
+    leaving,
     login,
     passkeys,
     recovery_codes,
@@ -17,20 +19,8 @@ from services.portal.pages import (
     sessions,
 )
 
-ROUTERS = tuple(
-    each.router
-    for each in (
-        assets,
-        login,
-        second_step,
-        forgotten,
-        registration,
-        account,
-        factors,
-        authenticator_app,
-        passkeys,
-        recovery_codes,
-        sessions,
-        administration,
-    )
-)
+_SUBJECTS = (
+    assets, login, second_step, forgotten, registration, account, address, leaving, factors, authenticator_app,
+    passkeys, recovery_codes, sessions, administration,
+)  # fmt: skip
+ROUTERS = tuple(each.router for each in _SUBJECTS)
