@@ -7,15 +7,34 @@ from services.portal.pages import (
     address,
     administration,
     assets,
+    authenticator_app,
     factors,
     forgotten,
     leaving,
     login,
+    passkeys,
+    recovery_codes,
     registration,
     second_step,
+    sessions,
 )
 
-_SUBJECTS = (
-    assets, login, second_step, forgotten, registration, account, address, leaving, factors, administration,
-)  # fmt: skip
-ROUTERS = tuple(each.router for each in _SUBJECTS)
+ROUTERS = tuple(
+    each.router
+    for each in (
+        assets,
+        login,
+        second_step,
+        forgotten,
+        registration,
+        account,
+        address,
+        leaving,
+        factors,
+        authenticator_app,
+        passkeys,
+        recovery_codes,
+        sessions,
+        administration,
+    )
+)
