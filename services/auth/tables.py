@@ -140,10 +140,11 @@ sessions = Table(
     Column("amr", ARRAY(Text), nullable=False),
     _moment("began_at", default=True),
     _moment("auth_time", default=True),  # of the login or the latest step-up; the longest life is from `began_at`
-    # Each refresh extends it, up to SESSION_MAX_LIFETIME; it equals the expiry of the newest refresh token.
+    # Each refresh extends it, up to SESSION_MAX_LIFETIME; it equals the expiry of the newest refresh token. In a
+    # browser each use does (COOKIE_IDLE), up to COOKIE_LIFETIME.
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("ended_at"),
-    _moment("last_used_at"),  # the three: at the login, or the latest refresh
+    _moment("last_used_at"),  # the three: at the login, the latest refresh, or to the minute the latest page
     Column("address", Text),
     Column("user_agent", Text),
     # Of a browser's session, SHA-256: of its cookie, and of the one that opens forward-auth alone. NULL: it has tokens.
