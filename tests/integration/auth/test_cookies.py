@@ -180,8 +180,7 @@ async def test_a_session_that_is_older_than_one_of_a_browser_may_be_keeps_its_to
 
 async def test_a_swap_is_recorded_with_its_session(
     cookies: CookieSteps, tokens: Pair, account: AccountChanged, bus: MemoryBus
-) -> None:
-    ...
+) -> None: ...
 
 
 async def test_only_a_refresh_token_is_swapped(cookies: CookieSteps, tokens: Pair) -> None:
