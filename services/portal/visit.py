@@ -109,8 +109,8 @@ class Visit:
         self._session = made["session_cookie"], made["gate_cookie"], made["max_age"]
 
     def page(self, template: str, status: int = 200, *, refused: Refused | None = None, **context: Any) -> HTMLResponse:
-        """Also gets `form_token`, `rd`, `path`, `notice`, and what `refused` comes to: `text`, and for each invalid
-        field `field_<name>`.
+        """Also gets `form_token`, `rd`, `path`, `query`, `notice`, and what `refused` comes to: `text`, and for each
+        invalid field `field_<name>`.
         """
         notice = self.cookie(cookies.NOTICE)
         if notice is not None:
@@ -119,6 +119,7 @@ class Visit:
             "form_token": forms.token_of(self._form_secret()),
             "rd": self.target,
             "path": self.request.url.path,
+            "query": dict(self.request.query_params) | ({} if self.target == HOME else {"rd": self.target}),
             "notice": notice if notice and self.portal.pages.knows(f"notice.{notice}") else None,
             "refused": self._explained(refused) if refused is not None else None,
         }

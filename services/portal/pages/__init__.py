@@ -1,32 +1,28 @@
-"""The pages, by subject."""
+"""The pages, a file for each subject."""
 
 from __future__ import annotations
 
 from services.portal.pages import (
     account,
+    address,
     administered,
     administration,
     administrative_acts,
     assets,
+    authenticator_app,
     factors,
     forgotten,
+    leaving,
     login,
+    passkeys,
+    recovery_codes,
     registration,
     second_step,
+    sessions,
 )
 
-ROUTERS = tuple(
-    each.router
-    for each in (
-        assets,
-        login,
-        second_step,
-        forgotten,
-        registration,
-        account,
-        factors,
-        administration,  # before `administered`: /admin/accounts/new is no account
-        administered,
-        administrative_acts,
-    )
-)
+_SUBJECTS = (
+    assets, login, second_step, forgotten, registration, account, address, leaving, factors, authenticator_app,
+    passkeys, recovery_codes, sessions, administration, administered, administrative_acts,
+)  # fmt: skip
+ROUTERS = tuple(each.router for each in _SUBJECTS)
