@@ -55,7 +55,7 @@ class Page:
 
     @property
     def location(self) -> str:
-        return self.answer.headers.get("location", "")
+        return str(self.answer.headers.get("location", ""))
 
     @property
     def title(self) -> str:
