@@ -1,20 +1,11 @@
-"""The administrator that a page is for, and what the API's refusals mean to them."""
+"""The administrator that a page is for."""
 
 from __future__ import annotations
-
-from typing import Final
 
 from services.portal.api import Refused
 from services.portal.member import Member, member
 from services.portal.visit import Visit
-from services.portal.wrong_fields import beside
 
-# Sentences for whoever has another person's account before them.
-_SAID: Final = {
-    "user_already_exists": "another_has_it",
-    "username_not_own": "username_not_theirs",
-    "registration_closed": "invitations_closed",
-}
 
 
 async def administrator(visit: Visit) -> Member:
@@ -34,10 +25,3 @@ async def administrator_with_recent_login(visit: Visit) -> Member:
     own = await administrator(visit)
     await visit.api.get(f"/auth/accounts/{own.account['id']}/sessions", own.token)
     return own
-
-
-def told(visit: Visit, refused: Refused, **renamed: str) -> Refused:
-    """As `wrong_fields.beside`."""
-    if refused.code in _SAID:
-        return Refused(refused.status, _SAID[refused.code], refused.detail)
-    return beside(visit, refused, **renamed)

@@ -1,4 +1,4 @@
-"""The pages, a file for each subject."""
+"""The pages, by subject."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from services.portal.pages import (
     sessions,
 )
 
+# `administration` before `administered`: /admin/accounts/new is no account.
 _SUBJECTS = (
     assets, login, second_step, forgotten, registration, account, address, leaving, factors, authenticator_app,
     passkeys, recovery_codes, sessions, administration, administered, administrative_acts,

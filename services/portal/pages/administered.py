@@ -10,11 +10,12 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.administrator import administrator, told
+from services.portal.administrator import administrator
 from services.portal.api import Refused
 from services.portal.member import Member
 from services.portal.pages.administration import ACCOUNTS, named, rights
 from services.portal.visit import Visit, Visiting
+from services.portal.wrong_fields import beside
 
 router = APIRouter()
 
@@ -71,7 +72,7 @@ async def _again(visit: Visit, own: Member, account: UUID, refused: Refused, cha
     shown = await _shown(visit, own, account)
     if refused.code != "version_differs":
         shown |= {"given": {**shown["person"], **changes}, "etag": etag(visit)}
-    return visit.again("admin_account", told(visit, refused), **shown)
+    return visit.again("admin_account", beside(visit, refused), **shown)
 
 
 async def _shown(visit: Visit, own: Member, account: UUID) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import httpx
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.administrator import administrator, administrator_with_recent_login, told
+from services.portal.administrator import administrator, administrator_with_recent_login
 from services.portal.api import Refused
 from services.portal.visit import Visit, Visiting
+from services.portal.wrong_fields import beside
 
 router = APIRouter()
 
@@ -35,7 +36,7 @@ async def accounts_page(visit: Visiting) -> Response:
     try:
         answer = await visit.api.read("/users/", own.token, **_params(given))
     except Refused as refused:
-        refused = told(visit, refused, email="q", username="q")
+        refused = beside(visit, refused, email="q", username="q")
         return visit.again("admin_accounts", refused, account=own.account, asked=asked, found=[], pages={})
     first = {"first": urlencode(asked)} if "cursor" in given else {}
     pages = first | _following(answer, asked)
@@ -77,7 +78,7 @@ async def make_account(visit: Visiting) -> Response:
     try:
         made = await visit.api.post("/users/", own.token, **given)
     except Refused as refused:
-        return visit.again("admin_new", told(visit, refused), account=own.account, given=given)
+        return visit.again("admin_new", beside(visit, refused), account=own.account, given=given)
     visit.say("account_made")
     return visit.to(f"{ACCOUNTS}/{made['id']}")
 
@@ -95,7 +96,7 @@ async def invite(visit: Visiting) -> Response:
     try:
         await visit.api.post("/users/invitations", own.token, **given)
     except Refused as refused:
-        return visit.again("admin_invitations", told(visit, refused), account=own.account, given=given)
+        return visit.again("admin_invitations", beside(visit, refused), account=own.account, given=given)
     visit.say("invited")
     return visit.to(_INVITATIONS)
 

@@ -9,12 +9,13 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.administrator import administrator, told
+from services.portal.administrator import administrator
 from services.portal.api import Refused
 from services.portal.member import Member
 from services.portal.pages.administered import ACCOUNT, etag
 from services.portal.pages.administration import ACCOUNTS
 from services.portal.visit import Visit, Visiting
+from services.portal.wrong_fields import beside
 
 router = APIRouter()
 
@@ -56,7 +57,7 @@ async def act_on_account(visit: Visiting, account: UUID, act: ActName) -> Respon
     try:
         answer = await visit.api.ask(done.method, done.path.format(account), own.token, headers=headers)
     except Refused as refused:
-        return visit.again("admin_confirm", told(visit, refused), **await _asked(visit, own, account, act))
+        return visit.again("admin_confirm", beside(visit, refused), **await _asked(visit, own, account, act))
     one_factor = act == "factors" and not answer["second_factor"]
     visit.say("factors_reset_one_factor" if one_factor else done.notice)
     if done.ends_sessions and str(account) == own.account["id"]:
