@@ -7,7 +7,6 @@ from services.portal.member import Member, member
 from services.portal.visit import Visit
 
 
-
 async def administrator(visit: Visit) -> Member:
     """Raises `LoginNeeded`, and `Refused` for everybody else: some of what these pages ask the API for, whoever has the
     account may do as well.
