@@ -21,9 +21,24 @@ from services.portal.pages import (
     sessions,
 )
 
-# `administration` before `administered`: /admin/accounts/new is no account.
-_SUBJECTS = (
-    assets, login, second_step, forgotten, registration, account, address, leaving, factors, authenticator_app,
-    passkeys, recovery_codes, sessions, administration, administered, administrative_acts,
-)  # fmt: skip
-ROUTERS = tuple(each.router for each in _SUBJECTS)
+ROUTERS = tuple(
+    each.router
+    for each in (
+        assets,
+        login,
+        second_step,
+        forgotten,
+        registration,
+        account,
+        address,
+        leaving,
+        factors,
+        authenticator_app,
+        passkeys,
+        recovery_codes,
+        sessions,
+        administration,  # before `administered`: /admin/accounts/new is no account
+        administered,
+        administrative_acts,
+    )
+)

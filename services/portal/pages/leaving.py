@@ -23,12 +23,12 @@ async def delete_page(visit: Visiting) -> Response:
 async def delete(visit: Visiting) -> Response:
     """The username is typed, so that nobody does it by a slip."""
     own = await member(visit)
+    if visit.form.get("username", "").strip() != own.account["username"]:
+        return visit.again("delete", beside(visit, Refused(400, "username_differs", "")), account=own.account)
     try:
-        if visit.form.get("username", "").strip() != own.account["username"]:
-            raise Refused(400, "username_differs", "")
         await visit.api.delete("/users/", own.token)
     except Refused as refused:
-        return visit.again("delete", beside(visit, refused), account=own.account)
+        return visit.again("delete", refused, account=own.account)
     return visit.to("/account/deleted")
 
 
