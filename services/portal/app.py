@@ -47,7 +47,7 @@ def build(settings: PortalSettings, services: Services) -> Service:
     )
     for each in ROUTERS:
         app.include_router(each)
-    for kind in (Refused, LoginNeeded, Problem, RequestValidationError, HTTPException, Exception):
+    for kind in (*app.exception_handlers, Refused, LoginNeeded):  # in the place of problem documents
         app.add_exception_handler(kind, _error_page)
     return app
 
