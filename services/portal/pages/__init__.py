@@ -10,6 +10,8 @@ from services.portal.pages import (
     administrative_acts,
     assets,
     authenticator_app,
+    deleting,
+    denied,
     factors,
     forgotten,
     leaving,
@@ -19,6 +21,7 @@ from services.portal.pages import (
     registration,
     second_step,
     sessions,
+    step_up,
 )
 
 ROUTERS = tuple(
@@ -26,12 +29,15 @@ ROUTERS = tuple(
     for each in (
         assets,
         login,
+        leaving,
         second_step,
+        step_up,
+        denied,
         forgotten,
         registration,
         account,
         address,
-        leaving,
+        deleting,
         factors,
         authenticator_app,
         passkeys,
