@@ -108,7 +108,9 @@ async def fill(element: Locator, value: str | bool) -> None:
 
 
 @asynccontextmanager
-async def walk(browser: Browser, base_url: str, *, scripts: bool = True, pictures: Path | None = None) -> AsyncIterator[Walk]:
+async def walk(
+    browser: Browser, base_url: str, *, scripts: bool = True, pictures: Path | None = None
+) -> AsyncIterator[Walk]:
     """A browser that knows nobody yet, whose owner reads English and wants nothing to move."""
     how: dict[str, Any] = {"base_url": base_url, "locale": "en-GB", "reduced_motion": "reduce", "viewport": WIDE}
     context = await browser.new_context(java_script_enabled=scripts, **how)
