@@ -47,7 +47,7 @@ def build(settings: PortalSettings, services: Services) -> Service:
     )
     for each in ROUTERS:
         app.include_router(each)
-    for kind in (Refused, LoginNeeded, Problem, RequestValidationError, HTTPException, Exception):
+    for kind in (*app.exception_handlers, Refused, LoginNeeded):  # in the place of problem documents
         app.add_exception_handler(kind, _error_page)
     return app
 
@@ -93,4 +93,4 @@ async def _error_page(request: Request, error: Exception) -> Response:
         case _:
             log.error("unexpected error", error=type(error).__name__, exc_info=error)
             refused = Refused(500, "internal_error", "")
-    return visiting.page("error", refused.status, refused=refused)
+    return visiting.page("error", refused.status, refused=refused, rd=visiting.back)

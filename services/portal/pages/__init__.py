@@ -10,6 +10,8 @@ from services.portal.pages import (
     administrative_acts,
     assets,
     authenticator_app,
+    deleting,
+    denied,
     factors,
     forgotten,
     leaving,
@@ -19,11 +21,30 @@ from services.portal.pages import (
     registration,
     second_step,
     sessions,
+    step_up,
 )
 
-# `administration` before `administered`: /admin/accounts/new is no account.
-_SUBJECTS = (
-    assets, login, second_step, forgotten, registration, account, address, leaving, factors, authenticator_app,
-    passkeys, recovery_codes, sessions, administration, administered, administrative_acts,
-)  # fmt: skip
-ROUTERS = tuple(each.router for each in _SUBJECTS)
+ROUTERS = tuple(
+    each.router
+    for each in (
+        assets,
+        login,
+        leaving,
+        second_step,
+        step_up,
+        denied,
+        forgotten,
+        registration,
+        account,
+        address,
+        deleting,
+        factors,
+        authenticator_app,
+        passkeys,
+        recovery_codes,
+        sessions,
+        administration,  # before `administered`: /admin/accounts/new is no account
+        administered,
+        administrative_acts,
+    )
+)
