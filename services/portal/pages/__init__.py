@@ -5,9 +5,13 @@ from __future__ import annotations
 from services.portal.pages import (
     account,
     address,
+    administered,
     administration,
+    administrative_acts,
     assets,
     authenticator_app,
+    deleting,
+    denied,
     factors,
     forgotten,
     leaving,
@@ -17,6 +21,7 @@ from services.portal.pages import (
     registration,
     second_step,
     sessions,
+    step_up,
 )
 
 ROUTERS = tuple(
@@ -24,17 +29,22 @@ ROUTERS = tuple(
     for each in (
         assets,
         login,
+        leaving,
         second_step,
+        step_up,
+        denied,
         forgotten,
         registration,
         account,
         address,
-        leaving,
+        deleting,
         factors,
         authenticator_app,
         passkeys,
         recovery_codes,
         sessions,
-        administration,
+        administration,  # before `administered`: /admin/accounts/new is no account
+        administered,
+        administrative_acts,
     )
 )
