@@ -26,7 +26,7 @@ async def logged_in(portal: ComposedPortal, browser: Visitor) -> Person:
 
 
 async def changed(browser: Visitor, path: str, **fields: str) -> Page:
-    return await browser.submit(await browser.get(path), path, **fields)
+    return await browser.submit(await browser.get(path), path, fields)
 
 
 async def test_strangers_are_sent_to_the_login_and_back(browser: Visitor) -> None:
@@ -92,7 +92,7 @@ async def test_a_changed_password_ends_the_other_sessions(portal: ComposedPortal
     new = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
     page = await changed(browser, "/account/password", **new)
     assert "missing or wrong" in page.text
-    page = await browser.submit(page, "/account/password", current_password=PASSWORD, **new)
+    page = await browser.submit(page, "/account/password", new, current_password=PASSWORD)
     assert "other sessions have ended" in (await browser.follow(page)).said
     assert (await elsewhere.get("/account")).location.startswith("/login")
 
@@ -120,13 +120,13 @@ async def test_an_account_is_deleted_by_its_form_after_a_recent_login(portal: Co
     fields = {"username": person.username}
     assert (await browser.post("/account/delete", fields)).status == 403, "it comes from no form of ours"
     await portal.age_login(person, LONG_AGO)
-    page = await browser.submit(page, "/account/delete", **fields)
+    page = await browser.submit(page, "/account/delete", fields)
     assert page.location == "/step-up?rd=%2Faccount%2Fdelete"
     assert await row_of(portal, person) is not None
 
     browser = portal.browser()
     await browser.log_in(person)
     page = await browser.follow(await changed(browser, "/account/delete", **fields))
-    assert (page.path, page.title) == ("/account/deleted", "Your account is deleted – Login2FA")
+    assert (page.path, page.title.startswith("Your account is deleted")) == ("/account/deleted", True)
     assert await row_of(portal, person) is None
     assert (await browser.get("/account")).location.startswith("/login")

@@ -30,12 +30,12 @@ async def test_a_code_sets_a_new_password_and_survives_a_weak_one(portal: Compos
     page = await browser.follow(page)
     code = await portal.codes.code_for(person.email, "reset")
     weak = {"password": "password", "confirm_password": "password"}
-    page = await browser.submit(page, "/forgot/code", code=code, **weak)
+    page = await browser.submit(page, "/forgot/code", weak, code=code)
     assert "too common" in page.text
     assert page.form("/forgot/code").fields["code"] == code
 
     new = {"password": OTHER_PASSWORD, "confirm_password": OTHER_PASSWORD}
-    page = await browser.follow(await browser.submit(page, "/forgot/code", **new))
+    page = await browser.follow(await browser.submit(page, "/forgot/code", new))
     assert (page.path, "new password is set" in page.said) == ("/login", True)
     assert CODE_COOKIE not in browser.cookies
     page = await browser.submit(page, "/login", username=person.username, password=OTHER_PASSWORD)
