@@ -11,6 +11,8 @@ from starlette.responses import Response
 from services.portal.api import Refused
 from services.portal.member import member
 from services.portal.pages.factors import FACTORS, FactorOwner, owner
+from services.portal.pages.recovery_codes import shown_once
+from services.portal.passkey_answers import answered
 from services.portal.visit import Visiting
 
 router = APIRouter()
