@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from services.portal.pages import (
     account,
+    address,
+    administered,
     administration,
+    administrative_acts,
     assets,
     authenticator_app,
+    deleting,
     denied,
     factors,
     forgotten,
@@ -25,18 +29,22 @@ ROUTERS = tuple(
     for each in (
         assets,
         login,
+        leaving,
         second_step,
         step_up,
-        leaving,
         denied,
         forgotten,
         registration,
         account,
+        address,
+        deleting,
         factors,
         authenticator_app,
         passkeys,
         recovery_codes,
         sessions,
-        administration,
+        administration,  # before `administered`: /admin/accounts/new is no account
+        administered,
+        administrative_acts,
     )
 )
