@@ -35,7 +35,7 @@ def build(settings: PortalSettings, services: Services) -> Service:
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=frozenset(),
-        limiter=RateLimiter.of(settings, frozenset()),
+        limiter=RateLimiter(frozenset(), None),  # the API's, which is told who asks
         trusted_proxies=settings.trusted_proxies,
         strict_query=False,  # pages are linked to from anywhere, with anything
     )

@@ -145,10 +145,6 @@ class ServerSettings(ManagedSettings):
         "",
         description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
     )
-    flood_rate: float = Field(
-        50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
-    )
-    flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
     keep_alive: int = Field(
         75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"
     )
@@ -176,6 +172,10 @@ class BrowserSettings(ConnectionSettings):
 
 
 class HttpSettings(ServerSettings, ProcessSettings):
+    flood_rate: float = Field(
+        50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
+    )
+    flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
     cors_origins: Origins = Field(
         [],
         description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
