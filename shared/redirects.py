@@ -8,16 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import httpx
 
-LONGEST = 2048
+LONGEST: Final = 2048
 
-# Visible ASCII without what parsers disagree about: a backslash is a slash to browsers.
-_CLEAR = re.compile(r"[!#-\[\]^-~]+")
-_PATH = re.compile(r"/(?!/)")
-_SCHEMES = ("https", "http")
-_PORTS = {"https": 443, "http": 80}
+_PORTS: Final = {"https": 443, "http": 80}
+
+# Visible ASCII without what parsers disagree about: a backslash is a slash to browsers, and quotes and angle brackets
+# end an attribute.
+_VISIBLE = r"[!#-;=?-\[\]^-~]"
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+# Narrower than RFC 3986: no user, no percent sign or final dot in a host, no empty or padded port.
+_URL = re.compile(
+    rf"(?P<scheme>(?i:https?))://(?P<host>(?i:{_LABEL}(?:\.{_LABEL})*)|\[(?i:[0-9a-f:]+)\])"
+    rf"(?::(?P<port>[1-9][0-9]{{0,4}}))?(?P<rest>[/?#]{_VISIBLE}*)?"
+)
+# Two slashes begin the name of a host.
+_OWN_PATH = re.compile(rf"/(?!/){_VISIBLE}*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +42,45 @@ class Place:
     def parse(cls, entry: str) -> Place:
         """Raises ValueError for the operator."""
         text = entry.replace("://*.", "://", 1)
-        try:
-            url = httpx.URL(text)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if not url.host or "*" in text or text != f"{url.scheme}://{url.netloc.decode()}" or url.scheme not in _SCHEMES:
+        found = _Url.parse(text)
+        if found is None or text != found.origin:
             raise ValueError(
                 "each must be an origin like https://app.example.com, or https://*.example.com for all hosts below:"
                 " in lower case, without path, slash at its end or default port"
             )
-        return cls(url.scheme, url.host, url.port or _PORTS[url.scheme], below=text != entry)
+        return cls(found.scheme, found.host, found.port, below=text != entry)
 
-    def holds(self, url: httpx.URL) -> bool:
-        if (url.scheme, url.port or _PORTS[url.scheme]) != (self.scheme, self.port):
+    def holds(self, url: _Url) -> bool:
+        if (url.scheme, url.port) != (self.scheme, self.port):
             return False
         return url.host.endswith(f".{self.host}") if self.below else url.host == self.host
+
+
+@dataclass(frozen=True, slots=True)
+class _Url:
+    """`rest`: path, query and fragment as they were written."""
+
+    scheme: str
+    host: str
+    port: int
+    rest: str
+
+    @classmethod
+    def parse(cls, text: str) -> _Url | None:
+        found = _URL.fullmatch(text)
+        if found is None:
+            return None
+        scheme = found["scheme"].lower()
+        port = int(found["port"] or _PORTS[scheme])
+        return cls(scheme, found["host"].lower(), port, found["rest"] or "") if port < 1 << 16 else None
+
+    @property
+    def origin(self) -> str:
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+    def __str__(self) -> str:
+        return self.origin + (self.rest if self.rest.startswith("/") else f"/{self.rest}")
 
 
 class Redirects:
@@ -60,23 +93,18 @@ class Redirects:
 
     def own_path(self, target: str | None) -> str | None:
         """The path and query of an allowed target that is a page of ours; else None."""
-        if target is None or target.startswith("/"):
-            return target
-        return target.removeprefix(self._own) or "/" if target.startswith(f"{self._own}/") else None
+        if target is None:
+            return None
+        path = target.removeprefix(self._own)
+        return path if _OWN_PATH.fullmatch(path) else None
 
     def allowed(self, target: str | None) -> str | None:
         """The target, put together anew from its parts: an absolute URL, or a path of our own. None if a browser must
         not be sent there.
         """
-        if not target or len(target) > LONGEST or not _CLEAR.fullmatch(target):
+        if not target or len(target) > LONGEST:
             return None
-        if _PATH.match(target):
+        if _OWN_PATH.fullmatch(target):
             return target
-        try:
-            url = httpx.URL(target)
-        except httpx.InvalidURL:
-            return None
-        if url.scheme not in _SCHEMES or url.userinfo or not any(place.holds(url) for place in self._places):
-            return None
-        rest = f"{url.raw_path.decode('ascii')}{'#' + url.fragment if url.fragment else ''}"
-        return f"{url.scheme}://{url.netloc.decode()}{rest}"
+        url = _Url.parse(target)
+        return str(url) if url is not None and any(place.holds(url) for place in self._places) else None

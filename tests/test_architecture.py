@@ -45,13 +45,14 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# A stranger may log in, with a password or a passkey, swap a refresh token, register, ask for a new password, and read
-# the public keys.
+# A stranger may log in, with a password or a passkey, swap a refresh token, register, read how that is done, ask for a
+# new password, and read the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
     ("POST", "/api/v1/auth/passkey/options"),
     ("POST", "/api/v1/auth/passkey"),
+    ("GET", "/api/v1/users/registration"),
     ("POST", "/api/v1/users/registration"),
     ("POST", "/api/v1/users/registration/confirm"),
     ("POST", "/api/v1/users/password-reset"),
@@ -254,7 +255,7 @@ def test_the_code_is_in_the_body_of_a_mail_and_in_none_of_its_headers() -> None:
 
 def test_the_code_stands_in_its_own_templates_alone_and_no_template_has_headers() -> None:
     templates = sorted((PROJECT / "services" / "notifier" / "mails").glob("*.j2"))
-    assert {path.name.partition(".")[0] for path in templates} == {"login_code", "account_code", "notice", "head"}
+    assert {path.name.partition(".")[0] for path in templates} == {"login_code", "account_code", "notice", "frame"}
     for path in templates:
         assert _text(path).count("{{ code }}") == (1 if "code" in path.name else 0)
         assert not re.search(r"^subject:|<title>[^<]*\{", _text(path), re.IGNORECASE | re.MULTILINE)

@@ -31,6 +31,8 @@ from services.auth.factors.passkeys import Passkeys
 from services.auth.factors.recovery_codes import RecoveryCodes
 from services.auth.factors.totp import AuthenticatorApps
 from services.auth.gateway import demands, forward, verify_token
+from services.auth.gateway.answers import AnswersGateways
+from services.auth.gateway.browsers import Browsers
 from services.auth.login.attempts import Attempts
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.log_in import Login
@@ -84,7 +86,8 @@ def build(settings: AuthSettings) -> Service:
         trusted_proxies=settings.trusted_proxies,
         cache_control="no-store",  # RFC 6749 section 5.1, errors included
     )
-    app.edge = forward.AnswersGateways(app.edge)  # around the limits, whose refusals it translates too
+    browsers = Browsers(settings.issuer, settings.portal_redirects)
+    app.edge = AnswersGateways(app.edge, browsers)  # around the limits, whose refusals it translates too
     app.edge = for_browsers(app.edge, settings.cors_origins, but=(demands.PATH,))
     routes = (
         verify_token,

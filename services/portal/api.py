@@ -54,10 +54,19 @@ class Api:
     async def patch(self, path: str, token: str, *, etag: str | None = None, **body: Any) -> Any:
         return await self.ask("PATCH", path, token, json=body, headers={"If-Match": etag} if etag else {})
 
-    async def delete(self, path: str, token: str) -> Any:
-        return await self.ask("DELETE", path, token)
+    async def delete(self, path: str, token: str, *, etag: str | None = None) -> Any:
+        return await self.ask("DELETE", path, token, headers={"If-Match": etag} if etag else {})
 
-    async def ask(
+    async def read(self, path: str, token: str, **params: Any) -> httpx.Response:
+        """The answer to GET with its headers: the version of an account (`ETag`), the next page of a list (`Link`)."""
+        return await self._answer("GET", path, token, params=params or None)
+
+    async def ask(self, method: str, path: str, token: str | None = None, **rest: Any) -> Any:
+        """The JSON of the answer, or None. `path` begins after `/api/v1`. Raises `Refused`."""
+        answer = await self._answer(method, path, token, **rest)
+        return answer.json() if answer.content else None
+
+    async def _answer(
         self,
         method: str,
         path: str,
@@ -66,8 +75,7 @@ class Api:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """The JSON of the answer, or None. `path` begins after `/api/v1`. Raises `Refused`."""
+    ) -> httpx.Response:
         path = f"/api/v1{path}"
         client = self.services.users if path.startswith(_USERS) else self.services.auth
         sent = {**self.headers, **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -77,7 +85,7 @@ class Api:
             log.warning("a service does not answer", error=type(error).__name__)
             raise Refused(503, "temporarily_unavailable", "", retry_after=2) from None
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         raise _refused(answer)
 
 
@@ -87,6 +95,7 @@ def _refused(answer: httpx.Response) -> Refused:
         code, detail = str(problem["code"]), str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         return Refused(503, "temporarily_unavailable", "", retry_after=2)
-    fields = {each["field"].removeprefix("body."): each["detail"] for each in problem.get("errors", ())}
+    # An item of a list, `groups.0`, has no field of its own in a form.
+    fields = {each["field"].partition(".")[0]: each["detail"] for each in problem.get("errors", ())}
     wait = answer.headers.get("retry-after", "")
     return Refused(answer.status_code, code, detail, fields=fields, retry_after=int(wait) if wait.isdecimal() else 0)

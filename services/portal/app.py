@@ -16,7 +16,7 @@ from services.portal.api import Refused, Services
 from services.portal.pages import ROUTERS
 from services.portal.rendering import Pages
 from services.portal.settings import PortalSettings
-from services.portal.visit import LoginNeeded, Portal, visit
+from services.portal.visit import SAFE, LoginNeeded, Portal, visit
 from shared.configuration.connections import trusted
 from shared.redirects import Redirects
 from shared.web.application import Service
@@ -47,7 +47,7 @@ def build(settings: PortalSettings, services: Services) -> Service:
     )
     for each in ROUTERS:
         app.include_router(each)
-    for kind in (Refused, LoginNeeded, Problem, RequestValidationError, HTTPException, Exception):
+    for kind in (*app.exception_handlers, Refused, LoginNeeded):  # in the place of problem documents
         app.add_exception_handler(kind, _error_page)
     return app
 
@@ -69,17 +69,19 @@ def _client(url: str) -> httpx.AsyncClient:
 
 async def _error_page(request: Request, error: Exception) -> Response:
     """What went wrong, and what to do next, as a page."""
+    was_form = request.method not in SAFE
     request.scope["method"] = "GET"  # the form was refused, or has been read
     visiting = await visit(request)
+    here = visiting.back if was_form else visiting.here
     match error:
         case LoginNeeded():
             return visiting.to("/login", rd=error.target)
         case Refused(code="invalid_token"):
-            return visiting.to("/login", rd=visiting.back)
+            return visiting.to("/login", rd=here)
         case Refused(code="login_too_old"):
-            return visiting.to("/step-up", rd=visiting.back)
+            return visiting.to("/step-up", rd=here)
         case Refused(code="second_factor_required"):
-            return visiting.to("/step-up", rd=visiting.back, acr="2")
+            return visiting.to("/step-up", rd=here, acr="2")
         case Refused():
             refused = error
         case Problem():

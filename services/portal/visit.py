@@ -26,7 +26,7 @@ from shared.web.problems import Problem
 
 log = structlog.get_logger()
 
-_SAFE = ("GET", "HEAD")
+SAFE = ("GET", "HEAD")
 HOME = "/account"
 
 # The session is at fault: the error page leads to the login, or to a step-up, and back.
@@ -93,12 +93,12 @@ class Visit:
         """A short-lived access token of the browser's session. Raises `LoginNeeded`."""
         session = _cookie(self.request, SESSION)
         if session is None:
-            raise LoginNeeded(self._here)
+            raise LoginNeeded(self.here)
         try:
             answer = await self.api.post("/auth/cookie/access", session_cookie=session)
         except Refused as refused:
             if refused.status in (401, 422):
-                raise LoginNeeded(self._here) from None
+                raise LoginNeeded(self.here) from None
             raise
         token: str = answer["access_token"]
         return token
@@ -109,8 +109,8 @@ class Visit:
         self._session = made["session_cookie"], made["gate_cookie"], made["max_age"]
 
     def page(self, template: str, status: int = 200, *, refused: Refused | None = None, **context: Any) -> HTMLResponse:
-        """Also gets `form_token`, `rd`, `path`, `notice`, and what `refused` comes to: `text`, and for each invalid
-        field `field_<name>`.
+        """Also gets `form_token`, `rd`, `path`, `query`, `notice`, and what `refused` comes to: `text`, and for each
+        invalid field `field_<name>`.
         """
         notice = self.cookie(cookies.NOTICE)
         if notice is not None:
@@ -119,6 +119,7 @@ class Visit:
             "form_token": forms.token_of(self._form_secret()),
             "rd": self.target,
             "path": self.request.url.path,
+            "query": dict(self.request.query_params) | ({} if self.target == HOME else {"rd": self.target}),
             "notice": notice if notice and self.portal.pages.knows(f"notice.{notice}") else None,
             "refused": self._explained(refused) if refused is not None else None,
         }
@@ -156,9 +157,10 @@ class Visit:
         return self.to(self.target) if self.target.startswith("/") else self.to("/continue", rd=self.target)
 
     @property
-    def _here(self) -> str:
-        if self.request.method not in _SAFE:
-            return HOME
+    def here(self) -> str:
+        """The page to come back to after a login or step-up: this one, or the one whose form this is."""
+        if self.request.method not in SAFE:
+            return self.back
         return f"{self.request.url.path}?{self.request.url.query}" if self.request.url.query else self.request.url.path
 
     def _form_secret(self) -> str:
@@ -197,7 +199,7 @@ async def visit(request: Request) -> Visit:
     made = Visit(request=request, portal=portal, api=Api(portal.services, told), language=language)
     if request.query_params.get("lang") in portal.pages.languages:
         made.keep(cookies.LANGUAGE, language)
-    if request.method not in _SAFE:
+    if request.method not in SAFE:
         made.form = await _own_form(request, portal)
     return made
 

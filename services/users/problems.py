@@ -144,5 +144,5 @@ class UsernameTaken(Problem):
 
 class SecondFactorStays(Problem):
     status = 403
-    code = "second_factor_required"
+    code = "second_factor_stays"
     detail = "A second factor is required here: it can not be turned off"

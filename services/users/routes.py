@@ -32,6 +32,7 @@ from services.users.schemas import (
     Group,
     RegistrationConfirmIn,
     RegistrationIn,
+    RegistrationRulesOut,
     RegistrationStartedOut,
 )
 from shared.names import NO_CONTROL, canonical, refuse_control
@@ -88,6 +89,12 @@ IdempotencyKey = Annotated[
     ),
     AfterValidator(_bare),
 ]
+
+
+@router.get("/registration", summary="Who may register, and how", responses=refused(TooManyRequests))
+async def registration_rules(users: Composed) -> RegistrationRulesOut:
+    """For the form of whoever registers."""
+    return RegistrationRulesOut.model_validate(users.settings, from_attributes=True)
 
 
 @router.post(

@@ -164,6 +164,19 @@ class CodeSentOut(BaseModel):
     expires_in: int = Field(description="Seconds that the code lives", examples=[600])
 
 
+class RegistrationRulesOut(BaseModel):
+    """As they are set for the service."""
+
+    registration: Literal["open", "proven", "invited", "closed"] = Field(
+        description="`open`: anybody, at once; `proven`: anybody, with a mailed code; `invited`: whoever has an "
+        "invitation; `closed`: nobody"
+    )
+    email_verification: Literal["off", "optional", "required"] = Field(
+        description="`off`: no address is proved; `required`: no gateway lets an account pass before its address is"
+    )
+    password_min_length: int = Field(description="Characters", examples=[8])
+
+
 class RegistrationStartedOut(CodeSentOut):
     """The same whether the address has an account or not. If it has one, its owner is told by mail instead."""
 

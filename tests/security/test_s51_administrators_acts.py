@@ -90,7 +90,7 @@ async def test_whoever_has_none_gets_as_far_as_turning_one_on_and_no_further_tha
 
     again = app.as_(admin.id, epoch=1, amr=BY_CODE)
     off = await app.http.patch(f"{USERS}/", headers=again, json={"is_2fa": False})
-    assert refusal(off) == (403, "second_factor_required")
+    assert refusal(off) == (403, "second_factor_stays")
 
 
 async def test_codes_by_mail_are_turned_off_where_an_app_stays(app: UsersApp, bus: MemoryBus) -> None:

@@ -24,8 +24,9 @@ ASKED = [
     "/group/a/group/b/group/a", "/admin/group/staff/group/night-shift/acr/2/age/300",
     "/admin/acr/2", "/admin/age/60", "/group/x/age/60", "/acr/2/age/60",
     f"/group/{'a' * 32}", "/group/x" * MOST_GROUPS,
+    "/browser", "/acr/2/age/60/browser",
     # Names of groups like words of the grammar.
-    "/group/group", "/group/admin/acr/2", "/group/envoy", "/group/acr/group/2", "/group/-",
+    "/group/browser", "/group/group", "/group/admin/acr/2", "/group/envoy", "/group/acr/group/2", "/group/-",
 ]  # fmt: skip
 
 NOT_ASKED = [
@@ -37,6 +38,7 @@ NOT_ASKED = [
     "/acr/2/admin", "/age/60/acr/2", "/acr/2/group/x", "/age/60/group/x", "/group/x/admin", "/admin/admin",
     "/acr/1/acr/2", "/acr/2/acr/2", "/age/60/age/60", "/acr/2/age/60/x", "/x/acr/2", "/Admin", "/ACR/2", "/acr/2;x",
     "//admin", "/admin//acr/2", "/acr/2//", "/%2e/admin", "/acr/2/%2e%2e/admin", "/groups/x",
+    "/browser/acr/2", "/browser/browser", "/browser/admin", "/browsers", "/browser//", "/envoy-browser", "/brow%73er",
     # An encoded character is none of ours, whatever it stands for.
     "/%61dmin", "%2Fadmin", "/admin%2Facr%2F1", "/acr%2F2", "/acr/%32", "/acr/2%2Fenvoy", "/group/st%61ff",
     "/group/a%2Facr%2F1", "/group/a%2Fenvoy", "/group/a%252Fb", "/group/%C3%A9", "/acr/2%3Facr=1", "/acr/2%23",
@@ -56,7 +58,7 @@ UNPRINTABLE = [
 async def gateway() -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose client has no token: a question is answered 401."""
     app = auth.build(AuthSettings.model_construct())
-    app.state.auth = SimpleNamespace()
+    app.state.auth = SimpleNamespace(settings=AuthSettings.model_construct())
     async with client_of(app) as client:
         yield client
 

@@ -1,6 +1,6 @@
 """Forward-auth: a gateway asks whether a request may pass, and whose it is (docs/decisions/0006-forward-auth.md).
 What it demands is in the path of its question (demands.py). Gateways forward only 401 and 403 (nginx turns others into
-500). Envoy uses the client's method and needs a 200.
+500), and some a redirect (browsers.py). Envoy uses the client's method and needs a 200 (answers.py).
 
 Proved addresses and second factors are demanded here, not at the login: an account without them can still log in, and
 do what is missing.
@@ -8,20 +8,14 @@ do what is missing.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.auth.api.guards import CurrentSession, composed, current_session
-from services.auth.gateway.demands import GRAMMAR, PATH, demanded
+from services.auth.gateway.demands import PATH, demanded
 from shared.names import GROUP_NAME
-from shared.web import problems
 from shared.web.bearer import (
     REALM,
     AccessScheme,
@@ -33,13 +27,8 @@ from shared.web.bearer import (
 )
 from shared.web.cookies import GATE, SESSION, CookieTwice, cookie
 from shared.web.lean_route import LeanRoute
-from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, refused
+from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, Responses, refused
 from shared.web.problems import Problem
-
-# Envoy appends the client's path and query after `/envoy`; they may be anything.
-_ASKED = re.compile(f"(?P<route>{PATH}{GRAMMAR})(?:/|(?P<envoy>/envoy(?:/.*)?))?", re.DOTALL)
-_OK, _NO_CONTENT = 200, 204
-_CARRIED = {_NO_CONTENT, 401, 403}
 
 _HEADERS = {
     "X-Auth-Subject": "Account id",
@@ -68,17 +57,43 @@ class EmailNotVerified(Problem):
     }
 
 
+class CookieSentTwice(TokenNotValid):
+    code = "cookie_twice"
+    detail = (
+        "The cookie of the login is sent twice, and one of both is not ours: delete the cookies of this site and of the"
+        " sites above it, and log in again"
+    )
+    headers: Mapping[str, str] = {"WWW-Authenticate": f'{REALM}, error="invalid_token", error_description="{detail}"'}
+
+
+_LOCATION = {
+    "description": "For the load of a page whose URL the gateway names: where the browser is to be sent",
+    "schema": {"type": "string", "format": "uri"},
+}
+
+
+def _refused(*problems: type[Problem]) -> Responses:
+    answers = refused(*NOT_AUTHENTICATED, CookieSentTwice, *problems)
+    return {status: answer | {"headers": {"X-Auth-Location": _LOCATION}} for status, answer in answers.items()}
+
+
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     204: {
         "description": "The request may pass",
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
     },
-    **refused(*NOT_AUTHENTICATED, EmailNotVerified, SecondFactorRequired),
+    **_refused(EmailNotVerified, SecondFactorRequired),
 }
-_RESPONSES_TO_DEMANDS = _RESPONSES | refused(
-    *NOT_AUTHENTICATED, InsufficientAuthentication, EmailNotVerified, SecondFactorRequired, NotPermitted
+_RESPONSES_TO_DEMANDS = (
+    _RESPONSES
+    | {
+        302: {
+            "description": "With `/browser`: a page load goes to the login, or where it can be mended, and comes back"
+        }
+    }
+    | _refused(InsufficientAuthentication, EmailNotVerified, SecondFactorRequired, NotPermitted)
 )
-_ONLY = {ONLY: [204, 401, 403]}
+_ONLY = {ONLY: [204, 302, 401, 403]}
 
 _ONE = rf"group/{GROUP_NAME}|acr/[123]|age/[1-9][0-9]{{0,8}}"
 _DEMANDS = {
@@ -87,11 +102,12 @@ _DEMANDS = {
     "required": True,
     "description": (
         "In this order, and all must hold: `admin`; `group/{name}`, for each group that the account must be in;"
-        " `acr/{1|2|3}`, the least class of the login; `age/{seconds}`, since the person last proved who they are."
+        " `acr/{1|2|3}`, the least class of the login; `age/{seconds}`, since the person last proved who they are;"
+        " `browser`: a page load that is refused is redirected."
         " The slashes are sent as they are: percent-encoded ones are refused"
     ),
-    "schema": {"type": "string", "pattern": f"^(admin|{_ONE})(/({_ONE}))*$"},
-    "examples": {each: {"value": each} for each in ("admin", "group/staff", "acr/2/age/300")},
+    "schema": {"type": "string", "pattern": f"^(browser|(admin|{_ONE})(/({_ONE}))*(/browser)?)$"},
+    "examples": {each: {"value": each} for each in ("admin", "group/staff", "acr/2/age/300", "browser")},
 }
 
 router = APIRouter(prefix=PATH, route_class=LeanRoute)
@@ -119,7 +135,7 @@ async def _current(request: Request) -> CurrentSession:
         try:
             given = cookie(request.scope, GATE if auth.settings.gate_cookie_domain else SESSION)
         except CookieTwice:
-            raise TokenNotValid from None
+            raise CookieSentTwice from None
         if given is None:
             raise
         found = await auth.cookies.at_gateway(given)
@@ -169,70 +185,7 @@ def _passes(current: CurrentSession) -> Response:
         " ".join(token.amr),
         str(token.auth_time),
     )
-    answer = Response(status_code=_NO_CONTENT)
+    answer = Response(status_code=204)
     # Given as an argument, the names would be lowered and encoded for each answer: 4 µs of the 50 of a check.
     answer.raw_headers += [(name, value.encode()) for name, value in zip(_NAMES, values, strict=True)]
     return answer
-
-
-class AnswersGateways:
-    """Below `PATH`, makes each request a GET, and each response one that a gateway can forward."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PATH}/"):
-            await self._app(scope, receive, send)
-            return
-        if scope["path"] == PATH and scope["method"] == "GET":
-            await self._app(scope, receive, _Answer(send, _NO_CONTENT))
-            return
-        # A copy: the server reads the method in its own scope, to send no body for HEAD.
-        request, yes = {**scope, "method": "GET"}, _NO_CONTENT
-        matched = _ASKED.fullmatch(scope["raw_path"].decode("latin-1"))
-        # The client's path is ignored, but an unprintable one must still be refused (shared.web.understood).
-        if matched is not None and scope["path"].isprintable():
-            route = matched["route"]
-            request |= {"path": route, "raw_path": route.encode()}
-            if matched["envoy"]:
-                request["query_string"], yes = b"", _OK
-        await self._app(request, receive, _Answer(send, yes))
-
-
-class _Answer:
-    """Sends 204 as `yes`, and a status that a gateway can not forward as 403 with the same code and detail."""
-
-    def __init__(self, send: Send, yes: int) -> None:
-        self._send = send
-        self._yes = yes
-        self._refusal: Message | None = None
-        self._body = b""
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] != "http.response.start":
-            await self._send_body(message)
-        elif message["status"] not in _CARRIED:
-            self._refusal = message
-        else:
-            if message["status"] == _NO_CONTENT and self._yes == _OK:
-                message = {**message, "status": _OK}
-                MutableHeaders(scope=message)["Content-Length"] = "0"
-            await self._send(message)
-
-    async def _send_body(self, message: Message) -> None:
-        if self._refusal is None:
-            await self._send(message)
-            return
-        self._body += message.get("body", b"")
-        if not message.get("more_body", False):
-            await self._send_refusal(self._refusal)
-
-    async def _send_refusal(self, original: Message) -> None:
-        refusal = json.loads(self._body)
-        content = problems.document(403, refusal["code"], refusal["detail"])
-        answer = JSONResponse(content, 403, media_type=problems.MEDIA_TYPE)
-        headers = MutableHeaders(raw=list(original["headers"]))
-        headers["Content-Length"] = answer.headers["Content-Length"]
-        await self._send({**original, "status": 403, "headers": headers.raw})
-        await self._send({"type": "http.response.body", "body": answer.body})

@@ -36,6 +36,7 @@ OPERATIONS = {
     "PATCH /api/v1/auth/factors/passkeys/{passkey_id}",
     "DELETE /api/v1/auth/factors/passkeys/{passkey_id}",
     "GET /.well-known/jwks.json",
+    "GET /api/v1/users/registration",
     "POST /api/v1/users/registration",
     "GET /api/v1/users/me",
     "POST /api/v1/users/change-password",

@@ -18,6 +18,13 @@ from tests.servers.databases import Databases
 __all__ = ("running",)
 
 
+async def test_whoever_wants_to_register_can_ask_how(running: Running) -> None:
+    async with running(registration="invited", email_verification="required", password_min_length=12) as app:
+        answer = await app.http.get(f"{USERS}/registration")
+        rules = {"registration": "invited", "email_verification": "required", "password_min_length": 12}
+        assert (answer.status_code, answer.json()) == (200, rules)
+
+
 async def test_where_registration_is_proven_the_code_makes_the_account(
     running: Running, sent: SentCodes, sql: asyncpg.Connection
 ) -> None:
