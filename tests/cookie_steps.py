@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 
-from shared.messaging.events import AccountChanged
 from shared.web.cookies import GATE, SESSION
 from tests.auth_steps import pair
 from tests.composed import AUTH, AuthApp
@@ -34,9 +33,9 @@ class CookieSteps:
         given = answer.json()
         return Browser(session=given["session_cookie"], gate=given["gate_cookie"], max_age=given["max_age"])
 
-    async def log_in(self, account: AccountChanged, *, keep: bool = False) -> Browser:
-        """An account without a second factor."""
-        return await self.browser(pair(await self.auth.log_in(account.username)).refresh, keep=keep)
+    async def log_in(self, username: str, *, keep: bool = False) -> Browser:
+        """To an account without a second factor."""
+        return await self.browser(pair(await self.auth.log_in(username)).refresh, keep=keep)
 
     async def ask(self, cookie: str) -> httpx.Response:
         """For the access token of one page."""
