@@ -13,7 +13,8 @@ from starlette.responses import Response
 from services.portal.administrator import administrator
 from services.portal.api import Refused
 from services.portal.member import Member
-from services.portal.pages.administration import ACCOUNTS, named, rights
+from services.portal.pages.administration import ACCOUNTS, profile, rights
+from services.portal.pages.sessions import named
 from services.portal.visit import Visit, Visiting
 from services.portal.wrong_fields import beside
 
@@ -38,7 +39,8 @@ async def change_account(visit: Visiting, account: UUID) -> Response:
         changed = await visit.api.patch(f"/users/{account}", own.token, etag=etag(visit), **changes)
     except Refused as refused:
         return await _again(visit, own, account, refused, changes)
-    visit.say("address_pending" if changed["pending_email"] != before["pending_email"] else "account_changed")
+    is_pending = changed["pending_email"] != before["pending_email"]
+    visit.say("address_pending" if is_pending else "account_changed")
     return visit.to(f"{ACCOUNTS}/{account}")
 
 
@@ -63,7 +65,7 @@ def etag(visit: Visit) -> str:
 
 def _given(visit: Visit, *, is_own: bool) -> dict[str, Any]:
     """Without rights and permission to log in if the account is one's own: here nobody locks themselves out."""
-    given = {**named(visit), "is_2fa": "is_2fa" in visit.form}
+    given = {**profile(visit), "is_2fa": "is_2fa" in visit.form}
     return given if is_own else {**given, **rights(visit), "is_active": "is_active" in visit.form}
 
 
@@ -78,12 +80,12 @@ async def _again(visit: Visit, own: Member, account: UUID, refused: Refused, cha
 async def _shown(visit: Visit, own: Member, account: UUID) -> dict[str, Any]:
     """`sessions`: None if the login is too old to see them, or to change anything."""
     answer = await visit.api.read(f"/users/{account}", own.token)
+    sessions = None
     try:
-        sessions = await visit.api.get(f"/auth/accounts/{account}/sessions", own.token)
+        sessions = named(visit, await visit.api.get(f"/auth/accounts/{account}/sessions", own.token))
     except Refused as refused:
         if refused.code != "login_too_old":
             raise
-        sessions = None
     person = answer.json()
     return {
         "account": own.account,

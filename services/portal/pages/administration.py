@@ -74,7 +74,7 @@ async def new_account_page(visit: Visiting) -> Response:
 async def make_account(visit: Visiting) -> Response:
     """Its owner asks for a password as if it were forgotten."""
     own = await administrator(visit)
-    given = {**named(visit), **rights(visit), "is_2fa": "is_2fa" in visit.form}
+    given = {**profile(visit), **rights(visit), "is_2fa": "is_2fa" in visit.form}
     try:
         made = await visit.api.post("/users/", own.token, **given)
     except Refused as refused:
@@ -101,7 +101,7 @@ async def invite(visit: Visiting) -> Response:
     return visit.to(_INVITATIONS)
 
 
-def named(visit: Visit) -> dict[str, Any]:
+def profile(visit: Visit) -> dict[str, Any]:
     return {name: visit.form.get(name, "").strip() for name in ("name", "lastname", "email", "username")}
 
 

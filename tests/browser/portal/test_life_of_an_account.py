@@ -39,13 +39,13 @@ async def test_an_account_is_registered_proved_secured_moved_reset_and_deleted(
     await log_in_by_passkey_alone(walker)
     moved = somebody()
     await change_the_address(walker, stack, moved.email)
+    await device.owner_is(here=False)
     await reset_the_password(walker, stack, moved.email)
-    await delete_the_account(walker, person)
+    await delete_the_account(walker, person, device)
 
 
 async def register(walker: Walk, person: Person) -> None:
-    await walker.go("/register")
-    await walker.see()
+    await walker.visit("/register")
     await walker.send(
         "/register", email=person.email, username=person.username, name="Ann", lastname="Lee",
         password=PASSWORD, confirm_password=PASSWORD,
@@ -55,15 +55,15 @@ async def register(walker: Walk, person: Person) -> None:
 
 async def prove_the_address(walker: Walk, stack: Standalone, person: Person) -> None:
     code = await stack.inbox.wait_for_account_code(person.email, purpose="verify")
-    await walker.go("/account/address")
+    await walker.visit("/account/address")
     await walker.send("/account/address", press="button[value=prove]", code=code.lower())
-    assert "confirmed" in await walker.said()
+    assert "confirmed" in await walker.text("[role=status]")
 
 
 async def log_in_by_mailed_code(walker: Walk, stack: Standalone, person: Person) -> None:
-    await walker.go(f"{FACTORS}/mail")
-    await walker.send(f"{FACTORS}/mail")
-    await log_out(walker)
+    await walker.visit(f"{FACTORS}/mail")
+    await walker.send(f"{FACTORS}/mail", picture="account-factors-mailed")
+    await walker.send("/logout")
     await walker.send("/login", username=person.username, password=PASSWORD)
     code = await stack.inbox.wait_for_code(person.email)
     await walker.send("/login/verify", otp=f" {code[:3]} {code[3:]} ")
@@ -71,52 +71,51 @@ async def log_in_by_mailed_code(walker: Walk, stack: Standalone, person: Person)
 
 
 async def enrol_an_app(walker: Walk) -> None:
-    await walker.go(FACTORS)
-    await walker.see()
-    await walker.go(f"{FACTORS}/app")
-    await walker.send(f"{FACTORS}/app", name="Phone")
-    secret = "".join((await walker.page.locator(".secret").inner_text()).split())
-    await walker.send(f"{FACTORS}/app/", otp=pyotp.TOTP(secret).now(), name_of_picture="recovery-codes")
+    await walker.visit(f"{FACTORS}/app")
+    await walker.send(f"{FACTORS}/app", name="Phone", picture="account-factors-app-key")
+    secret = "".join((await walker.text(".secret")).split())
+    await walker.send(f"{FACTORS}/app/", otp=pyotp.TOTP(secret).now(), picture="account-factors-codes-made")
     assert await walker.page.locator(".codes li").count() == 10
 
 
 async def enrol_a_passkey(walker: Walk) -> None:
-    await walker.go(f"{FACTORS}/passkeys/new")
-    await walker.see()
-    await walker.send(f"{FACTORS}/passkeys/new", name="Laptop")
-    await walker.go(f"{FACTORS}/passkeys")
-    await walker.see()
-    assert "Laptop" in await walker.page.locator("main").inner_text()
+    await walker.visit(f"{FACTORS}/passkeys/new")
+    await walker.send(f"{FACTORS}/passkeys/new", name="Laptop", picture="account-factors-passkey-made")
+    print(walker.path, await walker.text())
+    await walker.visit(f"{FACTORS}/passkeys")
+    assert "Laptop" in await walker.text()
+    await walker.visit(FACTORS)
 
 
 async def log_in_by_passkey_alone(walker: Walk) -> None:
     """The browser offers it by itself, and its owner says yes."""
-    await log_out(walker, see=False)
+    await walker.leave("/logout")
     await walker.page.wait_for_url("**/account")
-    await walker.see("account-with-all")
+    await walker.see("account-secured")
 
 
 async def change_the_address(walker: Walk, stack: Standalone, new: str) -> None:
-    await walker.go("/account/address")
-    await walker.send("/account/address", press="button[value=change]", email=new)
+    await walker.visit("/account/address", picture="account-address-proved")
+    await walker.send("/account/address", press="button[value=change]", email=new, picture="account-address-pending")
     code = await stack.inbox.wait_for_account_code(new, purpose="change")
-    await walker.send("/account/address", press="button[value=prove]", code=code)
-    assert new in await walker.page.locator("main").inner_text()
+    await walker.go("/account/address")
+    await walker.send("/account/address", press="button[value=prove]", code=code, picture="account-moved")
+    assert new in await walker.text()
 
 
 async def reset_the_password(walker: Walk, stack: Standalone, email: str) -> None:
-    await walker.go("/forgot")
-    await walker.see()
+    await walker.visit("/forgot")
     await walker.send("/forgot", email=email)
     code = await stack.inbox.wait_for_account_code(email, purpose="reset")
     await walker.send("/forgot/code", code=code, password=NEW_PASSWORD, confirm_password=NEW_PASSWORD)
     assert walker.path == "login"
 
 
-async def delete_the_account(walker: Walk, person: Person) -> None:
-    ...
-
-
-async def log_out(walker: Walk, *, see: bool = True) -> None:
-    await walker.go("/account")
-    await walker.send("/logout", see=see)
+async def delete_the_account(walker: Walk, person: Person, device: Authenticator) -> None:
+    await walker.send("/login", username=person.username, password=NEW_PASSWORD, picture="login-verify-passkey")
+    await device.owner_is(here=True)
+    await walker.leave("/login/verify", press="button")
+    await walker.visit("/account/delete")
+    await walker.send("/account/delete", username=person.username)
+    await walker.leave("/login", username=person.username, password=NEW_PASSWORD)
+    assert "wrong" in await walker.text("[role=alert]")

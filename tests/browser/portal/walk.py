@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Response
@@ -28,42 +29,59 @@ _TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", event
 _ID = re.compile(r"/[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: playwright puts something beside its listeners
 class Walk:
-    """`complaints`: of the browser, and what could not be loaded. `pictures`: the folder for those of all pages seen."""
+    """`complaints`: of the browser, and what could not be loaded. `pictures`: the folder for those of all pages seen, in
+    each width and scheme. `album`: the folder for one of each, in their order.
+    """
 
     page: Page
     scripts: bool
     pictures: Path | None = None
+    album: Path | None = None
     complaints: list[str] = field(default_factory=list)
+    _seen: int = 0
 
     @property
     def path(self) -> str:
-        return self.page.url.removeprefix(self.page.url.partition("//")[0] + "//").partition("/")[2].partition("?")[0]
+        return urlsplit(self.page.url).path.removeprefix("/")
 
     async def go(self, url: str) -> None:
         await self.page.goto(url)
 
-    async def send(self, action: str, *, press: str = "button", see: bool = True, **fields: str | bool) -> None:
-        """Fill the form that is sent to the path `action` and has the button `press`, send it, and look at the page
-        that comes of it.
-        """
-        form = self.page.locator(f'form[action="{action}"]:has({press})').first
+    async def send(self, action: str, *, press: str = "button", picture: str = "", **fields: str | bool) -> None:
+        """Fill the form that is sent to the path `action` and has the button `press`, send it, and see what comes."""
+        await self.leave(action, press=press, **fields)
+        await self.see(picture)
+
+    async def leave(self, action: str, *, press: str = "button", **fields: str | bool) -> None:
+        """As `send`, for a page that is not looked at. An `action` that ends with `/` is how one begins."""
+        paths = (f'^="{action}"',) if action.endswith("/") else (f'="{action}"', f'^="{action}?"')
+        form = self.page.locator(", ".join(f"form[action{path}]:has({press})" for path in paths)).first
         for name, value in fields.items():
-            await fill(form.locator(f'[name="{name}"]'), value)
+            await _fill(form.locator(f'[name="{name}"]'), value)
         async with self.page.expect_navigation():
             await form.locator(press).first.click()
-        if see:
-            await self.see()
 
-    async def see(self, name: str = "") -> None:
-        """The page breaks no rule. `name`: of its pictures, where its path does not say it."""
+    async def text(self, selector: str = "main") -> str:
+        return await self.page.locator(selector).first.inner_text()
+
+    async def visit(self, url: str, *, picture: str = "") -> None:
+        await self.go(url)
+        await self.see(picture)
+
+    async def see(self, picture: str = "") -> None:
+        """The page breaks no rule. `picture`: its name, where the path does not say it."""
         assert self.complaints == []
         if self.scripts:
             await self._is_accessible()
         await self._fits_a_narrow_screen()
+        name = picture or _ID.sub("", f"/{self.path}").strip("/").replace("/", "-")
         if self.pictures is not None:
-            await self._take_pictures(name or _ID.sub("", f"/{self.path}").strip("/").replace("/", "-"))
+            await self._take_pictures(self.pictures, name)
+        if self.album is not None:
+            self._seen += 1
+            await self.page.screenshot(path=self.album / f"{self._seen:02}-{name}.png", full_page=True)
 
     async def _is_accessible(self) -> None:
         axe = Axe()
@@ -79,13 +97,12 @@ class Walk:
         assert width <= NARROW["width"], f"{self.page.url} is {width} pixels wide"
         await self.page.set_viewport_size(WIDE)
 
-    async def _take_pictures(self, name: str) -> None:
-        assert self.pictures is not None
+    async def _take_pictures(self, folder: Path, name: str) -> None:
         for width in WIDTHS:
             await self.page.set_viewport_size({"width": width, "height": 800})
             for scheme in SCHEMES:
                 await self.page.emulate_media(color_scheme=scheme)
-                await self.page.screenshot(path=self.pictures / f"{name}-{width}-{scheme}.png", full_page=True)
+                await self.page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
         await self.page.set_viewport_size(WIDE)
 
     def hear(self, message: ConsoleMessage) -> None:
@@ -98,7 +115,7 @@ class Walk:
             self.complaints.append(f"{response.status} {response.url}")
 
 
-async def fill(element: Locator, value: str | bool) -> None:
+async def _fill(element: Locator, value: str | bool) -> None:
     if isinstance(value, bool):
         await element.set_checked(value)
     elif await element.evaluate("element => element.tagName") == "SELECT":
