@@ -88,7 +88,7 @@ async def test_a_page_says_what_was_wrong_beside_the_field_and_in_its_title(walk
 
     await walker.visit("/nowhere")
     assert await walker.page.title() == "That did not work: There is no such page – Login2FA"
-    for reason in ("permissions", "email"):
+    for reason in ("email_not_verified", "unknown"):
         await walker.visit(f"/denied?reason={reason}", picture=f"denied-{reason}")
 
 
@@ -104,7 +104,7 @@ async def test_an_administrator_finds_helps_and_invites_people(walker: Walk, sta
     await walker.send("/admin/accounts", q=person.username, picture="admin-accounts-found")
     await walker.page.get_by_role("link", name="Dave Gahan").click()
     await walker.see("admin-account")
-    for path in ("new", f"{person.id}/reset-factors"):
+    for path in ("new", f"{person.id}/factors", f"{person.id}/delete"):
         await walker.visit(f"/admin/accounts/{path}")
     await walker.visit("/admin/invitations")
     await walker.send("/admin/invitations", email=somebody().email, picture="admin-invited")
