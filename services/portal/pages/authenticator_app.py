@@ -62,7 +62,8 @@ async def confirm_app(visit: Visiting, app_id: UUID) -> Response:
         if refused.code in ("otp_not_valid", "invalid_request"):
             refused = Refused(refused.status, "app_code_not_valid", "")
         return visit.again("app_code", refused, app_id=app_id, account=own.account)
-    return shown_once(visit, own.account, answer.get("recovery_codes"), done="app_added")
+    visit.say("app_added")
+    return shown_once(visit, own.account, answer.get("recovery_codes"))
 
 
 @router.get(f"{_APP}/remove")

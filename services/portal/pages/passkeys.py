@@ -47,7 +47,8 @@ async def add_passkey(visit: Visiting) -> Response:
         added = await visit.api.post("/auth/factors/passkeys", own.token, **sent)
     except Refused as refused:
         return visit.again("passkey_new", refused, account=own.account)
-    return shown_once(visit, own.account, added.get("recovery_codes"), done="passkey_added")
+    visit.say("passkey_added")
+    return shown_once(visit, own.account, added.get("recovery_codes"))
 
 
 @router.get(_ONE)
