@@ -63,9 +63,9 @@ def auth(context: typer.Context) -> None:
         return
     from services.auth.app import running
     from services.auth.settings import AuthSettings
-    from services.run import run
+    from services.run import run_with_broker
 
-    run_to_end(run("auth", load_settings(AuthSettings), running))
+    run_to_end(run_with_broker("auth", load_settings(AuthSettings), running))
 
 
 @users_app.callback(invoke_without_command=True)
@@ -73,11 +73,11 @@ def users(context: typer.Context) -> None:
     """Run the users service; or, with a command, administer accounts."""
     if context.invoked_subcommand is not None:
         return
-    from services.run import run
+    from services.run import run_with_broker
     from services.users.app import running
     from services.users.settings import UsersSettings
 
-    run_to_end(run("users", load_settings(UsersSettings), running))
+    run_to_end(run_with_broker("users", load_settings(UsersSettings), running))
 
 
 @auth_app.command()
@@ -105,9 +105,20 @@ def notifier() -> None:
     """Run the notifier."""
     from services.notifier.app import running
     from services.notifier.settings import NotifierSettings
+    from services.run import run_with_broker
+
+    run_to_end(run_with_broker("notifier", load_settings(NotifierSettings), running))
+
+
+@app.command()
+def portal() -> None:
+    """Run the portal: pages for people, in a browser."""
+    from services.portal.app import running
+    from services.portal.settings import PortalSettings
     from services.run import run
 
-    run_to_end(run("notifier", load_settings(NotifierSettings), running))
+    settings = load_settings(PortalSettings)
+    run_to_end(run("portal", settings, running(settings)))
 
 
 @app.command()
@@ -232,7 +243,7 @@ def purge(
 
 
 @config_app.command()
-def check(service: Annotated[Literal["auth", "users", "notifier"], typer.Argument()]) -> None:
+def check(service: Annotated[Literal["auth", "users", "notifier", "portal"], typer.Argument()]) -> None:
     """Say whether SERVICE would start with this environment, and with what; of a secret, that it is set."""
     from services.auth.settings import AuthSettings, KeySettings
     from services.auth.tokens.keys import KeyRing, KeysInvalid

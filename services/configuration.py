@@ -10,13 +10,15 @@ from pydantic_core import PydanticUndefined
 
 from services.auth.settings import AuthSettings
 from services.notifier.settings import NotifierSettings
+from services.portal.settings import PortalSettings
 from services.users.settings import UsersSettings
-from shared.configuration.settings import HttpSettings, ProcessSettings
+from shared.configuration.settings import HttpSettings, ManagedSettings, ProcessSettings
 
-SETTINGS: dict[str, type[ProcessSettings]] = {
+SETTINGS: dict[str, type[ManagedSettings]] = {
     "auth": AuthSettings,
     "users": UsersSettings,
     "notifier": NotifierSettings,
+    "portal": PortalSettings,
 }
 
 # A setting belongs to the first group with a prefix of its name; "" is a prefix of every name.
@@ -27,7 +29,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "notifier_to_", "otp_peppers", "mailed_code_peppers",
     ),
     "Tokens and sessions": (
-        "issuer", "audience", "jwt_", "auth_jwks_", "access_", "refresh_", "session_", "recent_login",
+        "issuer", "audience", "jwt_", "auth_jwks_", "access_", "refresh_", "session_", "cookie_",
+        "kept_cookie_", "recent_login",
     ),
     "Passwords": ("password_min_", "current_password_", "argon2_", "hash_"),
     "Wrong passwords": ("throttle_", "familiar_", "login_failure_"),
@@ -38,14 +41,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Codes that prove an address": (
         "email_verification", "mailed_code_", "address_proofs_", "password_resets_", "registrations_", "uniform_",
     ),
-    "Mail": ("site_", "mail_", "smtp_", "notifier_", "otp_log_"),
+    "Pages": ("site_", "portal_", "gate_cookie_", "auth_url", "users_url"),
+    "Mail": ("mail_", "smtp_", "notifier_", "otp_log_"),
     "Accounts": ("registration", "invitation", "require_2fa", "name_guesses", "demo", "in_step_", "admin_"),
     "HTTP": tuple(name for name in HttpSettings.model_fields if name not in ProcessSettings.model_fields),
     "The process": ("",),
 }  # fmt: skip
 
 
-def as_lines(settings: ProcessSettings) -> Iterator[str]:
+def as_lines(settings: ManagedSettings) -> Iterator[str]:
     for name, value in settings:
         yield f"{name.upper()}={_shown(value)}"
 

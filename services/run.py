@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from shared.configuration.settings import HttpSettings, ProcessSettings
+from shared.configuration.settings import ManagedSettings, ProcessSettings, ServerSettings
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus
 from shared.observability import logs
@@ -16,10 +16,19 @@ S = TypeVar("S", bound=ProcessSettings)
 Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]
 
 
-async def run(service: str, settings: S, compose: Compose[S]) -> None:
-    """Raises `CannotListen`, `TopologyMismatch`, `KeysInvalid`."""
+async def run_with_broker(service: str, settings: S, compose: Compose[S]) -> None:
+    """As `run`. Raises `TopologyMismatch` too."""
+    bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
+    try:
+        await run(service, settings, compose(settings, bus))
+    finally:
+        await bus.close()
+
+
+async def run(service: str, settings: ManagedSettings, composed: AbstractAsyncContextManager[Running]) -> None:
+    """Raises `CannotListen`, `KeysInvalid`."""
     logs.configure(service, settings.log_level)
-    http = settings if isinstance(settings, HttpSettings) else None
+    http = settings if isinstance(settings, ServerSettings) else None
     # Bound before anything else starts, so that a taken port is reported at once.
     public = [listen(http.host, http.port, hint="Choose others with HOST and PORT.")] if http else []
     operator = listen(
@@ -28,12 +37,5 @@ async def run(service: str, settings: S, compose: Compose[S]) -> None:
         hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
     )
     stop = stop_signal()
-    bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
-    try:
-        async with (
-            compose(settings, bus) as running,
-            served(running, operator, *public, grace=settings.shutdown_grace / 2),
-        ):
-            await stop.wait()
-    finally:
-        await bus.close()
+    async with composed as running, served(running, operator, *public, grace=settings.shutdown_grace / 2):
+        await stop.wait()

@@ -1,4 +1,4 @@
-"""Writes /, /docs and /openapi.json as files, for a gateway that serves them itself."""
+"""Writes /docs and /openapi.json as files, for a gateway that serves them itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ _USAGE = 2
 def write(folder: Path) -> None:
     """Assets are also written as `.gz` for nginx's `gzip_static`. Bytes and dates are reproducible. Raises OSError."""
     files = {"openapi.json": json.dumps(document(), separators=(",", ":")).encode()}
-    files["index.html"] = api_docs.HOME.encode()
     files["docs/index.html"] = api_docs.PAGE.encode()
     for name in api_docs.ASSETS:
         content = (api_docs.assets() / name).read_bytes()

@@ -26,7 +26,10 @@ from shared.web.rate_limit import RateLimiter
 
 log = structlog.get_logger()
 
-_SECONDS = 30.0  # above what the API may take: two waits for a hash, and the deadlines of the database
+# Above what the API may take: two waits for a hash, and the deadlines of the database.
+_PATIENCE = httpx.Timeout(30.0, connect=2.0)
+# A connection serves one request: a kept one would lead to a replica that has moved.
+_NONE_KEPT = httpx.Limits(max_keepalive_connections=0)
 
 
 def build(settings: PortalSettings, services: Services) -> Service:
@@ -35,7 +38,7 @@ def build(settings: PortalSettings, services: Services) -> Service:
         max_body=settings.max_body,
         max_headers=settings.max_headers,
         token_endpoints=frozenset(),
-        limiter=RateLimiter.of(settings, frozenset()),
+        limiter=RateLimiter(frozenset(), None),  # the API's, which is told who asks
         trusted_proxies=settings.trusted_proxies,
         strict_query=False,  # pages are linked to from anywhere, with anything
     )
@@ -64,7 +67,7 @@ async def running(settings: PortalSettings, services: Services | None = None) ->
 
 
 def _client(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, timeout=_SECONDS, trust_env=False, verify=trusted())
+    return httpx.AsyncClient(base_url=url, timeout=_PATIENCE, limits=_NONE_KEPT, trust_env=False, verify=trusted())
 
 
 async def _error_page(request: Request, error: Exception) -> Response:

@@ -41,6 +41,7 @@ _SENTENCES = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "path_not_directory": "must be a folder",
 }
 
 
@@ -63,7 +64,7 @@ class ConnectionSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     require_tls: bool = Field(
-        False, description="Refuse to start where broker, database, mail server or auth would be spoken to in plain"
+        False, description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain"
     )
     tls_exempt_hosts: HostNames = Field(
         [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
@@ -143,12 +144,9 @@ class ServerSettings(ManagedSettings):
     port: Port = Field(8000, description="Port of the same")
     trusted_proxies: Proxies = Field(
         "",
-        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated; by default nobody's",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and for"
+        " auth and users the portal's; by default nobody's",
     )
-    flood_rate: float = Field(
-        50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
-    )
-    flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
     keep_alive: int = Field(
         75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"
     )
@@ -176,6 +174,10 @@ class BrowserSettings(ConnectionSettings):
 
 
 class HttpSettings(ServerSettings, ProcessSettings):
+    flood_rate: float = Field(
+        50.0, ge=0, description="Requests a second from one address, where something can be guessed; 0 is no limit"
+    )
+    flood_burst: int = Field(200, ge=1, description="Of these so many may come at once")
     cors_origins: Origins = Field(
         [],
         description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",

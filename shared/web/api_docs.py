@@ -1,4 +1,4 @@
-"""The OpenAPI document, its interactive page and the home page of all services; they need no internet access."""
+"""The OpenAPI document of all services and its interactive page; they need no internet access."""
 
 from __future__ import annotations
 
@@ -42,30 +42,6 @@ PAGE = f"""<!doctype html>
 <div id="swagger-ui"></div>
 <script src="docs/assets/swagger-ui-bundle.js"></script>
 <script>{_START}</script>
-</body>
-</html>
-"""
-
-# The links are relative: the public address may have a path.
-HOME = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
-<title>Login2FA</title>
-<style>body { font: 1rem/1.6 sans-serif; margin: 3rem auto; max-width: 34rem; padding: 0 1rem }</style>
-</head>
-<body>
-<h1>Login2FA</h1>
-<p>This is the API of a login service. Programs talk to it below <code>/api/v1</code>.</p>
-<ul>
-<li><a href="docs">Documentation, to read and to try</a></li>
-<li><a href="openapi.json">OpenAPI document</a>, for generators of clients</li>
-<li><a href=".well-known/jwks.json">Public keys</a>, for services that check tokens themselves</li>
-</ul>
 </body>
 </html>
 """
@@ -194,7 +170,7 @@ def _in_order(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(openapi: dict[str, Any]) -> list[BaseRoute]:
-    answers = {"/": HTMLResponse(HOME), "/openapi.json": JSONResponse(openapi), "/docs": HTMLResponse(PAGE)}
+    answers = {"/openapi.json": JSONResponse(openapi), "/docs": HTMLResponse(PAGE)}
     pages = [Route(path, answer, methods=["GET"]) for path, answer in answers.items()]
     return [*pages, Mount("/docs/assets", StaticFiles(directory=assets()))]
 

@@ -12,7 +12,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.client_address import told_apart
-from shared.configuration.settings import ServerSettings
+from shared.configuration.settings import HttpSettings
 from shared.observability.correlation import client_address
 from shared.web import problems
 from shared.web.problems import TooManyRequests
@@ -52,7 +52,7 @@ class RateLimiter:
         self._buckets = buckets
 
     @classmethod
-    def of(cls, settings: ServerSettings, paths: frozenset[str]) -> Self:
+    def of(cls, settings: HttpSettings, paths: frozenset[str]) -> Self:
         buckets = Buckets(settings.flood_rate, settings.flood_burst) if settings.flood_rate else None
         return cls(paths, buckets)
 

@@ -8,7 +8,7 @@ from typing import Any
 from login2fa_testing import Login2FA
 from tests.servers.docker_cli import docker, inspected
 
-OURS = ("auth", "users", "notifier", "gateway")
+OURS = ("auth", "users", "notifier", "portal", "gateway")
 THEIRS = ("postgres", "rabbitmq", "mailhog")
 
 IMAGES = tuple(f"{name}:{os.environ.get('LOGIN2FA_TAG', 'dev')}" for name in ("login2fa", "login2fa-gateway"))

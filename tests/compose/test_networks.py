@@ -17,6 +17,7 @@ PORTS = {
     "auth": [8000],
     "users": [8000],
     "notifier": [9000],
+    "portal": [8000],
     "gateway": [8080],
 }
 
@@ -24,6 +25,9 @@ PORTS = {
 REACHED = {
     ("gateway", "auth"),
     ("gateway", "users"),
+    ("gateway", "portal"),
+    ("portal", "auth"),
+    ("portal", "users"),
     ("users", "auth"),  # its public keys
     ("auth", "postgres"),
     ("users", "postgres"),
@@ -37,6 +41,9 @@ OUT_OF_REACH = {
     ("gateway", "rabbitmq"),
     ("gateway", "mailhog"),
     ("gateway", "notifier"),
+    ("portal", "postgres"),
+    ("portal", "rabbitmq"),
+    ("portal", "mailhog"),
     ("notifier", "postgres"),
     ("notifier", "gateway"),
     ("auth", "mailhog"),
@@ -73,7 +80,7 @@ def test_who_does_not_is_apart(open_ports: dict[Pair, set[int]], pair: Pair) -> 
     assert open_ports[pair] == set()
 
 
-@pytest.mark.parametrize("service", ["auth", "users", "notifier"])
+@pytest.mark.parametrize("service", ["auth", "users", "notifier", "portal"])
 def test_nothing_leaves_for_the_world(system: Login2FA, service: str) -> None:
     names = replicas(system, service)[0]["NetworkSettings"]["Networks"]
 

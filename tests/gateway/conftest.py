@@ -28,21 +28,22 @@ def running(tmp_path_factory: pytest.TempPathFactory, static: Path) -> Iterator[
 @pytest.fixture
 def gateway(running: Gateway) -> Gateway:
     """The gateway as it is shipped, its upstreams having seen nothing yet."""
-    running.auth.forget()
-    running.users.forget()
+    for each in (running.auth, running.users, running.portal):
+        each.forget()
     return running
 
 
 @pytest.fixture
 def start(tmp_path: Path, static: Path) -> Iterator[Start]:
-    """Start a gateway for this test alone: `changes` replaces texts, `server` adds files to server.d."""
+    """Start a gateway for this test alone: `changes` replaces texts, `server` adds files to server.d, `variables` are set."""
     with ExitStack() as stack:
 
         def started(
             changes: Mapping[str, str] | None = None,
             server: Mapping[str, str] | None = None,
             static: Path = static,
+            **variables: str,
         ) -> Gateway:
-            return stack.enter_context(running_gateway(tmp_path, static, changes=changes, server=server))
+            return stack.enter_context(running_gateway(tmp_path, static, changes=changes, server=server, **variables))
 
         yield started

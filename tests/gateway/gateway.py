@@ -22,7 +22,7 @@ TEMPLATES = sorted((GATEWAY / "templates").glob("*.template"))
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`auth` and `users` are found by the names auth.test and users.test, which `names` may give other addresses."""
+    """`auth`, `users` and `portal` are found by names like auth.test, which `names` may give other addresses."""
 
     nginx: Nginx
     http: httpx.Client
@@ -30,23 +30,31 @@ class Gateway:
     names: Dns
     auth: Upstream
     users: Upstream
+    portal: Upstream
 
 
 @contextmanager
 def running_gateway(
-    folder: Path, static: Path, *, changes: Mapping[str, str] | None = None, server: Mapping[str, str] | None = None
+    folder: Path,
+    static: Path,
+    *,
+    changes: Mapping[str, str] | None = None,
+    server: Mapping[str, str] | None = None,
+    **variables: str,
 ) -> Iterator[Gateway]:
     """Run it in `folder`, `static` being the documentation; `changes` replaces texts, `server` adds to server.d."""
     with ExitStack() as stack:
         names = stack.enter_context(dns())
-        auth, users = stack.enter_context(upstream()), stack.enter_context(upstream())
-        names.addresses = {"auth.test": ["127.0.0.1"], "users.test": ["127.0.0.1"]}
+        auth, users, portal = (stack.enter_context(upstream()) for _ in range(3))
+        names.addresses = dict.fromkeys(("auth.test", "users.test", "portal.test"), ["127.0.0.1"])
         port, livez = free_ports(2)
         variables = {
             "AUTH_UPSTREAM": f"auth.test:{auth.port}",
             "USERS_UPSTREAM": f"users.test:{users.port}",
+            "PORTAL_UPSTREAM": f"portal.test:{portal.port}",
             "GATEWAY_RESOLVER": names.address,
             "CORS_ORIGINS": ", ".join(ORIGINS),
+            **variables,
         }
         places = {"listen 8080": f"listen {port}", "listen 8081": f"listen {livez}"}
         _configure(folder, static, variables, {**places, **(changes or {})})
@@ -55,7 +63,7 @@ def running_gateway(
             (folder / "server.d" / name).write_text(content)
         nginx = stack.enter_context(running_nginx(folder, port))
         http = stack.enter_context(httpx.Client(base_url=nginx.url, timeout=30, trust_env=False))
-        yield Gateway(nginx, http, f"http://127.0.0.1:{livez}", names, auth, users)
+        yield Gateway(nginx, http, f"http://127.0.0.1:{livez}", names, auth, users, portal)
 
 
 def _configure(folder: Path, static: Path, variables: Mapping[str, str], changes: Mapping[str, str]) -> None:

@@ -40,17 +40,7 @@ def test_the_page_loads_everything_from_here(gateway: Gateway) -> None:
         assert answer.content
 
 
-def test_the_address_itself_answers_with_a_page_whose_links_lead_somewhere(gateway: Gateway) -> None:
-    page = gateway.http.get("/")
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.headers["content-security-policy"] == "frame-ancestors 'none'"
-    links = re.findall(r'href="([^"]+)"', page.text)
-    assert links[:2] == ["docs", "openapi.json"]
-    for link in links:
-        assert gateway.http.get(httpx.URL("/").join(link)).status_code == 200, link
-
-
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
 def test_neither_names_another_host(gateway: Gateway, path: str) -> None:
     assert re.findall(r"(?:https?:)?//[^\s'\"]+", gateway.http.get(path).text) == []
 
@@ -83,7 +73,7 @@ def test_large_files_travel_compressed_to_whoever_takes_that(gateway: Gateway, n
     assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
 def test_what_a_client_has_is_not_sent_again(gateway: Gateway, path: str) -> None:
     first = gateway.http.get(path)
     again = gateway.http.get(path, headers={"If-None-Match": first.headers["etag"]})
@@ -92,7 +82,7 @@ def test_what_a_client_has_is_not_sent_again(gateway: Gateway, path: str) -> Non
     assert first.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
 def test_they_can_only_be_read(gateway: Gateway, path: str) -> None:
     answer = gateway.http.post(path)
     problem(answer, 405, "method_not_allowed")
@@ -108,7 +98,7 @@ def test_to_write_them_twice_gives_the_same_files_so_that_every_gateway_has_the_
     static: Path, tmp_path: Path
 ) -> None:
     docs.write(tmp_path)
-    assert len(files_below(tmp_path)) == 7
+    assert len(files_below(tmp_path)) == 6
     assert files_below(tmp_path) == files_below(static)
 
 

@@ -22,8 +22,14 @@ FORGED = [
 def test_a_forged_header_never_reaches_a_service(gateway: Gateway, name: str) -> None:
     gateway.http.get("/api/v1/auth/forward", headers=[(name, "forged"), (name, "forged again")])
     gateway.http.get("/api/v1/users/me", headers={name: "forged"})
+    if name != "Cookie":  # who somebody is, the pages know by it, and they alone
+        gateway.http.get("/login", headers={name: "forged"})
     assert gateway.users.seen
-    for seen in [*gateway.auth.seen, *gateway.users.seen]:  # some headers nginx does not even accept twice
+    for seen in [
+        *gateway.auth.seen,
+        *gateway.users.seen,
+        *gateway.portal.seen,
+    ]:  # some headers nginx does not even accept twice
         assert "forged" not in str(seen.headers)
 
 
@@ -59,6 +65,20 @@ def test_the_document_names_headers_at_all() -> None:
 def test_every_header_that_a_service_reads_arrives(gateway: Gateway, name: str) -> None:
     gateway.http.get("/api/v1/users/", headers={name: 'W/"said by the client"'})
     assert gateway.users.last().header(name) == ['W/"said by the client"']
+
+
+def test_the_portal_gets_the_headers_that_it_reads_and_no_token(gateway: Gateway) -> None:
+    read = {
+        "cookie": "__Host-login2fa=a; b=c", "origin": "null", "sec-fetch-site": "same-origin",
+        "referer": "https://login.example.com/account", "accept-language": "de;q=0.9", "user-agent": "a browser",
+        "content-type": "application/x-www-form-urlencoded", "traceparent": "00-a", "tracestate": "a=1",
+        "x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http",
+    }  # fmt: skip
+    claimed = {"Authorization": "Bearer a", "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
+    gateway.http.post("/login", headers=read | claimed, content=b"username=dave")
+    seen = gateway.portal.last()
+    assert {name: seen.header(name) for name in read} == {name: [value] for name, value in read.items()}
+    assert (seen.header("authorization"), seen.body) == ([], b"username=dave")
 
 
 def test_the_client_s_own_trace_context_arrives(gateway: Gateway) -> None:

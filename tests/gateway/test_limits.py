@@ -32,6 +32,9 @@ LIMITED = [
     "/api/v1/auth/step-up",
     "/api/v1/auth/refresh-token",
     "/api/v1/users/registration",
+    "/login",
+    "/login/verify",
+    "/account/password",
     "/api/v1/users/",
     "/api/v1/users/01a22990-da8e-7766-b1df-c2705dec2b25",
 ]
@@ -50,6 +53,7 @@ def spending(tmp_path_factory: pytest.TempPathFactory, static: Path) -> Iterator
 def spent(spending: Gateway) -> Gateway:
     spending.auth.forget()
     spending.users.forget()
+    spending.portal.forget()
     return spending
 
 
@@ -58,7 +62,7 @@ def test_the_201st_request_of_a_burst_is_told_when_to_come_back(spent: Gateway) 
         answer = spent.http.post(path)
         problem(answer, 429, "too_many_requests")
         assert answer.headers["retry-after"] == "1"
-    assert spent.auth.seen == spent.users.seen == []
+    assert spent.auth.seen == spent.users.seen == spent.portal.seen == []
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,8 @@ def test_the_201st_request_of_a_burst_is_told_when_to_come_back(spent: Gateway) 
         "/api/v1/auth/x/../token",
         "/api/v1/auth/token?a=1",
         "/api/v1/auth/token/",
+        "/%6cogin",
+        "//login",
         "/api/v1/users",
         "/api/v1/users/registration/",
         "/api/v1/users/01a22990-da8e-7766-b1df-c2705dec2b25/",
@@ -87,7 +93,7 @@ def test_a_control_character_in_a_path_reaches_no_service(gateway: Gateway, path
     assert gateway.auth.seen == gateway.users.seen == []
 
 
-@pytest.mark.parametrize("path", ["/api/v1/auth/verify-token", "/api/v1/auth/logout", "/api/v1/users/me", "/docs"])
+@pytest.mark.parametrize("path", ["/api/v1/auth/verify-token", "/api/v1/users/me", "/docs", "/login"])
 def test_everything_else_still_answers_an_address_that_has_spent_its_burst(spent: Gateway, path: str) -> None:
     assert spent.http.get(path).status_code == 200
 

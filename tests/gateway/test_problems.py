@@ -69,8 +69,8 @@ def without_title(answer: httpx.Response) -> dict[str, object]:
 @pytest.mark.parametrize("addresses", [[], ["127.0.0.9"]], ids=["no address", "nothing listens there"])
 def test_without_a_living_replica_a_client_is_told_to_come_back(start: Start, addresses: list[str]) -> None:
     gateway = start()
-    gateway.names.addresses = {"auth.test": addresses, "users.test": addresses}
-    for path in ("/api/v1/users/me", "/api/v1/auth/token"):
+    gateway.names.addresses = dict.fromkeys(gateway.names.addresses, addresses)
+    for path in ("/login", "/api/v1/users/me", "/api/v1/auth/token"):
         answer = gateway.http.post(path)
         document = problem(answer, 502, "bad_gateway")
         assert document["detail"] == Unavailable.detail

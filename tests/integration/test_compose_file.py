@@ -15,7 +15,7 @@ from services.configuration import SETTINGS
 from shared.configuration.settings import ProcessSettings
 from tests.servers.compose_config import DEVELOPMENT, PROJECT, Configuration, configuration
 
-OURS = {"auth", "users", "notifier", "gateway"}
+OURS = {"auth", "users", "notifier", "portal", "gateway"}
 THEIRS = {"postgres", "rabbitmq", "mailhog"}
 ONE_SHOT = {"secrets", "migrate"}
 
@@ -25,6 +25,9 @@ TOGETHER = {
     for pair in (
         ("gateway", "auth"),
         ("gateway", "users"),
+        ("gateway", "portal"),
+        ("portal", "auth"),
+        ("portal", "users"),
         ("auth", "users"),
         ("auth", "postgres"),
         ("users", "postgres"),
@@ -105,8 +108,20 @@ def test_everything_has_a_health_check(services: dict[str, dict[str, Any]]) -> N
     assert not any("healthcheck" in services[name] for name in OURS)
 
 
-def test_the_gateway_waits_for_nobody(services: dict[str, dict[str, Any]]) -> None:
+def test_the_gateway_and_the_portal_wait_for_nobody(services: dict[str, dict[str, Any]]) -> None:
     assert "depends_on" not in services["gateway"]
+    assert "depends_on" not in services["portal"]
+
+
+def test_the_portal_has_no_secret(services: dict[str, dict[str, Any]]) -> None:
+    assert not services["portal"].keys() & {"secrets", "volumes"}
+    assert list(services["portal"]["networks"]) == ["api"]
+
+
+def test_without_the_portal_the_gateway_has_no_pages() -> None:
+    given = {name: configuration(DEVELOPMENT, environment=each)["services"]["gateway"]["environment"]["PORTAL_UPSTREAM"]
+             for name, each in {"by default": {}, "without": {"PORTAL_UPSTREAM": ""}}.items()}  # fmt: skip
+    assert given == {"by default": "portal:8000", "without": ""}
 
 
 def test_three_ports_are_published_and_on_this_machine_only(services: dict[str, dict[str, Any]]) -> None:
@@ -147,7 +162,7 @@ def test_no_file_of_the_repository_is_mounted(services: dict[str, dict[str, Any]
 
 
 def test_any_number_of_replicas_can_run(services: dict[str, dict[str, Any]]) -> None:
-    for name in ("auth", "users", "notifier"):
+    for name in OURS - {"gateway"}:
         assert not {"container_name", "hostname", "ports"} & services[name].keys()
 
 

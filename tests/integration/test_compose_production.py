@@ -27,7 +27,7 @@ def services(compose: Configuration) -> dict[str, dict[str, Any]]:
 
 
 def test_neither_an_inbox_nor_a_maker_of_secrets_is_started(services: dict[str, dict[str, Any]]) -> None:
-    assert set(services) == {"postgres", "rabbitmq", "migrate", "auth", "users", "notifier", "gateway"}
+    assert set(services) == {"postgres", "rabbitmq", "migrate", "auth", "users", "notifier", "portal", "gateway"}
 
 
 def test_there_are_no_demo_accounts_whatever_the_shell_says() -> None:
@@ -46,7 +46,7 @@ def test_what_only_you_can_know_is_asked_for_by_name(missing: str) -> None:
     assert f"required variable {missing} is missing" in refusal(DEVELOPMENT, PRODUCTION, environment=given)
 
 
-@pytest.mark.parametrize("process", sorted(SETTINGS))
+@pytest.mark.parametrize("process", sorted(SETTINGS.keys() - {"portal"}))
 def test_each_process_sees_its_own_secrets_only(services: dict[str, dict[str, Any]], process: str) -> None:
     seen = {secret["source"] for secret in services[process]["secrets"]}
     files = {name: value for name, value in services[process]["environment"].items() if name.endswith("_FILE")}
@@ -64,8 +64,9 @@ def test_each_server_sees_its_own_password_only(
     assert {secret["source"] for secret in services[server]["secrets"]} == own
 
 
-def test_the_gateway_sees_no_secret(services: dict[str, dict[str, Any]]) -> None:
-    assert not services["gateway"].keys() & {"secrets", "volumes"}
+@pytest.mark.parametrize("name", ["gateway", "portal"])
+def test_what_people_talk_to_sees_no_secret(services: dict[str, dict[str, Any]], name: str) -> None:
+    assert not services[name].keys() & {"secrets", "volumes"}
 
 
 def test_the_volume_of_development_is_nobodys(compose: Configuration) -> None:

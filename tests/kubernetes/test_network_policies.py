@@ -12,7 +12,11 @@ FRONT_DOOR = {"production": "namespace ingress-nginx", "development": ANYWHERE}
 
 # Pods of ours among themselves: from, to, port.
 KEYS = ("users", "auth", 8000)
-INSIDE = {("gateway", "auth", 8000), ("gateway", "users", 8000), KEYS}
+INSIDE = {
+    *(("gateway", pod, 8000) for pod in ("auth", "users", "portal")),
+    *(("portal", pod, 8000) for pod in ("auth", "users")),
+    KEYS,
+}
 
 Way = tuple[str, str, int]
 
@@ -52,7 +56,7 @@ def test_what_no_policy_names_is_refused_both_ways(manifests: Manifests) -> None
 
 
 def test_pods_accept_exactly_what_they_are_for(manifests: Manifests) -> None:
-    monitored = {("namespace monitoring", pod, 9000) for pod in ("auth", "users", "notifier")}
+    monitored = {("namespace monitoring", pod, 9000) for pod in ("auth", "users", "notifier", "portal")}
     front_door = {(FRONT_DOOR[manifests.overlay], "gateway", 8080)}
     assert ways(manifests, "ingress") == INSIDE | monitored | front_door
 

@@ -29,12 +29,12 @@ def test_a_deployment_selects_its_own_pods_and_no_others(manifests: Manifests) -
 
 
 def test_a_service_stands_for_the_deployment_of_its_name(manifests: Manifests) -> None:
-    assert manifests.names("Service") == {"auth", "users", "gateway"}
+    assert manifests.names("Service") == {"auth", "users", "portal", "gateway"}
     for service in manifests.all("Service"):
         assert manifests.selected(service["spec"]["selector"]) == {service["metadata"]["name"]}
 
 
-@pytest.mark.parametrize("service", ["auth", "users"])
+@pytest.mark.parametrize("service", ["auth", "users", "portal"])
 def test_the_gateway_gets_the_address_of_every_ready_replica(manifests: Manifests, service: str) -> None:
     # A single address would be all that it has to try when that one does not answer.
     document = manifests.one("Service", service)
@@ -61,10 +61,19 @@ def test_users_asks_auth_for_its_public_keys(manifests: Manifests, keys: Keys) -
     assert url.path in auth.build(auth_settings(NOWHERE, keys)).openapi()["paths"]
 
 
+def test_the_portal_asks_auth_and_users_themselves(manifests: Manifests) -> None:
+    """Through the Ingress it would ask for one client only: the gateway there says who asked."""
+    portal = manifests.environment(manifests.container("portal"))
+    for service in ("auth", "users"):
+        url = urlsplit(portal[f"{service.upper()}_URL"])
+        assert (url.scheme, url.hostname, url.path) == ("http", service, "")
+        assert port_of(manifests, service, url.port or 0) == url.port
+
+
 def test_the_ports_are_those_that_the_processes_listen_on(manifests: Manifests) -> None:
     image = (Path(__file__).parents[2] / "deploy" / "Dockerfile").read_text()
     assert {"PORT=8000", "MANAGEMENT_PORT=9000"} <= set(image.split())
-    for service in ("auth", "users"):
+    for service in ("auth", "users", "portal"):
         assert manifests.container(service).ports == {"http": 8000, "management": 9000}
     assert manifests.container("notifier").ports == {"management": 9000}
     assert manifests.container("gateway").ports == {"http": 8080, "health": 8081}
@@ -81,7 +90,9 @@ def test_the_ingress_leads_to_the_gateway_and_nowhere_else(production: Manifests
 
 def test_tokens_name_the_address_that_the_ingress_answers_at(production: Manifests) -> None:
     (ingress,) = production.all("Ingress")
-    issuers = {production.environment(production.container(service))["ISSUER"] for service in ("auth", "users")}
+    issuers = {
+        production.environment(production.container(service))["ISSUER"] for service in ("auth", "users", "portal")
+    }
     assert issuers == {f"https://{rule['host']}" for rule in ingress["spec"]["rules"]}
     assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"] for rule in ingress["spec"]["rules"]]
 

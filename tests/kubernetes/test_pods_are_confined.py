@@ -7,7 +7,7 @@ import math
 from services.auth.settings import AuthSettings
 from tests.kubernetes.manifests import Manifests, quantity
 
-USERS = {"auth": 10001, "users": 10001, "notifier": 10001, "migrate": 10001, "gateway": 101}
+USERS = {"auth": 10001, "users": 10001, "notifier": 10001, "portal": 10001, "migrate": 10001, "gateway": 101}
 
 # What a process has in memory besides the hashes, in bytes; docs/scaling.md.
 IDLE = 128 * 2**20

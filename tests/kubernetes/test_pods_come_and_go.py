@@ -11,6 +11,8 @@ import pytest
 
 from services.auth import app as auth
 from services.notifier import app as notifier
+from services.portal import app as portal
+from services.portal.settings import PortalSettings
 from services.users import app as users
 from shared.messaging.bus import Bus
 from shared.messaging.memory import MemoryBus
@@ -22,8 +24,13 @@ from tests.servers.databases import Databases
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
 
 # What makes a pod unready. Neither a broker that is away nor a relay behind it ends logins or registrations.
-ASKED = {"auth": {"auth-database"}, "users": {"users-database", "users-keys"}, "notifier": {"notifier-consumer"}}
-HEALTH_PORTS = {"auth": 9000, "users": 9000, "notifier": 9000, "gateway": 8081}
+ASKED: dict[str, set[str]] = {
+    "auth": {"auth-database"},
+    "users": {"users-database", "users-keys"},
+    "notifier": {"notifier-consumer"},
+    "portal": set(),
+}
+HEALTH_PORTS = {"auth": 9000, "users": 9000, "notifier": 9000, "portal": 9000, "gateway": 8081}
 
 # Seconds. A cache of the cluster's DNS may keep an address that long; the gateway asks again after one more.
 ADDRESS_KEPT = 31
@@ -36,6 +43,7 @@ def compositions(keys: Keys) -> dict[str, Callable[[Bus], AbstractAsyncContextMa
         "auth": lambda bus: auth.running(auth_settings(NOWHERE, keys), bus),
         "users": lambda bus: users.running(users_settings(NOWHERE, keys, "http://127.0.0.1:1/"), bus),
         "notifier": lambda bus: notifier.running(notifier_settings(keys), bus),
+        "portal": lambda _bus: portal.running(PortalSettings()),
     }
 
 
@@ -102,7 +110,7 @@ def test_a_pod_serves_until_nobody_has_its_address_and_then_has_time_to_finish(m
         waits = container.document.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         ends = float(manifests.environment(container).get("SHUTDOWN_GRACE", NGINX_ENDS_WITHIN))
         assert container.pod["terminationGracePeriodSeconds"] >= waits + ends + 5, name
-        if name in ("auth", "users"):
+        if name in ("auth", "users", "portal"):
             assert waits >= ADDRESS_KEPT
 
 
@@ -149,7 +157,7 @@ def test_an_autoscaler_and_an_apply_never_fight_over_the_number_of_replicas(mani
 
 
 def test_the_services_are_scaled_by_the_processors_that_they_ask_for(manifests: Manifests) -> None:
-    assert manifests.names("HorizontalPodAutoscaler") == {"auth", "users"}
+    assert manifests.names("HorizontalPodAutoscaler") == {"auth", "users", "portal"}
     for each in manifests.all("HorizontalPodAutoscaler"):
         target = each["spec"]["scaleTargetRef"]
         assert (target["apiVersion"], target["kind"]) == ("apps/v1", "Deployment")

@@ -16,7 +16,6 @@ from structlog.testing import capture_logs
 
 from services.configuration import SETTINGS
 from services.notifier import app as notifier
-from shared.configuration.settings import ProcessSettings
 from shared.messaging.amqp import AmqpBus, dead_letters
 from shared.messaging.bus import Delivery, GiveUp, Message
 from shared.messaging.edges import EDGES, Edge, EdgeKeys
@@ -217,11 +216,10 @@ async def test_a_genuine_event_that_comes_again_changes_nothing(
     assert await tables(admin) == before
 
 
-@pytest.mark.parametrize("service", ["auth", "users", "notifier"])
+@pytest.mark.parametrize("service", sorted(SETTINGS))
 def test_no_service_has_a_key_of_an_edge_that_is_not_its_own(service: str) -> None:
-    settings: type[ProcessSettings] = SETTINGS[service]
     edges = {f"{edge}_keys" for edge in edge_keys.KEYS}
-    assert edges & settings.model_fields.keys() == edges & edge_keys.settings_of(service).keys()
+    assert edges & SETTINGS[service].model_fields.keys() == edges & edge_keys.settings_of(service).keys()
 
 
 async def test_on_a_real_broker_forged_events_are_dead_letters_at_once_and_again_when_they_are_replayed(

@@ -22,6 +22,8 @@ ENCRYPTED = {
     "USERS_DATABASE_URL": "postgresql+asyncpg://users:x@db.example.com/login2fa?sslmode=verify-full",
     "AUTH_JWKS_URL": "https://login.example.com/.well-known/jwks.json",
     "ISSUER": "https://login.example.com",
+    "AUTH_URL": "https://auth.example.com",
+    "USERS_URL": "https://users.example.com",
     "SMTP_HOST": "mail.example.com",
     "SMTP_SECURITY": "starttls",
     "JWT_KEYS_DIR": "/nowhere",
@@ -63,6 +65,8 @@ PLAIN = [
     ("USERS_DATABASE_URL", f"postgresql+asyncpg://users:{CANARY}@db/login2fa"),
     ("AUTH_JWKS_URL", "http://auth:8000/.well-known/jwks.json"),
     ("AUTH_JWKS_URL", "http://127.0.0.1@login.example.com/.well-known/jwks.json"),
+    ("AUTH_URL", "http://auth:8000"),
+    ("USERS_URL", "http://users:8000"),
     ("ISSUER", "http://login.example.com"),
     ("SMTP_SECURITY", "none"),
 ]
@@ -116,7 +120,8 @@ def test_containers_of_one_machine_are_left_out_by_name_and_nothing_else_can_be(
     environment: pytest.MonkeyPatch,
 ) -> None:
     environment.setenv("RABBITMQ_URL", "amqp://login2fa:x@rabbitmq/")
-    environment.setenv("TLS_EXEMPT_HOSTS", "postgres,rabbitmq")
+    environment.setenv("AUTH_URL", "http://auth:8000")
+    environment.setenv("TLS_EXEMPT_HOSTS", "auth,rabbitmq")
     assert refusals() == []
 
     environment.setenv("TLS_EXEMPT_HOSTS", "postgres")

@@ -101,6 +101,8 @@ BAD = [
     ("auth", "WEBAUTHN_RP_ID", "bücher.example", "in ASCII", "::1"),
     ("auth", "WEBAUTHN_ORIGINS", "http://login.example.com", "each must be https", "http://localhost:8201"),
     ("auth", "WEBAUTHN_RP_NAME", "x" * 65, "at most 64", "Acme"),
+    ("portal", "AUTH_URL", "auth:8000", "must be a URL like https://", "http://auth:8000"),
+    ("portal", "PORTAL_THEME_DIR", "/nonexistent", "must be a folder", "/"),
     ("auth", "REQUIRE_TLS", "perhaps", "must be true or false", "false"),
     ("auth", "TLS_EXEMPT_HOSTS", "mq.example.com", "has one label", "rabbitmq, postgres"),
 ]  # fmt: skip

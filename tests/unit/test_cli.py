@@ -261,6 +261,6 @@ def test_up_refuses_a_port_that_is_none(port: str) -> None:
 def test_every_command_tells_what_it_is_for() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    commands = ("auth", "users", "notifier", "up", "keys", "dead-letters", "config")
+    commands = ("auth", "users", "notifier", "portal", "up", "keys", "dead-letters", "config")
     for command in (*commands, "secrets", "roles", "migrate", "demo-accounts"):
         assert f" {command} " in result.output
