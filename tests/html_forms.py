@@ -8,6 +8,7 @@ from typing import Self
 
 _WITHOUT_VALUE = {"submit", "button", "image", "reset"}
 _BOXES = {"checkbox", "radio"}
+_WITHIN_A_LINE = {"strong", "em", "code", "span", "small"}
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
+        self._apart(tag)
         if tag == "form":
             self._form = Form(given.get("action", ""), given)
             self._document.forms.append(self._form)
@@ -84,12 +86,17 @@ class _Reader(HTMLParser):
                 form.fields[name] = given.get("value", "on" if kind in _BOXES else "")
 
     def handle_endtag(self, tag: str) -> None:
+        self._apart(tag)
         if tag == "form":
             self._form = None
         elif tag in ("select", "textarea"):
             self._choice = None
         if self._open and self._open[-1][0] == tag:
             self._open.pop()
+
+    def _apart(self, tag: str) -> None:
+        if tag not in _WITHIN_A_LINE:
+            self._document.text += " "
 
     def handle_data(self, data: str) -> None:
         if self._open:
@@ -98,4 +105,4 @@ class _Reader(HTMLParser):
                 self._document.title += data
                 return
             self._document.texts[purpose] = f"{self._document.texts.get(purpose, '')}{data}"
-        self._document.text += f" {data}"
+        self._document.text += data

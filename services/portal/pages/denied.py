@@ -19,7 +19,7 @@ _MENDED_AT: Final = {"email_not_verified": "/account", "second_factor_required":
 async def denied_page(visit: Visiting) -> Response:
     """`reason`: a code of forward-auth; any other has the text of none."""
     given = visit.request.query_params.get("reason", "")
-    reason = given if visit.portal.pages.knows(f"denied.{given}") else "unknown"
+    reason = given if visit.portal.pages.knows(f"denied.{given}_title") else "unknown"
     return visit.page("denied", 403, reason=reason, mended_at=_MENDED_AT.get(reason))
 
 
