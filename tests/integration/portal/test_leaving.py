@@ -68,7 +68,6 @@ async def test_a_logout_without_a_session_is_one_all_the_same(portal: ComposedPo
     ("reason", "leads_to"),
     [
         ("email_not_verified", "/account"),
-        ("second_factor_required", "/account/factors"),
         ("not_enough_permissions", "/logout"),
         ("<b>anything</b>", "/logout"),
         ("again", "/logout"),
