@@ -42,6 +42,7 @@ Act = Literal[
     "device_remembered",
     "device_ended",
     "sessions_read",
+    "cookie_made",
 ]
 ActOutcome = Literal["ok", "refused", "throttled"]
 Reason = Literal[

@@ -14,8 +14,8 @@ curl -s -o /dev/null -w '%{http_code}' -X POST $API/auth/verify-token \\
 """
 
 
-def marked(mark: str) -> str:
-    found = re.search(rf"<!-- {mark} -->\n```sh\n(.*?)```\n<!-- /{mark} -->", README.read_text(), re.DOTALL)
+def marked(mark: str, language: str = "sh") -> str:
+    found = re.search(rf"<!-- {mark} -->\n```{language}\n(.*?)```\n<!-- /{mark} -->", README.read_text(), re.DOTALL)
     assert found is not None, f"README.md has no lines between <!-- {mark} --> and <!-- /{mark} -->"
     return found[1]
 

@@ -45,11 +45,13 @@ PROJECT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in ("shared", "services", "deploy") for path in (PROJECT / package).rglob("*.py"))
 TESTKIT = sorted((PROJECT / "testkit" / "login2fa_testing").rglob("*.py"))
 
-# A stranger may log in, with a password or a passkey, swap a refresh token, register, read how that is done, ask for a
-# new password, and read the public keys.
+# A stranger may log in, with a password or a passkey, swap a refresh token, have the value of a cookie, register, read
+# how that is done, ask for a new password, and read the public keys.
 PUBLIC = {
     ("POST", "/api/v1/auth/token"),
     ("POST", "/api/v1/auth/refresh-token"),
+    ("POST", "/api/v1/auth/cookie"),
+    ("POST", "/api/v1/auth/cookie/access"),
     ("POST", "/api/v1/auth/passkey/options"),
     ("POST", "/api/v1/auth/passkey"),
     ("GET", "/api/v1/users/registration"),
@@ -123,7 +125,7 @@ def test_every_route_is_guarded_by_a_token_or_named_public(apps: dict[str, FastA
 
 async def test_every_guarded_route_answers_401_without_a_token(apps: dict[str, FastAPI]) -> None:
     for app in apps.values():
-        app.state.auth = app.state.users = SimpleNamespace()
+        app.state.auth = app.state.users = SimpleNamespace(settings=SimpleNamespace(gate_cookie_domain=""))
         async with client_of(app) as client:
             for method, path, _ in routes(app):
                 if (method, path) not in PUBLIC:

@@ -10,11 +10,13 @@ from shared.web import api_docs
 
 
 class Front:
-    def __init__(self, *, auth: FastAPI, users: FastAPI, portal: ASGIApp) -> None:
-        self._portal = portal
+    """Without a portal, the documentation has the home page."""
+
+    def __init__(self, *, auth: FastAPI, users: FastAPI, portal: ASGIApp | None = None) -> None:
         self._users = users
         self._auth = auth
         self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], api_docs.installed_version())))
+        self._portal = portal or self._docs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._service(scope.get("path", ""))(scope, receive, send)

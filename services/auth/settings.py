@@ -73,16 +73,19 @@ class AuthSettings(HttpSettings, BrowserSettings, KeySettings):
         description="Seconds after its login at which a session ends, whatever refreshes it",
     )
     cookie_idle: int = Field(
-        12 * 3600, ge=60, le=_TEN_YEARS, description="Seconds without use that end a browser's session"
+        12 * 3600, ge=300, le=_TEN_YEARS, description="Seconds without use that end a browser's session"
     )
     cookie_lifetime: int = Field(
-        86400, ge=60, le=_TEN_YEARS, description="Seconds after its login at which a browser's session ends"
+        86400,
+        ge=300,
+        le=_TEN_YEARS,
+        description="Seconds after its login at which a browser's session ends; `SESSION_MAX_LIFETIME` ends it too",
     )
     kept_cookie_idle: int = Field(
-        30 * 86400, ge=60, le=_TEN_YEARS, description="The same for whoever asked to be kept logged in: without use"
+        30 * 86400, ge=300, le=_TEN_YEARS, description="The same for whoever asked to be kept logged in: without use"
     )
     kept_cookie_lifetime: int = Field(
-        90 * 86400, ge=60, le=_TEN_YEARS, description="The same for whoever asked to be kept logged in: in all"
+        90 * 86400, ge=300, le=_TEN_YEARS, description="The same for whoever asked to be kept logged in: in all"
     )
     otp_lifetime: int = Field(240, ge=30, le=3600, description="Seconds that a challenge lives")
     otp_attempts: int = Field(5, ge=1, le=100, description="Codes that may be tried on one challenge")
@@ -164,6 +167,10 @@ class AuthSettings(HttpSettings, BrowserSettings, KeySettings):
     def _lifetimes(self) -> Self:
         if self.session_max_lifetime < self.refresh_token_lifetime:
             raise ValueError("SESSION_MAX_LIFETIME must not be less than REFRESH_TOKEN_LIFETIME")
+        if self.cookie_lifetime < self.cookie_idle:
+            raise ValueError("COOKIE_LIFETIME must not be less than COOKIE_IDLE")
+        if self.kept_cookie_lifetime < self.kept_cookie_idle:
+            raise ValueError("KEPT_COOKIE_LIFETIME must not be less than KEPT_COOKIE_IDLE")
         if self.otp_resends and self.otp_resend_cooldown >= self.otp_lifetime:
             raise ValueError("OTP_RESEND_COOLDOWN must be less than OTP_LIFETIME, or OTP_RESENDS be 0")
         if self.throttle_longest_wait < self.throttle_first_wait:

@@ -102,9 +102,8 @@ challenges = Table(
     _moment("sent_at"),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("used_at"),
-    # The event of the latest code, and its last reported outcome (shared.messaging.events.OtpOutcome).
-    Column("code_event_id", Uuid),
-    Column("code_outcome", Text),
+    Column("code_event_id", Uuid),  # of the latest code
+    Column("code_outcome", Text),  # its last reported outcome (shared.messaging.events.OtpOutcome)
     Index("ix_challenges_account_id_sent_at", "account_id", "sent_at"),
     Index("ix_challenges_email_key_hash_sent_at", "email_key_hash", "sent_at"),
     Index("ix_challenges_expires_at", "expires_at"),
@@ -116,8 +115,7 @@ notifiers = Table(
     Column("instance_id", Uuid, primary_key=True),
     Column("number", BigInteger, nullable=False),
     _moment("heard_at", default=True),
-    # When it last reported that it consumes codes and its mail server accepts connections.
-    _moment("delivering_at"),
+    _moment("delivering_at"),  # when it last reported that it consumes codes and its mail server takes connections
     Column("lag", Double),
     Index("ix_notifiers_heard_at", "heard_at"),
 )
@@ -140,15 +138,14 @@ sessions = Table(
     Column("amr", ARRAY(Text), nullable=False),
     _moment("began_at", default=True),
     _moment("auth_time", default=True),  # of the login or the latest step-up; the longest life is from `began_at`
-    # Each refresh extends it, up to SESSION_MAX_LIFETIME; it equals the expiry of the newest refresh token.
+    # Each refresh extends it, or use in a browser. With tokens it equals the expiry of the newest refresh token.
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _moment("ended_at"),
-    _moment("last_used_at"),  # the three: at the login, or the latest refresh
+    _moment("last_used_at"),  # the three: at the login, the latest refresh, or to the minute the latest page
     Column("address", Text),
     Column("user_agent", Text),
-    # Of a browser's session, SHA-256: of its cookie, and of the one that opens forward-auth alone. NULL: it has tokens.
-    Column("cookie_hash", LargeBinary, unique=True),
-    Column("gate_hash", LargeBinary, unique=True),
+    Column("cookie_hash", LargeBinary, unique=True),  # of a browser's session, SHA-256
+    Column("gate_hash", LargeBinary, unique=True),  # the same of the cookie that opens forward-auth alone
     Column("kept", Boolean, nullable=False, server_default=false()),  # "keep me logged in"
     Index("ix_sessions_account_id", "account_id"),
     Index("ix_sessions_expires_at", "expires_at"),

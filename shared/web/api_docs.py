@@ -57,7 +57,7 @@ ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             *("token", "challenge", "verify_otp", "send_code", "resend_otp", "verify_totp", "verify_recovery"),
             *("ask_for_second_step", "verify_passkey", "ask_to_log_in", "log_in_with_passkey"),
-            *("refresh_token", "logout"),
+            *("refresh_token", "begin_cookie", "cookie_access", "logout"),
         ),
     ),
     "step-up": ("Authenticate again in the same session", ("step_up", "verify_password")),

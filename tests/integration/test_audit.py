@@ -29,6 +29,7 @@ from tests.composed import (
     running_auth,
     users_app,
 )
+from tests.cookie_steps import CookieSteps
 from tests.fakes import TroubledBus
 from tests.inbox import Inbox
 from tests.integration.audit_trail import Expected, Lines, Trail, account_codes, bus, lines, trail
@@ -126,10 +127,10 @@ async def test_every_event_is_a_line_of_its_own_whatever_the_level_is(
     ]
 
 
-async def test_a_refresh_its_reuse_and_the_ends_of_sessions_are_told(
+async def test_a_refresh_its_reuse_a_swap_for_a_cookie_and_the_ends_of_sessions_are_told(
     auth_app: AuthApp, users_app: UsersApp, trail: Trail, databases: Databases
 ) -> None:
-    account = await register(users_app)
+    account, cookies = await register(users_app), CookieSteps(auth_app)
     pair = (await password_accepted(auth_app, account["username"])).json()
     for _ in range(2):  # a use, and a lost answer
         await auth_app.refresh(pair["refresh_token"])
@@ -137,7 +138,8 @@ async def test_a_refresh_its_reuse_and_the_ends_of_sessions_are_told(
         await sql.execute("UPDATE auth.refresh_tokens SET used_at = used_at - interval '1 hour'")
     await auth_app.refresh(pair["refresh_token"])  # theft
     for query in ({}, {"all": "true"}):
-        access = (await auth_app.log_in(account["username"])).json()["access_token"]
+        refresh = (await auth_app.log_in(account["username"])).json()["refresh_token"]
+        access = await cookies.access((await cookies.browser(refresh)).session)
         await auth_app.http.post(f"{AUTH}/logout", params=query, headers=bearer(access))
 
     events = await trail.becomes(
@@ -149,8 +151,10 @@ async def test_a_refresh_its_reuse_and_the_ends_of_sessions_are_told(
         ("refresh", "ok", "repeated"),
         ("refresh_reused", "refused", None),
         LOGIN,
+        ("cookie_made", "ok", None),
         ("session_ended", "ok", "logout"),
         LOGIN,
+        ("cookie_made", "ok", None),
         ("session_ended", "ok", "logout_everywhere"),
     )
     assert len({event.session_id for event in events[2:6]}) == 1

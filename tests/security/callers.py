@@ -15,6 +15,7 @@ from services.users.schemas import RegistrationIn
 from tests.account_codes import AccountCodes
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp, bearer
+from tests.cookie_steps import CookieSteps
 from tests.inbox import Inbox
 from tests.polling import eventually
 from tests.security.factor_callers import FactorCallers
@@ -22,7 +23,7 @@ from tests.security.somebody import password_accepted
 
 # What these ask for ends no session.
 _HARMLESS = (
-    *("/token", "/refresh-token", "/verify-token", "/registration", "/registration/confirm"),
+    *("/token", "/refresh-token", "/verify-token", "/cookie", "/access", "/registration", "/registration/confirm"),
     *("/verify-email", "/verify-email/send", "/password-reset", "/password-reset/confirm", "/invitations"),
 )
 
@@ -83,7 +84,7 @@ class Callers:
                 return {"name": "Dave"}
             case "POST /api/v1/auth/token":
                 return {"username": (await registered(self._users.parts)).username, "password": PASSWORD}
-            case "POST /api/v1/auth/refresh-token":
+            case "POST /api/v1/auth/refresh-token" | "POST /api/v1/auth/cookie":
                 return {"refresh_token": (await self._pair(admin=False))["refresh_token"]}
             case "POST /api/v1/auth/verify-otp":
                 return {"otp": (await eventually(lambda: self._inbox.codes[self._email]))[-1]}

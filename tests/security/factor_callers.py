@@ -10,6 +10,7 @@ from login2fa_testing.software_passkey import SoftwarePasskey
 from tests.auth_steps import Pair, pair
 from tests.builders import PASSWORD, registered
 from tests.composed import AUTH, AuthApp, UsersApp, bearer
+from tests.cookie_steps import CookieSteps
 from tests.database_clock import DatabaseClock
 from tests.factor_steps import App, FactorSteps, claims
 from tests.passkey_steps import ORIGIN, PasskeySteps
@@ -101,6 +102,9 @@ class FactorCallers:
                 return await self._passkeys.answered("passkey/options", (await self._good_owner()).passkey)
             case "POST /api/v1/auth/verify-password":
                 return {"password": PASSWORD}
+            case "POST /api/v1/auth/cookie/access":
+                account = await registered(self._users.parts)
+                return {"session_cookie": (await CookieSteps(self._auth).log_in(account.username)).session}
         return await self._of_second_step(operation)
 
     async def _of_second_step(self, operation: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from services.auth.api.guards import Composed
 from services.auth.api.schemas import AccessOut, CookieAccessIn, CookieIn, CookieOut
+from services.auth.sessions.client import FromClient
 from services.auth.sessions.refresh import RefreshTokenNotValid
 from shared.web.bearer import TokenNotValid
 from shared.web.json_depth import ShallowJsonRoute
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/api/v1/auth/cookie", route_class=ShallowJsonRoute)
     responses=refused(RefreshTokenNotValid, TooManyRequests),
 )
 async def begin_cookie(auth: Composed, given: CookieIn) -> CookieOut:
-    """The same session goes on; after a step-up an older cookie of it is good no longer."""
+    """The same session goes on, unless it is older than one of a browser may be. A step-up of it ends its cookies."""
     made = await auth.cookies.begin(given.refresh_token, keep=given.keep_logged_in)
     return CookieOut(session_cookie=made.session, gate_cookie=made.gate, max_age=made.max_age)
 
@@ -32,8 +33,8 @@ async def begin_cookie(auth: Composed, given: CookieIn) -> CookieOut:
 @router.post(
     "/access",
     summary="An access token of a browser's session, for one page",
-    responses=refused(TokenNotValid, TooManyRequests),
+    responses=refused(TokenNotValid),
 )
-async def cookie_access(auth: Composed, given: CookieAccessIn) -> AccessOut:
-    access, lifetime = await auth.cookies.access(given.session_cookie)
+async def cookie_access(auth: Composed, given: CookieAccessIn, client: FromClient) -> AccessOut:
+    access, lifetime = await auth.cookies.access(given.session_cookie, client)
     return AccessOut(access_token=access, expires_in=lifetime)

@@ -37,6 +37,7 @@ _ACCOUNT = bindparam("account", type_=Uuid)
 # The fields of `services.auth.tokens.issue.SessionFacts`: those that stay the same, then those of each pair.
 _SAME = (sessions.c.id, sessions.c.account_id.label("account"), sessions.c.epoch, sessions.c.began_at)
 _NOW = (sessions.c.auth_time, sessions.c.amr, identities.c.email_verified, func.now().label("now"))
+FACTS = (*_SAME, *_NOW)
 
 
 def rotate_token(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
@@ -64,7 +65,7 @@ def _first_use(max_lifetime: timedelta) -> CTE:
         .where(token.session_id == sessions.c.id, sessions.c.account_id == identities.c.id)
         .where(is_active_session(max_lifetime))
     )
-    return use.returning(*_SAME, *_NOW).cte("used")
+    return use.returning(*FACTS).cte("used")
 
 
 # The only unused token of a session; none while a refresh is under way, whose successor another statement sees.
@@ -97,7 +98,7 @@ def step_up(lifetime: timedelta, max_lifetime: timedelta) -> Select[Any]:
         .values(auth_time=func.now(), amr=amr, **used_now(expires_at))
         .where(sessions.c.id == _SESSION, sessions.c.account_id == _ACCOUNT, sessions.c.account_id == identities.c.id)
         .where(is_active_session(max_lifetime))
-        .returning(*_SAME, *_NOW, sessions.c.expires_at)
+        .returning(*FACTS, sessions.c.expires_at)
         .cte("stepped")
     )
     issued = _successor(stepped, stepped.c.expires_at)

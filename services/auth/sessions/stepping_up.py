@@ -19,7 +19,7 @@ from services.auth.tables import trail
 from services.auth.tokens.issue import SessionFacts
 from shared.audit import outbox_params
 
-# A refresh under way hides its successor from a statement that waited for it, not from the next one.
+# A refresh or another step-up under way hides its token from a statement that waited for it, not from the next one.
 _LOOKS: Final = 2
 
 
@@ -36,11 +36,11 @@ class SteppingUp:
         """A new pair of the same session, whose `auth_time` is now; None if it has ended. The old refresh token, or the
         cookie of a browser, ends with it (ASVS 7.2.4). `amr`: of the proof, without the password.
         """
-        used = None
         for _ in range(_LOOKS):
-            if (used := (await connection.execute(USE_LATEST, {"session": session})).scalar_one_or_none()) is not None:
+            used = (await connection.execute(USE_LATEST, {"session": session})).scalar_one_or_none()
+            if used or (await connection.execute(LEAVE_COOKIE, {"session": session})).one_or_none():
                 break
-        if used is None and (await connection.execute(LEAVE_COOKIE, {"session": session})).one_or_none() is None:
+        else:
             return None
         token = uuid7()
         event = trail.event("step_up", account=account, actor=account, session=session)

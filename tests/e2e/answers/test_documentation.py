@@ -23,6 +23,8 @@ OPERATIONS = {
     "POST /api/v1/auth/verify-otp",
     "POST /api/v1/auth/resend-otp",
     "POST /api/v1/auth/refresh-token",
+    "POST /api/v1/auth/cookie",
+    "POST /api/v1/auth/cookie/access",
     "POST /api/v1/auth/verify-token",
     "POST /api/v1/auth/logout",
     "GET /api/v1/auth/sessions",

@@ -39,7 +39,7 @@ def passing_the_token_on(example: str) -> str:
 
 
 # What stands around an example in the public image, but for the places that nginx writes to.
-_NGINX = """
+NGINX = """
 worker_processes 1;
 pid nginx.pid;
 error_log stderr warn;
@@ -53,19 +53,27 @@ http {
 """
 
 
-@contextmanager
-def nginx(edited: Callable[[str], str], variables: Mapping[str, str], folder: Path) -> Iterator[str]:
-    (folder / "conf.d").mkdir()
-    example = edited((EXAMPLES / "nginx.conf.template").read_text())
-    (folder / "conf.d" / "default.conf").write_text(expanded(example, variables))
-    (folder / "nginx.conf").write_text(_NGINX)
-    with running_nginx(folder, int(variables["PORT"])) as server:
-        yield server.url
+def _nginx(name: str) -> Gateway:
+    @contextmanager
+    def gateway(edited: Callable[[str], str], variables: Mapping[str, str], folder: Path) -> Iterator[str]:
+        (folder / "conf.d").mkdir()
+        example = edited((EXAMPLES / name).read_text())
+        (folder / "conf.d" / "default.conf").write_text(expanded(example, variables))
+        (folder / "nginx.conf").write_text(NGINX)
+        with running_nginx(folder, int(variables["PORT"])) as server:
+            yield server.url
+
+    return gateway
 
 
-def caddy(edited: Callable[[str], str], variables: Mapping[str, str], folder: Path) -> AbstractContextManager[str]:
-    (folder / "Caddyfile").write_text(edited((EXAMPLES / "Caddyfile").read_text()))
-    return running_caddy(variables, int(variables["PORT"]), folder)
+def _caddy(name: str) -> Gateway:
+    def gateway(
+        edited: Callable[[str], str], variables: Mapping[str, str], folder: Path
+    ) -> AbstractContextManager[str]:
+        (folder / "Caddyfile").write_text(edited((EXAMPLES / name).read_text()))
+        return running_caddy(variables, int(variables["PORT"]), folder)
+
+    return gateway
 
 
 def _envoy(name: str) -> Gateway:
@@ -79,5 +87,14 @@ def _envoy(name: str) -> Gateway:
     return gateway
 
 
-ASKING: dict[str, Gateway] = {"nginx": nginx, "caddy": caddy, "envoy": _envoy("envoy-ext-authz.yaml")}
+ASKING: dict[str, Gateway] = {
+    "nginx": _nginx("nginx.conf.template"),
+    "caddy": _caddy("Caddyfile"),
+    "envoy": _envoy("envoy-ext-authz.yaml"),
+}
+FOR_BROWSERS: dict[str, Gateway] = {
+    "nginx": _nginx("nginx-browsers.conf.template"),
+    "caddy": _caddy("Caddyfile-browsers"),
+    "envoy": _envoy("envoy-browsers.yaml"),
+}
 CHECKING_ITSELF = _envoy("envoy-jwt-authn.yaml")

@@ -11,7 +11,9 @@ from tests.gateway.examples.gateways import EXAMPLES
 
 FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.name != "README.md")
 BY_PREFIX = ("envoy", "traefik")  # pass on whatever begins with X-Auth-
+FOR_BROWSERS = {"nginx-browsers.conf.template", "Caddyfile-browsers", "envoy-browsers.yaml", "traefik-browsers.yaml"}
 RUN = {"nginx.conf.template", "Caddyfile", "envoy-ext-authz.yaml", "envoy-jwt-authn.yaml"}
+RUN |= FOR_BROWSERS - {"traefik-browsers.yaml"}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -44,12 +46,14 @@ def test_it_takes_the_token_away_and_says_how_to_pass_it_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["README.md", *(each for each in FILES if not each.startswith(BY_PREFIX))])
 def test_it_names_every_header_that_auth_sends_and_no_other(name: str) -> None:
-    answer = document()["paths"]["/api/v1/auth/forward"]["get"]["responses"]["204"]
+    answers = document()["paths"]["/api/v1/auth/forward"]["get"]["responses"]
     prefixes = {"X-Auth-"}  # what is taken away
+    of_refusals = set(answers["401"]["headers"])  # for those who can not pass a redirect on
 
     named = set(re.findall(r"\bX-Auth-\w*", (EXAMPLES / name).read_text())) - prefixes
 
-    assert named == set(answer["headers"])
+    assert named - of_refusals == set(answers["204"]["headers"])
+    assert bool(named & of_refusals) is (name in {"README.md", "nginx-browsers.conf.template"})
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -57,6 +61,15 @@ def test_it_asks_where_auth_answers(name: str) -> None:
     # Sentences for the client name what it may ask itself, with the method.
     asked = re.findall(r"(?<!POST )/(?:api/v1/auth|\.well-known)/[\w./-]+", (EXAMPLES / name).read_text())
 
+    ways = ("", "/envoy", "/browser", "/browser/envoy")
     assert set(asked) in (
-        [{"/.well-known/jwks.json"}] if "jwt" in name else [{"/api/v1/auth/forward"}, {"/api/v1/auth/forward/envoy"}]
+        [{"/.well-known/jwks.json"}] if "jwt" in name else [{f"/api/v1/auth/forward{way}"} for way in ways]
     )
+
+
+@pytest.mark.parametrize("name", sorted(FOR_BROWSERS))
+def test_what_is_for_browsers_takes_our_cookie_to_auth_and_says_what_it_can_not_take_from_the_app(name: str) -> None:
+    example = (EXAMPLES / name).read_text()
+
+    assert "__Secure-login2fa-gate" in example or "Traefik takes no single cookie away" in example
+    assert "remote-" in example.lower()
