@@ -101,13 +101,23 @@ class Browser:
         return await self.ask("GET", url, params=query or None)
 
     async def submit(
-        self, page: Page, action: str, *, having: Mapping[str, str] | None = None, **fields: str | None
+        self,
+        page: Page,
+        action: str,
+        given: Mapping[str, str] | None = None,
+        /,
+        *,
+        having: Mapping[str, str] | None = None,
+        **fields: str | None,
     ) -> Page:
-        """The form with this action (its path). A field that is None is not sent, as a box that is not ticked."""
+        """The form with this action (its path). `given`: fields too. One that is None is not sent, as a box that is not
+        ticked.
+        """
         form = page.form(action, **having or {})
-        unknown = fields.keys() - form.names
+        typed = {**(given or {}), **fields}
+        unknown = typed.keys() - form.names
         assert not unknown, f"the form {action} has no {unknown}: {form.names}"
-        filled = {name: value for name, value in (form.fields | fields).items() if value is not None}
+        filled = {name: value for name, value in {**form.fields, **typed}.items() if value is not None}
         return await self.post(urljoin(page.url, form.action), filled, headers={"Referer": f"{ORIGIN}{page.url}"})
 
     async def post(self, url: str, fields: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Page:

@@ -18,16 +18,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
+from sqlalchemy import select
 
-from services.auth.accounts import read_model
+from services.auth.accounts import in_step, read_model
 from services.portal import app as portal
 from services.portal.api import Services
 from services.portal.settings import PortalSettings
+from services.users import in_step as told
 from shared.configuration.settings import load
 from shared.messaging.topology import ACCOUNT_CODES, NOTICES, OTP_DELIVERY
 from tests.account_codes import AccountCodes
@@ -81,6 +84,19 @@ class ComposedPortal:
         row = await registered(self.users.parts, **fields)
         person = Person(row.id, row.username, row.email)
         await self.known(person)
+        return person
+
+    async def administrator(self, **fields: Any) -> Person:
+        """One that may act: auth has been told that it knows all of them."""
+        person = await self.person(is_admin=True, **fields)
+        async with self.users.parts.database.transaction() as connection:
+            await told.report(connection)
+
+        async def may_act() -> bool:
+            async with self.auth.parts.database.statement() as connection:
+                return bool((await connection.execute(select(in_step.fresh(timedelta(minutes=1))))).scalar_one())
+
+        await eventually(may_act)
         return person
 
     async def known(self, person: Person) -> None:

@@ -79,8 +79,10 @@ class Api:
         path = f"/api/v1{path}"
         client = self.services.users if path.startswith(_USERS) else self.services.auth
         sent = {**self.headers, **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {})
+        # As they came: browsers may send what is not ASCII.
+        encoded = {name.encode(): value.encode("latin-1") for name, value in sent.items()}
         try:
-            answer = await client.request(method, path, params=params, json=json, headers=sent)
+            answer = await client.request(method, path, params=params, json=json, headers=encoded)
         except httpx.HTTPError as error:
             log.warning("a service does not answer", error=type(error).__name__)
             raise Refused(503, "temporarily_unavailable", "", retry_after=2) from None

@@ -96,4 +96,4 @@ async def _error_page(request: Request, error: Exception) -> Response:
         case _:
             log.error("unexpected error", error=type(error).__name__, exc_info=error)
             refused = Refused(500, "internal_error", "")
-    return visiting.page("error", refused.status, refused=refused)
+    return visiting.page("error", refused.status, refused=refused, rd=visiting.back)

@@ -27,6 +27,7 @@ LOGIN: Final = Cookie("__Host-login2fa-login")  # temporary token of a login or 
 DEVICE: Final = Cookie("__Host-login2fa-device", 30 * 86400, "strict")  # trusted device
 CODE: Final = Cookie("__Host-login2fa-code")  # token that goes with a code for a new password, or a registration
 LANGUAGE: Final = Cookie("__Host-login2fa-lang", 365 * 86400)
+SENT_ON: Final = Cookie("__Host-login2fa-sent", 30)  # logged in already, and sent on: if that comes back, no more
 NOTICE: Final = Cookie("__Host-login2fa-notice", 60)  # what has happened, for the next page to say
 
 
@@ -45,6 +46,13 @@ def put_session(response: Response, session: str, max_age: int | None) -> None:
 def put_gate(response: Response, gate: str, domain: str, max_age: int | None) -> None:
     """The only one that other hosts get: those of `domain`."""
     response.headers.append("Set-Cookie", f"{_line(GATE, gate, max_age)}; Domain={domain}")
+
+
+def drop_session(response: Response, domain: str) -> None:
+    """`domain`: of the gate's cookie, if there is one."""
+    response.headers.append("Set-Cookie", _line(SESSION, "", 0))
+    if domain:
+        response.headers.append("Set-Cookie", f"{_line(GATE, '', 0)}; Domain={domain}")
 
 
 def _line(name: str, value: str, max_age: int | None, same_site: str = "lax") -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import structlog
 from fastapi import Depends, Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from services.portal import cookies, forms
 from services.portal.api import Api, Refused, Services
@@ -31,6 +31,7 @@ HOME = "/account"
 
 # The session is at fault: the error page leads to the login, or to a step-up, and back.
 _NOT_THE_FORM = ("invalid_token", "login_too_old", "second_factor_required")
+_FOR_NOW = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class CrossSite(Problem):
@@ -68,6 +69,7 @@ class Visit:
     form: Mapping[str, str] = field(default_factory=dict)
     _set: list[tuple[Cookie, str | None]] = field(default_factory=list)
     _session: tuple[str, str | None, int | None] | None = None
+    _ended: bool = False
 
     def cookie(self, which: Cookie) -> str | None:
         return _cookie(self.request, which.name)
@@ -79,9 +81,9 @@ class Visit:
     def forget(self, which: Cookie) -> None:
         self._set.append((which, None))
 
-    def say(self, notice: str) -> None:
-        """The next page begins with the text `notice.<notice>`."""
-        self.keep(cookies.NOTICE, notice)
+    def say(self, notice: str, number: int | None = None) -> None:
+        """The next page begins with the text `notice.<notice>`, whose `{number}` is this."""
+        self.keep(cookies.NOTICE, notice if number is None else f"{notice}:{number}")
 
     @property
     def target(self) -> str:
@@ -108,19 +110,33 @@ class Visit:
         made = await self.api.post("/auth/cookie", refresh_token=refresh_token, keep_logged_in=keep)
         self._session = made["session_cookie"], made["gate_cookie"], made["max_age"]
 
+    def end_session(self) -> None:
+        """The browser forgets it, and what was under way. The API has been told, or knows of none."""
+        self._ended = True
+        self.forget(cookies.LOGIN)
+        self.forget(cookies.CODE)
+
+    def data(self, content: Any) -> JSONResponse:
+        """For a script of ours."""
+        response = JSONResponse(content)
+        self._dress(response)
+        return response
+
     def page(self, template: str, status: int = 200, *, refused: Refused | None = None, **context: Any) -> HTMLResponse:
-        """Also gets `form_token`, `rd`, `path`, `query`, `notice`, and what `refused` comes to: `text`, and for each
-        invalid field `field_<name>`.
+        """Also gets `form_token`, `rd`, `path`, `query`, `notice`, `number`, and what `refused` comes to: `text`, and
+        for each invalid field `field_<name>`.
         """
-        notice = self.cookie(cookies.NOTICE)
-        if notice is not None:
+        said = self.cookie(cookies.NOTICE)
+        if said is not None:
             self.forget(cookies.NOTICE)
+        notice, _, number = (said or "").partition(":")
         values = {
             "form_token": forms.token_of(self._form_secret()),
             "rd": self.target,
             "path": self.request.url.path,
             "query": dict(self.request.query_params) | ({} if self.target == HOME else {"rd": self.target}),
-            "notice": notice if notice and self.portal.pages.knows(f"notice.{notice}") else None,
+            "notice": notice if self.portal.pages.knows(f"notice.{notice}") else None,
+            "number": number,
             "refused": self._explained(refused) if refused is not None else None,
         }
         response = self.portal.pages.html(template, self.language, status, **(values | context))
@@ -128,11 +144,12 @@ class Visit:
         return response
 
     def again(self, template: str, refused: Refused, **context: Any) -> HTMLResponse:
-        """The page of a form that was refused, with the reason. Raises `refused` if the form is not at fault."""
-        if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR or refused.code in _NOT_THE_FORM:
+        """The page of a form that was refused, with the reason, also if it is only for now. Raises `refused` if the
+        session is at fault.
+        """
+        if refused.code in _NOT_THE_FORM:
             raise refused
-        too_many = HTTPStatus.TOO_MANY_REQUESTS
-        status = too_many if refused.status == too_many else HTTPStatus.UNPROCESSABLE_ENTITY
+        status = refused.status if refused.status in _FOR_NOW else HTTPStatus.UNPROCESSABLE_ENTITY
         return self.page(template, status, refused=refused, **context)
 
     def _explained(self, refused: Refused) -> Mapping[str, str]:
@@ -180,6 +197,8 @@ class Visit:
                 cookies.drop(response, which)
             else:
                 cookies.put(response, which, value)
+        if self._ended:
+            cookies.drop_session(response, self.portal.settings.gate_cookie_domain)
         if self._session is not None:
             session, gate, max_age = self._session
             cookies.put_session(response, session, max_age)

@@ -1,4 +1,4 @@
-"""A Chromium on `make up`, and an authenticator of the browser's own, which says yes and has its user verified."""
+"""A Chromium on `make up`: one of each for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, async_playwright
 
+from tests.browser.authenticator import Authenticator
 from tests.browser.visitor import Visitor
 from tests.servers.chromium import Chromium, chromium
 from tests.stacks.standalone import Standalone, standalone
-
-# As of a phone or a laptop: passkeys are kept in it, and its owner unlocks it.
-AUTHENTICATOR = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
 
 
 @pytest.fixture(scope="package")
@@ -47,9 +38,7 @@ async def stack(program: Chromium) -> AsyncIterator[Standalone]:
 async def visitor(browser: Browser, stack: Standalone) -> AsyncIterator[Visitor]:
     """Somebody with a browser that knows nobody yet, on a page of the public address."""
     page = await browser.new_page(base_url=str(stack.http.base_url))
-    devices = await page.context.new_cdp_session(page)
-    await devices.send("WebAuthn.enable")
-    await devices.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+    await Authenticator.of(page)
     await page.goto("/docs")
     yield Visitor(page)
     await page.context.close()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.servers import apt, chromium
 
+REQUIRING = ("CI", "REQUIRE_BROWSER")
+
 
 @pytest.fixture(autouse=True)
 def _none_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -16,13 +18,17 @@ def _none_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_machine_without_chromium_skips_them_and_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CI", raising=False)
+    for variable in REQUIRING:
+        monkeypatch.delenv(variable, raising=False)
     with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
         chromium.chromium()
 
 
-def test_where_ci_is_set_a_missing_chromium_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "true")
+@pytest.mark.parametrize("variable", REQUIRING)
+def test_where_ci_or_require_browser_is_set_a_missing_chromium_is_a_failure(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
     with pytest.raises(pytest.fail.Exception, match="apt-get install chromium"):
         chromium.chromium()
 

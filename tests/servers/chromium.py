@@ -1,4 +1,4 @@
-"""Chromium for the tests of passkeys: the installed one, or Debian's, installed as root or else unpacked in `.venv`."""
+"""Chromium for the tests of passkeys and pages: the installed one, or Debian's, installed as root or else unpacked in `.venv`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ class Chromium:
 
 
 def chromium() -> Chromium:
-    """Without one that can be had the test skips, or fails where CI is set."""
+    """Without one that can be had the test skips, or fails where CI or REQUIRE_BROWSER is set."""
     found = _installed()
     if found is None and apt.can_install() and apt.install("chromium"):
         found = _installed()
     if found is None and (UNPACKED.exists() or apt.unpack("chromium", UNPACKED)):
         found = _unpacked(UNPACKED)
     if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(NONE_INSTALLED)
+        required = os.environ.get("CI") or os.environ.get("REQUIRE_BROWSER")
+        (pytest.fail if required else pytest.skip)(NONE_INSTALLED)
     return found
 
 

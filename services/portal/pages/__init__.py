@@ -10,6 +10,8 @@ from services.portal.pages import (
     administrative_acts,
     assets,
     authenticator_app,
+    deleting,
+    denied,
     factors,
     forgotten,
     leaving,
@@ -19,26 +21,30 @@ from services.portal.pages import (
     registration,
     second_step,
     sessions,
+    step_up,
 )
 
 ROUTERS = tuple(
     each.router
     for each in (
+        assets,
+        login,
+        leaving,
+        second_step,
+        step_up,
+        denied,
+        forgotten,
+        registration,
         account,
         address,
-        administered,
-        administration,
-        administrative_acts,
-        assets,
-        authenticator_app,
+        deleting,
         factors,
-        forgotten,
-        leaving,
-        login,
+        authenticator_app,
         passkeys,
         recovery_codes,
-        registration,
-        second_step,
         sessions,
+        administration,  # before `administered`: /admin/accounts/new is no account
+        administered,
+        administrative_acts,
     )
 )

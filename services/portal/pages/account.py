@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from services.portal.api import Refused
 from services.portal.member import member
@@ -71,4 +73,5 @@ async def export(visit: Visiting) -> Response:
     """What is kept of the account, as a file. The API tells no secret, so none is in it."""
     own = await member(visit)
     kept = {name: await visit.api.get(f"/auth/{name}", own.token) for name in ("factors", "sessions", "devices")}
-    return JSONResponse({"account": own.account, **kept}, headers={**HEADERS, "Content-Disposition": _FILE})
+    text = json.dumps({"account": own.account, **kept}, indent=2, ensure_ascii=False)
+    return Response(text, headers=HEADERS | {"Content-Disposition": _FILE}, media_type="application/json")

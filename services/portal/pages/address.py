@@ -28,7 +28,7 @@ async def address_page(visit: Visiting) -> Response:
 async def change_address(visit: Visiting) -> Response:
     act = _ACTS.get(visit.form.get("act", ""))
     if act is None:
-        raise HTTPException(400)
+        raise HTTPException(404)
     own = await member(visit)
     try:
         return await act(visit, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,44 +12,46 @@ import httpx
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.administrator import administrator
+from services.portal.administrator import administrator, administrator_with_recent_login
 from services.portal.api import Refused
 from services.portal.visit import Visit, Visiting
+from services.portal.wrong_fields import beside
 
 router = APIRouter()
+
+ACCOUNTS: Final = "/admin/accounts"
+_NEW: Final = "/admin/accounts/new"
+_INVITATIONS: Final = "/admin/invitations"
 
 _PAGE: Final = 25
 _FILTERS: Final[tuple[str, ...]] = ("is_active", "is_admin", "second_factor", "group")
 
 
-@router.get("/admin/accounts")
+@router.get(ACCOUNTS)
 async def accounts_page(visit: Visiting) -> Response:
-    """The links of pages keep what was looked for."""
-    admin = await administrator(visit)
-    asked = {name: value for name, value in visit.request.query_params.items() if value}
-    shown = {name: asked[name] for name in ("q", *_FILTERS) if name in asked}
+    """The links to other pages keep what was looked for."""
+    own = await administrator(visit)
+    given = {name: value for name, value in visit.request.query_params.items() if value}
+    asked = {name: given[name] for name in ("q", *_FILTERS) if name in given}
     try:
-        answer = await visit.api.read("/users/", admin.token, **_params(asked))
+        answer = await visit.api.read("/users/", own.token, **_params(given))
     except Refused as refused:
-        return visit.again("admin_accounts", refused, asked=shown, accounts=[], first=None, following=None)
-    return visit.page(
-        "admin_accounts",
-        asked=shown,
-        accounts=answer.json(),
-        first=urlencode(shown) if "cursor" in asked else None,
-        following=_following(answer, shown),
-    )
+        refused = beside(visit, refused, email="q", username="q")
+        return visit.again("admin_accounts", refused, account=own.account, asked=asked, found=[], pages={})
+    first = {"first": urlencode(asked)} if "cursor" in given else {}
+    pages = first | _following(answer, asked)
+    return visit.page("admin_accounts", account=own.account, asked=asked, found=answer.json(), pages=pages)
 
 
-def _params(asked: dict[str, str]) -> dict[str, str | int]:
-    found: dict[str, str | int] = {name: asked[name] for name in (*_FILTERS, "cursor") if name in asked}
-    if "q" in asked:
-        found[_named_by(asked["q"].strip())] = asked["q"].strip()
+def _params(given: Mapping[str, str]) -> dict[str, str | int]:
+    found: dict[str, str | int] = {name: given[name] for name in (*_FILTERS, "cursor") if name in given}
+    if "q" in given:
+        found[_named_by(given["q"].strip())] = given["q"].strip()
     return {**found, "limit": _PAGE}
 
 
 def _named_by(text: str) -> str:
-    """The field that a search is for: an account has one address, one username and one id."""
+    """What the search is for: each account has one address, one username and one id."""
     try:
         UUID(text)
     except ValueError:
@@ -56,51 +59,49 @@ def _named_by(text: str) -> str:
     return "user_id"
 
 
-def _following(answer: httpx.Response, shown: dict[str, str]) -> str | None:
+def _following(answer: httpx.Response, asked: Mapping[str, str]) -> dict[str, str]:
     link = answer.links.get("next")
-    if link is None:
-        return None
-    return urlencode(shown | {"cursor": httpx.URL(link["url"]).params["cursor"]})
+    return {"next": urlencode({**asked, "cursor": httpx.URL(link["url"]).params["cursor"]})} if link else {}
 
 
-@router.get("/admin/accounts/new")
+@router.get(_NEW)
 async def new_account_page(visit: Visiting) -> Response:
-    await (await administrator(visit)).require_strong_login(visit)
-    return visit.page("admin_new", given={})
+    own = await administrator_with_recent_login(visit)
+    return visit.page("admin_new", account=own.account, given={})
 
 
-@router.post("/admin/accounts/new")
+@router.post(_NEW)
 async def make_account(visit: Visiting) -> Response:
     """Its owner asks for a password as if it were forgotten."""
-    admin = await administrator(visit)
-    given = {**named(visit), **rights(visit), "is_2fa": "is_2fa" in visit.form}
+    own = await administrator(visit)
+    given = {**profile(visit), **rights(visit), "is_2fa": "is_2fa" in visit.form}
     try:
-        made = await visit.api.post("/users/", admin.token, **given)
+        made = await visit.api.post("/users/", own.token, **given)
     except Refused as refused:
-        return visit.again("admin_new", refused, given=given)
+        return visit.again("admin_new", beside(visit, refused), account=own.account, given=given)
     visit.say("account_made")
-    return visit.to(f"/admin/accounts/{made['id']}")
+    return visit.to(f"{ACCOUNTS}/{made['id']}")
 
 
-@router.get("/admin/invitations")
+@router.get(_INVITATIONS)
 async def invitations_page(visit: Visiting) -> Response:
-    await (await administrator(visit)).require_strong_login(visit)
-    return visit.page("admin_invitations", given={})
+    own = await administrator_with_recent_login(visit)
+    return visit.page("admin_invitations", account=own.account, given={})
 
 
-@router.post("/admin/invitations")
+@router.post(_INVITATIONS)
 async def invite(visit: Visiting) -> Response:
-    admin = await administrator(visit)
-    given = {"email": visit.form.get("email", ""), **rights(visit)}
+    own = await administrator(visit)
+    given = {"email": visit.form.get("email", "").strip(), **rights(visit)}
     try:
-        await visit.api.post("/users/invitations", admin.token, **given)
+        await visit.api.post("/users/invitations", own.token, **given)
     except Refused as refused:
-        return visit.again("admin_invitations", refused, given=given)
+        return visit.again("admin_invitations", beside(visit, refused), account=own.account, given=given)
     visit.say("invited")
-    return visit.to("/admin/invitations")
+    return visit.to(_INVITATIONS)
 
 
-def named(visit: Visit) -> dict[str, Any]:
+def profile(visit: Visit) -> dict[str, Any]:
     return {name: visit.form.get(name, "").strip() for name in ("name", "lastname", "email", "username")}
 
 

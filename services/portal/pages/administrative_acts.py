@@ -3,70 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.administrator import Administrator, administrator
+from services.portal.administrator import administrator
 from services.portal.api import Refused
-from services.portal.pages.administered import etag
+from services.portal.member import Member
+from services.portal.pages.administered import ACCOUNT, etag
+from services.portal.pages.administration import ACCOUNTS
 from services.portal.visit import Visit, Visiting
+from services.portal.wrong_fields import beside
 
 router = APIRouter()
 
+ActName = Literal["vouch", "password", "unlock", "factors", "sessions", "delete"]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
-    """`ends_sessions`: all of the account, so also the administrator's own if it is theirs."""
+    """`notice`: said after it. `ends_sessions`: all of the account, the administrator's too if it is their own."""
 
     method: str
     path: str
+    notice: str
     ends_sessions: bool = False
 
 
-_ACTS: Final = {
-    "verify-email": _Act("POST", "/users/{}/verify-email"),
-    "password-reset": _Act("POST", "/users/{}/password-reset"),
-    "unlock": _Act("POST", "/auth/accounts/{}/unlock"),
-    "reset-factors": _Act("POST", "/auth/accounts/{}/factors/reset", ends_sessions=True),
-    "end-sessions": _Act("DELETE", "/auth/accounts/{}/sessions", ends_sessions=True),
-    "delete": _Act("DELETE", "/users/{}", ends_sessions=True),
+_ACTS: Final[dict[ActName, _Act]] = {
+    "vouch": _Act(method="POST", path="/users/{}/verify-email", notice="vouched"),
+    "password": _Act(method="POST", path="/users/{}/password-reset", notice="reset_started"),
+    "unlock": _Act(method="POST", path="/auth/accounts/{}/unlock", notice="unlocked"),
+    "factors": _Act(method="POST", path="/auth/accounts/{}/factors/reset", notice="factors_reset", ends_sessions=True),
+    "sessions": _Act(
+        method="DELETE", path="/auth/accounts/{}/sessions", notice="all_sessions_ended", ends_sessions=True
+    ),
+    "delete": _Act(method="DELETE", path="/users/{}", notice="account_deleted", ends_sessions=True),
 }
-ActName = Annotated[
-    Literal["verify-email", "password-reset", "unlock", "reset-factors", "end-sessions", "delete"], Path()
-]
 
 
-@router.get("/admin/accounts/{account}/{act}")
+@router.get(f"{ACCOUNT}/{{act}}")
 async def confirm_page(visit: Visiting, account: UUID, act: ActName) -> Response:
     return visit.page("admin_confirm", **await _asked(visit, await administrator(visit), account, act))
 
 
-@router.post("/admin/accounts/{account}/{act}")
+@router.post(f"{ACCOUNT}/{{act}}")
 async def act_on_account(visit: Visiting, account: UUID, act: ActName) -> Response:
-    admin = await administrator(visit)
-    done = _ACTS[act]
-    # Whoever confirms a deletion has seen the account as it was then.
+    own, done = await administrator(visit), _ACTS[act]
+    # What is deleted is the account as the page before showed it.
     headers = {"If-Match": etag(visit)} if act == "delete" else {}
     try:
-        answer = await visit.api.ask(done.method, done.path.format(account), admin.token, headers=headers)
+        answer = await visit.api.ask(done.method, done.path.format(account), own.token, headers=headers)
     except Refused as refused:
-        return visit.again("admin_confirm", refused, **await _asked(visit, admin, account, act))
-    visit.say(_notice(act, answer))
-    if done.ends_sessions and str(account) == admin.id:
+        return visit.again("admin_confirm", beside(visit, refused), **await _asked(visit, own, account, act))
+    one_factor = act == "factors" and not answer["second_factor"]
+    visit.say("factors_reset_one_factor" if one_factor else done.notice)
+    if done.ends_sessions and str(account) == own.account["id"]:
         return visit.to("/login")
-    return visit.to("/admin/accounts" if act == "delete" else f"/admin/accounts/{account}")
+    return visit.to(ACCOUNTS if act == "delete" else f"{ACCOUNTS}/{account}")
 
 
-def _notice(act: str, answer: Any) -> str:
-    if act == "reset-factors" and not answer["second_factor"]:
-        return "factors_reset_one_factor"
-    return f"done_{act}"
-
-
-async def _asked(visit: Visit, admin: Administrator, account: UUID, act: str) -> dict[str, Any]:
-    answer = await visit.api.read(f"/users/{account}", admin.token)
-    found = answer.json()
-    return {"act": act, "account": found, "etag": answer.headers["etag"], "is_own": found["id"] == admin.id}
+async def _asked(visit: Visit, own: Member, account: UUID, act: ActName) -> dict[str, Any]:
+    answer = await visit.api.read(f"/users/{account}", own.token)
+    person = answer.json()
+    is_own = person["id"] == own.account["id"]
+    return {"account": own.account, "act": act, "person": person, "etag": answer.headers["etag"], "is_own": is_own}

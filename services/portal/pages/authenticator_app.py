@@ -55,14 +55,15 @@ async def confirm_app(visit: Visiting, app_id: UUID) -> Response:
     try:
         answer = await visit.api.post(f"/auth/factors/totp/{app_id}/confirm", own.token, otp=visit.form.get("otp", ""))
     except Refused as refused:
-        match refused.code:
-            case "login_too_old":  # back to a page that needs the app alone, and not the key again
-                return visit.to("/step-up", rd=visit.request.url.path)
-            case "item_not_found":
-                visit.say("app_not_waiting")
-                return visit.to(_APP)
+        if refused.code == "login_too_old":  # back to the page that does not need the key again
+            return visit.to("/step-up", rd=visit.request.url.path)
+        if refused.code == "item_not_found":
+            return visit.again("app", Refused(404, "app_not_waiting", ""), **(await owner(visit)).shown)
+        if refused.code in ("otp_not_valid", "invalid_request"):
+            refused = Refused(refused.status, "app_code_not_valid", "")
         return visit.again("app_code", refused, app_id=app_id, account=own.account)
-    return shown_once(visit, own.account, answer.get("recovery_codes"), done="app_added")
+    visit.say("app_added")
+    return shown_once(visit, own.account, answer.get("recovery_codes"))
 
 
 @router.get(f"{_APP}/remove")

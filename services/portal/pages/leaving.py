@@ -1,37 +1,33 @@
-"""Delete one's own account."""
+"""Ways out: on to the page that wanted a login, and the logout."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal.api import Refused
-from services.portal.member import member
-from services.portal.visit import Visiting
-from services.portal.wrong_fields import beside
+from services.portal.visit import LoginNeeded, Visiting
 
 router = APIRouter()
 
 
-@router.get("/account/delete")
-async def delete_page(visit: Visiting) -> Response:
-    own = await member(visit)
-    return visit.page("delete", account=own.account)
+@router.get("/continue")
+async def continue_page(visit: Visiting) -> Response:
+    """A redirect by the page itself: browsers hold one after a form to `form-action`."""
+    return visit.page("continue")
 
 
-@router.post("/account/delete")
-async def delete(visit: Visiting) -> Response:
-    """The username is typed, so that nobody does it by a slip."""
-    own = await member(visit)
-    if visit.form.get("username", "").strip() != own.account["username"]:
-        return visit.again("delete", beside(visit, Refused(400, "username_differs", "")), account=own.account)
-    try:
-        await visit.api.delete("/users/", own.token)
-    except Refused as refused:
-        return visit.again("delete", refused, account=own.account)
-    return visit.to("/account/deleted")
+@router.get("/logout")
+async def logout_page(visit: Visiting) -> Response:
+    """A link changes nothing: the button of this page does."""
+    return visit.page("logout")
 
 
-@router.get("/account/deleted")
-async def deleted_page(visit: Visiting) -> Response:
-    return visit.page("deleted")
+@router.post("/logout")
+async def log_out(visit: Visiting) -> Response:
+    with suppress(LoginNeeded):  # it has ended before
+        await visit.api.post("/auth/logout", await visit.token())
+    visit.end_session()
+    visit.say("logged_out")
+    return visit.to("/login", rd=visit.target)

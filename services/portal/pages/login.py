@@ -1,46 +1,89 @@
-"""Log in with a password or a passkey, be sent on, and log out."""
+"""Log in with a password or a passkey."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from services.portal import cookies
 from services.portal.api import Refused
-from services.portal.visit import Visiting
+from services.portal.completed import complete
+from services.portal.passkey_answers import answered
+from services.portal.visit import LoginNeeded, Visit, Visiting
 
 router = APIRouter()
 
 
 @router.get("/login")
 async def login_page(visit: Visiting) -> Response:
-    return visit.page("login")
+    """Whoever is logged in goes on. If that page does not take the session and sends the browser back, it is not sent
+    there again: a new login makes all cookies anew.
+    """
+    if not await _logged_in(visit):
+        return _page(visit)
+    if visit.cookie(cookies.SENT_ON) is not None:
+        return _page(visit, sent_back=True)
+    visit.keep(cookies.SENT_ON, "1")
+    return visit.onward()
 
 
 @router.post("/login")
 async def log_in(visit: Visiting) -> Response:
     """With a second factor the temporary token goes into a cookie, and the next page asks for the factor."""
-    given = {"username": visit.form.get("username", ""), "password": visit.form.get("password", "")}
-    device = visit.cookie(cookies.DEVICE)
     try:
-        answer = await visit.api.post("/auth/token", **given, **({"device_token": device} if device else {}))
+        answer = await _password(visit)
     except Refused as refused:
-        return visit.again("login", refused)
+        return _page(visit, refused)
     if answer["otp_required"]:
         visit.keep(cookies.LOGIN, answer["temporary_token"])
         return visit.to("/login/verify", rd=visit.target, **({"keep": "1"} if visit.form.get("keep") else {}))
-    await visit.begin_session(answer["refresh_token"], keep=bool(visit.form.get("keep")))
-    return visit.onward()
+    return await complete(visit, answer, keep=bool(visit.form.get("keep")))
 
 
-@router.get("/continue")
-async def continue_page(visit: Visiting) -> Response:
-    """A redirect by the page itself: browsers hold one after a form to `form-action`."""
-    return visit.page("continue")
+@router.post("/login/passkey/options")
+async def passkey_options(visit: Visiting) -> Response:
+    return visit.data(await visit.api.post("/auth/passkey/options"))
 
 
-@router.post("/logout")
-async def log_out(visit: Visiting) -> Response:
-    await visit.api.post("/auth/logout", await visit.token())
-    visit.say("logged_out")
-    return visit.to("/login")
+@router.get("/login/passkey")
+async def passkey_page(visit: Visiting) -> Response:
+    """That of a refused passkey, loaded again."""
+    return visit.to("/login", rd=visit.target)
+
+
+@router.post("/login/passkey")
+async def log_in_with_passkey(visit: Visiting) -> Response:
+    try:
+        answer = await visit.api.post("/auth/passkey", **answered(visit.form))
+    except Refused as refused:
+        return _page(visit, refused)
+    return await complete(visit, answer, keep=bool(visit.form.get("keep")))
+
+
+async def _logged_in(visit: Visit) -> bool:
+    try:
+        await visit.token()
+    except LoginNeeded:
+        return False
+    return True
+
+
+async def _password(visit: Visit) -> dict[str, str]:
+    given = {"username": visit.form.get("username", ""), "password": visit.form.get("password", "")}
+    device = visit.cookie(cookies.DEVICE)
+    answer: dict[str, str] = await visit.api.post(
+        "/auth/token", **given, **({"device_token": device} if device else {})
+    )
+    return answer
+
+
+def _page(visit: Visit, refused: Refused | None = None, *, sent_back: bool = False) -> Response:
+    """`refused`: what was typed stays, but for the password."""
+    typed: dict[str, Any] = {
+        "username": visit.form.get("username", ""),
+        "keep": bool(visit.form.get("keep")),
+        "sent_back": sent_back,
+    }
+    return visit.page("login", **typed) if refused is None else visit.again("login", refused, **typed)

@@ -1,4 +1,4 @@
-"""Passkeys: added, named, removed."""
+"""Passkeys: added (with `static/passkeys.js`), named, removed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from starlette.responses import Response
 from services.portal.api import Refused
 from services.portal.member import member
 from services.portal.pages.factors import FACTORS, FactorOwner, owner
+from services.portal.pages.recovery_codes import shown_once
+from services.portal.passkey_answers import answered
 from services.portal.visit import Visiting
 
 router = APIRouter()
@@ -23,6 +25,30 @@ _ONE = f"{_PASSKEYS}/{{passkey_id:uuid}}"
 async def passkeys_page(visit: Visiting) -> Response:
     own = await owner(visit)
     return visit.page("passkeys", **own.shown)
+
+
+@router.get(f"{_PASSKEYS}/new")
+async def new_page(visit: Visiting) -> Response:
+    own = await member(visit)
+    return visit.page("passkey_new", account=own.account)
+
+
+@router.post(f"{_PASSKEYS}/options")
+async def passkey_options(visit: Visiting) -> Response:
+    return visit.data(await visit.api.post("/auth/factors/passkeys/options", await visit.token()))
+
+
+@router.post(f"{_PASSKEYS}/new")
+async def add_passkey(visit: Visiting) -> Response:
+    own = await member(visit)
+    name = visit.form.get("name", "").strip()
+    try:
+        sent = answered(visit.form) | ({"name": name} if name else {})
+        added = await visit.api.post("/auth/factors/passkeys", own.token, **sent)
+    except Refused as refused:
+        return visit.again("passkey_new", refused, account=own.account)
+    visit.say("passkey_added")
+    return shown_once(visit, own.account, added.get("recovery_codes"))
 
 
 @router.get(_ONE)

@@ -30,14 +30,9 @@ async def make_codes(visit: Visiting) -> Response:
         made = await visit.api.post("/auth/factors/recovery-codes", own.token)
     except Refused as refused:
         return visit.again("recovery", refused, **own.shown)
-    return shown_once(visit, own.shown["account"], made["codes"], done="codes_made")
+    return shown_once(visit, own.shown["account"], made["codes"])
 
 
-def shown_once(visit: Visit, account: Any, codes: Sequence[str] | None, *, done: str) -> Response:
-    """The page of new codes, which a redirect could not take along; without any, back to the factors. `done`: the
-    notice of what has happened.
-    """
-    if codes:
-        return visit.page("codes", account=account, codes=codes, notice=done)
-    visit.say(done)
-    return visit.to(FACTORS)
+def shown_once(visit: Visit, account: Any, codes: Sequence[str] | None) -> Response:
+    """The page of new codes, which a redirect could not take along; without any, back to the factors."""
+    return visit.page("codes", account=account, codes=codes) if codes else visit.to(FACTORS)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from services.portal import cookies
 from services.portal.api import Refused
+from services.portal.completed import complete
 from services.portal.visit import Visit, Visiting
 from services.portal.wrong_fields import beside, refuse_different
 
@@ -88,9 +89,9 @@ async def _logged_in(visit: Visit, *, proves_first: bool) -> Response:
         if answer["otp_required"]:  # by mail: that proves the address
             visit.keep(cookies.LOGIN, answer["temporary_token"])
             return visit.to("/login/verify", rd=visit.target)
-        await visit.begin_session(answer["refresh_token"], keep=False)
+        visit.say("welcome")
+        response = await complete(visit, answer, keep=False)
     except Refused:  # auth does not know the account yet
         visit.say("registered")
         return visit.to("/login", rd=visit.target)
-    visit.say("welcome")
-    return visit.to("/account/address", rd=visit.target) if proves_first else visit.onward()
+    return visit.to("/account/address", rd=visit.target) if proves_first else response

@@ -25,7 +25,7 @@ _DEVICES = "/account/devices"
 async def sessions_page(visit: Visiting) -> Response:
     own = await member(visit)
     sessions = await visit.api.get("/auth/sessions", own.token)
-    return visit.page("sessions", account=own.account, sessions=_named(visit, sessions))
+    return visit.page("sessions", account=own.account, sessions=named(visit, sessions))
 
 
 @router.post(_SESSIONS)
@@ -57,7 +57,7 @@ async def end_session(visit: Visiting, session_id: UUID) -> Response:
 async def devices_page(visit: Visiting) -> Response:
     own = await member(visit)
     devices = await visit.api.get("/auth/devices", own.token)
-    return visit.page("devices", account=own.account, devices=_named(visit, devices))
+    return visit.page("devices", account=own.account, devices=named(visit, devices))
 
 
 @router.post(_DEVICES)
@@ -84,8 +84,8 @@ async def _delete(visit: Visit, path: str, token: str) -> None:
             raise
 
 
-def _named(visit: Visit, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each with its `program`, as "Firefox on Linux"."""
+def named(visit: Visit, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sessions or devices: each with its `program`, as "Firefox on Linux"."""
     return [row | {"program": _program(visit, row["user_agent"])} for row in rows]
 
 

@@ -14,10 +14,11 @@ PROJECT = Path(__file__).parents[3]
 PORTAL = PROJECT / "services" / "portal"
 CATALOGUES = catalogues()
 TEXTS = [(language, key) for language, texts in CATALOGUES.items() for key in texts]
-SOURCES = "\n".join(path.read_text() for path in sorted((*PORTAL.rglob("*.py"), *PORTAL.rglob("*.j2"))))
-# What an area of texts is called in code: `"login.title"`, or the beginning of a name, `"notice."`.
+TEMPLATES = "\n".join(path.read_text() for path in PORTAL.rglob("*.j2"))
+CODE = "\n".join(path.read_text() for path in PORTAL.rglob("*.py"))
+# As code and templates write a text, `"login.title"`, or how a name begins, `"notice."` or `f"error.{code}"`.
 SECTIONS = {key.partition(".")[0] for key in CATALOGUES[DEFAULT]}
-NAMED = set(re.findall(rf"""["']((?:{"|".join(SECTIONS)})\.\w*)["']""", SOURCES))
+NAMED = set(re.findall(rf"""["']((?:{"|".join(SECTIONS)})\.[\w-]*)["'{{]""", f"{TEMPLATES}{CODE}"))
 
 
 def test_every_text_is_in_each_language() -> None:
@@ -40,7 +41,7 @@ def values(text: str) -> set[str]:
 
 def test_every_text_that_a_page_names_exists() -> None:
     known = CATALOGUES[DEFAULT].keys()
-    for name in NAMED:
+    for name in re.findall(r"""\bt\(\s*["']([^"']+)["']""", TEMPLATES):
         assert name in known or (name.endswith((".", "_")) and any(key.startswith(name) for key in known)), name
 
 
@@ -50,12 +51,13 @@ def test_no_text_is_one_that_no_page_shows() -> None:
 
 
 def test_what_a_page_says_after_a_form_has_a_text_and_every_such_text_is_said() -> None:
-    said = {word for call in re.findall(r"\.say\(([^)]*)\)", SOURCES) for word in re.findall(r'"(\w+)"', call)}
+    said = {word for call in re.findall(r"\.say\(([^)]*)\)", CODE) for word in re.findall(r'"(\w+)"', call)}
+    said |= set(re.findall(r'\bnotice="(\w+)"', CODE))
     assert said == {key.removeprefix("notice.") for key in CATALOGUES[DEFAULT] if key.startswith("notice.")}
 
 
 def test_every_text_of_a_refusal_is_for_one_that_exists() -> None:
-    code = "\n".join(path.read_text() for part in ("services", "shared") for path in (PROJECT / part).rglob("*.py"))
+    raised = "\n".join(path.read_text() for part in ("services", "shared") for path in (PROJECT / part).rglob("*.py"))
     for key in CATALOGUES[DEFAULT]:
         section, _, name = key.partition(".")
-        assert section != "error" or f'"{name}"' in code, name
+        assert section != "error" or name.startswith("field_") or f'"{name}"' in raised, name
