@@ -18,9 +18,9 @@ other settings takes `running_portal`.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -123,6 +123,16 @@ class ComposedPortal:
 
         await eventually(may_act)
         return person
+
+    @contextmanager
+    def users_with(self, **settings: Any) -> Iterator[None]:
+        """The users service has these settings, in the time of the block."""
+        state, usual = self.users.app.state, self.users.parts
+        state.users = replace(usual, settings=usual.settings.model_copy(update=settings))
+        try:
+            yield
+        finally:
+            state.users = usual
 
     async def known(self, person: Person) -> None:
         """Wait until auth knows the account."""
