@@ -25,7 +25,11 @@ def test_a_forged_header_never_reaches_a_service(gateway: Gateway, name: str) ->
     if name != "Cookie":  # who somebody is, the pages know by it, and they alone
         gateway.http.get("/login", headers={name: "forged"})
     assert gateway.users.seen
-    for seen in [*gateway.auth.seen, *gateway.users.seen, *gateway.portal.seen]:  # some headers nginx does not even accept twice
+    for seen in [
+        *gateway.auth.seen,
+        *gateway.users.seen,
+        *gateway.portal.seen,
+    ]:  # some headers nginx does not even accept twice
         assert "forged" not in str(seen.headers)
 
 

@@ -51,7 +51,9 @@ def test_every_page_goes_to_the_portal(gateway: Gateway) -> None:
 def test_a_page_has_the_portal_s_headers_and_each_of_them_once(gateway: Gateway) -> None:
     gateway.portal.answers = lambda _seen: Answer(303, headers={**HEADERS, "Location": f"/continue?rd={'x' * 8000}"})
     answer = gateway.http.get("/login")
-    assert {name: answer.headers.get_list(name) for name in HEADERS} == {name: [value] for name, value in HEADERS.items()}
+    assert {name: answer.headers.get_list(name) for name in HEADERS} == {
+        name: [value] for name, value in HEADERS.items()
+    }
     assert len(answer.headers["location"]) > 8000
 
 
