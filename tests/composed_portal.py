@@ -7,6 +7,8 @@
         code = await portal.inbox.code_for(person.email)          # login codes that were mailed
         code = await portal.codes.code_for(person.email, "reset")  # account codes: verify, change, reset, register
         await portal.reports.tell(person, "delivered") # what became of the latest login code
+        app = await portal.new_app(person)             # an authenticator app: `app.code()`, `app.recovery_codes`
+        passkey = await portal.new_passkey(person)      # answers the options of pages: `passkey.answer(options)`
         await portal.age_login(person, 600)            # the person proved who they are ten minutes ago
 
 `portal` is shared by all tests of tests/integration/portal: everything in it is of the test's own people. What needs
@@ -15,9 +17,9 @@ other settings takes `running_portal`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,6 +28,8 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from login2fa_testing.authenticator_app import AuthenticatorApp
+from login2fa_testing.software_passkey import SoftwarePasskey
 from services.auth.accounts import in_step, read_model
 from services.portal import app as portal
 from services.portal.api import Services
@@ -34,10 +38,20 @@ from services.users import in_step as told
 from shared.configuration.settings import load
 from shared.messaging.topology import ACCOUNT_CODES, NOTICES, OTP_DELIVERY
 from tests.account_codes import AccountCodes
-from tests.browsing import Browser, Page
+from tests.browsing import ORIGIN, Browser, Page
 from tests.builders import PASSWORD, registered
 from tests.code_reports import CodeReports
-from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth, running_users, users_settings
+from tests.composed import (
+    AUTH,
+    AuthApp,
+    Keys,
+    UsersApp,
+    auth_settings,
+    bearer,
+    running_auth,
+    running_users,
+    users_settings,
+)
 from tests.fakes import StandInBus
 from tests.inbox import Inbox
 from tests.polling import eventually
@@ -99,6 +113,16 @@ class ComposedPortal:
         await eventually(may_act)
         return person
 
+    @contextmanager
+    def users_with(self, **settings: Any) -> Iterator[None]:
+        """The users service has these settings, in the time of the block."""
+        state, usual = self.users.app.state, self.users.parts
+        state.users = replace(usual, settings=usual.settings.model_copy(update=settings))
+        try:
+            yield
+        finally:
+            state.users = usual
+
     async def known(self, person: Person) -> None:
         """Wait until auth knows the account."""
 
@@ -107,6 +131,41 @@ class ComposedPortal:
                 return await read_model.find(connection, person.id) is not None
 
         await eventually(is_known)
+
+    async def new_app(self, person: Person) -> AuthenticatorApp:
+        """The authenticator app of somebody who has no second factor yet, with its recovery codes."""
+        owner = await self._owner(person)
+        new = await self._posted("factors/totp", owner)
+        app = AuthenticatorApp(new["secret"])
+        confirmed = await self._posted(f"factors/totp/{new['id']}/confirm", owner, otp=app.code())
+        app.recovery_codes = tuple(confirmed["recovery_codes"])
+        return app
+
+    async def new_passkey(self, person: Person) -> SoftwarePasskey:
+        """The same with a passkey."""
+        owner = await self._owner(person)
+        asked = await self._posted("factors/passkeys/options", owner)
+        passkey = SoftwarePasskey(ORIGIN)
+        answer = {"ceremony": asked["ceremony"], "credential": passkey.answer(asked["options"])}
+        added = await self._posted("factors/passkeys", owner, **answer)
+        passkey.recovery_codes = tuple(added["recovery_codes"])
+        return passkey
+
+    async def _owner(self, person: Person) -> dict[str, str]:
+        return bearer((await self.auth.log_in(person.username, person.password)).json()["access_token"])
+
+    async def _posted(self, path: str, headers: dict[str, str], **body: Any) -> dict[str, Any]:
+        answer = await self.auth.http.post(f"{AUTH}/{path}", headers=headers, json=body)
+        assert answer.is_success, answer.text
+        content: dict[str, Any] = answer.json()
+        return content
+
+    async def turn_on_mailed_codes(self, person: Person) -> None:
+        """As its owner would, in a new login; and wait until auth knows."""
+        async with connected(self.databases.users_url) as sql:
+            await sql.execute("UPDATE users.accounts SET is_2fa = true WHERE id = $1", person.id)
+        async with connected(self.databases.auth_url) as sql:
+            await sql.execute("UPDATE auth.identities SET is_2fa = true WHERE id = $1", person.id)
 
     async def age_login(self, person: Person, seconds: int) -> None:
         """All sessions of the person authenticated so much earlier."""

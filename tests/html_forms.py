@@ -8,17 +8,19 @@ from typing import Self
 
 _WITHOUT_VALUE = {"submit", "button", "image", "reset"}
 _BOXES = {"checkbox", "radio"}
+_WITHIN_A_LINE = {"strong", "em", "code", "span", "small"}
 
 
 @dataclass(slots=True)
 class Form:
-    """`fields`: as they are sent when the person changes nothing. `names`: of all fields and buttons. `attributes`: of
-    the element.
+    """`fields`: as they are sent when the person changes nothing; `buttons`: the same, of the last with each name, for
+    one is sent if it was pressed. `names`: of all fields and buttons. `attributes`: of the element.
     """
 
     action: str
     attributes: dict[str, str]
     fields: dict[str, str] = field(default_factory=dict)
+    buttons: dict[str, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
 
@@ -53,6 +55,7 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
+        self._apart(tag)
         if tag == "form":
             self._form = Form(given.get("action", ""), given)
             self._document.forms.append(self._form)
@@ -75,18 +78,25 @@ class _Reader(HTMLParser):
             kind = given.get("type", "text")
             if tag in ("select", "textarea"):
                 self._choice = name
-            if tag == "textarea":
+            if tag == "button":
+                form.buttons[name] = given.get("value", "")
+            elif tag == "textarea":
                 form.fields[name] = ""
             elif tag == "input" and kind not in _WITHOUT_VALUE and (kind not in _BOXES or "checked" in given):
                 form.fields[name] = given.get("value", "on" if kind in _BOXES else "")
 
     def handle_endtag(self, tag: str) -> None:
+        self._apart(tag)
         if tag == "form":
             self._form = None
         elif tag in ("select", "textarea"):
             self._choice = None
         if self._open and self._open[-1][0] == tag:
             self._open.pop()
+
+    def _apart(self, tag: str) -> None:
+        if tag not in _WITHIN_A_LINE:
+            self._document.text += " "
 
     def handle_data(self, data: str) -> None:
         if self._open:
@@ -95,4 +105,4 @@ class _Reader(HTMLParser):
                 self._document.title += data
                 return
             self._document.texts[purpose] = f"{self._document.texts.get(purpose, '')}{data}"
-        self._document.text += f" {data}"
+        self._document.text += data

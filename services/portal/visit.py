@@ -134,7 +134,7 @@ class Visit:
             "form_token": forms.token_of(self._form_secret()),
             "rd": self.target,
             "path": self.request.url.path,
-            "query": dict(self.request.query_params) | ({} if self.target == HOME else {"rd": self.target}),
+            "query": self._query(),
             "notice": notice if self.portal.pages.knows(f"notice.{notice}") else None,
             "number": number,
             "refused": self._explained(refused) if refused is not None else None,
@@ -142,6 +142,11 @@ class Visit:
         response = self.portal.pages.html(template, self.language, status, **(values | context))
         self._dress(response)
         return response
+
+    def _query(self) -> dict[str, str]:
+        """Of this page, for links to it in another language."""
+        given = {name: value for name, value in self.request.query_params.items() if name != "rd"}
+        return given if self.target == HOME else given | {"rd": self.target}
 
     def again(self, template: str, refused: Refused, **context: Any) -> HTMLResponse:
         """The page of a form that was refused, with the reason, also if it is only for now. Raises `refused` if the

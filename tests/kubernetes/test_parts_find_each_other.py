@@ -90,7 +90,9 @@ def test_the_ingress_leads_to_the_gateway_and_nowhere_else(production: Manifests
 
 def test_tokens_name_the_address_that_the_ingress_answers_at(production: Manifests) -> None:
     (ingress,) = production.all("Ingress")
-    issuers = {production.environment(production.container(service))["ISSUER"] for service in ("auth", "users", "portal")}
+    issuers = {
+        production.environment(production.container(service))["ISSUER"] for service in ("auth", "users", "portal")
+    }
     assert issuers == {f"https://{rule['host']}" for rule in ingress["spec"]["rules"]}
     assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"] for rule in ingress["spec"]["rules"]]
 

@@ -90,7 +90,9 @@ def test_all_that_is_missing_is_named_at_once(environment: pytest.MonkeyPatch, s
 def test_the_portal_needs_neither_broker_nor_database_nor_any_secret(environment: pytest.MonkeyPatch) -> None:
     for name in GOOD:
         environment.delenv(name)
-    assert not {name for name in shown("portal") if name.endswith(("_KEYS", "_PEPPERS", "_DATABASE_URL", "_RABBITMQ_URL"))}
+    assert not {
+        name for name in shown("portal") if name.endswith(("_KEYS", "_PEPPERS", "_DATABASE_URL", "_RABBITMQ_URL"))
+    }
 
 
 def test_one_that_is_missing_is_named_with_its_file(environment: pytest.MonkeyPatch) -> None:

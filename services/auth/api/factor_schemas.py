@@ -83,6 +83,7 @@ class FactorsOut(BaseModel):
     totp: AppOut | None
     recovery_codes: RecoveryStateOut | None
     passkeys: list[PasskeyOut]
+    passkeys_offered: bool = Field(description="Whether one can be added: not where PASSKEYS is off")
 
 
 class DeviceOut(BaseModel):

@@ -47,6 +47,7 @@ async def list_factors(auth: Composed, current: Current) -> FactorsOut:
         totp=AppOut(**app) if app is not None else None,
         recovery_codes=RecoveryStateOut(**codes) if codes is not None else None,
         passkeys=[PasskeyOut(**row) for row in passkeys],
+        passkeys_offered=auth.passkeys.assertions.site is not None,
     )
 
 

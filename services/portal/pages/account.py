@@ -23,7 +23,8 @@ _FILE = 'attachment; filename="account.json"'
 async def account_page(visit: Visiting) -> Response:
     own = await member(visit)
     factors = await visit.api.get("/auth/factors", own.token)
-    return visit.page("account", account=own.account, factors=factors)
+    rules = await visit.api.get("/users/registration")
+    return visit.page("account", account=own.account, factors=factors, verification=rules["email_verification"])
 
 
 @router.get("/account/profile")

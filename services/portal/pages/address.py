@@ -39,11 +39,10 @@ async def change_address(visit: Visiting) -> Response:
 async def _shown(visit: Visit, own: Member) -> dict[str, Any]:
     """`proof`: how the code for an address gets on; None if there is nothing to prove."""
     account = own.account
-    rules = await visit.api.get("/users/registration")
-    open_ = account["pending_email"] is not None or account["email_verified_at"] is None
-    is_proved_here = rules["email_verification"] != "off"
-    proof = await visit.api.get("/users/verify-email", own.token) if open_ and is_proved_here else None
-    return {"account": account, "proof": proof, "is_proved_here": is_proved_here, "given": visit.form}
+    verification = (await visit.api.get("/users/registration"))["email_verification"]
+    is_open = account["pending_email"] is not None or account["email_verified_at"] is None
+    proof = await visit.api.get("/users/verify-email", own.token) if is_open and verification != "off" else None
+    return {"account": account, "proof": proof, "verification": verification, "given": visit.form}
 
 
 async def _change(visit: Visit, own: Member) -> Response:

@@ -12,14 +12,14 @@ from services.portal.visit import Visiting
 router = APIRouter()
 
 # What the person can do about it.
-_MENDED_AT: Final = {"email_not_verified": "/account", "second_factor_required": "/account/factors"}
+_MENDED_AT: Final = {"email_not_verified": "/account/address"}
 
 
 @router.get("/denied")
 async def denied_page(visit: Visiting) -> Response:
     """`reason`: a code of forward-auth; any other has the text of none."""
     given = visit.request.query_params.get("reason", "")
-    reason = given if visit.portal.pages.knows(f"denied.{given}") else "unknown"
+    reason = given if visit.portal.pages.knows(f"denied.{given}_title") else "unknown"
     return visit.page("denied", 403, reason=reason, mended_at=_MENDED_AT.get(reason))
 
 

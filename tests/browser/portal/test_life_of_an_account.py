@@ -56,7 +56,7 @@ async def register(walker: Walk, person: Person) -> None:
 async def prove_the_address(walker: Walk, stack: Standalone, person: Person) -> None:
     code = await stack.inbox.wait_for_account_code(person.email, purpose="verify")
     await walker.visit("/account/address")
-    await walker.send("/account/address", press="button[value=prove]", code=code.lower())
+    await walker.send("/account/address", having="[value=prove]", code=code.lower())
     assert "confirmed" in await walker.text("[role=status]")
 
 
@@ -81,7 +81,6 @@ async def enrol_an_app(walker: Walk) -> None:
 async def enrol_a_passkey(walker: Walk) -> None:
     await walker.visit(f"{FACTORS}/passkeys/new")
     await walker.send(f"{FACTORS}/passkeys/new", name="Laptop", picture="account-factors-passkey-made")
-    print(walker.path, await walker.text())
     await walker.visit(f"{FACTORS}/passkeys")
     assert "Laptop" in await walker.text()
     await walker.visit(FACTORS)
@@ -96,10 +95,10 @@ async def log_in_by_passkey_alone(walker: Walk) -> None:
 
 async def change_the_address(walker: Walk, stack: Standalone, new: str) -> None:
     await walker.visit("/account/address", picture="account-address-proved")
-    await walker.send("/account/address", press="button[value=change]", email=new, picture="account-address-pending")
+    await walker.send("/account/address", having="[value=change]", email=new, picture="account-address-pending")
     code = await stack.inbox.wait_for_account_code(new, purpose="change")
     await walker.go("/account/address")
-    await walker.send("/account/address", press="button[value=prove]", code=code, picture="account-moved")
+    await walker.send("/account/address", having="[value=prove]", code=code, picture="account-moved")
     assert new in await walker.text()
 
 
@@ -114,8 +113,10 @@ async def reset_the_password(walker: Walk, stack: Standalone, email: str) -> Non
 async def delete_the_account(walker: Walk, person: Person, device: Authenticator) -> None:
     await walker.send("/login", username=person.username, password=NEW_PASSWORD, picture="login-verify-passkey")
     await device.owner_is(here=True)
-    await walker.leave("/login/verify", press="button")
+    await walker.leave("/login/verify")
     await walker.visit("/account/delete")
     await walker.send("/account/delete", username=person.username)
+    await device.owner_is(here=False)
+    await walker.go("/login")
     await walker.leave("/login", username=person.username, password=NEW_PASSWORD)
     assert "wrong" in await walker.text("[role=alert]")

@@ -49,19 +49,19 @@ class Walk:
     async def go(self, url: str) -> None:
         await self.page.goto(url)
 
-    async def send(self, action: str, *, press: str = "button", picture: str = "", **fields: str | bool) -> None:
-        """Fill the form that is sent to the path `action` and has the button `press`, send it, and see what comes."""
-        await self.leave(action, press=press, **fields)
+    async def send(self, action: str, *, having: str = "button", picture: str = "", **fields: str | bool) -> None:
+        """Fill the form that is sent to the path `action` and has this element, send it, and see what comes of it."""
+        await self.leave(action, having=having, **fields)
         await self.see(picture)
 
-    async def leave(self, action: str, *, press: str = "button", **fields: str | bool) -> None:
+    async def leave(self, action: str, *, having: str = "button", **fields: str | bool) -> None:
         """As `send`, for a page that is not looked at. An `action` that ends with `/` is how one begins."""
         paths = (f'^="{action}"',) if action.endswith("/") else (f'="{action}"', f'^="{action}?"')
-        form = self.page.locator(", ".join(f"form[action{path}]:has({press})" for path in paths)).first
+        form = self.page.locator(", ".join(f"form[action{path}]:has({having})" for path in paths)).first
         for name, value in fields.items():
             await _fill(form.locator(f'[name="{name}"]'), value)
         async with self.page.expect_navigation():
-            await form.locator(press).first.click()
+            await form.locator("button").first.click()
 
     async def text(self, selector: str = "main") -> str:
         return await self.page.locator(selector).first.inner_text()

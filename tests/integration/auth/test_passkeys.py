@@ -240,7 +240,9 @@ async def test_where_passkeys_are_off_there_are_none_to_begin_or_to_answer(
             await passkeys.post("passkey", **body),
         ]
         gone = await auth.http.delete(f"{AUTH}/factors/passkeys/{uuid4()}", headers=bearer(owner.access))
+        listed = await auth.http.get(f"{AUTH}/factors", headers=bearer(owner.access))
 
+    assert listed.json()["passkeys_offered"] is False
     assert [(each.status_code, each.json()["code"]) for each in answers] == [(409, "passkeys_off")] * 4
     assert gone.status_code == 404
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
 from services.users.administration import Administration, invitation
@@ -15,17 +10,6 @@ from tests.builders import PASSWORD, registration
 from tests.composed_portal import ComposedPortal, Visitor
 
 CODE_COOKIE = "__Host-login2fa-code"
-
-
-@contextmanager
-def users_with(portal: ComposedPortal, **settings: Any) -> Iterator[None]:
-    """The users service with other settings, in the time of the block."""
-    state, usual = portal.users.app.state, portal.users.parts
-    state.users = replace(usual, settings=usual.settings.model_copy(update=settings))
-    try:
-        yield
-    finally:
-        state.users = usual
 
 
 def filled(**other: str) -> dict[str, str]:
@@ -81,7 +65,7 @@ async def test_with_login_codes_the_second_step_follows(portal: ComposedPortal, 
 
 async def test_where_addresses_must_be_proved_that_comes_next(portal: ComposedPortal, browser: Visitor) -> None:
     fields = filled()
-    with users_with(portal, email_verification="required"):
+    with portal.users_with(email_verification="required"):
         page = await browser.follow(await sent(browser, "/register?rd=/account/profile", **fields))
         assert page.path == "/account/address"
         code = await portal.codes.code_for(fields["email"], "verify")
@@ -91,7 +75,7 @@ async def test_where_addresses_must_be_proved_that_comes_next(portal: ComposedPo
 
 async def test_the_mailed_code_makes_the_account_and_no_page_tells_who_has_one(portal: ComposedPortal) -> None:
     person, fields = await portal.person(), filled()
-    with users_with(portal, registration="proven", uniform_deadline=0.05):
+    with portal.users_with(registration="proven", uniform_deadline=0.05):
         pages = []
         for email in (fields["email"], person.email):
             browser = portal.browser()
@@ -129,7 +113,7 @@ async def test_an_invitation_registers_where_nobody_else_may(
     portal: ComposedPortal, browser: Visitor, invited: tuple[dict[str, str], str]
 ) -> None:
     fields, code = invited
-    with users_with(portal, registration="invited"):
+    with portal.users_with(registration="invited"):
         page = await sent(browser, **fields, invitation_code="0000000000")
         assert "wrong or no longer good" in page.text
         page = await browser.submit(page, "/register", fields, invitation_code=code)
@@ -139,7 +123,7 @@ async def test_an_invitation_registers_where_nobody_else_may(
 
 
 async def test_where_registration_is_closed_there_is_no_form(portal: ComposedPortal, browser: Visitor) -> None:
-    with users_with(portal, registration="closed"):
+    with portal.users_with(registration="closed"):
         page = await browser.get("/register")
     assert "Nobody can register" in page.text
     assert [form.action for form in page.document.forms] == []
