@@ -31,8 +31,8 @@ _ID = re.compile(r"/[0-9a-f]{8}-[0-9a-f-]{27}")
 
 @dataclass  # without slots: playwright puts something beside its listeners
 class Walk:
-    """`complaints`: of the browser, and what could not be loaded. `pictures`: the folder for those of all pages seen, in
-    each width and scheme. `album`: the folder for one of each, in their order.
+    """`complaints`: of the browser, and what could not be loaded. `pictures`: the folder for those of all pages seen,
+    in each width and scheme. `album`: the folder for one of each, in their order.
     """
 
     page: Page
