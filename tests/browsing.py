@@ -78,11 +78,14 @@ class Page:
         return self.document.links
 
     def form(self, action: str, **having: str) -> Form:
-        """The form that is sent to the path `action`. `having`: fields of the one that is meant among several."""
+        """The form that is sent to the path `action`. `having`: fields and buttons of the one that is meant among
+        several.
+        """
         fitting = [
             form
             for form in self.document.forms
-            if (urlsplit(form.action).path or self.path) == action and having.items() <= form.fields.items()
+            if (urlsplit(form.action).path or self.path) == action
+            and having.items() <= (form.buttons | form.fields).items()
         ]
         assert len(fitting) == 1, f"{len(fitting)} forms for {action} in {self.url}: {self.html}"
         return fitting[0]
@@ -110,11 +113,12 @@ class Browser:
         having: Mapping[str, str] | None = None,
         **fields: str | None,
     ) -> Page:
-        """The form with this action (its path). `given`: fields too. One that is None is not sent, as a box that is not
-        ticked.
+        """The form with this action (its path). `having`: see `Page.form`; a button in it is pressed. `given`: fields
+        too. One that is None is not sent, as a box that is not ticked.
         """
         form = page.form(action, **having or {})
-        typed = {**(given or {}), **fields}
+        pressed = form.buttons.keys() & (having or {}).keys()
+        typed = {**(given or {}), **fields, **{name: form.buttons[name] for name in pressed}}
         unknown = typed.keys() - form.names
         assert not unknown, f"the form {action} has no {unknown}: {form.names}"
         filled = {name: value for name, value in {**form.fields, **typed}.items() if value is not None}

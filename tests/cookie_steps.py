@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
+from shared.messaging.events import AccountChanged
 from shared.web.cookies import GATE, SESSION
-from tests.auth_steps import pair
+from tests.auth_steps import session_of
 from tests.composed import AUTH, AuthApp
 
 
@@ -33,9 +34,8 @@ class CookieSteps:
         given = answer.json()
         return Browser(session=given["session_cookie"], gate=given["gate_cookie"], max_age=given["max_age"])
 
-    async def log_in(self, username: str, *, keep: bool = False) -> Browser:
-        """To an account without a second factor."""
-        return await self.browser(pair(await self.auth.log_in(username)).refresh, keep=keep)
+    async def log_in(self, account: AccountChanged, *, keep: bool = False) -> Browser:
+        return await self.browser((await session_of(self.auth, account)).refresh, keep=keep)
 
     async def ask(self, cookie: str) -> httpx.Response:
         """For the access token of one page."""

@@ -13,13 +13,14 @@ _WITHIN_A_LINE = {"strong", "em", "code", "span", "small"}
 
 @dataclass(slots=True)
 class Form:
-    """`fields`: as they are sent when the person changes nothing. `names`: of all fields and buttons. `attributes`: of
-    the element.
+    """`fields`: as they are sent when the person changes nothing; `buttons`: the same, of the last with each name, for
+    one is sent if it was pressed. `names`: of all fields and buttons. `attributes`: of the element.
     """
 
     action: str
     attributes: dict[str, str]
     fields: dict[str, str] = field(default_factory=dict)
+    buttons: dict[str, str] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
 
 
@@ -77,7 +78,9 @@ class _Reader(HTMLParser):
             kind = given.get("type", "text")
             if tag in ("select", "textarea"):
                 self._choice = name
-            if tag == "textarea":
+            if tag == "button":
+                form.buttons[name] = given.get("value", "")
+            elif tag == "textarea":
                 form.fields[name] = ""
             elif tag == "input" and kind not in _WITHOUT_VALUE and (kind not in _BOXES or "checked" in given):
                 form.fields[name] = given.get("value", "on" if kind in _BOXES else "")

@@ -20,8 +20,9 @@ async def complete(visit: Visit, pair: Mapping[str, Any], *, keep: bool | None) 
     visit.forget(cookies.SENT_ON)
     if pair.get("device_token"):
         visit.keep(cookies.DEVICE, pair["device_token"])
-    if pair.get("recovery_codes_left") is not None:
-        visit.say("recovery_code_used", pair["recovery_codes_left"])
+    left = pair.get("recovery_codes_left")
+    if left is not None:
+        visit.say("recovery_code_used", left)
     return visit.onward()
 
 

@@ -15,7 +15,6 @@ from services.users.schemas import RegistrationIn
 from tests.account_codes import AccountCodes
 from tests.builders import OTHER_PASSWORD, PASSWORD, registered, registration
 from tests.composed import USERS, AuthApp, UsersApp, bearer
-from tests.cookie_steps import CookieSteps
 from tests.inbox import Inbox
 from tests.polling import eventually
 from tests.security.factor_callers import FactorCallers

@@ -103,8 +103,8 @@ class FactorCallers:
             case "POST /api/v1/auth/verify-password":
                 return {"password": PASSWORD}
             case "POST /api/v1/auth/cookie/access":
-                account = await registered(self._users.parts)
-                return {"session_cookie": (await CookieSteps(self._auth).log_in(account.username)).session}
+                tokens = pair(await password_accepted(self._auth, (await registered(self._users.parts)).username))
+                return {"session_cookie": (await CookieSteps(self._auth).browser(tokens.refresh)).session}
         return await self._of_second_step(operation)
 
     async def _of_second_step(self, operation: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Everything that is secret about second factors happens once: right, wrong, and repeated."""
+"""Everything that is secret about second factors, and a browser's cookie, happens once: right, wrong, and repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.auth_steps import wrong
 from tests.composed import AUTH, AuthApp, bearer
 from tests.passkey_steps import ORIGIN
 
-STATUSES = [400, 200, 400, 400, 422, 200, 400, 201, 400, 200, 200, 400, 200, 400, 200, 200, 200, 200]
+STATUSES = [400, 200, 400, 400, 422, 200, 400, 201, 400, 200, 200, 400, 200, 400, 200, 401, 200, 200, 200]
 
 
 @dataclass(slots=True)
@@ -51,7 +51,10 @@ class FactorSecrets:
         self.answers.append(await self._login(username, f"{password}?", device_token=device))
         await self._passkey(username, password, access)
         temporary = await self._log_in(username, password)  # the passkey has ended the device
-        await self._given("verify-recovery", temporary, "device_token", code=codes[1], remember_device=True)
+        again = await self._given("verify-recovery", temporary, "device_token", code=codes[1], remember_device=True)
+        browser = await self._given("cookie", None, "session_cookie", refresh_token=again["refresh_token"])
+        await self._post("cookie/access", None, session_cookie=browser["session_cookie"])
+        await self._ask("cookie/access", None, session_cookie=f"{browser['session_cookie']}x")
         for path in ("factors", "devices", "sessions"):
             self.answers.append(await self.auth.http.get(f"{AUTH}/{path}", headers=bearer(access)))
         statuses = [answer.status_code for answer in self.answers]

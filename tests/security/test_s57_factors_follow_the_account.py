@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +12,16 @@ import httpx
 import pytest
 
 from login2fa_testing.software_passkey import SoftwarePasskey
-from services.auth.sessions.client import Client
 from shared.messaging.events import AccountChanged
 from tests.asking import problem
-from tests.auth_steps import Accounts, Pair, pair
+from tests.auth_steps import Accounts, Pair, pair, session_of
 from tests.builders import OTHER_PASSWORD, PASSWORD, tombstone
 from tests.composed import AUTH, AuthApp, bearer
 from tests.factor_steps import App, FactorSteps
 from tests.integration.auth.conftest import accounts, clock, factors, sql
 from tests.passkey_steps import ORIGIN, PasskeySteps
-from tests.polling import eventually
-from tests.security.waiting import WAITING
-from tests.servers.databases import Databases, connected
+from tests.security.waiting import held
+from tests.servers.databases import Databases
 
 __all__ = ("accounts", "clock", "factors", "sql")
 
@@ -123,22 +120,6 @@ PAIRS: list[tuple[Ending, Adding]] = [
 ]
 
 
-@asynccontextmanager
-async def held(databases: Databases, *queries: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Holds these locks until the end. What it gives returns when so many others wait."""
-    async with connected(databases.admin_url) as sql, sql.transaction(), connected(databases.admin_url) as looking:
-        for query in queries:
-            await sql.execute(f"{query} FOR UPDATE")
-
-        async def wait(waiting: int) -> None:
-            async def so_many() -> bool:
-                return bool(await looking.fetchval(WAITING) == waiting)
-
-            await eventually(so_many, timeout=60)
-
-        yield wait
-
-
 @pytest.mark.parametrize(("end", "add"), PAIRS, ids=lambda each: each.__name__)
 async def test_what_waited_for_the_end_of_the_factors_adds_none(
     scene: Scene, databases: Databases, end: Ending, add: Adding
@@ -155,15 +136,6 @@ async def test_what_waited_for_the_end_of_the_factors_adds_none(
     left: dict[Ending, list[str]] = {deletion: [], reset: ["factors"], change_of_password: before}
     assert await scene.left() == left[end]
     assert await scene.sql.fetchval("SELECT count(*) < 2 FROM passkeys")
-
-
-async def session_of(auth: AuthApp, account: AccountChanged) -> Pair:
-    """Without the time that a login takes to compare the password."""
-    parts, client = auth.parts, Client(address=None, user_agent=None)
-    async with parts.database.transaction() as connection:
-        begun = await parts.sessions.begin(connection, account.account_id, 0, ["pwd"], client, b"")
-    assert begun is not None
-    return Pair(begun.access_token, begun.refresh_token)
 
 
 async def test_of_many_factors_that_are_confirmed_while_their_accounts_are_deleted_none_is_left(

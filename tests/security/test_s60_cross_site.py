@@ -100,38 +100,41 @@ async def stranger(portal: ComposedPortal) -> Visitor:
     return browser
 
 
+def right(browser: Visitor, cookie: str) -> dict[str, str]:
+    """The token of forms for the browser with this cookie."""
+    return {"form_token": forms.token_of(browser.cookies[cookie])}
+
+
 async def test_no_form_of_another_site_is_taken_whatever_its_token(portal: ComposedPortal, calls: Calls) -> None:
-    for browser, secret in (await somebody(portal), SESSION), (await stranger(portal), FORM):
-        token = forms.token_of(browser.cookies[secret])
-        calls.made.clear()
-        for path in paths(portal, changing=True):
-            for who, headers in ELSEWHERE.items():
-                page = await browser.ask("POST", path, data={"form_token": token}, headers=headers)
-                assert refused(page), f"{path} from {who}: {page.status} {page.alert}"
-        assert calls.made == []
+    person, visitor = await somebody(portal), await stranger(portal)
+    calls.made.clear()
+    for path in paths(portal, changing=True):
+        for who, headers in ELSEWHERE.items():
+            page = await person.ask("POST", path, data=right(person, SESSION), headers=headers)
+            assert refused(page), f"{path} from {who}: {page.status} {page.alert}"
+        page = await visitor.ask("POST", path, data=right(visitor, FORM), headers=ELSEWHERE["a sibling subdomain"])
+        assert refused(page), f"{path} before a login: {page.status} {page.alert}"
+    assert calls.made == []
 
 
 async def test_no_form_without_the_token_of_its_own_browser_is_taken(portal: ComposedPortal, calls: Calls) -> None:
     person, other = await somebody(portal), await somebody(portal)
     visitor, next_visitor = await stranger(portal), await stranger(portal)
     person.cookies[FORM] = visitor.cookies[FORM]
-    right = {
-        name: forms.token_of(name_of.cookies[cookie])
-        for name, name_of, cookie in (
-            ("another person's", other, SESSION),
-            ("a stranger's", next_visitor, FORM),
-            ("that of before the login", visitor, FORM),
-        )
+    others = {
+        "another person's": right(other, SESSION),
+        "a stranger's": right(next_visitor, FORM),
+        "that of before the login": right(visitor, FORM),
+        "no": {},
+        "an empty": {"form_token": ""},
+        "the session as its": {"form_token": person.cookies[SESSION]},
     }
     calls.made.clear()
     for path in paths(portal, changing=True):
-        for whose, token in right.items():
-            page = await person.ask("POST", path, data={"form_token": token}, headers=OWN)
+        for whose, fields in others.items():
+            page = await person.ask("POST", path, data=fields, headers=OWN)
             assert refused(page), f"{path} with {whose} token: {page.status} {page.alert}"
-        for body in ({}, {"form_token": ""}, {"form_token": person.cookies[SESSION]}):
-            page = await person.ask("POST", path, data=body, headers=OWN)
-            assert refused(page), f"{path} without a token: {page.status} {page.alert}"
-        page = await visitor.ask("POST", path, json={"form_token": forms.token_of(visitor.cookies[FORM])}, headers=OWN)
+        page = await visitor.ask("POST", path, json=right(visitor, FORM), headers=OWN)
         assert refused(page), f"{path} with JSON: {page.status}"
         page = await portal.browser().ask("POST", path, data={"form_token": forms.token_of("")}, headers=OWN)
         assert refused(page), f"{path} from nobody: {page.status}"
@@ -142,8 +145,7 @@ async def test_the_same_forms_are_taken_from_a_page_of_ours(portal: ComposedPort
     """Else the tests above would show nothing."""
     for path in paths(portal, changing=True):
         browser = await stranger(portal)
-        token = forms.token_of(browser.cookies[FORM])
-        page = await browser.ask("POST", path, data={"form_token": token}, headers=OWN)
+        page = await browser.ask("POST", path, data=right(browser, FORM), headers=OWN)
         assert not refused(page), path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,9 +21,26 @@ from shared.messaging.notice_events import UsersNoticeRequested
 from tests.builders import OTHER_PASSWORD, factors_changed, password_hash, registered, session_ended
 from tests.composed import UsersApp
 from tests.fakes import HeldBus
+from tests.polling import eventually
 from tests.servers.databases import Databases, connected
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@asynccontextmanager
+async def held(databases: Databases, *queries: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Holds these locks until the end. What it gives returns when so many others wait."""
+    async with connected(databases.admin_url) as sql, sql.transaction(), connected(databases.admin_url) as looking:
+        for query in queries:
+            await sql.execute(f"{query} FOR UPDATE")
+
+        async def wait(waiting: int) -> None:
+            async def so_many() -> bool:
+                return bool(await looking.fetchval(WAITING) == waiting)
+
+            await eventually(so_many, timeout=60)
+
+        yield wait
 
 
 @pytest.fixture

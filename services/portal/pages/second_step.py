@@ -130,15 +130,15 @@ async def _refused(visit: Visit, refused: Refused) -> Response:
     try:
         return await _page(visit, refused)
     except Refused as over:
-        return _over(visit, over, "login_spent")
+        return _over(visit, over, spent=True)
 
 
-def _over(visit: Visit, refused: Refused, notice: str = "login_over") -> Response:
+def _over(visit: Visit, refused: Refused, *, spent: bool = False) -> Response:
     """From the beginning. Raises `refused` if it is something else."""
     if refused.code != "invalid_token":
         raise refused
     visit.forget(cookies.LOGIN)
-    visit.say(notice)
+    visit.say("login_spent" if spent else "login_over")
     return visit.to("/login", rd=visit.target)
 
 

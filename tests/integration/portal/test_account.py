@@ -88,7 +88,7 @@ async def test_a_new_address_counts_once_its_code_is_back_and_can_be_forgotten_b
 async def test_where_no_address_is_proved_a_new_one_counts_at_once(portal: ComposedPortal, browser: Visitor) -> None:
     person = await logged_in(portal, browser)
     with portal.users_with(email_verification="off"):
-        page = await changed(browser, "/account/address", email=f"new.{person.email}")
+        page = await changed(browser, "/account/address", act="change", email=f"new.{person.email}")
         page = await browser.follow(page)
     assert (page.path, page.said) == ("/account", "Your address is changed.")
     assert f"new.{person.email}" in page.text

@@ -67,8 +67,7 @@ async def test_a_logout_without_a_session_is_one_all_the_same(portal: ComposedPo
 @pytest.mark.parametrize(
     ("reason", "leads_to"),
     [
-        ("email_not_verified", "/account"),
-        ("second_factor_required", "/account/factors"),
+        ("email_not_verified", "/account/address"),
         ("not_enough_permissions", "/logout"),
         ("<b>anything</b>", "/logout"),
         ("again", "/logout"),
