@@ -64,7 +64,8 @@ class ConnectionSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     require_tls: bool = Field(
-        False, description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain"
+        False,
+        description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain",
     )
     tls_exempt_hosts: HostNames = Field(
         [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
