@@ -18,8 +18,10 @@ APP = "https://app.example.test/inbox?unread=1&page=2"
 @pytest.fixture
 async def gated(databases: Databases, keys: Keys, jwks_url: str) -> AsyncIterator[ComposedPortal]:
     """With hosts behind a gateway."""
+    issuer = {"issuer": "https://login.example.test"}
     settings: dict[str, Any] = {"gate_cookie_domain": "example.test", "portal_redirects": "https://*.example.test"}
-    async with running_portal(databases, keys, jwks_url, auth=settings, **settings) as portal:
+    settings |= issuer
+    async with running_portal(databases, keys, jwks_url, auth=settings, users=issuer, **settings) as portal:
         yield portal
 
 
