@@ -64,7 +64,8 @@ class ConnectionSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     require_tls: bool = Field(
-        False, description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain"
+        False,
+        description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain",
     )
     tls_exempt_hosts: HostNames = Field(
         [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
@@ -144,8 +145,8 @@ class ServerSettings(ManagedSettings):
     port: Port = Field(8000, description="Port of the same")
     trusted_proxies: Proxies = Field(
         "",
-        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and for"
-        " auth and users the portal's; by default nobody's",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and"
+        " for auth and users the portal's; by default nobody's",
     )
     keep_alive: int = Field(
         75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"
