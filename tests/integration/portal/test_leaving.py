@@ -19,10 +19,12 @@ APP = "https://app.example.test/inbox?unread=1&page=2"
 @pytest.fixture(scope="module")
 async def gated(postgres: Postgres, database_template: str, keys: Keys, jwks_url: str) -> AsyncIterator[ComposedPortal]:
     """With hosts behind a gateway."""
+    issuer = {"issuer": "https://login.example.test"}
     settings: dict[str, Any] = {"gate_cookie_domain": "example.test", "portal_redirects": "https://*.example.test"}
+    settings |= issuer
     async with (
         copied(postgres, database_template) as databases,
-        running_portal(databases, keys, jwks_url, auth=settings, **settings) as portal,
+        running_portal(databases, keys, jwks_url, auth=settings, users=issuer, **settings) as portal,
     ):
         yield portal
 
