@@ -146,8 +146,8 @@ class ServerSettings(ManagedSettings):
     port: Port = Field(8000, description="Port of the same")
     trusted_proxies: Proxies = Field(
         "",
-        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and for"
-        " auth and users the portal's; by default nobody's",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and"
+        " for auth and users the portal's; by default nobody's",
     )
     keep_alive: int = Field(
         75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"

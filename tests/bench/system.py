@@ -1,4 +1,4 @@
-"""The product as it is deployed: auth, users, notifier and portal as processes, over a Postgres and a RabbitMQ of its own.
+"""The product as it is deployed: auth, users, notifier, portal as processes, over a Postgres and RabbitMQ of its own.
 
 Everything that production has is on: fsync, confirms, logs (into files), throttles, limits, metrics. The limit against
 floods is there and high, for all clients of the bench are one address.
@@ -89,8 +89,8 @@ def servers() -> Iterator[Servers]:
 class System:
     """`start` its processes by name, `stop` them; both as often as wanted.
 
-    `auth`, `users`, `notifier` and `portal` have the machine for themselves, `auth-a` and `auth-b` share it; `auth-passkeys` is
-    an `auth` that takes them.
+    `auth`, `users`, `notifier` and `portal` have the machine for themselves, `auth-a` and `auth-b` share it;
+    `auth-passkeys` is an `auth` that takes them.
     """
 
     def __init__(self, databases: Databases, amqp_url: str, mail_port: int, folder: Path) -> None:

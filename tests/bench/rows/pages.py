@@ -14,8 +14,8 @@ _SECONDS = 2.0
 _MOST = 20_000  # microseconds
 
 _ASKED = Comparison(
-    row="portal-login-page", what="GET /login; a ready page of that size from Starlette", ours="portal", limit="bare page",
-    figure="process", unit="µs of processor time", bound="at most", target=_MOST, beyond=True,
+    row="portal-login-page", what="GET /login; a ready page of that size from Starlette", ours="portal",
+    limit="bare page", figure="process", unit="µs of processor time", bound="at most", target=_MOST, beyond=True,
     note="the difference is bounded, not the ratio",
 )  # fmt: skip
 

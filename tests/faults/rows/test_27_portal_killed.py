@@ -1,5 +1,5 @@
-"""Row 27: the portal is killed between two pages of a login, and one that knows nothing of it answers the next page: what
-it has to know, the browser tells it. So it is no matter either which of several replicas is asked.
+"""Row 27: the portal is killed between two pages of a login, and one that knows nothing of it answers the next page:
+what it has to know, the browser tells it. So it is no matter either which of several replicas is asked.
 """
 
 from __future__ import annotations
