@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from services.portal.rendering import Pages
 
-CONTEXT = {
+CONTEXT: dict[str, Any] = {
     "form_token": "",
     "rd": "/account",
     "path": "/",
