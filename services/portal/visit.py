@@ -234,7 +234,9 @@ Visiting = Annotated[Visit, Depends(visit)]
 async def _own_form(request: Request, portal: Portal) -> Mapping[str, str]:
     if not forms.is_own(request.headers, portal.settings.issuer):
         raise CrossSite
-    async with request.form(max_files=0, max_fields=50) as sent:
+    if not forms.is_plain(request.headers):
+        raise CrossSite
+    async with request.form(max_fields=50) as sent:
         fields = {name: value for name, value in sent.multi_items() if isinstance(value, str)}
     secret = _cookie(request, SESSION) or _cookie(request, cookies.FORM.name)
     if not forms.has_token(fields.pop("form_token", ""), secret):

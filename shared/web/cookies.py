@@ -10,6 +10,10 @@ from starlette.types import Scope
 SESSION: Final = "__Host-login2fa"
 GATE: Final = "__Secure-login2fa-gate"
 
+# Those of RFC 6265. What else Python calls a space, such as the byte A0, is a part of the name to browsers: a sibling
+# subdomain may set that one, and it would be read as ours.
+_SPACES: Final = " \t"
+
 
 class CookieTwice(Exception):
     """One name with two values: neither is to be believed."""
@@ -26,4 +30,4 @@ def cookie(scope: Scope, name: str) -> str | None:
 def _pairs(scope: Scope) -> list[tuple[str, str]]:
     headers = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
     pairs = [each.partition("=") for header in headers for each in header.split(";")]
-    return [(name.strip(), value.strip().strip('"')) for name, _, value in pairs]
+    return [(name.strip(_SPACES), value.strip(_SPACES).strip('"')) for name, _, value in pairs]

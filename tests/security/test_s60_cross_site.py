@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi.routing import iter_route_contexts
+from starlette.formparsers import MultiPartParser
 
 from services.portal import forms
 from services.portal.visit import CrossSite
@@ -139,6 +140,21 @@ async def test_no_form_without_the_token_of_its_own_browser_is_taken(portal: Com
         page = await portal.browser().ask("POST", path, data={"form_token": forms.token_of("")}, headers=OWN)
         assert refused(page), f"{path} from nobody: {page.status}"
     assert calls.made == []
+
+
+async def test_a_form_in_parts_is_never_read(portal: ComposedPortal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of ours is sent so. Its sender names the codec of each text, some of which take seconds for one form."""
+
+    async def read(_parser: MultiPartParser) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(MultiPartParser, "parse", read)
+    browser = await stranger(portal)
+    for charset in ("utf-8", "punycode", "unicode_escape"):
+        token = right(browser, FORM)["form_token"]
+        parts = f'--b\r\nContent-Disposition: form-data; name="form_token"\r\n\r\n{token}\r\n--b--\r\n'
+        headers = {**OWN, "Content-Type": f"Multipart/Form-Data; boundary=b; charset={charset}"}
+        assert refused(await browser.ask("POST", "/logout", content=parts, headers=headers))
 
 
 async def test_the_same_forms_are_taken_from_a_page_of_ours(portal: ComposedPortal) -> None:
