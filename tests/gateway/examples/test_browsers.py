@@ -215,6 +215,16 @@ async def test_the_app_gets_its_own_cookies_and_none_of_ours_however_they_are_se
         assert not any("secret" in value or str(browser.gate) in value for _, value in seen.headers)
 
 
+async def test_nginx_does_not_try_one_line_of_cookies_in_millions_of_ways(
+    auth: AuthApp, browser: Browser, tmp_path: Path
+) -> None:
+    others = [f"x{number}=1" for number in range(100)]
+    cookies = "; ".join([*others, *(f"{SESSION}=secret; y{number}=1" for number in range(6)), f"{GATE}={browser.gate}"])
+    async with gated("nginx", auth, free_ports(1)[0], tmp_path) as app:
+        assert (await app.http.get("/", headers={"Cookie": cookies})).status_code == 200
+        assert b"pcre" not in (tmp_path / "output.log").read_bytes()
+
+
 async def test_nobody_names_himself_to_the_app(app: App, account: AccountChanged, browser: Browser) -> None:
     remote = [(f"Remote-{name}", "root") for name in ("User", "Groups", "Email", "Name")]
     forged = [*FORGED, *remote]
