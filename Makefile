@@ -19,7 +19,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-security test-containers test-deaths test-other-faults test-unit e2e faults security audit sbom check lint format migrate \
+.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit e2e faults security audit sbom check lint format migrate \
 	bench postman lock clean image pin-images
 
 help: ## This list
@@ -31,10 +31,13 @@ up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=
 demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a client does, and stop
 	@exec $(RUN) -m deploy.standalone.demo
 
-# Tests wait most of the time: three lanes of them run side by side, and end at much the same time. Faults have bounds, and
+# Tests wait most of the time: four lanes of them run side by side, and end at much the same time. Faults have bounds, and
 # the machine for themselves; but for those of whole processes that start or do not.
 CONTAINERS = tests/browser tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
+# The first statements of docs/security.md run with the tests of accounts.
+FIRST = $(wildcard tests/security/test_s[0-2]*.py tests/security/test_s3[0-5]*.py)
+USERS = tests/integration/users $(FIRST)
 SECURITY = tests/security $(STARTS)
 # Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.
 FAULTS = tests/faults
@@ -46,16 +49,19 @@ test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
 ifneq ($(ALONE),)
 	$(RUN) -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j3 test-services test-security test-containers
+	@$(MAKE) --no-print-directory -j4 test-services test-users test-security test-containers
 	@$(MAKE) --no-print-directory -j2 test-deaths test-other-faults
 endif
 
 test-services: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(addprefix --ignore=,$(CONTAINERS) $(SECURITY) $(FAULTS)) 2>&1 \
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(addprefix --ignore=,$(CONTAINERS) $(USERS) $(SECURITY) $(FAULTS)) 2>&1 \
 		| sed -u 's/^/services:   /'
 
+test-users: $(VENV)/.dev
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(USERS) 2>&1 | sed -u 's/^/users:      /'
+
 test-security: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(SECURITY) 2>&1 | sed -u 's/^/security:   /'
+	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(SECURITY) $(addprefix --ignore=,$(FIRST)) 2>&1 | sed -u 's/^/security:   /'
 
 test-containers: $(VENV)/.dev
 	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(CONTAINERS) 2>&1 | sed -u 's/^/containers: /'

@@ -93,9 +93,9 @@ class Page:
 
 @dataclass(slots=True)
 class Browser:
-    """`address`: where it comes from; its own unless it is given."""
+    """`address`: where it comes from; its own unless it is given. `portal`: in this process, or the way to another."""
 
-    portal: ASGIApp
+    portal: ASGIApp | httpx.AsyncBaseTransport
     address: str = field(default_factory=lambda: f"198.51.100.{next(_hosts)}")
     language: str = "en"
     cookies: dict[str, str] = field(default_factory=dict)
@@ -142,7 +142,9 @@ class Browser:
         sent = {"Accept-Language": self.language, "User-Agent": "A browser of the tests", **(headers or {})}
         if self.cookies:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        transport = httpx.ASGITransport(self.portal, raise_app_exceptions=False, client=(self.address, 40000))
+        transport = self.portal
+        if not isinstance(transport, httpx.AsyncBaseTransport):
+            transport = httpx.ASGITransport(transport, raise_app_exceptions=False, client=(self.address, 40000))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
             answer = await client.request(method, url, headers=sent, **how)
         for line in answer.headers.get_list("set-cookie"):

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
+import httpx
 import pytest
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
@@ -31,6 +32,10 @@ from services.auth.tokens.keys import generate
 from services.notifier.channel import Delivery
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.login_code import LoginCodeMail
+from services.portal import app as portal
+from services.portal.api import Services
+from services.portal.settings import PortalSettings
+from services.portal.visit import visit
 from services.users import app as users
 from services.users.callers import caller
 from shared.messaging import event_types
@@ -104,6 +109,12 @@ def apps(keys: Keys) -> dict[str, FastAPI]:
     }
 
 
+@pytest.fixture(scope="module")
+def pages() -> FastAPI:
+    """The portal."""
+    return portal.build(PortalSettings(), Services(auth=httpx.AsyncClient(), users=httpx.AsyncClient()))
+
+
 def routes(app: FastAPI) -> Iterator[tuple[str, str, Dependant]]:
     for route in iter_route_contexts(app.routes):
         for method in sorted(route.methods or ()):
@@ -139,8 +150,22 @@ def test_every_route_lies_below_one_of_the_two_public_prefixes(apps: dict[str, F
             assert path.startswith((f"/api/v1/{service}/", "/.well-known/")), path
 
 
-async def test_the_documentation_covers_the_routes_of_both_services(apps: dict[str, FastAPI]) -> None:
-    async with client_of(Front(auth=apps["auth"], users=apps["users"])) as client:
+async def test_every_form_of_the_portal_is_refused_unless_a_page_of_ours_has_sent_it(pages: FastAPI) -> None:
+    assert all(visit in depends_on(needs) for _, _, needs in routes(pages))
+    posted = {path for method, path, _ in routes(pages) if method not in ("GET", "HEAD")}
+    assert {"/login", "/logout", "/register"} <= posted
+    async with client_of(pages) as client:
+        for path in posted:
+            answer = await client.post(re.sub(r"{[^}]+}", str(uuid4()), path), headers={"Sec-Fetch-Site": "same-site"})
+            assert answer.status_code == 403, path
+
+
+def test_no_page_of_the_portal_hides_a_part_of_the_api(pages: FastAPI) -> None:
+    assert not [path for _, path, _ in routes(pages) if path.startswith(("/api", "/.well-known", "/docs", "/openapi"))]
+
+
+async def test_the_documentation_covers_the_routes_of_both_services(apps: dict[str, FastAPI], pages: FastAPI) -> None:
+    async with client_of(Front(auth=apps["auth"], users=apps["users"], portal=pages)) as client:
         documented = (await client.get("/openapi.json")).json()["paths"]
     for app in apps.values():
         for method, path, _ in routes(app):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -64,7 +65,8 @@ class ConnectionSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     require_tls: bool = Field(
-        False, description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain"
+        False,
+        description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain",
     )
     tls_exempt_hosts: HostNames = Field(
         [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
@@ -144,8 +146,8 @@ class ServerSettings(ManagedSettings):
     port: Port = Field(8000, description="Port of the same")
     trusted_proxies: Proxies = Field(
         "",
-        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and for"
-        " auth and users the portal's; by default nobody's",
+        description="Addresses and networks whose `X-Forwarded-For` is believed, comma-separated: your gateway's, and"
+        " for auth and users the portal's; by default nobody's",
     )
     keep_alive: int = Field(
         75, ge=1, description="Seconds an idle connection is kept; more than the gateway in front keeps one (nginx: 60)"
@@ -160,7 +162,7 @@ class ServerSettings(ManagedSettings):
         return super().connections() | {"ISSUER": to_issuer(self.issuer)}
 
 
-class BrowserSettings(ConnectionSettings):
+class BrowserSettings(ServerSettings):
     portal_redirects: Redirections = Field(
         [],
         description="Where a browser may be sent back after a login, comma-separated: origins, or `https://*.example.com`"
@@ -171,6 +173,15 @@ class BrowserSettings(ConnectionSettings):
         description="Domain whose hosts are gated, such as `example.com`: browsers get a second cookie for it, that"
         " opens forward-auth alone. The same for auth and the portal",
     )
+
+    @model_validator(mode="after")
+    def _settable(self) -> Self:
+        domain, host = self.gate_cookie_domain, urlsplit(self.issuer).hostname or ""
+        if domain and not f".{host}".endswith(f".{domain}"):
+            raise ValueError(
+                "GATE_COOKIE_DOMAIN must be the host of ISSUER, or a domain above it: else browsers drop it"
+            )
+        return self
 
 
 class HttpSettings(ServerSettings, ProcessSettings):

@@ -1,4 +1,4 @@
-"""The product as it is deployed: auth, users and notifier as processes, over a Postgres and a RabbitMQ of its own.
+"""The product as it is deployed: auth, users, notifier, portal as processes, over a Postgres and RabbitMQ of its own.
 
 Everything that production has is on: fsync, confirms, logs (into files), throttles, limits, metrics. The limit against
 floods is there and high, for all clients of the bench are one address.
@@ -89,8 +89,8 @@ def servers() -> Iterator[Servers]:
 class System:
     """`start` its processes by name, `stop` them; both as often as wanted.
 
-    `auth`, `users` and `notifier` have the machine for themselves, `auth-a` and `auth-b` share it; `auth-passkeys` is
-    an `auth` that takes them.
+    `auth`, `users`, `notifier` and `portal` have the machine for themselves, `auth-a` and `auth-b` share it;
+    `auth-passkeys` is an `auth` that takes them.
     """
 
     def __init__(self, databases: Databases, amqp_url: str, mail_port: int, folder: Path) -> None:
@@ -100,7 +100,7 @@ class System:
         keys.generate(self.keys)
         self.sealing_key = Fernet.generate_key().decode()
         self._folder = folder
-        names = ("auth", "auth-a", "auth-b", "auth-passkeys", "users", "notifier")
+        names = ("auth", "auth-a", "auth-b", "auth-passkeys", "users", "notifier", "portal")
         ports = free_ports(2 * len(names))
         self.ports = dict(zip(names, ports[::2], strict=True))
         self.management = dict(zip(names, ports[1::2], strict=True))
@@ -124,6 +124,7 @@ class System:
                 "ACCOUNT_SEALING_KEYS": account_key,
                 "AUTH_JWKS_URL": f"{self.issuer_url}/.well-known/jwks.json",
             },
+            "portal": {"AUTH_URL": self.issuer_url, "USERS_URL": f"http://127.0.0.1:{self.ports['users']}"},
             "notifier": {"OTP_SEALING_KEYS": self.sealing_key, "SMTP_PORT": str(mail_port), "SMTP_SECURITY": "none"},
         }
 

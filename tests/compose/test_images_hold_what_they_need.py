@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+import httpx
 import pytest
 
+from login2fa_testing import Login2FA
 from tests.compose.containers import IMAGES
 from tests.servers.docker_cli import docker, inspected
 
@@ -45,6 +47,14 @@ def test_python_has_no_installer(module: str) -> None:
     script = f"import importlib.util; print(importlib.util.find_spec('{module}'))"
 
     assert run_in(IMAGES[0], "python", "-c", script).strip() == "None"
+
+
+def test_the_portal_has_its_templates_texts_and_assets(system: Login2FA) -> None:
+    page = httpx.get(f"{system.base_url}/login", params={"lang": "de"}, trust_env=False)
+    assert page.status_code == 200
+    assets = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page.text)
+    assert assets
+    assert [each for each in assets if httpx.get(system.base_url + each, trust_env=False).status_code != 200] == []
 
 
 def test_there_is_no_perl_in_that_of_the_processes() -> None:

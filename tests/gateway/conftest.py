@@ -35,7 +35,7 @@ def gateway(running: Gateway) -> Gateway:
 
 @pytest.fixture
 def start(tmp_path: Path, static: Path) -> Iterator[Start]:
-    """Start a gateway for this test alone: `changes` replaces texts, `server` adds files to server.d, `variables` are set."""
+    """Start a gateway for this test alone: `changes` replaces texts, `server` adds files to server.d."""
     with ExitStack() as stack:
 
         def started(

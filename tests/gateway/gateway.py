@@ -46,7 +46,7 @@ def running_gateway(
     with ExitStack() as stack:
         names = stack.enter_context(dns())
         auth, users, portal = (stack.enter_context(upstream()) for _ in range(3))
-        names.addresses = dict.fromkeys(("auth.test", "users.test", "portal.test"), ["127.0.0.1"])
+        names.addresses = {f"{service}.test": ["127.0.0.1"] for service in ("auth", "users", "portal")}
         port, livez = free_ports(2)
         variables = {
             "AUTH_UPSTREAM": f"auth.test:{auth.port}",

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deploy.standalone.front import Front
-from tests.asking import client_of, problem
+from tests.asking import client_of, problem, small_app
 from tests.composed import AuthApp, UsersApp, auth_app, bearer, bus, inbox, jwks_url, keys, users_app
 from tests.inbox import Inbox
 from tests.malformed_requests import MALFORMED, Malformed
@@ -37,7 +37,7 @@ async def person(inbox: Inbox, auth_app: AuthApp, users_app: UsersApp) -> Logged
 @pytest.fixture
 async def client(auth_app: AuthApp, users_app: UsersApp) -> AsyncIterator[httpx.AsyncClient]:
     """Both services at one address."""
-    async with client_of(Front(auth=auth_app.app, users=users_app.app)) as client:
+    async with client_of(Front(auth=auth_app.app, users=users_app.app, portal=small_app())) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.users import app as users
 from shared.configuration.settings import SettingsInvalid
-from tests.asking import client_of
+from tests.asking import client_of, small_app
 from tests.composed import AUTH, USERS, Keys, auth_settings, keys, users_settings
 from tests.servers.databases import Databases
 
@@ -27,6 +27,7 @@ async def browser(keys: Keys, request: pytest.FixtureRequest) -> AsyncIterator[h
     front = Front(
         auth=auth.build(auth_settings(NOWHERE, keys, **named)),
         users=users.build(users_settings(NOWHERE, keys, "http://127.0.0.1:1/", **named)),
+        portal=small_app(),
     )
     async with client_of(front) as client:
         yield client

@@ -15,6 +15,7 @@ from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import ACCOUNT_CODES
 from shared.web.process import listen, serving
 from tests.account_codes import AccountCodes
+from tests.asking import small_app
 from tests.composed import AuthApp, Keys, UsersApp, auth_settings, running_auth, running_users, users_settings
 from tests.inbox import Inbox
 from tests.security.callers import Callers
@@ -107,7 +108,7 @@ async def url(
         # Real, and quick: it is about the requests, and there are thousands.
         monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))
     bound = listen("127.0.0.1", 0, hint="")
-    async with serving(Front(auth=auth_app.app, users=users_app.app), bound, grace=1):
+    async with serving(Front(auth=auth_app.app, users=users_app.app, portal=small_app()), bound, grace=1):
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 

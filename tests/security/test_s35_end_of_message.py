@@ -11,6 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from deploy.standalone.front import Front
+from tests.asking import small_app
 from tests.builders import PASSWORD
 from tests.composed import AUTH, USERS, AuthApp, UsersApp
 from tests.raw_http import LAST, SMUGGLED, UPGRADES, Answer, Connection, Watched, connected, request, watched
@@ -58,7 +59,7 @@ async def server(auth_app: AuthApp, users_app: UsersApp, monkeypatch: pytest.Mon
     """Both services at one address."""
     for app in (auth_app, users_app):
         monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))  # real, and quick
-    async with watched(Front(auth=auth_app.app, users=users_app.app)) as server:
+    async with watched(Front(auth=auth_app.app, users=users_app.app, portal=small_app())) as server:
         yield server
 
 

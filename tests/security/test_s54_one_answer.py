@@ -45,7 +45,10 @@ async def test_of_fifty_uses_of_one_answer_at_once_on_two_replicas_exactly_one_s
 
     answers = await asyncio.gather(*(both[number % 2].post(path, temporary, **body) for number in range(50)))
 
-    assert Counter(told(answer) for answer in answers) == {(200, ""): 1, REFUSED: 49}
+    # Whoever waits too long for the row is told to come again: not refused for good, and not let in.
+    outcomes = Counter(told(answer) for answer in answers)
+    assert outcomes.pop((200, "")) == 1
+    assert set(outcomes) <= {REFUSED, (503, "temporarily_unavailable")}
     assert await sql.fetchval("SELECT count(*) FROM sessions") == before + 1
 
 

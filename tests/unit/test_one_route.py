@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Annotated
@@ -14,7 +13,6 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import iter_route_contexts
 
-from deploy.standalone.front import Front
 from services.auth import app as auth
 from services.auth.app import RATE_LIMITED as AUTH_RATE_LIMITED
 from services.auth.settings import AuthSettings
@@ -99,17 +97,6 @@ async def test_the_answer_to_head_has_no_body_on_the_connection() -> None:
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"content-length: " in answer
     assert answer.endswith(b"\r\n\r\n")
-
-
-async def test_the_address_itself_answers_with_links() -> None:
-    apps = built()
-    async with client_of(Front(auth=apps["auth"], users=apps["users"])) as client:
-        page, headed = await client.get("/"), await client.head("/")
-        links = re.findall(r'href="([^"]+)"', page.text)
-        assert [(await client.get(f"/{link}")).status_code for link in links[:2]] == [200, 200]
-
-    assert (page.status_code, headed.status_code) == (200, 200)
-    assert links == ["docs", "openapi.json", ".well-known/jwks.json"]
 
 
 async def test_where_there_is_no_get_there_is_no_head(clients: dict[str, httpx.AsyncClient]) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from services.portal.api import Refused
 from services.portal.member import member
-from services.portal.pages.factors import FACTORS, owner
+from services.portal.pages.factors import FACTORS, name_refused, owner
 from services.portal.pages.recovery_codes import shown_once
 from services.portal.visit import Visiting
 
@@ -38,7 +38,7 @@ async def begin_app(visit: Visiting) -> Response:
     try:
         new = await visit.api.post("/auth/factors/totp", own.token, **({"name": name} if name else {}))
     except Refused as refused:
-        return visit.again("app", refused, **own.shown)
+        return visit.again("app", name_refused(refused), **own.shown)
     picture = Markup(new["qr_svg"])  # noqa: S704 - an element that auth has drawn, without style or script
     return visit.page("app_key", new=new, secret=_in_fours(new["secret"]), picture=picture, **own.shown)
 

@@ -12,7 +12,7 @@ from services.portal.visit import Visiting
 router = APIRouter()
 
 # What the person can do about it.
-_MENDED_AT: Final = {"email_not_verified": "/account"}
+_MENDED_AT: Final = {"email_not_verified": "/account/address"}
 
 
 @router.get("/denied")

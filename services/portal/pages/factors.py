@@ -37,6 +37,11 @@ async def owner(visit: Visit) -> FactorOwner:
     return FactorOwner(own.token, {"account": own.account, "factors": found | {"email": own.account["is_2fa"]}})
 
 
+def name_refused(refused: Refused) -> Refused:
+    """The refusal of a form with the name of a factor, if that can be at fault: in words of ours."""
+    return Refused(422, "factor_name_not_valid", "") if refused.code == "invalid_request" else refused
+
+
 @router.get(FACTORS)
 async def factors_page(visit: Visiting) -> Response:
     own = await owner(visit)

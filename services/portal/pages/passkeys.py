@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from services.portal.api import Refused
 from services.portal.member import member
-from services.portal.pages.factors import FACTORS, FactorOwner, owner
+from services.portal.pages.factors import FACTORS, FactorOwner, name_refused, owner
 from services.portal.pages.recovery_codes import shown_once
 from services.portal.passkey_answers import answered
 from services.portal.visit import Visiting
@@ -46,7 +46,7 @@ async def add_passkey(visit: Visiting) -> Response:
         sent = answered(visit.form) | ({"name": name} if name else {})
         added = await visit.api.post("/auth/factors/passkeys", own.token, **sent)
     except Refused as refused:
-        return visit.again("passkey_new", refused, account=own.account)
+        return visit.again("passkey_new", name_refused(refused), account=own.account)
     visit.say("passkey_added")
     return shown_once(visit, own.account, added.get("recovery_codes"))
 
@@ -63,7 +63,7 @@ async def rename_passkey(visit: Visiting, passkey_id: UUID) -> Response:
     try:
         await visit.api.patch(f"/auth/factors/passkeys/{passkey_id}", own.token, name=visit.form.get("name", ""))
     except Refused as refused:
-        return visit.again("passkey", refused, passkey=_one(own, passkey_id), **own.shown)
+        return visit.again("passkey", name_refused(refused), passkey=_one(own, passkey_id), **own.shown)
     visit.say("passkey_renamed")
     return visit.to(_PASSKEYS)
 

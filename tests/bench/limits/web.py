@@ -108,6 +108,13 @@ def empty(_given: Given) -> ASGIApp:
     return Starlette(routes=[Route("/", endpoint)])
 
 
+def page(_given: Given) -> ASGIApp:
+    async def endpoint(_request: Request) -> Response:
+        return Response("x" * 3000, media_type="text/html")
+
+    return Starlette(routes=[Route("/", endpoint)])
+
+
 def account(_given: Given) -> ASGIApp:
     app, now = FastAPI(), datetime.now(UTC)
     names = {"email": "user123@bench.example", "username": "user123@bench.example", "name": "Ann", "lastname": "Lee"}
@@ -207,6 +214,7 @@ def _with_pool(given: Given) -> FastAPI:
 APPS: dict[str, Callable[[Given], ASGIApp]] = {
     "message": message,
     "empty": empty,
+    "page": page,
     "account": account,
     "me": me,
     "refresh": refresh,

@@ -92,6 +92,7 @@ async def test_a_passkey_is_added_and_named_and_taken_away_after_another_look_at
     page = await browser.get(PASSKEYS)
     assert "Laptop" in page.text
     one = next(link for link in page.links if re.fullmatch(rf"{PASSKEYS}/[0-9a-f-]{{36}}", link))
+    assert "64" in (await browser.submit(await browser.get(one), one, name="x" * 65)).alert
     page = await browser.follow(await browser.submit(await browser.get(one), one, name="Work <b>"))
     assert "Work &lt;b&gt;" in page.html
 
