@@ -17,6 +17,7 @@ other settings takes `running_portal`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -78,6 +79,16 @@ class Visitor(Browser):
         kept = "1" if keep else None
         page = await self.submit(page, "/login", username=person.username, password=person.password, keep=kept)
         return await self.follow(page)
+
+    async def use_passkey(self, page: Page, action: str, passkey: SoftwarePasskey, **fields: Any) -> Page:
+        """Send the page's form as static/passkeys.js does it."""
+        form = page.form(action)
+        asked = await self.post(form.attributes["data-options"], {"form_token": form.fields["form_token"]})
+        assert asked.status == httpx.codes.OK, asked.html
+        question = asked.answer.json()
+        credential = json.dumps(passkey.answer(question["options"]))
+        given: dict[str, Any] = {"ceremony": question["ceremony"], "credential": credential}
+        return await self.submit(page, action, **given | fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,8 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"site": site, "asset": self._address, "languages": tuple(self.languages)}
+        own_names = {language: texts["page.own_name"] for language, texts in self.languages.items()}
+        self._templates.globals |= {"site": site, "asset": self._address, "languages": own_names}
         self._templates.filters["moment"] = _moment
 
     def html(self, template: str, language: str, status: int = 200, **context: Any) -> HTMLResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -161,7 +162,7 @@ class ServerSettings(ManagedSettings):
         return super().connections() | {"ISSUER": to_issuer(self.issuer)}
 
 
-class BrowserSettings(ConnectionSettings):
+class BrowserSettings(ServerSettings):
     portal_redirects: Redirections = Field(
         [],
         description="Where a browser may be sent back after a login, comma-separated: origins, or `https://*.example.com`"
@@ -172,6 +173,15 @@ class BrowserSettings(ConnectionSettings):
         description="Domain whose hosts are gated, such as `example.com`: browsers get a second cookie for it, that"
         " opens forward-auth alone. The same for auth and the portal",
     )
+
+    @model_validator(mode="after")
+    def _settable(self) -> Self:
+        domain, host = self.gate_cookie_domain, urlsplit(self.issuer).hostname or ""
+        if domain and not f".{host}".endswith(f".{domain}"):
+            raise ValueError(
+                "GATE_COOKIE_DOMAIN must be the host of ISSUER, or a domain above it: else browsers drop it"
+            )
+        return self
 
 
 class HttpSettings(ServerSettings, ProcessSettings):

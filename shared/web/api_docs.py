@@ -50,7 +50,10 @@ PAGE = f"""<!doctype html>
 ORDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "account": (
         "Register, and one's own account",
-        ("registration", "confirm_registration", "me", "change_own_account", "change_password", "delete_own_account"),
+        (
+            *("registration_rules", "registration", "confirm_registration"),
+            *("me", "change_own_account", "change_password", "delete_own_account"),
+        ),
     ),
     "login": (
         "Log in with a password and a second factor where the account has one, or with a passkey alone; stay logged in",

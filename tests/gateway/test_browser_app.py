@@ -106,8 +106,9 @@ async def with_a_passkey_and_a_session_without_it(page: Page, site: Site) -> Per
     assert status == 200, pair
     status, made = await visitor.post("/cookie", {"refresh_token": pair["refresh_token"], "keep_logged_in": False})
     assert status == 201, made
+    value: str = made["session_cookie"]
     await page.context.add_cookies(
-        [{"name": SESSION, "value": made["session_cookie"], "url": site.login, "secure": True, "httpOnly": True}]
+        [{"name": SESSION, "value": value, "domain": "localhost", "path": "/", "secure": True}]
     )
     return person
 

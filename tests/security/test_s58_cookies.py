@@ -26,14 +26,14 @@ from tests.builders import OTHER_PASSWORD, PASSWORD
 from tests.composed import AUTH, AuthApp, Keys, auth_settings, bearer, running_auth
 from tests.cookie_steps import Browser, CookieSteps
 from tests.database_clock import DatabaseClock
-from tests.factor_steps import App, FactorSteps, claims
-from tests.integration.auth.conftest import account, accounts, app, clock, factors, sql
+from tests.factor_steps import FactorSteps, claims
+from tests.integration.auth.conftest import account, accounts, clock, factors, sql
 from tests.security.replica import replica
 from tests.security.waiting import held
 from tests.servers.databases import Databases
 from tests.test_architecture import IDS, PUBLIC, routes
 
-__all__ = ("account", "accounts", "app", "clock", "factors", "replica", "sql")
+__all__ = ("account", "accounts", "clock", "factors", "replica", "sql")
 
 pytestmark = pytest.mark.usefixtures("clock")  # before the service
 
@@ -237,19 +237,21 @@ async def test_of_swaps_at_once_one_gives_cookies_and_a_later_one_ends_the_sessi
         assert not await cookies.lives(browser)
 
 
-async def test_a_step_up_ends_the_cookie_that_asked_for_it(
-    app: App, factors: FactorSteps, cookies: CookieSteps
+async def test_a_step_up_ends_the_cookies_that_asked_for_it(
+    account: AccountChanged, gated: CookieSteps, clock: DatabaseClock
 ) -> None:
-    """Whoever has copied it must not get the class that its owner has just proved."""
-    old = await cookies.browser(app.owner.refresh)
-    asked = (await factors.post("step-up", await cookies.access(old.session), acr=2)).json()
+    """Whoever has copied them must not get the class that their owner has just proved."""
+    factors = FactorSteps(gated.auth, clock)
+    app = await factors.app(account)
+    old = await gated.browser(app.owner.refresh)
+    asked = (await factors.post("step-up", await gated.access(old.session), acr=2)).json()
 
     stepped = pair(await factors.post("verify-totp", asked["temporary_token"], otp=await app.next_code()))
 
-    assert not await cookies.lives(old)
-    new = await cookies.browser(stepped.refresh)
-    assert (await cookies.at_gateway((SESSION, new.session), demands="/acr/2/age/60")).status_code == 204
-    assert not await cookies.lives(old)
+    assert not await gated.lives(old)
+    new = await gated.browser(stepped.refresh)
+    assert (await gated.at_gateway((GATE, new.gate or ""), demands="/acr/2/age/60")).status_code == 204
+    assert not await gated.lives(old)
 
 
 async def test_whatever_happens_at_once_no_cookie_is_left_that_a_step_up_or_an_end_should_have_ended(

@@ -136,18 +136,24 @@ async def test_a_browser_understands_what_is_allowed_as_we_do() -> None:
         assert (user, came) == ("", sent)
 
 
-@pytest.mark.parametrize("path", ["/login", "/continue"])
-async def test_each_page_of_the_login_looks_at_the_target_again(path: str) -> None:
+@pytest.mark.parametrize("path", ["/login", "/continue", "/denied", "/logout"])
+async def test_each_page_looks_at_the_target_again(path: str) -> None:
     nobody = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500)))
     settings = load(PortalSettings, issuer=ISSUER, portal_redirects=LISTED)
     listed, evil = "https://app.example.com/?a=1&b=2", "https://evil.test/"
     async with client(build(settings, Services(auth=nobody, users=nobody))) as http:
-        for targets in [[listed], [listed, evil], [evil, listed], [evil, evil], *([each] for each in OURS)]:
-            page = html.unescape((await http.get(path, params={"rd": targets})).text)
-            places = re.findall(r'name="rd" value="(.*?)"|0; url=(.*?)"', page)
-            assert len(places) == 1
-            found = "".join(places[0])
-            assert found == "/account" or (found == listed and listed in targets), targets
+
+        async def links(*targets: str) -> list[str]:
+            page = (await http.get(path, params={"rd": targets})).text
+            found = re.findall(r'(?:href|content|name="rd" value)="(.*?)"', page)
+            return [html.unescape(each) for each in found]
+
+        without = await links()
+        assert [each for each in await links(listed) if each.endswith(listed)]
+        assert await links(listed, evil) in (without, await links(listed))
+        assert await links(evil, listed) in (without, await links(listed))
+        for target in (evil, *OURS):
+            assert await links(target) == without, target
 
 
 def test_whatever_a_gateway_says_of_the_request_the_login_leads_to_a_listed_place() -> None:

@@ -1,4 +1,4 @@
-"""Chromium for the tests of passkeys and pages: the installed one, or Debian's, installed as root or else unpacked in `.venv`."""
+"""Chromium for tests in a browser: the installed one, or Debian's, installed as root or else unpacked in `.venv`."""
 
 from __future__ import annotations
 

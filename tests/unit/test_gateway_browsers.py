@@ -13,6 +13,7 @@ from services.auth import app as auth
 from services.auth.gateway.browsers import Browsers, Question
 from services.auth.gateway.demands import PATH
 from services.auth.settings import AuthSettings
+from shared.web.application import Service
 from tests.asking import client_of, problem
 
 LOGIN = "https://login.example.com/login"
@@ -29,13 +30,18 @@ CADDY = {
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[httpx.AsyncClient]:
-    """A gateway whose client has neither token nor cookie."""
+def app() -> Service:
+    """Auth, asked by a gateway whose client has neither token nor cookie."""
     settings = AuthSettings.model_construct(
         issuer="https://login.example.com", portal_redirects=["https://*.example.com"]
     )
     app = auth.build(settings)
     app.state.auth = SimpleNamespace(settings=settings)
+    return app
+
+
+@pytest.fixture
+async def gateway(app: Service) -> AsyncIterator[httpx.AsyncClient]:
     async with client_of(app) as client:
         yield client
 
@@ -145,6 +151,17 @@ async def test_a_gateway_that_is_set_up_wrongly_is_told_so_and_nobody_is_redirec
     for path in ("/nowhere/browser", "/browser/acr/2", "/browser?x=1"):
         answer = await gateway.get(PATH + path, headers=PAGE | NGINX)
         assert answer.status_code == 403
+        assert not {"location", "x-auth-location"} & answer.headers.keys()
+
+
+async def test_a_fault_of_ours_is_no_reason_to_send_anybody_to_a_login(
+    app: Service, gateway: httpx.AsyncClient
+) -> None:
+    del app.state.auth
+
+    for path in ("", "/browser"):
+        answer = await gateway.get(PATH + path, headers=PAGE | NGINX)
+        problem(answer, 403, "internal_error")
         assert not {"location", "x-auth-location"} & answer.headers.keys()
 
 

@@ -43,7 +43,7 @@ ROUTERS = tuple(
         passkeys,
         recovery_codes,
         sessions,
-        administration,  # before `administered`: /admin/accounts/new is no account
+        administration,
         administered,
         administrative_acts,
     )

@@ -31,15 +31,11 @@ async def login_page(visit: Visiting) -> Response:
 
 @router.post("/login")
 async def log_in(visit: Visiting) -> Response:
-    """With a second factor the temporary token goes into a cookie, and the next page asks for the factor."""
     try:
         answer = await _password(visit)
     except Refused as refused:
         return _page(visit, refused)
-    if answer["otp_required"]:
-        visit.keep(cookies.LOGIN, answer["temporary_token"])
-        return visit.to("/login/verify", rd=visit.target, **({"keep": "1"} if visit.form.get("keep") else {}))
-    return await complete(visit, answer, keep=bool(visit.form.get("keep")))
+    return await _second_step(visit, answer)
 
 
 @router.post("/login/passkey/options")
@@ -70,13 +66,22 @@ async def _logged_in(visit: Visit) -> bool:
     return True
 
 
-async def _password(visit: Visit) -> dict[str, str]:
+async def _password(visit: Visit) -> dict[str, Any]:
     given = {"username": visit.form.get("username", ""), "password": visit.form.get("password", "")}
     device = visit.cookie(cookies.DEVICE)
-    answer: dict[str, str] = await visit.api.post(
+    answer: dict[str, Any] = await visit.api.post(
         "/auth/token", **given, **({"device_token": device} if device else {})
     )
     return answer
+
+
+async def _second_step(visit: Visit, answer: dict[str, Any]) -> Response:
+    """If there is one, the temporary token goes into a cookie, and the next page asks for the factor."""
+    keep = bool(visit.form.get("keep"))
+    if not answer["otp_required"]:
+        return await complete(visit, answer, keep=keep)
+    visit.keep(cookies.LOGIN, answer["temporary_token"])
+    return visit.to("/login/verify", rd=visit.target, **({"keep": "1"} if keep else {}))
 
 
 def _page(visit: Visit, refused: Refused | None = None, *, sent_back: bool = False) -> Response:

@@ -11,8 +11,8 @@ from tests.browser.authenticator import Authenticator
 from tests.browser.portal.walk import Walk
 from tests.stacks.stack import PASSWORD, Person
 from tests.stacks.standalone import Standalone
-from tests.stacks.steps import somebody
 
+MOVED = "lee@example.net"
 NEW_PASSWORD = "another horse battery"
 FACTORS = "/account/factors"
 
@@ -26,7 +26,7 @@ async def test_an_account_is_registered_proved_secured_moved_reset_and_deleted(
     walker: Walk, stack: Standalone, album: Path
 ) -> None:
     walker.album = album
-    person = somebody()
+    person = Person(email="ann.lee@example.org", username="ann.lee")
     device = await Authenticator.of(walker.page)
     await device.owner_is(here=False)
 
@@ -37,10 +37,9 @@ async def test_an_account_is_registered_proved_secured_moved_reset_and_deleted(
     await device.owner_is(here=True)
     await enrol_a_passkey(walker)
     await log_in_by_passkey_alone(walker)
-    moved = somebody()
-    await change_the_address(walker, stack, moved.email)
+    await change_the_address(walker, stack, MOVED)
     await device.owner_is(here=False)
-    await reset_the_password(walker, stack, moved.email)
+    await reset_the_password(walker, stack, MOVED)
     await delete_the_account(walker, person, device)
 
 
@@ -63,7 +62,7 @@ async def prove_the_address(walker: Walk, stack: Standalone, person: Person) -> 
 async def log_in_by_mailed_code(walker: Walk, stack: Standalone, person: Person) -> None:
     await walker.visit(f"{FACTORS}/mail")
     await walker.send(f"{FACTORS}/mail", picture="account-factors-mailed")
-    await walker.send("/logout")
+    await walker.send("/logout", picture="login-again")
     await walker.send("/login", username=person.username, password=PASSWORD)
     code = await stack.inbox.wait_for_code(person.email)
     await walker.send("/login/verify", otp=f" {code[:3]} {code[3:]} ")
@@ -106,7 +105,9 @@ async def reset_the_password(walker: Walk, stack: Standalone, email: str) -> Non
     await walker.visit("/forgot")
     await walker.send("/forgot", email=email)
     code = await stack.inbox.wait_for_account_code(email, purpose="reset")
-    await walker.send("/forgot/code", code=code, password=NEW_PASSWORD, confirm_password=NEW_PASSWORD)
+    await walker.send(
+        "/forgot/code", code=code, password=NEW_PASSWORD, confirm_password=NEW_PASSWORD, picture="login-reset"
+    )
     assert walker.path == "login"
 
 

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Response
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Response, ViewportSize
 
-SCHEMES: Final = ("light", "dark")
-NARROW: Final = {"width": 320, "height": 640}
-WIDE: Final = {"width": 1280, "height": 800}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+NARROW: Final[ViewportSize] = {"width": 320, "height": 640}
+WIDE: Final[ViewportSize] = {"width": 1280, "height": 800}
 WIDTHS: Final = (360, 1280)
 
 # What the machine can see of WCAG 2.2 AA. Of the second colour scheme only colours can differ.
@@ -31,8 +31,8 @@ _ID = re.compile(r"/[0-9a-f]{8}-[0-9a-f-]{27}")
 
 @dataclass  # without slots: playwright puts something beside its listeners
 class Walk:
-    """`complaints`: of the browser, and what could not be loaded. `pictures`: the folder for those of all pages seen, in
-    each width and scheme. `album`: the folder for one of each, in their order.
+    """`complaints`: of the browser, and what could not be loaded. `pictures`: the folder for those of all pages seen,
+    in each width and scheme. `album`: the folder for one of each, in their order.
     """
 
     page: Page

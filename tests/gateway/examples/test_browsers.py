@@ -103,7 +103,7 @@ async def account(accounts: Accounts) -> AccountChanged:
 
 @pytest.fixture
 async def browser(auth: AuthApp, account: AccountChanged) -> Browser:
-    return await CookieSteps(auth).log_in(account)
+    return await CookieSteps(auth).browser(pair(await auth.log_in(account.username)).refresh)
 
 
 @asynccontextmanager

@@ -10,16 +10,22 @@ import pytest
 from shared.web.cookies import GATE, SESSION
 from tests.composed import AUTH, Keys
 from tests.composed_portal import ComposedPortal, Visitor, running_portal
-from tests.servers.databases import Databases
+from tests.servers.databases import copied
+from tests.servers.postgres import Postgres
 
 APP = "https://app.example.test/inbox?unread=1&page=2"
 
 
-@pytest.fixture
-async def gated(databases: Databases, keys: Keys, jwks_url: str) -> AsyncIterator[ComposedPortal]:
+@pytest.fixture(scope="module")
+async def gated(postgres: Postgres, database_template: str, keys: Keys, jwks_url: str) -> AsyncIterator[ComposedPortal]:
     """With hosts behind a gateway."""
+    issuer = {"issuer": "https://login.example.test"}
     settings: dict[str, Any] = {"gate_cookie_domain": "example.test", "portal_redirects": "https://*.example.test"}
-    async with running_portal(databases, keys, jwks_url, auth=settings, **settings) as portal:
+    settings |= issuer
+    async with (
+        copied(postgres, database_template) as databases,
+        running_portal(databases, keys, jwks_url, auth=settings, users=issuer, **settings) as portal,
+    ):
         yield portal
 
 

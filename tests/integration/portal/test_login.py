@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import httpx
 
-from login2fa_testing.software_passkey import SoftwarePasskey
+from services.portal import app
+from services.portal.api import Services
+from services.portal.settings import PortalSettings
+from shared.configuration.settings import load
 from shared.web.cookies import SESSION
 from tests.browsing import Page
 from tests.composed import AUTH
@@ -21,17 +22,6 @@ def lines(page: Page, cookie: str) -> list[str]:
 async def is_good(portal: ComposedPortal, session: str) -> bool:
     answer = await portal.auth.http.post(f"{AUTH}/cookie/access", json={"session_cookie": session})
     return answer.status_code == httpx.codes.OK
-
-
-async def by_passkey(browser: Visitor, passkey: SoftwarePasskey, **fields: str) -> Page:
-    """As static/passkeys.js does it."""
-    page = await browser.get("/login")
-    form = page.form("/login/passkey")
-    asked = await browser.post(form.attributes["data-options"], {"form_token": form.fields["form_token"]})
-    question = asked.answer.json()
-    credential = json.dumps(passkey.answer(question["options"]))
-    given = {"ceremony": question["ceremony"], "credential": credential} | fields
-    return await browser.submit(page, "/login/passkey", **given)
 
 
 async def test_a_password_leads_on_and_the_browser_keeps_the_session_as_long_as_it_was_told(
@@ -112,7 +102,7 @@ async def test_a_session_that_has_ended_meets_the_form(portal: ComposedPortal, b
 
 async def test_a_passkey_alone_logs_in(portal: ComposedPortal, browser: Visitor) -> None:
     passkey = await portal.new_passkey(await portal.person())
-    page = await by_passkey(browser, passkey, keep="1")
+    page = await browser.use_passkey(await browser.get("/login"), "/login/passkey", passkey, keep="1")
     assert (page.status, page.location) == (303, "/account")
     assert "; Max-Age=" in lines(page, SESSION)[0]
 
@@ -120,9 +110,24 @@ async def test_a_passkey_alone_logs_in(portal: ComposedPortal, browser: Visitor)
 async def test_a_passkey_that_is_not_good_leads_to_the_form_again(portal: ComposedPortal, browser: Visitor) -> None:
     passkey = await portal.new_passkey(await portal.person())
     for credential in "{}", "not JSON", "[" * 20_000, "":
-        page = await by_passkey(browser, passkey, credential=credential)
+        page = await browser.get("/login")
+        page = await browser.use_passkey(page, "/login/passkey", passkey, credential=credential)
         assert page.status == 422
         assert page.alert
         assert page.form("/login")
     assert SESSION not in browser.cookies
     assert (await browser.get("/login/passkey")).location.startswith("/login?")
+
+
+async def test_while_auth_is_away_the_form_says_so_and_keeps_the_name() -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("away", request=request)
+
+    services = Services(*(httpx.AsyncClient(transport=httpx.MockTransport(away), base_url="http://a") for _ in "12"))
+    async with app.running(load(PortalSettings), services) as served:
+        assert served.app is not None
+        browser = Visitor(served.app)
+        page = await browser.submit(await browser.get("/login"), "/login", username="ann", password="a password")
+    assert page.status == 503
+    assert page.alert.startswith("This is not available at the moment.")
+    assert page.form("/login").fields["username"] == "ann"

@@ -61,14 +61,18 @@ async def test_whoever_lacks_the_factor_is_told_to_add_it(portal: ComposedPortal
         assert "/account/factors" in page.links
 
 
-async def test_a_passkey_is_asked_for_where_one_is_wanted(portal: ComposedPortal, browser: Visitor) -> None:
+async def test_a_passkey_completes_a_login_and_a_step_up(portal: ComposedPortal, browser: Visitor) -> None:
     person = await portal.person()
-    await browser.log_in(person)
-    await portal.new_passkey(person)  # ends the session: it is added in another one
-    await browser.log_in(person)
-    assert (await browser.get("/step-up")).location.startswith("/login")
-    page = await browser.get(VERIFY)
-    assert page.form(VERIFY).attributes["data-options"] == f"{VERIFY}/passkey"
+    passkey = await portal.new_passkey(person)
+    page = await browser.log_in(person)
+    page = await browser.follow(await browser.use_passkey(page, VERIFY, passkey))
+    assert page.path == "/account"
+    former = browser.cookies[SESSION]
+    page = await browser.get("/step-up", rd="/account/sessions", acr="3")
+    page = await browser.follow(await browser.submit(page, "/step-up"))
+    page = await browser.use_passkey(page, VERIFY, passkey)
+    assert page.location == "/account/sessions"
+    assert browser.cookies[SESSION] != former
 
 
 async def test_without_a_session_a_login_is_enough(browser: Visitor) -> None:
