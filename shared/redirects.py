@@ -88,8 +88,11 @@ class Redirects:
 
     def __init__(self, issuer: str, allowed: Iterable[str]) -> None:
         own = httpx.URL(issuer)
-        self._own = f"{own.scheme}://{own.netloc.decode()}"
-        self._places = [Place.parse(self._own), *map(Place.parse, allowed)]
+        authority = own.netloc.decode()
+        self._own = f"{own.scheme}://{authority}"
+        host, port = authority.removesuffix(f":{own.port}"), own.port or _PORTS[own.scheme]
+        # Not parsed: an issuer may be a host that no target can name, as one with a final dot.
+        self._places = [Place(own.scheme, host, port, below=False), *map(Place.parse, allowed)]
 
     def own_path(self, target: str | None) -> str | None:
         """The path and query of an allowed target that is a page of ours; else None."""

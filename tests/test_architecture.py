@@ -136,7 +136,7 @@ def test_every_route_is_guarded_by_a_token_or_named_public(apps: dict[str, FastA
 
 async def test_every_guarded_route_answers_401_without_a_token(apps: dict[str, FastAPI]) -> None:
     for app in apps.values():
-        app.state.auth = app.state.users = SimpleNamespace(settings=SimpleNamespace(gate_cookie_domain=""))
+        app.state.auth = app.state.users = SimpleNamespace()
         async with client_of(app) as client:
             for method, path, _ in routes(app):
                 if (method, path) not in PUBLIC:

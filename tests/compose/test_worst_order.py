@@ -37,7 +37,7 @@ def test_from_the_gateway_backwards_it_heals_and_down_leaves_nothing(fresh: Logi
     docker("start", *containers["gateway"])
     wait_until(lambda: _status(fresh, "/openapi.json") == 200, START_SECONDS)
     assert _status(fresh, "/.well-known/jwks.json") == 502
-    for service in ("notifier", "auth", "users"):
+    for service in ("notifier", "portal", "auth", "users"):
         docker("start", *containers[service])
     wait_until(lambda: _status(fresh, "/.well-known/jwks.json") == 200, START_SECONDS)
     wait_until(lambda: _status(fresh, "/api/v1/users/me") == 401, START_SECONDS)

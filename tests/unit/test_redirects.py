@@ -56,6 +56,20 @@ def test_the_path_of_a_page_of_ours_is_told_from_any_other() -> None:
     assert [REDIRECTS.own_path(target) for target in others] == [None] * len(others)
 
 
+@pytest.mark.parametrize("issuer", ["http://localhost:8201", "http://[::1]:8201/", "https://Login.example.com:443/"])
+def test_the_pages_of_the_issuer_are_allowed_without_being_listed(issuer: str) -> None:
+    own = Redirects(issuer, [])
+
+    assert own.own_path(own.allowed(f"{issuer.rstrip('/')}/account?x=1")) == "/account?x=1"
+    assert own.allowed("https://app.example.com/") is None
+
+
+def test_an_issuer_that_no_target_can_name_has_its_own_paths_all_the_same() -> None:
+    own = Redirects("https://login.example.com.", [])
+
+    assert (own.allowed("/account"), own.allowed("https://login.example.com./")) == ("/account", None)
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -131,6 +131,8 @@ async def _current(request: Request) -> CurrentSession:
     try:
         return await current_session(request)
     except TokenMissing:
+        if "cookie" not in request.headers:
+            raise
         auth = await composed(request)
         try:
             given = cookie(request.scope, GATE if auth.settings.gate_cookie_domain else SESSION)

@@ -97,14 +97,11 @@ async def test_the_page_loads_everything_from_here(stack: Stack) -> None:
         assert (await stack.http.get(f"/{reference.lstrip('/')}")).status_code == 200
 
 
-async def test_the_address_itself_leads_to_the_documentation(stack: Stack) -> None:
-    page = await stack.http.get("/")
+async def test_the_address_itself_is_a_page_to_log_in_on(stack: Stack) -> None:
+    page = await stack.http.get("/", follow_redirects=True)
 
-    assert page.status_code == 200
-    links = re.findall(r'href="([^"]+)"', page.text)
-    assert "docs" in links
-    for link in links:
-        assert (await stack.http.get(f"/{link}")).status_code == 200, link
+    assert (page.status_code, page.url.path) == (200, "/login")
+    assert 'autocomplete="current-password"' in page.text
 
 
 async def test_the_document_names_no_other_host(stack: Stack) -> None:

@@ -39,10 +39,12 @@ async def test_the_first_page_says_what_protects_the_account_too_little(
     portal: ComposedPortal, browser: Visitor
 ) -> None:
     person = await logged_in(portal, browser)
-    assert "whoever knows your password gets in" in (await browser.get("/account")).text
-    async with connected(portal.databases.users_url) as sql:
-        await sql.execute("UPDATE users.accounts SET factors = '{totp}' WHERE id = $1", person.id)
-    assert "gets in" not in (await browser.get("/account")).text
+    assert "Your password alone protects" in (await browser.get("/account")).text
+    for factors, said in (([], "Codes by mail are your only"), (["totp"], "You have no recovery codes")):
+        async with connected(portal.databases.users_url) as sql:
+            change = "UPDATE users.accounts SET is_2fa = true, factors = $2::text[] WHERE id = $1"
+            await sql.execute(change, person.id, factors)
+        assert said in (await browser.get("/account")).text
 
 
 async def test_a_name_is_changed_at_any_time_and_a_username_after_a_recent_login(
