@@ -25,8 +25,8 @@ _URL = re.compile(
     rf"(?P<scheme>(?i:https?))://(?P<host>(?i:{_LABEL}(?:\.{_LABEL})*)|\[(?i:[0-9a-f:]+)\])"
     rf"(?::(?P<port>[1-9][0-9]{{0,4}}))?(?P<rest>[/?#]{_VISIBLE}*)?"
 )
-# Two slashes begin the name of a host.
-_OWN_PATH = re.compile(rf"/(?!/){_VISIBLE}*")
+# Two slashes begin the name of a host; parsers differ on what a dot at the beginning leaves.
+_OWN_PATH = re.compile(rf"/(?![/.]){_VISIBLE}*")
 
 
 @dataclass(frozen=True, slots=True)

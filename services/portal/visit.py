@@ -197,6 +197,7 @@ class Visit:
 
     def _dress(self, response: Response) -> None:
         response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
         for which, value in self._set:
             if value is None:
                 cookies.drop(response, which)

@@ -29,6 +29,7 @@ async def delete(visit: Visiting) -> Response:
         await visit.api.delete("/users/", own.token)
     except Refused as refused:
         return visit.again("delete", refused, account=own.account)
+    visit.end_session()
     return visit.to("/account/deleted")
 
 

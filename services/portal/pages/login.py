@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal import cookies
+from services.portal import cookies, under_way
 from services.portal.api import Refused
 from services.portal.completed import complete
 from services.portal.passkey_answers import answered
@@ -80,8 +80,8 @@ async def _second_step(visit: Visit, answer: dict[str, Any]) -> Response:
     keep = bool(visit.form.get("keep"))
     if not answer["otp_required"]:
         return await complete(visit, answer, keep=keep)
-    visit.keep(cookies.LOGIN, answer["temporary_token"])
-    return visit.to("/login/verify", rd=visit.target, **({"keep": "1"} if keep else {}))
+    under_way.begin(visit, answer["temporary_token"], keep=keep)
+    return visit.to("/login/verify", rd=visit.target)
 
 
 def _page(visit: Visit, refused: Refused | None = None, *, sent_back: bool = False) -> Response:

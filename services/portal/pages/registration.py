@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal import cookies
+from services.portal import cookies, under_way
 from services.portal.api import Refused
 from services.portal.completed import complete
 from services.portal.visit import Visit, Visiting
@@ -87,7 +87,7 @@ async def _logged_in(visit: Visit, *, proves_first: bool) -> Response:
     try:
         answer = await visit.api.post("/auth/token", username=visit.form["username"], password=visit.form["password"])
         if answer["otp_required"]:  # by mail: that proves the address
-            visit.keep(cookies.LOGIN, answer["temporary_token"])
+            under_way.begin(visit, answer["temporary_token"])
             return visit.to("/login/verify", rd=visit.target)
         visit.say("welcome")
         response = await complete(visit, answer, keep=False)

@@ -1,6 +1,6 @@
 """The second step of a login, or that of a step-up: one page for each method, and the temporary token in a cookie.
 
-The query holds what the pages hand on: `method`; `rd`; `keep`, me logged in; `again`, for a step-up.
+The query holds what the pages hand on: `method`; `rd`; `again`, for a step-up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal import cookies
+from services.portal import cookies, under_way
 from services.portal.api import Refused
 from services.portal.completed import complete
 from services.portal.passkey_answers import answered
@@ -46,13 +46,13 @@ async def verify(visit: Visiting) -> Response:
         pair = await _prove(visit)
     except Refused as refused:
         return await _refused(visit, refused)
-    return await complete(visit, pair, keep=True if _asked(visit, "keep") else None)
+    return await complete(visit, pair, keep=under_way.is_to_be_kept(visit) or None)
 
 
 @router.post("/login/verify/passkey")
 async def passkey_options(visit: Visiting) -> Response:
     try:
-        return visit.data(await visit.api.post("/auth/challenge/passkey", _token(visit)))
+        return visit.data(await visit.api.post("/auth/challenge/passkey", under_way.temporary_token(visit)))
     except Refused as refused:
         raise _told(refused) from None
 
@@ -60,7 +60,7 @@ async def passkey_options(visit: Visiting) -> Response:
 @router.post("/login/verify/email")
 async def send_code(visit: Visiting) -> Response:
     try:
-        await visit.api.post("/auth/challenge/email", _token(visit))
+        await visit.api.post("/auth/challenge/email", under_way.temporary_token(visit))
     except Refused as refused:
         return await _refused(visit, refused)
     return visit.to("/login/verify", **_handed_on(visit, "email"))
@@ -93,7 +93,7 @@ class _Challenge:
 
 async def _page(visit: Visit, refused: Refused | None = None) -> Response:
     """Raises `Refused` if the challenge is over."""
-    told = await visit.api.get("/auth/challenge", _token(visit))
+    told = await visit.api.get("/auth/challenge", under_way.temporary_token(visit))
     challenge = _Challenge(told, _asked(visit, "method"))
     method = challenge.method
     waits = method == "email" and told["sent"] and told["status"] == "pending" and refused is None
@@ -110,7 +110,7 @@ async def _page(visit: Visit, refused: Refused | None = None) -> Response:
 
 async def _prove(visit: Visit) -> Mapping[str, Any]:
     """Raises `Refused`."""
-    token, method = _token(visit), _asked(visit, "method")
+    token, method = under_way.temporary_token(visit), _asked(visit, "method")
     remember = {} if method == "password" else {"remember_device": bool(visit.form.get("remember"))}
     if method == "passkey":
         path, proof = "/auth/verify-passkey", answered(visit.form)
@@ -145,7 +145,7 @@ def _over(visit: Visit, refused: Refused, *, spent: bool = False) -> Response:
 async def _delivery(visit: Visit) -> dict[str, Any]:
     text = partial(visit.portal.pages.text, visit.language)
     try:
-        challenge = await visit.api.get("/auth/challenge", _token(visit))
+        challenge = await visit.api.get("/auth/challenge", under_way.temporary_token(visit))
     except Refused as refused:
         if refused.code != "invalid_token":
             raise
@@ -159,17 +159,9 @@ def _told(refused: Refused) -> Refused:
     return Refused(410, "login_over", "") if refused.code == "invalid_token" else refused
 
 
-def _token(visit: Visit) -> str:
-    """Raises `Refused`."""
-    token = visit.cookie(cookies.LOGIN)
-    if token is None:
-        raise Refused(401, "invalid_token", "")
-    return token
-
-
 def _handed_on(visit: Visit, method: str) -> dict[str, str]:
-    kept = {name: "1" for name in ("keep", "again") if _asked(visit, name)}
-    return {"method": method, **kept} | ({} if visit.target == HOME else {"rd": visit.target})
+    again = {"again": "1"} if _asked(visit, "again") else {}
+    return {"method": method, **again} | ({} if visit.target == HOME else {"rd": visit.target})
 
 
 def _looks(visit: Visit) -> int:

@@ -42,6 +42,7 @@ async def end_others(visit: Visiting) -> Response:
 @router.post(f"{_SESSIONS}/everywhere")
 async def end_everywhere(visit: Visiting) -> Response:
     await visit.api.ask("POST", "/auth/logout", await visit.token(), params={"all": True})
+    visit.end_session()
     visit.say("logged_out")
     return visit.to("/login")
 

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from services.portal import cookies
+from services.portal import under_way
 from services.portal.api import Refused
 from services.portal.visit import LoginNeeded, Visit, Visiting
 
@@ -30,7 +30,7 @@ async def step_up(visit: Visiting) -> Response:
         answer = await visit.api.post("/auth/step-up", token, acr=acr)
     except Refused as refused:
         return visit.again("step_up", refused, acr=acr, lacking=refused.code == "no_such_factor")
-    visit.keep(cookies.LOGIN, answer["temporary_token"])
+    under_way.begin(visit, answer["temporary_token"])
     return visit.to("/login/verify", rd=visit.target, again="1")
 
 

@@ -32,6 +32,15 @@ async def test_a_mailed_code_completes_the_login_as_it_was_begun(portal: Compose
     assert "__Host-login2fa-login" not in browser.cookies
 
 
+async def test_no_address_makes_a_session_long(portal: ComposedPortal, browser: Visitor) -> None:
+    person, app = await with_app(portal)
+    await browser.log_in(person)
+    page = await browser.submit(await browser.get(f"{VERIFY}?keep=1"), VERIFY, otp=app.code())
+    assert page.status == 303
+    line = next(line for line in page.answer.headers.get_list("set-cookie") if line.startswith(f"{SESSION}="))
+    assert "; Max-Age=" not in line
+
+
 async def test_it_is_told_what_has_become_of_the_mail(portal: ComposedPortal, browser: Visitor) -> None:
     person = await portal.person(is_2fa=True)
     page = await browser.log_in(person)
