@@ -38,7 +38,7 @@ STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_process
 # The first statements of docs/security.md run with the tests of accounts.
 FIRST = $(wildcard tests/security/test_s[0-2]*.py tests/security/test_s3[0-5]*.py)
 USERS = tests/integration/users $(FIRST)
-SECURITY = tests/security $(STARTS)
+SECURITY = tests/security tests/integration/portal $(STARTS)
 # Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.
 FAULTS = tests/faults
 DEATHS = $(wildcard tests/faults/rows/test_0*.py tests/faults/rows/test_1[0-2]_*.py) tests/faults/run
