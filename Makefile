@@ -36,7 +36,7 @@ demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a
 CONTAINERS = tests/browser tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
 # The first statements of docs/security.md run with the tests of accounts.
-FIRST = $(wildcard tests/security/test_s[0-2]*.py tests/security/test_s3[0-5]*.py)
+FIRST = $(wildcard tests/security/test_s[0-2]*.py tests/security/test_s3[0-35]*.py)
 USERS = tests/integration/users $(FIRST)
 SECURITY = tests/security tests/integration/portal $(STARTS)
 # Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.

@@ -34,15 +34,20 @@ FREE = {"PORT": "0", "MANAGEMENT_PORT": "0"}
     ("service", "variable"),
     [
         ("auth", "AUTH_DATABASE_URL"),
-        ("auth", "JWT_KEYS_DIR"),
-        ("auth", "OTP_PEPPERS"),
-        ("auth", "FACTOR_SEALING_KEYS"),
-        ("users", "USERS_DATABASE_URL"),
-        ("users", "ACCOUNT_SEALING_KEYS"),
-        ("users", "USERS_TO_AUTH_KEYS"),
         ("users", "MAILED_CODE_PEPPERS"),
-        ("notifier", "OTP_SEALING_KEYS"),
         ("notifier", "RABBITMQ_URL"),
+        *(
+            pytest.param(service, variable, marks=pytest.mark.long)
+            for service, variable in [
+                ("auth", "JWT_KEYS_DIR"),
+                ("auth", "OTP_PEPPERS"),
+                ("auth", "FACTOR_SEALING_KEYS"),
+                ("users", "USERS_DATABASE_URL"),
+                ("users", "ACCOUNT_SEALING_KEYS"),
+                ("users", "USERS_TO_AUTH_KEYS"),
+                ("notifier", "OTP_SEALING_KEYS"),
+            ]
+        ),
     ],
 )
 async def test_a_setting_that_is_missing(stack: Processes, tmp_path: Path, service: str, variable: str) -> None:

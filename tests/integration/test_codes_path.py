@@ -122,7 +122,13 @@ async def test_off_on_and_off_again_with_the_notifier_away(path: CodesPath) -> N
 
 
 @pytest.mark.parametrize("silence", [SILENCE])
-@pytest.mark.parametrize("trouble", ["554 5.3.2 Not now", "421 4.3.2 Too many of you", HANG_UP])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "554 5.3.2 Not now",
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("421 4.3.2 Too many of you", HANG_UP)),
+    ],
+)
 async def test_off_on_and_off_again_with_a_mail_server_that_takes_no_connections(path: CodesPath, trouble: str) -> None:
     await known_to_work(path)
     path.mails.refuse(trouble, at="CONNECT")

@@ -67,7 +67,11 @@ def broker() -> Iterator[OwnBroker]:
         yield broker
 
 
-@pytest.fixture(params=["debug", "info", "warning", "error"])
+# The first level has the lines of all others.
+LEVELS = ["debug", *(pytest.param(level, marks=pytest.mark.long) for level in ("info", "warning", "error"))]
+
+
+@pytest.fixture(params=LEVELS)
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What processes write at this level."""
     root, mail_server, stream = logging.getLogger(), logging.getLogger("mail.log"), io.StringIO()

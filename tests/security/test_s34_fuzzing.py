@@ -145,7 +145,7 @@ async def fuzzed(url: str, callers: Callers, examples: int, seed: int) -> Found:
     return await asyncio.to_thread(fuzz, url, knowledge, settings)
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(250, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [4, pytest.param(250, marks=pytest.mark.long)])
 async def test_nothing_is_found(
     url: str,
     auth_app: AuthApp,

@@ -35,6 +35,17 @@ LONGEST_REASON = 255  # of a header of AMQP: a dead letter's reason is one
 TO_A_CONNECTION = [name for name, broken in BROKEN.items() if broken.said[:4] in ("conn", "TLS:", "EHLO", "AUTH")]
 
 
+def first_of_each_stage() -> list[Any]:
+    """The other servers of a stage are for the long run: the command is started for each."""
+    stages: set[str] = set()
+    found = []
+    for name, server in BROKEN.items():
+        stage = server.said.partition(":")[0]
+        found.append(pytest.param(name, marks=pytest.mark.long) if stage in stages else name)
+        stages.add(stage)
+    return found
+
+
 @pytest.fixture(params=BROKEN)
 async def broken(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -119,6 +130,7 @@ async def test_the_command_sends_a_mail_the_notifier_s_whole_way_and_says_so(
     assert mail_sink.heard[-1] == "QUIT"
 
 
+@pytest.mark.parametrize("broken", first_of_each_stage(), indirect=True)
 async def test_the_command_says_of_each_broken_server_what_is_wrong_with_it(
     broken: tuple[Broken, dict[str, str]], tmp_path: Path
 ) -> None:
