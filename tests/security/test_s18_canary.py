@@ -58,6 +58,7 @@ MISTYPED = "463728"
 ACCOUNT_CODES = ["K7X9M2Q4TZ", "8RSTVWXYZ0", "5ABCDEFGHJ", "3KMNPQRSTV"]
 MISTYPED_ACCOUNT_CODE = "9WXYZ01234"
 PATIENCE = 60.0
+LEVELS = ["debug", *(pytest.param(level, marks=pytest.mark.long) for level in ("info", "warning", "error"))]
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +68,9 @@ def broker() -> Iterator[OwnBroker]:
         yield broker
 
 
-# The first level has the lines of all others.
-LEVELS = ["debug", *(pytest.param(level, marks=pytest.mark.long) for level in ("info", "warning", "error"))]
-
-
 @pytest.fixture(params=LEVELS)
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What processes write at this level."""
+    """What processes write at this level; the first one has the lines of all."""
     root, mail_server, stream = logging.getLogger(), logging.getLogger("mail.log"), io.StringIO()
     handlers, level = root.handlers[:], root.level
     logs.configure("everything", request.param, stream)
