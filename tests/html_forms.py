@@ -1,4 +1,4 @@
-"""What a browser without scripts sees in a page: its title, texts, links, and forms with their fields."""
+"""A page as a browser without scripts sees it: its title, texts, links, and forms with their fields."""
 
 from __future__ import annotations
 

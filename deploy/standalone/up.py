@@ -165,7 +165,7 @@ async def _services(settings: Settings) -> AsyncIterator[Running]:
         reasons = {name: reason for part in parts for name, reason in part.reasons.items()}
         within = Services(auth=_within(apps[0]), users=_within(apps[1]))
         pages = await stack.enter_async_context(portal.running(settings.portal, within))
-        assert pages.app is not None  # noqa: S101 - it is no worker
+        assert pages.app is not None  # noqa: S101 - the portal is no worker: only those have no app
         front = Front(auth=apps[0], users=apps[1], portal=pages.app)
         yield Running(app=front, checks=checks, reasons=reasons, keep_alive=settings.auth.keep_alive)
 

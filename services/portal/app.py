@@ -71,7 +71,7 @@ def _client(url: str) -> httpx.AsyncClient:
 
 
 async def _error_page(request: Request, error: Exception) -> Response:
-    """What went wrong, and what to do next, as a page."""
+    """A page that says what went wrong, and what to do next."""
     was_form = request.method not in SAFE
     request.scope["method"] = "GET"  # the form was refused, or has been read
     visiting = await visit(request)

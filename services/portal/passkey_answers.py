@@ -1,4 +1,4 @@
-"""What `static/passkeys.js` puts into a form: the answer of the browser's authenticator."""
+"""The answer of the browser's authenticator, as `static/passkeys.js` puts it into a form."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Pages:
 
     def text(self, language: str, key: str, **values: Any) -> Markup:
         """Values are escaped; the texts themselves are ours and may have `<strong>`."""
-        return Markup(self.languages[language][key]).format(**{name: escape(value) for name, value in values.items()})  # noqa: S704 - the catalogue's
+        return Markup(self.languages[language][key]).format(**{name: escape(value) for name, value in values.items()})  # noqa: S704 - a text of ours, and escaped values
 
     def knows(self, key: str) -> bool:
         return key in self.languages["en"]
@@ -93,7 +93,7 @@ def _assets(theme: Path | None) -> Mapping[str, Asset]:
 
 
 def _moment(value: str | None, language: str) -> str:
-    """Of the database's clock, UTC: without a script the browser's zone is not known."""
+    """The time in UTC: without a script the browser's zone is not known."""
     if value is None:
         return "-"
     at = datetime.fromisoformat(value)

@@ -144,7 +144,7 @@ class Visit:
         return response
 
     def _query(self) -> dict[str, str]:
-        """Of this page, for links to it in another language."""
+        """The query of this page, for links to it in another language."""
         given = {name: value for name, value in self.request.query_params.items() if name != "rd"}
         return given if self.target == HOME else given | {"rd": self.target}
 
@@ -186,7 +186,7 @@ class Visit:
         return f"{self.request.url.path}?{self.request.url.query}" if self.request.url.query else self.request.url.path
 
     def _form_secret(self) -> str:
-        """Of the session, or before there is one of a cookie for it."""
+        """The cookie of the session, or before there is one a cookie for it."""
         secret = _cookie(self.request, SESSION) or self.cookie(cookies.FORM)
         if self._session is not None:
             secret = self._session[0]

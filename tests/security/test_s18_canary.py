@@ -70,7 +70,7 @@ def broker() -> Iterator[OwnBroker]:
 
 @pytest.fixture(params=LEVELS)
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What processes write at this level; the first one has the lines of all."""
+    """Lines that processes write at this level; the first one has those of all."""
     root, mail_server, stream = logging.getLogger(), logging.getLogger("mail.log"), io.StringIO()
     handlers, level = root.handlers[:], root.level
     logs.configure("everything", request.param, stream)

@@ -96,7 +96,7 @@ async def test_of_a_token_and_a_cookie_the_token_alone_counts(
     assert passed.headers["x-auth-subject"] == str(other.account_id)
     for bad in ("Bearer x", f"Bearer {token}x", "Bearer a b"):
         assert (await cookies.at_gateway(cookie, headers={"Authorization": bad})).status_code == 401
-    # What a site behind the gateway asks for by itself is no token.
+    # Another scheme is for the site behind the gateway: the cookie counts.
     assert (await cookies.at_gateway(cookie, headers={"Authorization": "Basic eDp5"})).status_code == 204
 
 
@@ -142,7 +142,7 @@ async def test_of_a_cookie_its_hash_is_kept_and_no_two_are_alike(
 
 @dataclass(frozen=True)
 class Session:
-    """Of a browser, beside another session of the same account."""
+    """A browser's session, beside another one of the same account."""
 
     account: AccountChanged
     browser: Browser

@@ -41,7 +41,7 @@ ELSEWHERE: dict[str, Mapping[str, str]] = {
 
 @dataclass(slots=True)
 class Calls:
-    """What the portal has asked the API since they were last forgotten."""
+    """Requests of the portal to the API since they were last forgotten."""
 
     made: list[tuple[str, str]] = field(default_factory=list)
 
@@ -72,7 +72,7 @@ def calls(portal: ComposedPortal) -> Calls:
 
 
 def paths(portal: ComposedPortal, *, changing: bool) -> Iterator[str]:
-    """Of all routes, with an id for each parameter."""
+    """Paths of all routes, with an id for each parameter."""
     for route in iter_route_contexts(portal.app.routes):
         if changing == bool(set(route.methods or ()) - {"GET", "HEAD"}):
             yield re.sub(r"{.*?}", str(uuid4()), str(route.path_format))

@@ -1,4 +1,4 @@
-"""What a package reads beside its modules is installed with it: pyproject.toml names it by its ending."""
+"""All files that a package reads beside its modules are installed with it: pyproject.toml names it by its ending."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Lives:
         return sessions.c.began_at + case((kept, self.kept_lifetime), else_=self.lifetime)
 
     def expires_at(self, kept: ColumnElement[bool]) -> ColumnElement[Any]:
-        """Of a session that is used now."""
+        """The expiry of a session that is used now."""
         return func.least(func.now() + self._idle(kept), self.end(kept))
 
     def hold(self) -> ColumnElement[bool]:

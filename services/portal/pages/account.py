@@ -71,7 +71,7 @@ async def change_password(visit: Visiting) -> Response:
 
 @router.get("/account/export")
 async def export(visit: Visiting) -> Response:
-    """What is kept of the account, as a file. The API tells no secret, so none is in it."""
+    """All that is kept of the account, as a file. The API tells no secret, so none is in it."""
     own = await member(visit)
     kept = {name: await visit.api.get(f"/auth/{name}", own.token) for name in ("factors", "sessions", "devices")}
     text = json.dumps({"account": own.account, **kept}, indent=2, ensure_ascii=False)

@@ -51,7 +51,7 @@ def _params(given: Mapping[str, str]) -> dict[str, str | int]:
 
 
 def _named_by(text: str) -> str:
-    """What the search is for: each account has one address, one username and one id."""
+    """The parameter that `text` is for: each account has one address, one username and one id."""
     try:
         UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an administrator does to an account with one button. Each act has a page that says what will happen."""
+"""Acts of an administrator on an account, with one button each. Each act has a page that says what will happen."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def confirm_page(visit: Visiting, account: UUID, act: ActName) -> Response
 @router.post(f"{ACCOUNT}/{{act}}")
 async def act_on_account(visit: Visiting, account: UUID, act: ActName) -> Response:
     own, done = await administrator(visit), _ACTS[act]
-    # What is deleted is the account as the page before showed it.
+    # Only the account as the page before showed it is deleted.
     headers = {"If-Match": etag(visit)} if act == "delete" else {}
     try:
         answer = await visit.api.ask(done.method, done.path.format(account), own.token, headers=headers)

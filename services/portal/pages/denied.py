@@ -11,7 +11,7 @@ from services.portal.visit import Visiting
 
 router = APIRouter()
 
-# What the person can do about it.
+# Pages where the person can mend it.
 _MENDED_AT: Final = {"email_not_verified": "/account/address"}
 
 

@@ -1,4 +1,4 @@
-"""What protects an account beside its password; and codes by mail, which are turned on and off here."""
+"""The second factors of an account; and codes by mail, which are turned on and off here."""
 
 from __future__ import annotations
 

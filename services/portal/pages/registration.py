@@ -61,7 +61,7 @@ async def confirm_registration(visit: Visiting) -> Response:
 
 
 async def _form(visit: Visit) -> dict[str, Any]:
-    """What the page needs. With its `key` a form that is sent twice makes one account, and is answered alike."""
+    """Context of the page. With its `key` a form that is sent twice makes one account, and is answered alike."""
     rules = await visit.api.get("/users/registration")
     invited = rules["registration"] == "invited" or "invited" in visit.request.query_params
     invited = invited or "invitation_code" in visit.form

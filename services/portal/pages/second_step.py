@@ -21,7 +21,7 @@ from services.portal.visit import HOME, Visit, Visiting
 
 router = APIRouter()
 
-# Of each method but passkeys: the endpoint, and the field.
+# The endpoint and the field of each method but passkeys.
 _PROOFS: Final = {
     "totp": ("/auth/verify-totp", "otp"),
     "email": ("/auth/verify-otp", "otp"),

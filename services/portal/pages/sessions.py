@@ -77,7 +77,7 @@ async def forget_device(visit: Visiting, device_id: UUID) -> Response:
 
 
 async def _delete(visit: Visit, path: str, token: str) -> None:
-    """What has ended meanwhile is no failure."""
+    """No failure if it has ended meanwhile."""
     try:
         await visit.api.delete(path, token)
     except Refused as refused:

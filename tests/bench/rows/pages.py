@@ -1,4 +1,4 @@
-"""What a page for people costs: the one that everybody sees first."""
+"""The cost of a page for people: the one that everybody sees first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ASKED = Comparison(
 
 
 async def login_page(bench: Bench) -> list[Result]:
-    """Of somebody who has no cookie yet: it asks nobody."""
+    """A page for somebody who has no cookie yet: it asks nobody."""
     await bench.system.start("portal")
     async with bench.limit("page") as limit:
         ports, pids = [bench.system.ports["portal"]], bench.system.pids("portal")

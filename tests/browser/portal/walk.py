@@ -18,7 +18,7 @@ NARROW: Final[ViewportSize] = {"width": 320, "height": 640}
 WIDE: Final[ViewportSize] = {"width": 1280, "height": 800}
 WIDTHS: Final = (360, 1280)
 
-# What the machine can see of WCAG 2.2 AA. Of the second colour scheme only colours can differ.
+# The part of WCAG 2.2 AA that a machine can see. In the second colour scheme only colours can differ.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _WHOLE = {"runOnly": {"type": "tag", "values": _RULES}, "resultTypes": ["violations"]}
 _COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}, "resultTypes": ["violations"]}

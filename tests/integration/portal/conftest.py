@@ -24,5 +24,5 @@ async def portal(
 
 @pytest.fixture
 def browser(portal: ComposedPortal) -> Visitor:
-    """Of somebody who was never here before."""
+    """The browser of somebody who was never here before."""
     return portal.browser()

@@ -101,7 +101,7 @@ async def test_the_mailed_code_makes_the_account_and_no_page_tells_who_has_one(p
 
 @pytest.fixture
 async def invited(portal: ComposedPortal) -> tuple[dict[str, str], str]:
-    """What somebody with an invitation types, and its code."""
+    """Fields that somebody with an invitation types, and its code."""
     fields = filled()
     parts = portal.users.parts
     administration = Administration(parts.database, parts.passwords, parts.sealer, parts.codes, parts.settings)

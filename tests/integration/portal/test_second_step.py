@@ -22,7 +22,7 @@ async def with_app(portal: ComposedPortal) -> tuple[Person, AuthenticatorApp]:
 async def test_a_mailed_code_completes_the_login_as_it_was_begun(portal: ComposedPortal, browser: Visitor) -> None:
     person = await portal.person(is_2fa=True)
     page = await browser.log_in(person, rd="/account/sessions", keep=True)
-    assert (page.path, page.title) == (VERIFY, "Code by mail – Login2FA")  # noqa: RUF001 - a dash on purpose
+    assert (page.path, page.title) == (VERIFY, "Code by mail – Login2FA")  # noqa: RUF001 - titles have this dash
     assert SESSION not in browser.cookies
     code = await portal.inbox.code_for(person.email)
     page = await browser.submit(page, VERIFY, otp=f" {code[:3]}-{code[3:]} ")

@@ -26,7 +26,7 @@ async def test_a_step_up_goes_on_with_the_same_session_and_another_cookie(
     former, session = browser.cookies[SESSION], await auth_session(portal, browser)
     await portal.age_login(person, 600)
     page = await browser.get("/step-up", rd="/account/sessions")
-    assert (page.status, page.title) == (200, "Is it still you? – Login2FA")  # noqa: RUF001 - a dash on purpose
+    assert (page.status, page.title) == (200, "Is it still you? – Login2FA")  # noqa: RUF001 - titles have this dash
     page = await browser.follow(await browser.submit(page, "/step-up"))
     assert page.title.startswith("Password")
     assert "remember" not in page.form(VERIFY).names

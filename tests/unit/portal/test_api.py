@@ -1,4 +1,4 @@
-"""What the portal sends to the services for a browser."""
+"""Requests that the portal sends to the services for a browser."""
 
 from __future__ import annotations
 

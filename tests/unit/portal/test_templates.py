@@ -1,4 +1,4 @@
-"""What templates and assets may have: pages are for strict browsers, and for slow connections."""
+"""Limits of templates and assets: pages are for strict browsers, and for slow connections."""
 
 from __future__ import annotations
 
