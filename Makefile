@@ -126,9 +126,10 @@ COMPILE = $(VENV)/bin/uv pip compile -q --universal --generate-hashes --no-emit-
 lock: $(VENV)/.dev ## Compile pyproject.toml into requirements/
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra standalone -c requirements/runtime.txt -o requirements/standalone.txt
-	$(COMPILE) pyproject.toml --extra standalone --group dev -c requirements/standalone.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra otel -c requirements/runtime.txt -o requirements/otel.txt
+	$(COMPILE) pyproject.toml --extra standalone --extra otel --group dev -c requirements/standalone.txt -c requirements/otel.txt -o requirements/dev.txt
 	$(COMPILE) --group audit -c requirements/dev.txt -o requirements/audit.txt
-	$(COMPILE) pyproject.toml --extra standalone --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
+	$(COMPILE) pyproject.toml --extra standalone --extra otel --group dev --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## Remove the environment and the caches; the state in STATE_DIR stays
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

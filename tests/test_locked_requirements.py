@@ -29,4 +29,11 @@ def test_no_lock_names_a_registry(lock: Path) -> None:
 
 
 def test_the_locks_are_those_that_the_make_file_installs() -> None:
-    assert [path.name for path in LOCKS] == ["audit.txt", "bench.txt", "dev.txt", "runtime.txt", "standalone.txt"]
+    assert [path.name for path in LOCKS] == [
+        "audit.txt",
+        "bench.txt",
+        "dev.txt",
+        "otel.txt",
+        "runtime.txt",
+        "standalone.txt",
+    ]
