@@ -6,11 +6,12 @@ after 15 s. As a whole it is an `OwnBroker`: all of its nodes are killed, frozen
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -72,12 +73,15 @@ class Cluster:
         name = next(line.split("\t")[1] for line in said.splitlines() if line.split("\t")[0] == queue)
         return next(node for node in self.nodes if node.name == name)
 
-    def cut_off(self, node: PrivateNode) -> None:
-        """From the others and from all clients, in silence."""
-        self._switch.cut_off(self.nodes.index(node))
-
-    def join(self, node: PrivateNode) -> None:
-        self._switch.join(self.nodes.index(node))
+    @asynccontextmanager
+    async def apart(self, node: PrivateNode) -> AsyncIterator[None]:
+        """Cut off from the others and from all clients, in silence, inside the block."""
+        number = self.nodes.index(node)
+        await asyncio.to_thread(self._switch.cut_off, number)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._switch.join, number)
 
     def stored(self) -> bytes:
         return b"".join(node.stored() for node in self.nodes)
@@ -122,3 +126,23 @@ def cluster() -> Iterator[Cluster]:
         yield made
     finally:
         made.remove()
+
+
+@asynccontextmanager
+async def stopped(node: PrivateNode) -> AsyncIterator[None]:
+    """Ended in order (SIGTERM) inside the block, and started again."""
+    await asyncio.to_thread(node.stop)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(node.start)
+
+
+@asynccontextmanager
+async def drained(node: PrivateNode) -> AsyncIterator[None]:
+    """In maintenance inside the block: it has closed all connections, leads no queue and takes no client."""
+    await asyncio.to_thread(node.tool, "rabbitmq-upgrade", "drain")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(node.tool, "rabbitmq-upgrade", "revive")
