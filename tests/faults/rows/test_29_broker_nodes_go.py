@@ -59,7 +59,7 @@ async def one_after_the_other(nodes: Cluster, how: str) -> AsyncIterator[None]:
 
 async def test_the_node_is_killed_that_leads_the_queue_of_the_codes(logins: Logins, nodes: Cluster) -> None:
     node = nodes.leader(OTP_DELIVERY.queue)
-    assert await logins.meet("leader killed", killed(node), 30.0) == []
+    assert await logins.meet("leader killed", killed(node), 8.0) == []
     nobody_waited_long(logins)
 
 

@@ -18,7 +18,7 @@ class Ways:
     @property
     def settings(self) -> dict[str, str]:
         """Known once they have been started."""
-        urls = [proxy.url(url) for proxy, url in zip(self._proxies, self._urls, strict=True)] or self._urls
+        urls = [proxy.url(url) for proxy, url in zip(self._proxies, self._urls, strict=False)] or self._urls
         return {"RABBITMQ_URLS": ",".join(urls)} if len(urls) > 1 else {"RABBITMQ_URL": urls[0]}
 
     async def start(self) -> None:
