@@ -112,7 +112,10 @@ def _sees_all(node: PrivateNode) -> None:
             return False
         return len(json.loads(said)["running_nodes"]) == COUNT
 
-    wait_until(sees, WHOLE_SECONDS)
+    try:
+        wait_until(sees, WHOLE_SECONDS)
+    except AssertionError as error:
+        raise NodeFailed(f"{node.name} sees no whole cluster:\n{node.logged()}") from error
 
 
 @contextmanager

@@ -158,6 +158,10 @@ class PrivateNode:
     def _last_words(self) -> str:
         return (self._folder / "output.log").read_text(errors="replace")[-2000:]
 
+    def logged(self) -> str:
+        """The end of its log."""
+        return "".join(path.read_text(errors="replace") for path in self._folder.glob("log/*@*.log"))[-4000:]
+
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl (0.8 s or more each) and return what it printed."""
         return self.tool("rabbitmqctl", *arguments)
