@@ -30,7 +30,7 @@ CROWD = 120  # each may get twenty codes an hour
 AT_ONCE = 8  # who register
 CALM = 5.0  # seconds of logins before a fault, and after its end
 RECOVERED_WITHIN = 5.0
-PATIENCE = 120.0
+PATIENCE = 300.0  # a code that never comes is given up after 240 s
 
 
 @pytest.fixture(scope="module")
