@@ -7,6 +7,7 @@ from prometheus_client import Counter
 
 from shared.messaging.bus import Bus, Consumption, Delivery, GiveUp, Handler, Message, Outcome
 from shared.messaging.edges import EdgeKeys
+from shared.messaging.handling import initialise, watch
 from shared.messaging.topology import subscription
 
 log = structlog.get_logger()
@@ -44,4 +45,7 @@ class SignedBus:
             )
             return GiveUp("forged or unsigned")
 
-        return await self._bus.consume(queue, check_and_handle, concurrency=concurrency)
+        initialise(queue)
+        consumption = await self._bus.consume(queue, check_and_handle, concurrency=concurrency)
+        watch(queue, lambda: consumption.live)
+        return consumption

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -20,12 +21,17 @@ import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from prometheus_client import Gauge
 
 log = structlog.get_logger()
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _RELOAD_AFTER = 5.0
 _SMALLEST_RSA = 2048
+
+KEY_AGE = Gauge(
+    "login2fa_signing_key_age_seconds", "Since the key that signs began to; NaN if the name of its file holds no time."
+)
 
 
 class KeysInvalid(Exception):
@@ -62,6 +68,12 @@ class KeyRing:
         keys = self._keys.values()
         due = [key for key in keys if key.signs_from <= moment]
         return max(due, key=lambda key: key.signs_from) if due else min(keys, key=lambda key: key.signs_from)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the signing key began to sign; NaN if its file's name does not tell."""
+        began = self.signing_key().signs_from
+        return time.time() - began if began else math.nan
 
     def document(self) -> tuple[bytes, str]:
         """The JWK set and its ETag."""
