@@ -50,6 +50,7 @@ from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
 from services.auth.tokens.issue import Tokens
 from services.auth.tokens.keys import KEY_AGE, KeyRing
+from shared import audit_acts
 from shared.database.expiry import sweep_forever
 from shared.database.pool import Database
 from shared.database.schema import Schema
@@ -194,6 +195,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `KeysInvalid`, `TopologyMismatch`."""
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
+    audit_acts.initialise("auth")
     ring = KeyRing(settings.jwt_keys_dir)  # before it consumes: a bad folder is all it then tells
     KEY_AGE.set_function(lambda: ring.age)
     tokens = Tokens(settings, ring)

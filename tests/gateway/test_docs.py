@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from deploy.gateway import docs
-from shared.web import api_docs
 from tests.asking import problem
 from tests.gateway.conftest import Start
 from tests.gateway.gateway import Gateway

@@ -15,9 +15,9 @@ from shared.messaging.bus import Delivery, Handler, Outcome
 
 LAG = Gauge(
     "login2fa_read_model_lag_seconds",
-    "How late auth learns of changed accounts: the time from the publication of a change to its arrival, the longest of "
-    "the last minute; or the time since auth last received any, if that is longer. Changes that users has not "
-    "published yet are not in it: they are in login2fa_outbox_oldest_seconds of users.",
+    "How late auth learns of changed accounts: the longest time of the last minute from the publication of a change to "
+    "its arrival, or the time for which auth has had no consumer, if that is longer. It knows nothing of a change that "
+    "users has not published: login2fa_outbox_oldest_seconds of users does.",
 )
 
 _LOOK_EVERY: Final = 0.1
