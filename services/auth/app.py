@@ -49,7 +49,7 @@ from services.auth.sessions.stepping_up import SteppingUp
 from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
 from services.auth.tokens.issue import Tokens
-from services.auth.tokens.keys import KEY_AGE, KeyRing
+from services.auth.tokens.keys import KeyRing
 from shared import audit_acts
 from shared.database.expiry import sweep_forever
 from shared.database.pool import Database
@@ -196,9 +196,7 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
     passwords = Passwords.of(settings)
     audit_acts.initialise("auth")
-    ring = KeyRing(settings.jwt_keys_dir)  # before it consumes: a bad folder is all it then tells
-    KEY_AGE.set_function(lambda: ring.age)
-    tokens = Tokens(settings, ring)
+    tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))  # before it consumes: a bad folder is all it then tells
     notices = Notices(settings, database)
     app = build(settings)
     signed = SignedBus(bus, EdgeKeys.of(settings))

@@ -27,7 +27,7 @@ SECONDS = Histogram(
 @dataclass(frozen=True)
 class Codes:
     name = "otp"
-    ends = ends_counter("login2fa_deliveries_total", "Ends and retries of deliveries.")
+    ends = ends_counter("login2fa_deliveries_total", "Ends and retries of the delivery of login codes.")
 
     sealer: Sealer
     reports: Reports

@@ -16,7 +16,7 @@ from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
 
-REPORTS = Counter("login2fa_delivery_reports_total", "Reports of deliveries to auth and users.", ["result"])
+REPORTS = Counter("login2fa_delivery_reports_total", "Reports to auth and users of what became of a code.", ["result"])
 LOST, CONFIRMED = REPORTS.labels("lost"), REPORTS.labels("confirmed")
 
 # In all, connecting included: the message stays unacknowledged meanwhile, though its mail was sent.

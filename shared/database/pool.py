@@ -46,7 +46,7 @@ WAIT = Histogram(
     "Wait for a free connection to Postgres, up to the time-out of the pool.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
-IN_USE = Gauge("login2fa_database_in_use", "Connections to Postgres in use.")
+IN_USE = Gauge("login2fa_database_in_use", "Connections to Postgres that are in use now.")
 
 
 class CannotConnect(ConnectionError):

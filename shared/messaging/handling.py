@@ -31,7 +31,7 @@ GIVEN_UP = Counter("login2fa_given_up_total", "Messages put among the dead lette
 
 
 def initialise(queue: str) -> None:
-    """Begin all series of the queue: one that begins later at 1 never shows an increase."""
+    """See `SignedBus.initialise`."""
     LIVE.labels(queue)
     GIVEN_UP.labels(queue)
     _timers(queue)

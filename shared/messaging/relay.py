@@ -92,11 +92,8 @@ class Relay:
         self._count = select(func.count()).select_from(outbox)
         self._counted_at = -math.inf
         self._published, self._failed = PUBLISHED.labels(service), FAILED.labels(service)
-        self._oldest, self._rows, self._last_good = (
-            OLDEST.labels(service),
-            ROWS.labels(service),
-            LAST_ROUND.labels(service),
-        )
+        self._oldest, self._rows = OLDEST.labels(service), ROWS.labels(service)
+        self._last_good = LAST_ROUND.labels(service)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_round = time.monotonic()

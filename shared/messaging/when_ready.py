@@ -10,7 +10,6 @@ import structlog
 
 from shared.messaging.backoff import pauses
 from shared.messaging.bus import Consumption, Handler
-from shared.messaging.handling import initialise
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
@@ -28,7 +27,7 @@ class WhenReady:
         cls, bus: SignedBus, ready: Callable[[], Awaitable[bool]], queue: str, handler: Handler, *, concurrency: int
     ) -> Self:
         """See `Bus.consume`, also for its errors: at once if `ready` is true, else as soon as it is."""
-        initialise(queue)  # `consume` may come much later
+        bus.initialise(queue)  # `consume` may come much later
         made = cls(queue, lambda: bus.consume(queue, handler, concurrency=concurrency))
         if await ready():
             made._begun = await made._consume()

@@ -21,17 +21,12 @@ import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from prometheus_client import Gauge
 
 log = structlog.get_logger()
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _RELOAD_AFTER = 5.0
 _SMALLEST_RSA = 2048
-
-KEY_AGE = Gauge(
-    "login2fa_signing_key_age_seconds", "Since the key that signs began to; NaN if the name of its file holds no time."
-)
 
 
 class KeysInvalid(Exception):
