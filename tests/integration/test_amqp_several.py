@@ -6,9 +6,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiormq.channel import Channel
 
 from shared.messaging.amqp import broker, consumer, link, publisher
 from shared.messaging.amqp.broker import Broker
@@ -189,3 +191,44 @@ async def test_a_link_that_can_not_be_renewed_is_kept(new_bus: NewBus, proxy: Tc
     await eventually(lambda: "third" in seen.event_ids)
     assert (consumption._link, bus._publisher._link) == (old, publishing)
     assert len(seen.deliveries) == 3
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first channel gets no confirm, on a node that answers: as while the leader of the queue is frozen."""
+    deaf: list[Channel] = []
+    publish = Channel.basic_publish
+
+    async def basic_publish(channel: Channel, body: bytes, **options: Any) -> Any:
+        if not deaf:
+            deaf.append(channel)
+        if channel in deaf:
+            await asyncio.Event().wait()
+        return await publish(channel, body, **options)
+
+    monkeypatch.setattr(Channel, "basic_publish", basic_publish)
+    monkeypatch.setattr(publisher, "LEADERLESS_SECONDS", 0.6)
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 2.0)
+
+
+@pytest.mark.usefixtures("deaf")
+async def test_a_node_of_several_that_answers_and_confirms_nothing_gets_the_message_on_another_channel(
+    new_bus: NewBus, urls: list[str]
+) -> None:
+    bus, seen = new_bus(*urls), Recorder()
+    await new_bus().consume(QUEUE, seen, concurrency=1)
+
+    with pytest.raises(BusUnavailable, match="connection lost"):
+        await bus.publish(otp_message("stuck"))
+    await bus.publish(otp_message("stuck"))
+
+    await eventually(lambda: seen.event_ids == {"stuck"})
+
+
+@pytest.mark.usefixtures("deaf")
+async def test_the_only_node_may_be_slow_to_confirm(new_bus: NewBus) -> None:
+    bus = new_bus()
+    with pytest.raises(BusUnavailable, match="no answer within"):
+        await bus.publish(otp_message("slow"))
+    assert bus._publisher._link is not None
+    assert not bus._publisher._link.lost.is_set()

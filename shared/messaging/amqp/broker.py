@@ -29,6 +29,10 @@ class Broker:
         self._name = name
         self._failed_at: dict[URL, float] = {}
 
+    @property
+    def several(self) -> bool:
+        return len(self._urls) > 1
+
     async def connect(self, purpose: str) -> Link:
         """Return a link without a channel. Raises `BusUnavailable`, after `CONNECT_SECONDS` per address at most."""
         keep_bodies_out_of_the_log()

@@ -12,7 +12,7 @@ from aio_pika.exceptions import PublishError
 
 from shared import failpoints
 from shared.messaging.amqp.broker import Broker
-from shared.messaging.amqp.calls import answered_here
+from shared.messaging.amqp.calls import answered_here, let_run
 from shared.messaging.amqp.link import Link
 from shared.messaging.amqp.messages import Outgoing
 from shared.messaging.bus import BusError, BusUnavailable, TopologyMismatch
@@ -21,6 +21,9 @@ log = structlog.get_logger()
 
 PUBLISH_SECONDS = 10.0
 DOUBT_SECONDS = 1.0  # without a confirm, after which the broker is asked whether it answers
+# Without a confirm from a node of several that answers: a channel whose first message went to a leader that is frozen
+# never learns of the next leader. A new channel does, once `net_ticktime` is over.
+LEADERLESS_SECONDS = 4.0
 
 
 class Publisher:
@@ -32,6 +35,7 @@ class Publisher:
         self._damaged = False  # if true, declare the topology again, if permitted
         self._closed = False
         self._retired: list[Link] = []
+        self._leaving: asyncio.Task[None] | None = None
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool = True) -> None:
         """Return once the broker has confirmed it; may run concurrently. Raises `BusError` if not confirmed."""
@@ -44,7 +48,10 @@ class Publisher:
 
     async def _publish(self, message: Outgoing, exchange: str, routing_key: str, mandatory: bool) -> None:
         link = await self._ready(exchange)
-        doubt = asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._doubt, link, exchange)
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(DOUBT_SECONDS, self._doubt, link, exchange)]
+        if self._broker.several:
+            timers.append(loop.call_later(LEADERLESS_SECONDS, self._leave, link))
         try:
             await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=mandatory)
         except PublishError:
@@ -53,13 +60,29 @@ class Publisher:
             self._doubted = self._damaged = True
             raise
         finally:
-            doubt.cancel()
+            for timer in timers:
+                timer.cancel()
         failpoints.reach("publisher: confirmed")
 
     def _doubt(self, link: Link, exchange: str) -> None:
         if self._link is link and not self._closed:
             self._doubted = True
             self._begin_opening(exchange)
+
+    def _leave(self, link: Link) -> None:
+        """Not during an alarm: each new link would publish the same again when it is over."""
+
+        async def leave() -> None:
+            if not await link.blocked() and not link.lost.is_set():
+                log.warning("no confirm, another channel is tried", link="publisher")
+                link.abandon()  # messages in flight fail, and are published again
+
+        if self._link is link and not link.lost.is_set() and self._leaving is None:
+            self._leaving = let_run(asyncio.create_task(leave()))
+            self._leaving.add_done_callback(self._left)
+
+    def _left(self, _: asyncio.Task[None]) -> None:
+        self._leaving = None
 
     async def _ready(self, exchange: str) -> Link:
         if self._closed:
