@@ -9,6 +9,7 @@ PORT ?= 8201
 STATE_DIR ?= .local
 DEMO ?= 1
 SECONDS ?= 600
+NODES ?= 1
 # For these alone: to a test that reads settings they would be somebody's.
 up: export PORT := $(PORT)
 up: export DEMO := $(DEMO)
@@ -79,9 +80,9 @@ test-unit: $(VENV)/.dev ## The tests that need no server
 e2e: $(VENV)/.dev ## The product in containers, as its users have it; needs a Docker engine
 	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit -m "long or not long" $(ARGS)
 
-faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: SECONDS=600; SEED= repeats one
+faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: SECONDS=600 NODES=1; SEED= repeats one
 	$(if $(SEED),,$(RUN) -m pytest tests/faults tests/model -m "long or not long" $(ARGS))
-	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) --nodes $(NODES) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
 	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)
