@@ -81,4 +81,4 @@ def _as_text(found: dict[str, list[Finding]]) -> str:
 
 def _line(finding: Finding) -> str:
     told = f"  {finding.level:4}  {finding.name}: {finding.where}: {finding.said}"
-    return told if finding.level == "ok" else f"{told}.\n        {finding.advice}. See {finding.read_on}"
+    return told if finding.level == "ok" else f"{told.rstrip('.')}.\n        {finding.advice}. See {finding.read_on}"

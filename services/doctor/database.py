@@ -93,10 +93,10 @@ def _listed(revisions: set[str]) -> str:
 
 def _words(error: BaseException) -> str:
     """The server's own words, or the system's; SQLAlchemy's text around them says less."""
-    original = getattr(error, "orig", None) or error
-    said = original.__cause__ or original
+    said = getattr(error, "orig", None) or error
     if isinstance(said, TimeoutError):
         return "no answer in time"
+    said = said.__cause__ or said
     return str(said).strip().partition("\n")[0] or type(said).__name__
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from services.auth.settings import AuthSettings
 from services.cli import app
 from services.configuration import SETTINGS
+from services.doctor.database import database
 from services.doctor.examination import Check, examine
 from services.doctor.findings import Finding, Name, ok
 from services.doctor.keys import fingerprints
@@ -49,6 +51,14 @@ async def test_a_check_that_does_not_end_or_breaks_is_a_finding_and_delays_no_ot
     assert [(each.name, each.level) for each in found] == [("broker", "fail"), ("schema", "fail"), ("api", "ok")]
     assert "no answer within 0.05 s" in found[0].said
     assert "a secret" not in str(found)
+
+
+async def test_a_database_that_says_nothing_is_told_to_give_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.doctor.database._CONNECT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (found,) = await database("auth", f"postgresql://auth:secret@127.0.0.1:{silent.getsockname()[1]}/login2fa")
+
+    assert (found.name, found.said) == ("database", "no answer in time")
 
 
 @pytest.mark.parametrize("service", sorted(SETTINGS.keys() - {"portal"}))
