@@ -79,8 +79,13 @@ def _place(name: str) -> int:
 _HEAD = "| variable | default | read by | meaning |\n| --- | --- | --- | --- |"
 
 
+def is_required(field: FieldInfo) -> bool:
+    """Also by default, where a validator refuses the default because nothing else stands in for it."""
+    return field.default is PydanticUndefined or bool(field.validate_default)
+
+
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    if is_required(field):
         return "**required**"
     return "none" if field.default in (None, "", []) else f"`{_shown(field.default)}`"
 

@@ -18,7 +18,7 @@ Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]
 
 async def run_with_broker(service: str, settings: S, compose: Compose[S]) -> None:
     """As `run`. Raises `TopologyMismatch` too."""
-    bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
+    bus = AmqpBus(*settings.broker_urls, name=f"login2fa {service}")
     try:
         await run(service, settings, compose(settings, bus))
     finally:

@@ -6,17 +6,18 @@ import os
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticKnownError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from shared.configuration.connections import Connection, of, to_broker, to_issuer, trusted
+from shared.configuration.connections import Connection, of, to_brokers, to_issuer, trusted
 from shared.configuration.environment import VariableInvalid, not_set, value_of
 from shared.configuration.hosts import is_loopback
 from shared.configuration.types import (
     Audience,
     BrokerUrl,
+    BrokerUrls,
     CookieDomain,
     Host,
     HostNames,
@@ -135,10 +136,32 @@ class ManagedSettings(ConnectionSettings):
 
 
 class ProcessSettings(ManagedSettings):
-    rabbitmq_url: BrokerUrl = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+    rabbitmq_urls: BrokerUrls = Field(
+        [],
+        description="Instead of `RABBITMQ_URL`: those of the nodes of a cluster, separated by commas or blanks;"
+        " each connection goes to any that answers",
+    )
+    rabbitmq_url: BrokerUrl | None = Field(
+        None, validate_default=True, description="AMQP URL of the broker, `amqp://user:password@host:5672/`"
+    )
+
+    @field_validator("rabbitmq_url")
+    @classmethod
+    def _one_of_the_two(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        several = info.data.get("rabbitmq_urls", "not valid")
+        if value is None and not several:
+            raise PydanticKnownError("missing")
+        if value is not None and several:
+            raise ValueError("is set, and RABBITMQ_URLS too: leave one of them empty")
+        return value
+
+    @property
+    def broker_urls(self) -> list[str]:
+        return [url.get_secret_value() for url in (self.rabbitmq_url, *self.rabbitmq_urls) if url]
 
     def connections(self) -> dict[str, Connection]:
-        return super().connections() | {"RABBITMQ_URL": to_broker(self.rabbitmq_url.get_secret_value())}
+        name = "RABBITMQ_URL" if self.rabbitmq_url else "RABBITMQ_URLS"
+        return super().connections() | {name: to_brokers(self.broker_urls)}
 
 
 class ServerSettings(ManagedSettings):

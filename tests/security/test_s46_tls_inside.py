@@ -16,7 +16,7 @@ from yarl import URL
 
 from shared.configuration.connections import trusted
 from shared.database.pool import Database, is_transient
-from shared.messaging.amqp.link import Broker
+from shared.messaging.amqp.broker import Broker
 from shared.messaging.bus import BusUnavailable
 from shared.tokens.remote_keys import RemoteKeys
 from tests.polling import eventually
@@ -124,7 +124,7 @@ def real_broker(amqp_url: str) -> Target:
 
 async def connects(url: str) -> bool:
     try:
-        link = await Broker(url, "test", 5).connect("trial")
+        link = await Broker(url, name="test", heartbeat=5).connect("trial")
     except BusUnavailable:
         return False
     await link.close()
