@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.auth.settings import AuthSettings
 from services.configuration import SETTINGS
-from services.doctor.broker import broker
+from services.doctor.broker import broker, of_a_cluster
 from services.doctor.database import database
 from services.doctor.examination import Check, examine
 from services.doctor.findings import Finding, fail, ok
@@ -52,7 +52,7 @@ async def examine_service(service: str) -> list[Finding]:
     except SettingsInvalid as error:
         advice = f"Correct it; then run this again, for nothing else of {service} was examined"
         return [fail("settings", where, str(error), advice)]
-    return [ok("settings", where, f"{service} starts with them"), *await examine(_checks(settings))]
+    return [ok("settings", where, f"{service} starts with them"), *of_a_cluster(await examine(_checks(settings)))]
 
 
 async def examine_as_operator(url: str) -> list[Finding]:
@@ -91,5 +91,11 @@ def _checks(settings: Any) -> Sequence[Check]:
 
 
 def _broker(settings: ProcessSettings, process: str) -> list[Check]:
-    url = settings.rabbitmq_url.get_secret_value()
-    return [Check("broker", "RABBITMQ_URL", partial(broker, "RABBITMQ_URL", url, process))]
+    if settings.rabbitmq_url is not None:
+        url = settings.rabbitmq_url.get_secret_value()
+        return [Check("broker", "RABBITMQ_URL", partial(broker, "RABBITMQ_URL", url, process))]
+    variable = "RABBITMQ_URLS"
+    return [
+        Check("broker", f"{variable}, number {number}", partial(broker, variable, url, process, f", number {number}"))
+        for number, url in enumerate(settings.broker_urls, 1)
+    ]

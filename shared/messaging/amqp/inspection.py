@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from shared.messaging.amqp.link import Broker, Link
+from shared.messaging.amqp.broker import Broker
+from shared.messaging.amqp.link import Link
 from shared.messaging.bus import BusUnavailable
 
 
@@ -29,7 +30,7 @@ class Inspected:
 
 async def inspect(url: str, *, exchanges: Iterable[str], queues: Iterable[str]) -> Inspected:
     """Raises `BusError`."""
-    link = await Broker(url, "login2fa doctor").connect("look")
+    link = await Broker(url, name="login2fa doctor").connect("look")
     found = Inspected()
     try:
         looks = [_exchange(link, each, found) for each in exchanges]

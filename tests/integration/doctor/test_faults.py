@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from typing import get_args
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -20,6 +21,7 @@ from tests.integration.doctor.faults import FAULTS
 from tests.integration.doctor.healthy_stack import SMTP_PASSWORD, HealthyStack, Patient, healthy_stack
 from tests.servers.broker_users import load_broker_users
 from tests.servers.databases import PASSWORDS, copied
+from tests.servers.ports import free_ports
 from tests.servers.postgres import Postgres
 from tests.servers.rabbitmq import RabbitMQ, own_vhost
 
@@ -97,6 +99,19 @@ async def test_the_servers_words_are_told_where_the_mail_server_refuses(patient:
     patient.environment.setenv("SMTP_PASSWORD", "wrong")
     (found,) = await patient.ills("notifier")
     assert found.said.startswith('AUTH: the mail server says "535 5.7.8')
+
+
+async def test_a_node_that_is_down_is_a_warning_while_another_answers(patient: Patient) -> None:
+    here, nowhere = (
+        patient.stack.amqp_url,
+        f"amqp://127.0.0.1:{free_ports(1)[0]}{urlsplit(patient.stack.amqp_url).path}",
+    )
+    patient.environment.delenv("RABBITMQ_URL")
+    for urls, levels in ((f"{here},{nowhere}", ["warn"]), (nowhere, ["fail"]), (f"{here},{here}", [])):
+        patient.environment.setenv("RABBITMQ_URLS", urls)
+        found = await patient.ills("users")
+        assert [(each.name, each.level) for each in found] == [("broker", level) for level in levels]
+        assert all(each.where.startswith("RABBITMQ_URLS, number ") for each in found)
 
 
 async def test_a_user_of_the_broker_who_may_declare_nothing_may_be_examined(
