@@ -45,6 +45,7 @@ class AccountCodes:
             code_id=event.code_id,
             outcome=result.status,
             attempt=message.attempt,
+            said=result.reason if event.purpose == "test" else "",
             occurred_at=self.database_time.now(),
         )
         await self.reports.publish(outcome, message)

@@ -112,8 +112,8 @@ class Deliver(Generic[E]):
         async with self.turns.turn(mail.email, first_attempt=message.attempt == 1) as turn:
             if self._is_over(mail):
                 return AttemptResult("expired", Done())
-            await self.breaker.send(mail, turn)
-        return AttemptResult("delivered", Done())
+            said = await self.breaker.send(mail, turn)
+        return AttemptResult("delivered", Done(), said)
 
     def _is_over(self, mail: Mail, after: float = 0) -> bool:
         return self.database_time.now() + timedelta(seconds=after) >= mail.expires_at

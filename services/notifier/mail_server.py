@@ -37,7 +37,7 @@ class MailServer:
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._replacements: set[asyncio.Task[None]] = set()
 
-    async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> None:
+    async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> aiosmtplib.SMTPResponse:
         """Returns once the server has accepted it; `dialogue` records the stage. Raises what aiosmtplib raises."""
         composing = asyncio.create_task(_result_of(compose))  # while the server answers MAIL
         connection = await self._with_a_mail_begun(dialogue)
@@ -50,11 +50,12 @@ class MailServer:
                 # Not taken from the header `To`, where a comma would make two recipients.
                 await connection.smtp.rcpt(dialogue.recipient)
             dialogue.stage = "DATA"
-            await connection.smtp.data(mail)
+            reply = await connection.smtp.data(mail)
         except BaseException as error:
             self._drop(connection, error)
             raise
         self._keep(connection)
+        return reply
 
     async def probe(self, dialogue: Dialogue) -> None:
         """Opens and closes a connection. Raises what aiosmtplib raises."""

@@ -21,7 +21,7 @@ from services.notifier.channel import (
     TryLater,
     WillNotDeliver,
 )
-from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us
+from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us, words
 from services.notifier.mail_server import MailServer
 from services.notifier.mails.account_code import AccountCodeMail
 from services.notifier.mails.login_code import LoginCodeMail
@@ -54,12 +54,13 @@ class SmtpChannel:
         self._account_code_email = AccountCodeMail(sender=sender, site=site)
         self._notice_email = NoticeMail(sender=sender, site=site)
 
-    async def deliver(self, mail: Mail, turn: Turn) -> None:
+    async def deliver(self, mail: Mail, turn: Turn) -> str:
         dialogue = Dialogue(mail.email, code="" if isinstance(mail, Notice) else mail.code)
         with self._failures_sorted(dialogue), self._timed():
             # aiosmtplib's own time-out is per reply: a slow server could hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.send(partial(self._compose, mail), dialogue, turn)
+                reply = await self._server.send(partial(self._compose, mail), dialogue, turn)
+        return words(reply.code, reply.message, dialogue, self._settings)
 
     async def probe(self) -> None:
         dialogue = Dialogue()
