@@ -49,6 +49,15 @@ class Prometheus:
         """The values of the series that `expression` gives now."""
         return [float(each["value"][1]) for each in self._get("query", query=expression)["result"]]
 
+    def labels(self, expression: str) -> list[dict[str, str]]:
+        """Those of the series that `expression` gives now."""
+        return [each["metric"] for each in self._get("query", query=expression)["result"]]
+
+    def sick_rules(self) -> list[str]:
+        """What went wrong when it evaluated rules."""
+        rules = [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+        return [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
+
     def targets(self) -> dict[str, str]:
         """The health of each, by its job and address."""
         found = self._get("targets", state="active")["activeTargets"]

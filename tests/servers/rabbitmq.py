@@ -80,14 +80,14 @@ def _container() -> Iterator[RabbitMQ]:
 
 
 @contextmanager
-def private_node() -> Iterator[PrivateNode]:
+def private_node(kind: type[PrivateNode] = PrivateNode) -> Iterator[PrivateNode]:
     """Running, of the installed package, which root may have installed now; removed at the end."""
     sbin = installed_sbin()
     if sbin is None and apt.can_install() and apt.install("rabbitmq-server"):
         sbin = installed_sbin()
     if sbin is None:
         pytest.exit(NONE_INSTALLED, returncode=3)
-    node = PrivateNode(sbin)
+    node = kind(sbin)
     try:
         try:
             node.start()
