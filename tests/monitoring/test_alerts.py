@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.messaging.topology import SUBSCRIPTIONS
+from tests.conftest import USED
 from tests.monitoring.alert_cases import CASES, WHOLE
 from tests.monitoring.promtool import FOLDER, Rule, alerts, cases_of, failed, recordings
 from tests.servers.prometheus import checked
@@ -80,7 +81,9 @@ def test_the_tools_take_the_files() -> None:
 
 
 @pytest.mark.long
-def test_a_case_fails_as_soon_as_a_threshold_or_a_time_is_ten_times_as_large(tmp_path: Path) -> None:
+def test_a_case_fails_as_soon_as_a_threshold_or_a_time_is_ten_times_as_large(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     runs = {
         f"{named(rule)}-{change}.{number}": ([mutant], case)
         for rule in alerts()
@@ -91,3 +94,6 @@ def test_a_case_fails_as_soon_as_a_threshold_or_a_time_is_ten_times_as_large(tmp
     changes = {name.partition(".")[0] for name in runs}
     assert len(changes) >= 2 * len(alerts())
     assert changes - {name.partition(".")[0] for name in failed(tmp_path, runs)} == set()
+    pytestconfig.stash[USED]["Alerts"] = (
+        f"{len(alerts())} alerts, each fired and silent; {len(changes)} changes noticed"
+    )

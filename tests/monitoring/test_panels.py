@@ -90,6 +90,12 @@ def empty(world: Watched) -> list[str]:
     ]
 
 
+def none_is_empty(world: Watched) -> bool:
+    found = empty(world)
+    assert found == []
+    return True
+
+
 def firing_soon(world: Watched) -> set[str]:
     return {f"{each['alertname']} {each['service']}" for each in world.prometheus.labels("ALERTS")}
 
@@ -102,14 +108,14 @@ async def test_no_panel_is_empty(world: Watched, pytestconfig: pytest.Config) ->
         await until_seen(world)
 
     assert set(world.prometheus.targets().values()) == {"up"}
-    assert await eventually(lambda: not empty(world), EMPTY_SECONDS), empty(world)
+    await eventually(lambda: none_is_empty(world), EMPTY_SECONDS)
     panels = sum(map(len, DASHBOARDS.values()))
     pytestconfig.stash[USED]["Dashboards"] = f"{panels} panels, 0 empty"
 
 
 async def test_what_was_provoked_and_nothing_else_becomes_an_alert(world: Watched) -> None:
     assert world.prometheus.sick_rules() == []
-    # Too few of the logins are errors, unless each of them is counted.
+    # How many of the logins fail or are slow depends on this machine.
     assert firing_soon(world) - {"LoginErrors auth", "LoginSlow auth"} == {"DeadLetters notifier", "HashSaturated auth"}
 
     world.stack.users.kill()
