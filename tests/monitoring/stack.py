@@ -21,7 +21,7 @@ from tests.servers.rabbitmq_node import PrivateNode
 from tests.stacks.processes import Processes
 
 # One thread, and little patience for whoever waits for it: one client can provoke a refusal.
-AUTH = {"HASH_THREADS": "1", "HASH_MAX_WAIT": "2", "LOGIN_FAILURE_DEADLINE": "0.25", "FLOOD_RATE": "20"}
+AUTH = {"HASH_THREADS": "1", "HASH_MAX_WAIT": "0.2", "LOGIN_FAILURE_DEADLINE": "0.25", "FLOOD_RATE": "20"}
 
 
 class NodeWithExporter(PrivateNode):
