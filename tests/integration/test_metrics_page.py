@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.auth.tokens import keys
 from services.configuration import SETTINGS
 from shared.audit_acts import SERVICES, combinations
-from shared.messaging.topology import consumed_by
+from shared.messaging.topology import PROCESSES, consumed_by
 from shared.version import VERSION
 from tests.good_settings import GOOD
 from tests.polling import eventually
@@ -122,10 +122,10 @@ def test_each_process_says_which_service_it_runs_in_which_version(metrics: Metri
 
 
 def test_every_act_and_queue_has_its_series_from_the_start(metrics: Metrics) -> None:
-    for service in SERVICES:
-        acts = series(metrics[service]["login2fa_acts"], "act", "outcome", "reason")
-        assert acts == {(act, outcome, reason or "") for act, outcome, reason in combinations(service)}
-    for service in ("auth", "users", "notifier"):
+    for audited in SERVICES:
+        acts = series(metrics[audited]["login2fa_acts"], "act", "outcome", "reason")
+        assert acts == {(act, outcome, reason or "") for act, outcome, reason in combinations(audited)}
+    for service in PROCESSES:
         queues = {(each.queue,) for each in consumed_by(service)}
         for name in ("consumer_live", "consumer_handle_seconds", "given_up"):
             assert series(metrics[service][f"login2fa_{name}"], "queue") == queues
