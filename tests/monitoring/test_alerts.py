@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,8 +39,7 @@ def named(rule: Rule) -> str:
 
 def test_each_alert_has_a_case_that_fires_and_one_that_is_silent() -> None:
     for rule in alerts():
-        kinds = Counter(bool(case.fires) for case in cases_of(rule, CASES))
-        assert kinds.keys() == {True, False}, named(rule)
+        assert {bool(case.fires) for case in cases_of(rule, CASES)} == {True, False}, named(rule)
     assert {case.alert for case in CASES} == {rule["alert"] for rule in alerts()}
 
 
@@ -62,8 +60,8 @@ def test_each_case_holds_from_the_metrics_of_our_processes(tmp_path: Path) -> No
 @pytest.mark.long
 def test_without_the_least_number_of_failures_one_of_them_would_wake_somebody(tmp_path: Path) -> None:
     rules = [*recordings(), *(rule | {"expr": _GUARD.sub("0", rule["expr"])} for rule in alerts())]
-    runs = {case.when: (rules, case) for case in WHOLE if case.when == "one 503 in a quiet hour"}
-    assert failed(tmp_path, {"quiet": runs["one 503 in a quiet hour"]}) == {"quiet"}
+    (quiet,) = [case for case in WHOLE if case.when == "one 503 in a quiet hour"]
+    assert failed(tmp_path, {"quiet": (rules, quiet)}) == {"quiet"}
 
 
 def test_every_work_queue_is_watched() -> None:
@@ -73,11 +71,17 @@ def test_every_work_queue_is_watched() -> None:
     assert {name for name in every if re.fullmatch(pattern, name)} == {each.queue for each in SUBSCRIPTIONS}
 
 
-def test_the_tools_take_the_files() -> None:
-    for tool, kind, name in (("promtool", "config", "prometheus"), ("amtool", "", "alertmanager")):
-        checking = ["check", kind] if kind else ["check-config"]
-        code, said = checked(tool, *checking, FOLDER / f"{name}.yml")
-        assert code == 0, said
+@pytest.mark.parametrize(
+    ("command", "name"), [("promtool check config", "prometheus.yml"), ("amtool check-config", "alertmanager.yml")]
+)
+def test_the_tools_take_the_files(command: str, name: str) -> None:
+    code, said = checked(*command.split(), FOLDER / name)
+    assert code == 0, said
+
+
+def test_a_page_does_not_wait_for_the_morning() -> None:
+    routing = ("amtool", "config", "routes", "test", f"--config.file={FOLDER / 'alertmanager.yml'}")
+    assert [checked(*routing, f"severity={each}")[1].split()[-1] for each in ("page", "ticket")] == ["pages", "tickets"]
 
 
 @pytest.mark.long
