@@ -20,8 +20,9 @@ from tests.servers.rabbitmq import declare_topology, private_node
 from tests.servers.rabbitmq_node import PrivateNode
 from tests.stacks.processes import Processes
 
-# One thread, and little patience for whoever waits for it: one client can provoke a refusal.
-AUTH = {"HASH_THREADS": "1", "HASH_MAX_WAIT": "0.2", "LOGIN_FAILURE_DEADLINE": "0.25", "FLOOD_RATE": "20"}
+# Slow hashes, one at a time: one client can provoke a refusal, and a busy machine refuses no lonely login.
+HASHES = {"ARGON2_PASSES": "10", "HASH_THREADS": "1", "HASH_MAX_WAIT": "4"}
+AUTH = {"LOGIN_FAILURE_DEADLINE": "0.25", "FLOOD_RATE": "20"}
 
 
 class NodeWithExporter(PrivateNode):
@@ -51,7 +52,8 @@ async def watched(databases: Databases, folder: Path) -> AsyncIterator[Watched]:
         await declare_topology(node.url)
         async with MailSink() as mail:
             stack = Processes(databases, {"": node.url}, mail, folder)
-            stack.auth.settings |= AUTH
+            stack.auth.settings |= HASHES | AUTH
+            stack.users.settings |= HASHES
             ports = {**stack._management, "rabbitmq": node.exporter_port}
             (folder / "prometheus.yml").write_text(json.dumps(configuration(ports)))
             try:
