@@ -217,6 +217,14 @@ class HttpSettings(ServerSettings, ProcessSettings):
         description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
     )
     database_pool: int = Field(10, ge=2, le=1000, description="Connections to Postgres, per process")
+    database_max_age: float = Field(
+        1800.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which a connection to Postgres is closed, idle or not; a random part, down to half, "
+        "spreads them",
+    )
+
     argon2_memory_kib: int = Field(
         19456, ge=19456, le=4 * 1024**2, description="Argon2id memory in KiB (OWASP's floor is 19456)"
     )
