@@ -5,23 +5,33 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
 from shared.messaging.bus import Delivery, GiveUp, Handler, Outcome, Retry
 from shared.messaging.topology import MAX_HANDLER_ERRORS
+from shared.observability import tracing
 from shared.observability.correlation import correlation_id
 
 log = structlog.get_logger()
 
 CANCEL_SECONDS = 1.0
 
+# A trace with an older message would never look complete.
+_OLDEST_IN_ITS_TRACE = timedelta(minutes=15)
+
 
 async def outcome_of(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
     correlated = correlation_id.set(delivery.correlation_id)
     try:
-        return await handler(delivery)
+        attempt = {"login2fa.attempt": delivery.attempt}
+        with tracing.message("process", queue, delivery.traceparent, attempt, apart=_is_apart(delivery)) as span:
+            outcome = await handler(delivery)
+            if span is not None:
+                span.note({"login2fa.outcome": type(outcome).__name__})
+            return outcome
     except asyncio.CancelledError as error:
         # Libraries raise this in tasks that nobody cancelled; only a real cancel leaves the message unsettled.
         if (task := asyncio.current_task()) and task.cancelling():
@@ -31,6 +41,12 @@ async def outcome_of(handler: Handler, delivery: Delivery, queue: str) -> Outcom
         return _failed(error, delivery, queue)
     finally:
         correlation_id.reset(correlated)
+
+
+def _is_apart(delivery: Delivery) -> bool:
+    """Whether it is handled in a trace of its own."""
+    published = delivery.published_at
+    return delivery.replayed or (published is not None and datetime.now(UTC) - published > _OLDEST_IN_ITS_TRACE)
 
 
 def _failed(error: BaseException, delivery: Delivery, queue: str) -> Outcome:
