@@ -68,7 +68,8 @@ class ConnectionSettings(BaseSettings):
 
     require_tls: bool = Field(
         False,
-        description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain",
+        description="Refuse to start where broker, database, mail server, auth, users or the collector of traces"
+        " would be spoken to in plain",
     )
     tls_exempt_hosts: HostNames = Field(
         [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
