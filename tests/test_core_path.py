@@ -15,7 +15,8 @@ OUTSIDE = {
     "shared": {
         "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.address_events",
         "messaging.backoff", "messaging.event_types", "messaging.signed", "messaging.topology", "names",
-        "observability.correlation", "passwords.hashing", "sealing", "tokens.access", "web.problems",
+        "observability.correlation", "observability.tracing", "passwords.hashing", "sealing", "tokens.access",
+        "web.problems",
     },
     "services.auth": {
         "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.code_caps",

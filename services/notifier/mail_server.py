@@ -19,6 +19,7 @@ from services.notifier.mail_failures import Dialogue, explain
 from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.turns import Turn
+from shared.observability import tracing
 
 KEPT_SECONDS = 20.0
 MOST_MAILS = 100
@@ -39,6 +40,24 @@ class MailServer:
 
     async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> aiosmtplib.SMTPResponse:
         """Returns once the server has accepted it; `dialogue` records the stage. Raises what aiosmtplib raises."""
+        relay: tracing.Attributes = {
+            "server.address": self._settings.smtp_host,
+            "server.port": self._settings.smtp_port,
+        }
+        with tracing.step("smtp send", "CLIENT", relay) as span:
+            code = 0
+            try:
+                reply = await self._send(compose, dialogue, turn)
+                code = reply.code
+            except aiosmtplib.SMTPResponseException as error:
+                code = error.code
+                raise
+            finally:
+                if span is not None and code:
+                    span.note({"smtp.response.code": code})
+        return reply
+
+    async def _send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> aiosmtplib.SMTPResponse:
         composing = asyncio.create_task(_result_of(compose))  # while the server answers MAIL
         connection = await self._with_a_mail_begun(dialogue)
         try:

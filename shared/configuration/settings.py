@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticKnownError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from shared.configuration.connections import Connection, of, to_brokers, to_issuer, trusted
+from shared.configuration.connections import Connection, of, to_brokers, to_http, to_issuer, trusted
 from shared.configuration.environment import VariableInvalid, not_set, value_of
 from shared.configuration.hosts import is_loopback
 from shared.configuration.types import (
@@ -21,6 +22,7 @@ from shared.configuration.types import (
     CookieDomain,
     Host,
     HostNames,
+    HttpUrl,
     Issuer,
     Lowercase,
     Origins,
@@ -67,7 +69,8 @@ class ConnectionSettings(BaseSettings):
 
     require_tls: bool = Field(
         False,
-        description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain",
+        description="Refuse to start where broker, database, mail server, auth, users or the collector of traces"
+        " would be spoken to in plain",
     )
     tls_exempt_hosts: HostNames = Field(
         [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
@@ -126,7 +129,40 @@ class DemoSettings(ConnectionSettings):
     )
 
 
-class ManagedSettings(ConnectionSettings):
+class TraceSettings(ConnectionSettings):
+    traces: Annotated[Literal["off", "otlp"], Lowercase] = Field(
+        "off", description="`otlp`: traces are sent to `TRACE_ENDPOINT`; needs the extra `otel` (docs/tracing.md)"
+    )
+    trace_endpoint: HttpUrl | None = Field(
+        None, description="Where a collector takes OTLP over HTTP, such as `https://collector:4318/v1/traces`"
+    )
+    trace_sample: float = Field(0.01, ge=0, le=1, description="Share of requests that are traced")
+    trace_trust_inbound: bool = Field(
+        False,
+        description="Requests may bring their trace in `traceparent`; only if your gateway removes that of a stranger, "
+        "who could have everything traced",
+    )
+
+    def connections(self) -> dict[str, Connection]:
+        if self.traces == "off" or self.trace_endpoint is None:
+            return super().connections()
+        return super().connections() | {"TRACE_ENDPOINT": to_http(self.trace_endpoint)}
+
+    @model_validator(mode="after")
+    def _traceable(self) -> Self:
+        if self.traces == "off":
+            return self
+        if self.trace_endpoint is None:
+            raise ValueError("TRACE_ENDPOINT: is not set, and TRACES=otlp needs it: where does a collector listen?")
+        if find_spec("opentelemetry.sdk") is None:
+            raise ValueError(
+                "TRACES: otlp needs packages that are not installed: pip install login2fa[otel], or"
+                " pip install --require-hashes -r requirements/otel.txt"
+            )
+        return self
+
+
+class ManagedSettings(TraceSettings):
     management_host: Host = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
     management_port: Port = Field(9000, description="Port of the same; 0 takes a free one")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowercase] = Field(

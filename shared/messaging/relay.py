@@ -212,6 +212,7 @@ def _message(row: Row[Any]) -> Message:
         body=row.body.encode(),
         event_id=str(row.event_id),
         correlation_id=row.correlation_id,
+        traceparent=row.traceparent or "",
         published_at=row.claimed_at,
         mandatory=mandatory(row.type),
     )

@@ -30,8 +30,8 @@ class NodeWithExporter(PrivateNode):
         (self.exporter_port,) = free_ports(1)
         super().__init__(sbin)
 
-    def _configure(self) -> None:
-        super()._configure()
+    def _configure(self, own: str) -> None:
+        super()._configure(own)
         (self._folder / "enabled_plugins").write_text("[rabbitmq_prometheus].\n")
         (self._folder / "conf.d" / "exporter.conf").write_text(
             f"prometheus.tcp.ip = 127.0.0.1\nprometheus.tcp.port = {self.exporter_port}\n"

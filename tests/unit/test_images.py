@@ -94,7 +94,7 @@ def test_a_builder_gets_what_is_named_and_nothing_else() -> None:
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     named = {line[1:] for line in lines if line.startswith("!")}
-    locks = {"requirements/audit.txt", "requirements/dev.txt", "requirements/runtime.txt"}
+    locks = {"requirements/audit.txt", "requirements/dev.txt", "requirements/otel.txt"}
     assert named == {"README.md", "pyproject.toml", "shared", "services", "deploy"} | locks
 
 
