@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticKnownError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
-from shared.configuration.connections import Connection, of, to_brokers, to_http, to_issuer, trusted
-from shared.configuration.environment import VariableInvalid, not_set, value_of
-from shared.configuration.hosts import is_loopback
+from shared.configuration.connection_settings import ConnectionSettings
+from shared.configuration.connections import Connection, to_brokers, to_issuer
+from shared.configuration.environment import VariableInvalid, not_set
+from shared.configuration.trace_settings import TraceSettings
 from shared.configuration.types import (
     Audience,
     BrokerUrl,
     BrokerUrls,
     CookieDomain,
     Host,
-    HostNames,
-    HttpUrl,
     Issuer,
     Lowercase,
     Origins,
@@ -53,113 +49,12 @@ class SettingsInvalid(Exception):
     """The message is for the operator: which variables are wrong, and what to write."""
 
 
-class _Environment(PydanticBaseSettingsSource):
-    """`NAME` or `<NAME>_FILE`: the convention of the official Docker images."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - inherited
-        return value_of(field_name.upper()), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-class ConnectionSettings(BaseSettings):
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-    require_tls: bool = Field(
-        False,
-        description="Refuse to start where broker, database, mail server, auth, users or the collector of traces"
-        " would be spoken to in plain",
-    )
-    tls_exempt_hosts: HostNames = Field(
-        [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
-    )
-
-    def connections(self) -> dict[str, Connection]:
-        """Connections by the name of their variable. Raises ValueError."""
-        return {}
-
-    def refuse_plain(self, variable: str, connection: Connection) -> None:
-        """Raises ValueError for the operator if REQUIRE_TLS forbids `connection`."""
-        if not self.require_tls or connection.encrypted:
-            return
-        if hosts := [each for each in connection.hosts if not (is_loopback(each) or each in self.tls_exempt_hosts)]:
-            raise ValueError(
-                f"{variable}: REQUIRE_TLS is on, and {', '.join(hosts)} would be spoken to without TLS, or without"
-                f" asking for its certificate: {connection.instead}"
-            )
-
-    @model_validator(mode="after")
-    def _one_purpose_for_each_key(self) -> Self:
-        # With one key for all purposes, each process that has it could impersonate the others.
-        of_key: dict[str, str] = {}
-        for name, value in self:
-            for key in value if name.endswith(("_keys", "_peppers")) else ():
-                other = of_key.setdefault(key.get_secret_value(), name)
-                if other != name:
-                    raise ValueError(f"{other.upper()} and {name.upper()} have a key in common: each needs its own")
-        return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: `_Environment` reads it, and files
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: no .env file is read
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls)
-
-    @model_validator(mode="after")
-    def _encrypted(self) -> Self:
-        if authorities := os.environ.get("SSL_CERT_FILE"):
-            of("SSL_CERT_FILE", trusted, authorities)
-        for variable, connection in self.connections().items():
-            self.refuse_plain(variable, connection)
-        return self
-
-
 class DemoSettings(ConnectionSettings):
     demo: bool = Field(
         False,
         description="There are demo accounts, whose passwords everybody knows; refused where others could log in, "
         "or get their mail",
     )
-
-
-class TraceSettings(ConnectionSettings):
-    traces: Annotated[Literal["off", "otlp"], Lowercase] = Field(
-        "off", description="`otlp`: traces are sent to `TRACE_ENDPOINT`; needs the extra `otel` (docs/tracing.md)"
-    )
-    trace_endpoint: HttpUrl | None = Field(
-        None, description="Where a collector takes OTLP over HTTP, such as `https://collector:4318/v1/traces`"
-    )
-    trace_sample: float = Field(0.01, ge=0, le=1, description="Share of requests that are traced")
-    trace_trust_inbound: bool = Field(
-        False,
-        description="Requests may bring their trace in `traceparent`; only if your gateway removes that of a stranger, "
-        "who could have everything traced",
-    )
-
-    def connections(self) -> dict[str, Connection]:
-        if self.traces == "off" or self.trace_endpoint is None:
-            return super().connections()
-        return super().connections() | {"TRACE_ENDPOINT": to_http(self.trace_endpoint)}
-
-    @model_validator(mode="after")
-    def _traceable(self) -> Self:
-        if self.traces == "off":
-            return self
-        if self.trace_endpoint is None:
-            raise ValueError("TRACE_ENDPOINT: is not set, and TRACES=otlp needs it: where does a collector listen?")
-        if find_spec("opentelemetry.sdk") is None:
-            raise ValueError(
-                "TRACES: otlp needs packages that are not installed: pip install login2fa[otel], or"
-                " pip install --require-hashes -r requirements/otel.txt"
-            )
-        return self
 
 
 class ManagedSettings(TraceSettings):
