@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY
 
 from services.portal.settings import PortalSettings
 from services.traces import exporting
-from shared.configuration import settings as shared_settings
+from shared.configuration import trace_settings
 from shared.configuration.settings import SettingsInvalid, load
 from shared.messaging.bus import Delivery, Done
 from shared.messaging.handling import outcome_of
@@ -189,7 +189,7 @@ ON = {"traces": "otlp", "trace_endpoint": "http://127.0.0.1:1/v1/traces"}
 
 
 def test_without_its_packages_it_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_settings, "find_spec", lambda _: None)
+    monkeypatch.setattr(trace_settings, "find_spec", lambda _: None)
 
     with pytest.raises(SettingsInvalid, match=re.escape("pip install login2fa[otel]")):
         load(PortalSettings, **ON)
