@@ -122,40 +122,43 @@ def real_broker(amqp_url: str) -> Target:
     return str(url.host), url.port or 5672
 
 
-async def connects(url: str) -> bool:
+async def refused(url: str) -> str:
+    """Why, or empty."""
     try:
         link = await Broker(url, name="test", heartbeat=5).connect("trial")
-    except BusUnavailable:
-        return False
+    except BusUnavailable as error:
+        return str(error)
     await link.close()
-    return True
+    return ""
 
 
 async def test_a_broker_with_the_right_certificate_is_logged_in_to_inside_tls(
     amqp_url: str, certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with before(TlsFront(real_broker(amqp_url), certificates[TRUSTED])) as front:
-        assert await connects(broker_url(amqp_url, front, cafile=str(certificates[TRUSTED])))
+        assert not await refused(broker_url(amqp_url, front, cafile=str(certificates[TRUSTED])))
         assert str(URL(amqp_url).password).encode() in front.heard
 
         monkeypatch.setenv("SSL_CERT_FILE", str(certificates[TRUSTED]))
-        assert await connects(broker_url(amqp_url, front))
+        assert not await refused(broker_url(amqp_url, front))
 
 
 @pytest.mark.parametrize(
-    ("certificate", "host"),
+    ("certificate", "host", "said"),
     [
-        pytest.param(STRANGERS, "127.0.0.1", id="of an authority that nobody trusts"),
-        pytest.param(TRUSTED, "localhost", id="of another name"),
-        pytest.param(None, "127.0.0.1", id="no TLS"),
+        pytest.param(STRANGERS, "127.0.0.1", "self-signed certificate", id="of an authority that nobody trusts"),
+        pytest.param(TRUSTED, "localhost", "not valid for 'localhost'", id="of another name"),
+        pytest.param(None, "127.0.0.1", "", id="no TLS"),
     ],
 )
-async def test_a_broker_without_it_hears_no_login(
-    amqp_url: str, certificates: dict[str, Path], certificate: str | None, host: str
+async def test_a_broker_without_it_hears_no_login_and_the_error_says_what_is_wrong(
+    amqp_url: str, certificates: dict[str, Path], certificate: str | None, host: str, said: str
 ) -> None:
     shown = certificates[certificate] if certificate else None
     async with before(TlsFront(real_broker(amqp_url), shown)) as front:
-        assert not await connects(broker_url(amqp_url, front, host=host, cafile=str(certificates[TRUSTED])))
+        error = await refused(broker_url(amqp_url, front, host=host, cafile=str(certificates[TRUSTED])))
+    assert f"{host}:{front.port}: " in error
+    assert said in error
     assert front.connections >= 1
     for secret in (str(URL(amqp_url).password).encode(), b"PLAIN", b"AMQP"):
         assert secret not in front.heard

@@ -6,6 +6,8 @@ node has in its hands comes once more at most (I4).
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shared.messaging.topology import OTP_DELIVERY
@@ -26,6 +28,7 @@ async def test_a_node_frozen(logins: Logins, nodes: Cluster) -> None:
     assert await logins.meet("one broker node frozen", frozen(node), 80.0) == []
     assert logins.ledger.longest_wait() <= LONGEST_WAIT
     assert logins.ledger.longest_refusal() <= LONGEST_REFUSAL
+    await asyncio.to_thread(nodes.mend, node)
 
 
 async def test_a_node_cut_off_from_the_others_and_from_all_clients(logins: Logins, nodes: Cluster) -> None:
@@ -33,3 +36,4 @@ async def test_a_node_cut_off_from_the_others_and_from_all_clients(logins: Login
     assert await logins.meet("one broker node cut off", nodes.apart(node), 100.0) == []
     assert logins.ledger.longest_wait() <= LONGEST_WAIT
     assert logins.ledger.longest_refusal() <= LONGEST_REFUSAL
+    await asyncio.to_thread(nodes.mend, node)

@@ -56,14 +56,14 @@ async def _killed(world: World, number: int) -> AsyncIterator[None]:
 async def _frozen(world: World, number: int) -> AsyncIterator[None]:
     async with frozen(_node(world, number)):
         yield
-    await _until_whole(world)
+    await asyncio.to_thread(_cluster(world).mend, _node(world, number))
 
 
 @asynccontextmanager
 async def _cut_off(world: World, number: int) -> AsyncIterator[None]:
     async with _cluster(world).apart(_node(world, number)):
         yield
-    await _until_whole(world)
+    await asyncio.to_thread(_cluster(world).mend, _node(world, number))
 
 
 @asynccontextmanager
