@@ -1,4 +1,4 @@
-"""A Postgres primary and a synchronous standby that streams from it: embedded ones, each to be killed and frozen."""
+"""A Postgres primary and standbys that stream from it: embedded ones, each to be killed and frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 
 from deploy.standalone.postgres import EmbeddedPostgres
 from deploy.standalone.postgres.account import account_for
@@ -20,13 +20,12 @@ from deploy.standalone.postgres.orphans import kill_servers, servers
 from deploy.standalone.postgres.programs import programs
 from tests.servers.databases import connected
 from tests.servers.leash import Leash
-from tests.servers.postgres import Postgres
 
 COPY_SECONDS = 120.0  # 1 s on a quiet machine
 
 
-class PairMember:
-    """One of the two; it keeps its socket, so a URL with both is good whatever happens to them."""
+class Member:
+    """It keeps its socket, so a URL with all of them is good whatever happens to them."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
@@ -75,36 +74,41 @@ class PairMember:
 
 
 class PostgresPair:
-    """`url` names both, for a driver that looks for the one that takes writes."""
+    """The members are called a, which is the primary, b, and c once it was added."""
 
     def __init__(self, folder: Path) -> None:
-        self.primary, self.standby = PairMember(folder / "a", "a"), PairMember(folder / "b", "b")
+        self._folder = folder
+        self.primary, self.standby = Member(folder / "a", "a"), Member(folder / "b", "b")
+        self.members = [self.primary]
 
-    @property
-    def url(self) -> str:
-        first, second = (make_url(each.admin_url) for each in (self.primary, self.standby))
-        hosts, ports = (f"{first.query[part]},{second.query[part]}" for part in ("host", "port"))
-        query = {"host": hosts, "port": ports, "target_session_attrs": "read-write"}
-        url = URL.create(first.drivername, first.username, first.password, database=first.database, query=query)
+    def url(self, *order: Member) -> str:
+        """Names these, or the two in their order, for a driver that looks for the one that takes writes."""
+        urls = [make_url(each.admin_url) for each in order or (self.primary, self.standby)]
+        query = {part: ",".join(str(each.query[part]) for each in urls) for part in ("host", "port")}
+        url = urls[0].set(query=query | {"target_session_attrs": "read-write"})
         return url.render_as_string(hide_password=False)
-
-    @property
-    def server(self) -> Postgres:
-        return Postgres("primary and standby", self.url)
 
     def start(self) -> None:
         self.primary.start()
-        self._copy()
-        self.standby.start()
+        self._add(self.standby)
 
-    def _copy(self) -> None:
-        source, copy = self.primary.embedded, self.standby.embedded
+    def add_standby(self) -> Member:
+        self._add(Member(self._folder / "c", "c"))
+        return self.members[-1]
+
+    def _add(self, standby: Member) -> None:
+        self.members.append(standby)
+        self._copy(standby)
+        standby.start()
+
+    def _copy(self, standby: Member) -> None:
+        source, copy = self.primary.embedded, standby.embedded
         account = account_for(source.folder, programs())
         copy.folder.mkdir()
         account.give(copy.folder)
         # One cluster, one password.
         shutil.copy(source.folder / "superuser-password", copy.folder)
-        backup = ("pg_basebackup", "-D", copy.data, "-R", "-C", "-S", "standby", "-X", "stream", "-c", "fast")
+        backup = ("pg_basebackup", "-D", copy.data, "-R", "-C", "-S", standby.name, "-X", "stream", "-c", "fast")
         subprocess.run(
             [*account.prefix, programs() / backup[0], *backup[1:]],
             cwd="/",
@@ -115,13 +119,12 @@ class PostgresPair:
         )
 
     async def be_synchronous(self, names: str) -> None:
-        """Commits of the primary wait for these; returns when one of them is there."""
+        """Commits of the primary wait for these, as `synchronous_standby_names` says."""
         await self.primary.run(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         await self.primary.run("SELECT pg_reload_conf()")
 
     async def promote(self) -> None:
         """The standby takes writes when this returns."""
-        await self.standby.run("ALTER SYSTEM SET synchronous_standby_names = ''")
         assert await self.standby.run("SELECT pg_promote()")
 
 
@@ -134,6 +137,6 @@ def postgres_pair() -> Iterator[PostgresPair]:
         pair.start()
         yield pair
     finally:
-        for each in (pair.standby, pair.primary):
+        for each in pair.members:
             each.kill()
         shutil.rmtree(folder, ignore_errors=True)
