@@ -10,7 +10,7 @@ from services.traces import exporting
 from shared.configuration.settings import ManagedSettings, ProcessSettings, ServerSettings
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus
-from shared.observability import logs
+from shared.observability import build, logs
 from shared.web.process import Running, listen, served, stop_signal
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -29,6 +29,7 @@ async def run_with_broker(service: str, settings: S, compose: Compose[S]) -> Non
 async def run(service: str, settings: ManagedSettings, composed: AbstractAsyncContextManager[Running]) -> None:
     """Raises `CannotListen`, `KeysInvalid`."""
     logs.configure(service, settings.log_level)
+    build.announce(service)
     http = settings if isinstance(settings, ServerSettings) else None
     # Bound before anything else starts, so that a taken port is reported at once.
     public = [listen(http.host, http.port, hint="Choose others with HOST and PORT.")] if http else []

@@ -35,7 +35,7 @@ from services.users.settings import UsersSettings
 from shared.configuration.settings import SettingsInvalid, load
 from shared.database.migrations import SchemaRefused
 from shared.messaging.memory import MemoryBus
-from shared.observability import logs
+from shared.observability import build, logs
 from shared.web.process import CannotListen, Running, listen, served, stop_signal
 
 DATABASE = "login2fa"
@@ -156,6 +156,7 @@ async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
 
 @asynccontextmanager
 async def _services(settings: Settings) -> AsyncIterator[Running]:
+    build.announce("auth", "users", "notifier", "portal")
     bus = MemoryBus()
     async with AsyncExitStack() as stack:
         # Consumers start first and stop last. Until users runs, events for it wait in the outbox of auth.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, get_args
 
 import structlog
 from prometheus_client import Counter
@@ -33,6 +33,16 @@ log = structlog.get_logger()
 _LEVELS = {"given_up": "error", "expired": "warning", "retry": "warning", "put_off": "debug"}
 
 E = TypeVar("E", bound=Event)
+
+End = Literal["delivered", "retry", "given_up", "expired", "put_off"]
+
+
+def ends_counter(name: str, what: str) -> Counter:
+    """All its series begin at once: one that begins later at 1 never shows an increase."""
+    counter = Counter(name, what, ["outcome"])
+    for end in get_args(End):
+        counter.labels(end)
+    return counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ class Deliver(Generic[E]):
         return self.database_time.now() + timedelta(seconds=after) >= mail.expires_at
 
     def _observe(self, message: bus.Delivery, result: AttemptResult) -> None:
-        status = "retry" if result.status == "deferred" else result.status
+        status: End = "retry" if result.status == "deferred" else result.status
         self.kind.ends.labels(status).inc()
         log_it = getattr(log, _LEVELS.get(status, "info"))
         what = f"{self.kind.name} delivery"

@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
+from prometheus_client import Gauge, Histogram
 from sqlalchemy import Executable, Row, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
 from shared.configuration.database_url import engine_arguments
@@ -37,6 +40,13 @@ _TRUSTED = 0.1
 _READ_ONLY = "25006"
 _NOT_MIGRATED = ("3D000", "3F000", "42P01", "42703", "42501")
 _UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001", *_NOT_MIGRATED)
+
+WAIT = Histogram(
+    "login2fa_database_wait_seconds",
+    "Wait for a free connection to Postgres, up to the time-out of the pool.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+IN_USE = Gauge("login2fa_database_in_use", "Connections to Postgres that are in use now.")
 
 
 class CannotConnect(ConnectionError):
@@ -127,6 +137,12 @@ class Database:
         event.listen(self._engine.sync_engine, "checkin", _note_the_time)
         event.listen(self._engine.sync_engine, "checkout", _pre_ping)
         self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        _ALL.add(self)
+
+    @property
+    def in_use(self) -> int:
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -172,15 +188,25 @@ class Database:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """First come, first served: SQLAlchemy's pool lets a new caller overtake those that wait."""
+        if self._turns.locked():
+            await self._wait_for_turn()
+        else:
+            await self._turns.acquire()  # at once
+            WAIT.observe(0)
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _wait_for_turn(self) -> None:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._pool_timeout):
                 await self._turns.acquire()
         except TimeoutError:
             raise PoolExhausted("no connection to Postgres became free in time") from None
-        try:
-            yield
         finally:
-            self._turns.release()
+            WAIT.observe(time.perf_counter() - began)
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """One statement that may be repeated, without BEGIN and COMMIT; repeated if its connection was dead."""
@@ -209,3 +235,8 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+# More than one where services share a process.
+_ALL: WeakSet[Database] = WeakSet()
+IN_USE.set_function(lambda: sum(each.in_use for each in _ALL))
