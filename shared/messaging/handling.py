@@ -76,7 +76,7 @@ async def _outcome(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
         with tracing.message("process", queue, delivery.traceparent, attempt, apart=_is_apart(delivery)) as span:
             outcome = await handler(delivery)
             if span is not None:
-                span.note({"login2fa.outcome": type(outcome).__name__})
+                span.note({"login2fa.outcome": _word(outcome)})
             return outcome
     except asyncio.CancelledError as error:
         # Libraries raise this in tasks that nobody cancelled; only a real cancel leaves the message unsettled.

@@ -44,7 +44,7 @@ async def test_a_login_is_one_trace_through_the_retry_of_its_mail(path: CodesPat
     assert (sent.kind, sent.parent) == ("PRODUCER", login.id)
     attempts = [one(spans, "process notifier.otp", **{"login2fa.attempt": attempt}) for attempt in (1, 2)]
     assert {(each.kind, each.parent) for each in attempts} == {("CONSUMER", login.id)}
-    assert [each.attributes["login2fa.outcome"] for each in attempts] == ["Retry", "Done"]
+    assert [each.attributes["login2fa.outcome"] for each in attempts] == ["retry", "done"]
     mails = [next(each for each in spans if each.name == "smtp send" and each.parent == of.id) for of in attempts]
     assert {(each.kind, each.attributes["server.port"]) for each in mails} == {("CLIENT", path.mails.port)}
     assert [(each.attributes["smtp.response.code"], each.failed) for each in mails] == [(450, True), (250, False)]
