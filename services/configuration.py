@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Mail": ("mail_", "smtp_", "notifier_", "otp_log_"),
     "Accounts": ("registration", "invitation", "require_2fa", "name_guesses", "demo", "in_step_", "admin_"),
     "HTTP": tuple(name for name in HttpSettings.model_fields if name not in ProcessSettings.model_fields),
+    "Traces": ("trace",),
     "The process": ("",),
 }  # fmt: skip
 

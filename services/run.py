@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
+from services.traces import exporting
 from shared.configuration.settings import ManagedSettings, ProcessSettings, ServerSettings
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus
@@ -38,5 +39,9 @@ async def run(service: str, settings: ManagedSettings, composed: AbstractAsyncCo
         hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
     )
     stop = stop_signal()
-    async with composed as running, served(running, operator, *public, grace=settings.shutdown_grace / 2):
+    async with (
+        exporting(service, settings),
+        composed as running,
+        served(running, operator, *public, grace=settings.shutdown_grace / 2),
+    ):
         await stop.wait()

@@ -29,6 +29,7 @@ from services.notifier.settings import NotifierSettings
 from services.portal import app as portal
 from services.portal.api import Services
 from services.portal.settings import PortalSettings
+from services.traces import exporting
 from services.users import app as users
 from services.users.settings import UsersSettings
 from shared.configuration.settings import SettingsInvalid, load
@@ -105,7 +106,11 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         with _logging_to(state.log):
             if demo:  # before the relay starts: auth must know them when we print them
                 await create_demo_accounts(settings.users)
-            async with _services(settings) as running, served(running, management, *public, grace=5):
+            async with (
+                exporting("standalone", settings.auth),
+                _services(settings) as running,
+                served(running, management, *public, grace=5),
+            ):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
                 await _until(stop, postgres)
                 print(f"\nStopping; the state stays in {state.folder}.", flush=True)

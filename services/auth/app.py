@@ -193,7 +193,11 @@ def _composed(
 @asynccontextmanager
 async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `KeysInvalid`, `TopologyMismatch`."""
-    database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = Database(
+        settings.auth_database_url.get_secret_value(),
+        pool_size=settings.database_pool,
+        max_age=settings.database_max_age,
+    )
     passwords = Passwords.of(settings)
     audit_acts.initialise("auth")
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))  # before it consumes: a bad folder is all it then tells

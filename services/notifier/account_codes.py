@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from services.notifier.channel import AccountCode
 from services.notifier.database_time import DatabaseTime
-from services.notifier.deliver import AttemptResult, ends_counter
+from services.notifier.deliver import AttemptResult
+from services.notifier.delivery_ends import ends_counter
 from services.notifier.recipient import recipient
 from services.notifier.report import Reports
 from shared.messaging import bus
@@ -45,6 +46,7 @@ class AccountCodes:
             code_id=event.code_id,
             outcome=result.status,
             attempt=message.attempt,
+            said=result.reason if event.purpose == "test" else "",
             occurred_at=self.database_time.now(),
         )
         await self.reports.publish(outcome, message)

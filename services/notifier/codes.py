@@ -8,7 +8,8 @@ from prometheus_client import Histogram
 
 from services.notifier.channel import Delivery
 from services.notifier.database_time import DatabaseTime
-from services.notifier.deliver import AttemptResult, ends_counter
+from services.notifier.deliver import AttemptResult
+from services.notifier.delivery_ends import ends_counter
 from services.notifier.heartbeat import Heart
 from services.notifier.recipient import recipient
 from services.notifier.report import Reports

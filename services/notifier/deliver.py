@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, Literal, Protocol, TypeVar, get_args
+from typing import Generic, Literal, Protocol, TypeVar
 
 import structlog
 from prometheus_client import Counter
@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from services.notifier.channel import CredentialsRefused, Mail, TryLater, WillNotDeliver
 from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.database_time import DatabaseTime
+from services.notifier.delivery_ends import End
 from services.notifier.report import DeliveryStatus
 from services.notifier.turns import PutOff, Turns
 from shared import failpoints
@@ -33,16 +34,6 @@ log = structlog.get_logger()
 _LEVELS = {"given_up": "error", "expired": "warning", "retry": "warning", "put_off": "debug"}
 
 E = TypeVar("E", bound=Event)
-
-End = Literal["delivered", "retry", "given_up", "expired", "put_off"]
-
-
-def ends_counter(name: str, what: str) -> Counter:
-    """All its series begin at once: one that begins later at 1 never shows an increase."""
-    counter = Counter(name, what, ["outcome"])
-    for end in get_args(End):
-        counter.labels(end)
-    return counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +103,8 @@ class Deliver(Generic[E]):
         async with self.turns.turn(mail.email, first_attempt=message.attempt == 1) as turn:
             if self._is_over(mail):
                 return AttemptResult("expired", Done())
-            await self.breaker.send(mail, turn)
-        return AttemptResult("delivered", Done())
+            said = await self.breaker.send(mail, turn)
+        return AttemptResult("delivered", Done(), said)
 
     def _is_over(self, mail: Mail, after: float = 0) -> bool:
         return self.database_time.now() + timedelta(seconds=after) >= mail.expires_at

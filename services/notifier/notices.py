@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.notifier.channel import Notice
-from services.notifier.deliver import AttemptResult, ends_counter
+from services.notifier.deliver import AttemptResult
+from services.notifier.delivery_ends import ends_counter
 from services.notifier.recipient import recipient
 from shared.messaging import bus
 from shared.messaging.notice_events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested

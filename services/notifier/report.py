@@ -13,6 +13,7 @@ from shared.messaging.address_events import AccountCodeOutcome
 from shared.messaging.bus import BusError, Delivery, Message
 from shared.messaging.events import Event, OtpOutcome
 from shared.messaging.signed import SignedBus
+from shared.observability import tracing
 
 log = structlog.get_logger()
 
@@ -50,6 +51,7 @@ class Reports:
             body=report.to_body().encode(),
             event_id=str(report.event_id),
             correlation_id=correlation_id,
+            traceparent=tracing.traceparent() or "",
         )
         try:
             async with asyncio.timeout(REPORT_SECONDS):

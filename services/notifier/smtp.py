@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, get_args
 
 import aiosmtplib
-from prometheus_client import Histogram
 
 from services.notifier.channel import (
     AccountCode,
@@ -21,25 +18,17 @@ from services.notifier.channel import (
     TryLater,
     WillNotDeliver,
 )
-from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us
+from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us, words
 from services.notifier.mail_server import MailServer
 from services.notifier.mails.account_code import AccountCodeMail
 from services.notifier.mails.login_code import LoginCodeMail
 from services.notifier.mails.notice import NoticeMail
 from services.notifier.settings import NotifierSettings
+from services.notifier.smtp_metrics import SmtpTimer
 from services.notifier.turns import Turn
-
-SECONDS = Histogram(
-    "login2fa_smtp_seconds",
-    "Time to hand one mail to the mail server, connecting included, and what came of it.",
-    ["relay", "outcome"],
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-)
 
 # A 5xx before RCPT, also to the sender, is about us: the server does not know the message yet.
 _OF_MESSAGE = (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
-
-_Outcome = Literal["accepted", "refused", "credentials", "retry", "timeout"]
 
 
 class SmtpChannel:
@@ -47,19 +36,19 @@ class SmtpChannel:
         self._settings = settings
         self._server = MailServer(settings)
         self.reach = self._server.reach
-        relay = f"{settings.smtp_host}:{settings.smtp_port}"
-        self._timers = {outcome: SECONDS.labels(relay, outcome) for outcome in get_args(_Outcome)}
+        self._timer = SmtpTimer(f"{settings.smtp_host}:{settings.smtp_port}", _sort)
         sender, site = settings.mail_from, settings.site_name
         self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site)
         self._account_code_email = AccountCodeMail(sender=sender, site=site)
         self._notice_email = NoticeMail(sender=sender, site=site)
 
-    async def deliver(self, mail: Mail, turn: Turn) -> None:
+    async def deliver(self, mail: Mail, turn: Turn) -> str:
         dialogue = Dialogue(mail.email, code="" if isinstance(mail, Notice) else mail.code)
-        with self._failures_sorted(dialogue), self._timed():
+        with self._failures_sorted(dialogue), self._timer.timed():
             # aiosmtplib's own time-out is per reply: a slow server could hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.send(partial(self._compose, mail), dialogue, turn)
+                reply = await self._server.send(partial(self._compose, mail), dialogue, turn)
+        return words(reply.code, reply.message, dialogue, self._settings)
 
     async def probe(self) -> None:
         dialogue = Dialogue()
@@ -76,16 +65,6 @@ class SmtpChannel:
         if isinstance(mail, AccountCode):
             return self._account_code_email.compose(mail)
         return self._otp_email.compose(mail)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        except (aiosmtplib.SMTPException, OSError) as error:
-            self._timers[_outcome(error)].observe(time.perf_counter() - began)
-            raise
-        self._timers["accepted"].observe(time.perf_counter() - began)
 
     @contextmanager
     def _failures_sorted(self, dialogue: Dialogue) -> Iterator[None]:
@@ -106,12 +85,3 @@ def _sort(error: Exception) -> type[DeliveryFailed]:
         return TryLater
     # If the guess is wrong, this one mail is retried until it expires, and no other mail waits.
     return TryLater if is_about_us(error.message) else WillNotDeliver
-
-
-def _outcome(error: Exception) -> _Outcome:
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    kind = _sort(error)
-    if kind is WillNotDeliver:
-        return "refused"
-    return "credentials" if kind is CredentialsRefused else "retry"

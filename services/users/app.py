@@ -71,7 +71,11 @@ def build(settings: UsersSettings) -> Service:
 @asynccontextmanager
 async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `TopologyMismatch`."""
-    database = Database(settings.users_database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = Database(
+        settings.users_database_url.get_secret_value(),
+        pool_size=settings.database_pool,
+        max_age=settings.database_max_age,
+    )
     passwords = Passwords.of(settings)
     audit_acts.initialise("users")
     keys = RemoteKeys(settings.auth_jwks_url)

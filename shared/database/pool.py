@@ -16,20 +16,21 @@ from sqlalchemy import Executable, Row, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from shared.configuration.database_url import engine_arguments
+from shared.database.connect import engine
+from shared.database.connections import RETURNED, Connections
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
-_RETURNED = "login2fa.returned"
 
 # Seconds after its last use for which the connection that is being checked out counts as alive; a read is tried again.
 _TRUST: ContextVar[float] = ContextVar("trust", default=math.inf)
 
 _PING = "SELECT 1"
+_PING_SECONDS = 2.0
 
 # For a single statement. Before a transaction there is always a ping: SQLAlchemy sends BEGIN with the first statement.
 _TRUSTED = 0.1
@@ -76,23 +77,11 @@ def _discard_if_read_only(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _note_the_time(_connection: Any, record: Any) -> None:
-    record.info[_RETURNED] = time.monotonic()
-
-
-def _pre_ping(connection: Any, record: Any, _proxy: Any) -> None:
-    """Replace a dead connection: else the first use after a restart of Postgres fails."""
-    returned = record.info.get(_RETURNED)
+def _needs_ping(connection: Any, record: Any) -> bool:
+    returned = record.info.get(RETURNED)
     if returned is None:  # it is new
-        return
-    if time.monotonic() - returned < _TRUST.get() and not connection.driver_connection.is_closed():
-        return
-    try:
-        connection.run_async(lambda driver: driver.execute(_PING))
-    except TimeoutError:
-        raise
-    except Exception as error:
-        raise InvalidatePoolError from error
+        return False
+    return bool(time.monotonic() - returned >= _TRUST.get() or connection.driver_connection.is_closed())
 
 
 def _lost(error: BaseException | None) -> bool:
@@ -118,24 +107,30 @@ class Database:
     """`url` is an SQLAlchemy URL for asyncpg with the service's own role. `wake_after_commit` sets `committed`."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout: float = 3.0,
+        command_timeout: float = 10.0,
+        max_age: float = 1800.0,
     ) -> None:
         self.committed = asyncio.Event()
         self._turns = asyncio.Semaphore(pool_size)
         self._pool_timeout = pool_timeout
-        address, tls = engine_arguments(url)
-        self._engine = create_async_engine(
-            address,
+        self._engine = engine(
+            url,
+            timeout=pool_timeout,
+            connect={"command_timeout": command_timeout},
             pool_size=pool_size,
             max_overflow=0,
             pool_use_lifo=True,  # the one used last has warm caches, as has its server process
             pool_timeout=pool_timeout,
             hide_parameters=True,  # an error's text must not contain a password hash
-            connect_args={"timeout": pool_timeout, "command_timeout": command_timeout} | tls,
         )
+        self._connections = Connections(self._engine, max_age)
         event.listen(self._engine.sync_engine, "handle_error", _discard_if_read_only)
-        event.listen(self._engine.sync_engine, "checkin", _note_the_time)
-        event.listen(self._engine.sync_engine, "checkout", _pre_ping)
+        event.listen(self._engine.sync_engine, "checkout", self._pre_ping)
         self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         _ALL.add(self)
 
@@ -143,6 +138,18 @@ class Database:
     def in_use(self) -> int:
         pool = self._engine.pool
         return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    def _pre_ping(self, connection: Any, record: Any, _proxy: Any) -> None:
+        """Replace a dead connection: else the first use after a restart of Postgres fails."""
+        if not _needs_ping(connection, record):
+            return
+        try:
+            connection.run_async(lambda driver: driver.execute(_PING, timeout=_PING_SECONDS))
+        except Exception as error:
+            # If the server is frozen or cut off, SQLAlchemy would wait 2 s for the end of each connection.
+            connection.driver_connection.terminate()
+            self._connections.close_idle()
+            raise InvalidatePoolError from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

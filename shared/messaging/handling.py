@@ -6,6 +6,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -14,11 +15,15 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared.messaging.bus import Delivery, Done, GiveUp, Handler, Outcome, Retry
 from shared.messaging.topology import MAX_HANDLER_ERRORS
+from shared.observability import tracing
 from shared.observability.correlation import correlation_id
 
 log = structlog.get_logger()
 
 CANCEL_SECONDS = 1.0
+
+# A trace with an older message would never look complete.
+_OLDEST_IN_ITS_TRACE = timedelta(minutes=15)
 
 LIVE = Gauge("login2fa_consumer_live", "1 while this process receives the messages of the queue.", ["queue"])
 HANDLED = Histogram(
@@ -67,7 +72,12 @@ async def outcome_of(handler: Handler, delivery: Delivery, queue: str) -> Outcom
 async def _outcome(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
     correlated = correlation_id.set(delivery.correlation_id)
     try:
-        return await handler(delivery)
+        attempt = {"login2fa.attempt": delivery.attempt}
+        with tracing.message("process", queue, delivery.traceparent, attempt, apart=_is_apart(delivery)) as span:
+            outcome = await handler(delivery)
+            if span is not None:
+                span.note({"login2fa.outcome": _word(outcome)})
+            return outcome
     except asyncio.CancelledError as error:
         # Libraries raise this in tasks that nobody cancelled; only a real cancel leaves the message unsettled.
         if (task := asyncio.current_task()) and task.cancelling():
@@ -77,6 +87,12 @@ async def _outcome(handler: Handler, delivery: Delivery, queue: str) -> Outcome:
         return _failed(error, delivery, queue)
     finally:
         correlation_id.reset(correlated)
+
+
+def _is_apart(delivery: Delivery) -> bool:
+    """Whether it is handled in a trace of its own."""
+    published = delivery.published_at
+    return delivery.replayed or (published is not None and datetime.now(UTC) - published > _OLDEST_IN_ITS_TRACE)
 
 
 def _failed(error: BaseException, delivery: Delivery, queue: str) -> Outcome:

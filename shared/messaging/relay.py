@@ -10,41 +10,23 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge
 from sqlalchemy import ARRAY, Delete, Row, Select, Table, any_, bindparam, delete, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import failpoints
 from shared.database.pool import Database
 from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, BusUnavailable, Message
 from shared.messaging.event_types import mandatory
+from shared.messaging.outbox_metrics import OutboxMetrics
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
-
-PUBLISHED = Counter("login2fa_outbox_published_total", "Events confirmed by the broker.", ["service"])
-FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were not confirmed.", ["service"])
-OLDEST = Gauge(
-    "login2fa_outbox_oldest_seconds",
-    "Age of the oldest event not yet published, as the last look into the outbox saw it.",
-    ["service"],
-)
-ROWS = Gauge(
-    "login2fa_outbox_rows", "Events not yet published, as the last look into the outbox saw them.", ["service"]
-)
-LAST_ROUND = Gauge(
-    "login2fa_outbox_last_round_timestamp_seconds",
-    "When the relay last published all that it found (or found nothing); before its first round, when it started.",
-    ["service"],
-)
 
 # The outbox is mostly empty, so the planner's statistics mislead: it kept a plan that sorted all rows for each claim.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
@@ -57,7 +39,6 @@ class Pace:
     batch: int = 100
     poll: float = 1.0
     publish_timeout: float = 10.0
-    count_backlog: float = 5.0
     considered_stuck: float = 30.0
     lease: float = 20.0
 
@@ -89,11 +70,7 @@ class Relay:
         # Built once: SQLAlchemy took as long for it as Postgres for the answer.
         self._claim = claim(outbox, self._pace.batch)
         self._deletion = deletion(outbox)
-        self._count = select(func.count()).select_from(outbox)
-        self._counted_at = -math.inf
-        self._published, self._failed = PUBLISHED.labels(service), FAILED.labels(service)
-        self._oldest, self._rows = OLDEST.labels(service), ROWS.labels(service)
-        self._last_good = LAST_ROUND.labels(service)
+        self._metrics = OutboxMetrics(service, outbox)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_round = time.monotonic()
@@ -105,7 +82,7 @@ class Relay:
         return self._task is not None and not self._task.done() and recent
 
     def start(self) -> None:
-        self._last_good.set_to_current_time()
+        self._metrics.ended_well()
         self._task = asyncio.create_task(self._run(), name=f"{self._service} relay")
 
     async def stop(self, grace: float) -> None:
@@ -145,7 +122,7 @@ class Relay:
         except Exception as error:  # noqa: BLE001 - invariant 4
             log.warning("outbox round failed", service=self._service, error=f"{type(error).__name__}: {error}")
         else:
-            self._last_good.set_to_current_time()
+            self._metrics.ended_well()
             return more
         return None
 
@@ -156,8 +133,7 @@ class Relay:
             await connection.execute(BY_INDEX)
             claiming_since = time.monotonic()
             rows = (await connection.execute(self._claim)).all()
-            self._oldest.set(float(rows[0].age) if rows else 0)
-            await self._measure_backlog(connection, len(rows))
+            await self._metrics.looked(connection, rows, self._pace.batch)
             if not rows:
                 return False
             failpoints.reach("relay: claimed")
@@ -167,19 +143,11 @@ class Relay:
             failpoints.reach("relay: before delete")
             await connection.execute(self._deletion, {"confirmed": confirmed})
             failpoints.reach("relay: deleted")
-        self._published.inc(len(confirmed))
+        self._metrics.published.inc(len(confirmed))
         if errors:
-            self._failed.inc(len(errors))
+            self._metrics.failed.inc(len(errors))
             raise errors[0]
         return len(rows) == self._pace.batch or len(confirmed) < len(rows)
-
-    async def _measure_backlog(self, connection: AsyncConnection, claimed: int) -> None:
-        """Counts only what one batch does not hold, and not in every round: a large backlog takes long to count."""
-        if claimed < self._pace.batch:
-            self._rows.set(claimed)
-        elif time.monotonic() - self._counted_at > self._pace.count_backlog:
-            self._rows.set((await connection.execute(self._count)).scalar_one())
-            self._counted_at = time.monotonic()
 
     async def _publish(self, rows: Sequence[Row[Any]]) -> tuple[list[int], list[BusError]]:
         """Publish all rows concurrently under one time-out; return the confirmed ids and the errors.
@@ -212,6 +180,7 @@ def _message(row: Row[Any]) -> Message:
         body=row.body.encode(),
         event_id=str(row.event_id),
         correlation_id=row.correlation_id,
+        traceparent=row.traceparent or "",
         published_at=row.claimed_at,
         mandatory=mandatory(row.type),
     )

@@ -8,7 +8,8 @@ from prometheus_client import Counter
 from shared.messaging.bus import Bus, Consumption, Delivery, GiveUp, Handler, Message, Outcome
 from shared.messaging.edges import EdgeKeys
 from shared.messaging.handling import initialise, watch
-from shared.messaging.topology import subscription
+from shared.messaging.topology import events_exchange, subscription
+from shared.observability import tracing
 
 log = structlog.get_logger()
 
@@ -16,6 +17,8 @@ REFUSED = Counter("login2fa_events_refused_total", "Forged or unsigned events, g
 
 # Label for events of a type that the queue is not for: foreign text must not create a metric series.
 OTHER = "other"
+
+_ROUTING_KEY = "messaging.rabbitmq.destination.routing_key"  # OpenTelemetry's name
 
 
 class SignedBus:
@@ -25,7 +28,10 @@ class SignedBus:
 
     async def publish(self, message: Message) -> None:
         """See `Bus.publish`. Also raises `NoKeys`."""
-        await self._bus.publish(self._keys.signed(message))
+        key = message.routing_key
+        exchange = events_exchange(key.partition(".")[0])
+        with tracing.message("send", exchange, message.traceparent, {_ROUTING_KEY: key}):
+            await self._bus.publish(self._keys.signed(message))
 
     @staticmethod
     def initialise(queue: str) -> None:

@@ -17,6 +17,7 @@ from argon2.low_level import Type, hash_secret_raw
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.configuration.settings import HttpSettings
+from shared.observability import tracing
 from shared.passwords import cpu_limit
 from shared.passwords.threads import ThreadPool
 from shared.web.problems import Unavailable
@@ -109,7 +110,12 @@ class Passwords:
             held = self._pool.held_by(holder)
             if held >= self._threads:
                 self._refuse_beyond(self._max_wait * _SHARE, held)
-        return await self._pool.run(lambda: self._timed(work), holders)
+        asked = time.perf_counter()
+        with tracing.step("argon2id") as span:
+            result, began = await self._pool.run(lambda: self._timed(work), holders)
+            if span is not None:
+                span.note({"login2fa.queue_seconds": began - asked})
+        return result
 
     def _refuse_beyond(self, longest: float, before: int) -> None:
         """`before`: jobs ahead. `longest`: seconds."""
@@ -118,10 +124,11 @@ class Passwords:
             REFUSED.inc()
             raise Unavailable(retry_after=round(expected))
 
-    def _timed(self, work: Callable[[], T]) -> T:
+    def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """The result, and when the work began."""
         began = time.perf_counter()
         try:
-            return work()
+            return work(), began
         finally:
             seconds = time.perf_counter() - began
             self._duration += _SMOOTHING * (seconds - self._duration)

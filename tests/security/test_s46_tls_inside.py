@@ -98,6 +98,15 @@ async def test_a_database_without_it_gets_neither_name_nor_password(
     assert no_secret_in(bytes(front.heard))
 
 
+@pytest.mark.parametrize("certificate", [TRUSTED, STRANGERS])
+async def test_verify_ca_asks_for_the_authority_and_for_no_name(
+    databases: Databases, certificates: dict[str, Path], certificate: str
+) -> None:
+    async with before(TlsFront(server_of(databases), certificates[certificate], SSL_REQUEST, b"S")) as front:
+        url = database_url(databases, front, certificates, "localhost").replace("verify-full", "verify-ca")
+        assert await answers(url) is (certificate == TRUSTED)
+
+
 async def test_a_database_url_that_asks_for_encryption_alone_asks_for_no_name(
     databases: Databases, certificates: dict[str, Path]
 ) -> None:

@@ -89,9 +89,9 @@ def sbin() -> Path:
 
 
 @contextmanager
-def private_node() -> Iterator[PrivateNode]:
+def private_node(kind: type[PrivateNode] = PrivateNode) -> Iterator[PrivateNode]:
     """Running; removed at the end."""
-    node = PrivateNode(sbin())
+    node = kind(sbin())
     try:
         try:
             node.start()

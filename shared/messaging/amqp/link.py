@@ -97,6 +97,10 @@ class Link:
             if queue is not None:
                 await self._compare(queue)
 
+    async def look(self, work: Callable[[AbstractChannel], Awaitable[None]]) -> None:
+        """Run `work` on a channel of its own, which a refusal closes. Raises `BusError`."""
+        await self._on_own_channel(work, ANSWER_SECONDS)
+
     async def _compare(self, queue: str) -> None:
         try:
             await self._on_own_channel(partial(compare, queue=queue), ANSWER_SECONDS)
