@@ -1,0 +1,1 @@
+login2fa-.service.d
