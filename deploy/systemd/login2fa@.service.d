@@ -1,1 +1,0 @@
-login2fa-.service.d
