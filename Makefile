@@ -9,6 +9,7 @@ PORT ?= 8201
 STATE_DIR ?= .local
 DEMO ?= 1
 SECONDS ?= 600
+NODES ?= 1
 # For these alone: to a test that reads settings they would be somebody's.
 up: export PORT := $(PORT)
 up: export DEMO := $(DEMO)
@@ -19,7 +20,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit e2e faults security audit sbom check lint format migrate \
+.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit e2e faults monitoring security audit sbom check lint format migrate \
 	bench postman lock clean image pin-images
 
 help: ## This list
@@ -79,9 +80,12 @@ test-unit: $(VENV)/.dev ## The tests that need no server
 e2e: $(VENV)/.dev ## The product in containers, as its users have it; needs a Docker engine
 	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit -m "long or not long" $(ARGS)
 
-faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: SECONDS=600; SEED= repeats one
+faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: SECONDS=600 NODES=1; SEED= repeats one
 	$(if $(SEED),,$(RUN) -m pytest tests/faults tests/model -m "long or not long" $(ARGS))
-	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	PYTHONPATH=testkit $(RUN) -m tests.faults.run --seconds $(SECONDS) --nodes $(NODES) $(if $(SEED),--seed $(SEED))
+
+monitoring: $(VENV)/.dev ## Alerts and dashboards on the real stack, after all kinds of trouble: does each fire, is any empty?
+	@$(RUN) -m pytest -p no:cacheprovider tests/monitoring -m "long or not long" $(ARGS)
 
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
 	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)

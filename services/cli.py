@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from services import deployment_commands, mail_commands, users_commands
+from services import deployment_commands, doctor_commands, mail_commands, users_commands
 from services.command_run import broker_url, database_url, fail, load_settings
 from services.command_run import run as run_to_end
+from shared.version import VERSION
 
 if TYPE_CHECKING:
     from services.auth.settings import KeySettings
@@ -40,10 +41,8 @@ def main() -> None:
 
 
 def _print_version(wanted: bool) -> None:
-    from shared.web.api_docs import installed_version
-
     if wanted:
-        typer.echo(f"login2fa {installed_version()}")
+        typer.echo(f"login2fa {VERSION}")
         raise typer.Exit
 
 
@@ -138,6 +137,7 @@ def up(
 
 deployment_commands.add_to(app)
 mail_commands.add_to(app)
+doctor_commands.add_to(app)
 
 
 @keys_app.command()

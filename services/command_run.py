@@ -81,8 +81,8 @@ def broker_url(variable: str) -> str:
 
 
 def _permitted(variable: str, url: str, parse: Any) -> str:
+    from shared.configuration.connection_settings import ConnectionSettings
     from shared.configuration.connections import of
-    from shared.configuration.settings import ConnectionSettings
 
     try:
         load_settings(ConnectionSettings).refuse_plain(variable, of(variable, parse, url))

@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Mail": ("mail_", "smtp_", "notifier_", "otp_log_"),
     "Accounts": ("registration", "invitation", "require_2fa", "name_guesses", "demo", "in_step_", "admin_"),
     "HTTP": tuple(name for name in HttpSettings.model_fields if name not in ProcessSettings.model_fields),
+    "Traces": ("trace",),
     "The process": ("",),
 }  # fmt: skip
 
@@ -79,8 +80,13 @@ def _place(name: str) -> int:
 _HEAD = "| variable | default | read by | meaning |\n| --- | --- | --- | --- |"
 
 
+def is_required(field: FieldInfo) -> bool:
+    """Also by default, where a validator refuses the default because nothing else stands in for it."""
+    return field.default is PydanticUndefined or bool(field.validate_default)
+
+
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    if is_required(field):
         return "**required**"
     return "none" if field.default in (None, "", []) else f"`{_shown(field.default)}`"
 

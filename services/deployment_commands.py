@@ -64,7 +64,7 @@ def broker_users(
 
 def topology() -> None:
     """Declare exchanges, queues and bindings, and compare what is there: ADMIN_RABBITMQ_URL, of one who may."""
-    from shared.messaging.amqp.link import declare_topology
+    from shared.messaging.amqp.broker import declare_topology
 
     run(declare_topology(broker_url("ADMIN_RABBITMQ_URL")))
     typer.echo("topology: up to date")

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
+from services.traces import exporting
 from shared.configuration.settings import ManagedSettings, ProcessSettings, ServerSettings
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus
-from shared.observability import logs
+from shared.observability import build, logs
 from shared.web.process import Running, listen, served, stop_signal
 
 S = TypeVar("S", bound=ProcessSettings)
@@ -18,7 +19,7 @@ Compose = Callable[[S, Bus], AbstractAsyncContextManager[Running]]
 
 async def run_with_broker(service: str, settings: S, compose: Compose[S]) -> None:
     """As `run`. Raises `TopologyMismatch` too."""
-    bus = AmqpBus(settings.rabbitmq_url.get_secret_value(), name=f"login2fa {service}")
+    bus = AmqpBus(*settings.broker_urls, name=f"login2fa {service}")
     try:
         await run(service, settings, compose(settings, bus))
     finally:
@@ -28,6 +29,7 @@ async def run_with_broker(service: str, settings: S, compose: Compose[S]) -> Non
 async def run(service: str, settings: ManagedSettings, composed: AbstractAsyncContextManager[Running]) -> None:
     """Raises `CannotListen`, `KeysInvalid`."""
     logs.configure(service, settings.log_level)
+    build.announce(service)
     http = settings if isinstance(settings, ServerSettings) else None
     # Bound before anything else starts, so that a taken port is reported at once.
     public = [listen(http.host, http.port, hint="Choose others with HOST and PORT.")] if http else []
@@ -37,5 +39,9 @@ async def run(service: str, settings: ManagedSettings, composed: AbstractAsyncCo
         hint="Choose others with MANAGEMENT_HOST, MANAGEMENT_PORT.",
     )
     stop = stop_signal()
-    async with composed as running, served(running, operator, *public, grace=settings.shutdown_grace / 2):
+    async with (
+        exporting(service, settings),
+        composed as running,
+        served(running, operator, *public, grace=settings.shutdown_grace / 2),
+    ):
         await stop.wait()

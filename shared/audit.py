@@ -1,21 +1,23 @@
 """The audit trail: one record for each security act, never changed (docs/audit.md).
 
 1. An event in the outbox, in the transaction of the act: a rollback removes both, and no event is lost.
-2. A log line after the commit, at any LOG_LEVEL.
+2. A log line after the commit, at any LOG_LEVEL, and a count in `login2fa_acts_total`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Required, TypedDict, Unpack
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.audit_acts import ACTS
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.database.pool import after_commit
 from shared.messaging.audit_events import Audited, AuthAudited, UsersAudited
@@ -86,6 +88,12 @@ def note(connection: AsyncConnection, event: Audited) -> None:
 
 
 def log_committed(event: Audited) -> None:
+    _counter(event.service, event.act, event.outcome, event.reason or "").inc()
     # A command of an operator has no log: its standard output is an answer to a person.
     if structlog.is_configured():
         log.info("audit", **event.model_dump(mode="json"))
+
+
+@cache
+def _counter(service: str, act: str, outcome: str, reason: str) -> Counter:
+    return ACTS.labels(service, act, outcome, reason)

@@ -14,8 +14,9 @@ MOST_LINES = 1500
 OUTSIDE = {
     "shared": {
         "audit", "audit_words", "database.pool", "database.prepared", "failpoints", "messaging.address_events",
-        "messaging.backoff", "messaging.event_types", "messaging.signed", "messaging.topology", "names",
-        "observability.correlation", "passwords.hashing", "sealing", "tokens.access", "web.problems",
+        "messaging.backoff", "messaging.event_types", "messaging.outbox_metrics", "messaging.signed",
+        "messaging.topology", "names", "observability.correlation", "observability.tracing", "passwords.hashing",
+        "sealing", "tokens.access", "web.problems",
     },
     "services.auth": {
         "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.code_caps",
@@ -24,8 +25,9 @@ OUTSIDE = {
         "sessions.renewal_statements", "settings", "tables", "tokens.issue",
     },
     "services.notifier": {
-        "channel", "circuit_breaker", "database_time", "mail_failures", "mail_server", "mailbox", "mails.account_code",
-        "mails.lifetime", "mails.mime_message", "mails.notice", "report", "settings", "turns",
+        "channel", "circuit_breaker", "database_time", "delivery_ends", "mail_failures", "mail_server", "mailbox",
+        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "report", "settings",
+        "smtp_metrics", "turns",
     },
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from services.auth import app as auth
 from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
+from shared.version import VERSION
 from shared.web import api_docs
 
 _USAGE = 2
@@ -38,7 +39,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI document of both services."""
     # Defaults, unchecked: a document needs no database and no key.
     apps = [auth.build(AuthSettings.model_construct()), users.build(UsersSettings.model_construct())]
-    return api_docs.document(apps, api_docs.installed_version())
+    return api_docs.document(apps, VERSION)
 
 
 def main(arguments: list[str]) -> int:

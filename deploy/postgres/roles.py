@@ -7,11 +7,11 @@ from pathlib import Path
 
 import asyncpg
 from sqlalchemy import URL
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.configuration.connections import of
-from shared.configuration.database_url import engine_arguments, parsed
+from shared.configuration.database_url import parsed
+from shared.database import connect
 
 ROLES = Path(__file__).parent / "roles.sql"
 # The two services, and the owner of their schemas.
@@ -31,8 +31,7 @@ async def ensure_roles(admin_url: str, urls: Mapping[str, str]) -> list[str]:
     """
     admin = _parsed(admin_url, "ADMIN_DATABASE_URL")
     passwords = {role: _password(urls[role], role, admin) for role in NAMES}
-    address, tls = engine_arguments(admin_url)
-    engine = create_async_engine(address, poolclass=NullPool, connect_args={"timeout": _ANSWER_SECONDS} | tls)
+    engine = connect.engine(admin_url, timeout=_ANSWER_SECONDS, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection

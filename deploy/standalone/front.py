@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.version import VERSION
 from shared.web import api_docs
 
 
@@ -15,7 +16,7 @@ class Front:
     def __init__(self, *, auth: FastAPI, users: FastAPI, portal: ASGIApp | None = None) -> None:
         self._users = users
         self._auth = auth
-        self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], api_docs.installed_version())))
+        self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], VERSION)))
         self._portal = portal or self._docs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -29,12 +29,13 @@ from services.notifier.settings import NotifierSettings
 from services.portal import app as portal
 from services.portal.api import Services
 from services.portal.settings import PortalSettings
+from services.traces import exporting
 from services.users import app as users
 from services.users.settings import UsersSettings
 from shared.configuration.settings import SettingsInvalid, load
 from shared.database.migrations import SchemaRefused
 from shared.messaging.memory import MemoryBus
-from shared.observability import logs
+from shared.observability import build, logs
 from shared.web.process import CannotListen, Running, listen, served, stop_signal
 
 DATABASE = "login2fa"
@@ -105,7 +106,11 @@ async def _up(stop: asyncio.Event, *, port: int, state_dir: Path, demo: bool) ->
         with _logging_to(state.log):
             if demo:  # before the relay starts: auth must know them when we print them
                 await create_demo_accounts(settings.users)
-            async with _services(settings) as running, served(running, management, *public, grace=5):
+            async with (
+                exporting("standalone", settings.auth),
+                _services(settings) as running,
+                served(running, management, *public, grace=5),
+            ):
                 _tell(state, settings.auth.issuer, management.getsockname()[1], demo=demo)
                 await _until(stop, postgres)
                 print(f"\nStopping; the state stays in {state.folder}.", flush=True)
@@ -151,6 +156,7 @@ async def _until(stop: asyncio.Event, postgres: EmbeddedPostgres) -> None:
 
 @asynccontextmanager
 async def _services(settings: Settings) -> AsyncIterator[Running]:
+    build.announce("auth", "users", "notifier", "portal")
     bus = MemoryBus()
     async with AsyncExitStack() as stack:
         # Consumers start first and stop last. Until users runs, events for it wait in the outbox of auth.

@@ -12,7 +12,7 @@ from functools import partial
 from services.auth.accounts import in_step
 from services.auth.accounts.notices import Notices
 from services.auth.accounts.read_model import account_changed_handler
-from services.auth.accounts.read_model_watch import ReadModelWatch
+from services.auth.accounts.read_model_watch import LAG, ReadModelWatch
 from services.auth.api import administration, cookies, factors, keys, login, passkeys, refresh, second_factor, sessions
 from services.auth.api import devices as device_routes
 from services.auth.api.guards import Auth
@@ -50,6 +50,7 @@ from services.auth.settings import AuthSettings
 from services.auth.tables import metadata, outbox
 from services.auth.tokens.issue import Tokens
 from services.auth.tokens.keys import KeyRing
+from shared import audit_acts
 from shared.database.expiry import sweep_forever
 from shared.database.pool import Database
 from shared.database.schema import Schema
@@ -192,8 +193,13 @@ def _composed(
 @asynccontextmanager
 async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `KeysInvalid`, `TopologyMismatch`."""
-    database = Database(settings.auth_database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = Database(
+        settings.auth_database_url.get_secret_value(),
+        pool_size=settings.database_pool,
+        max_age=settings.database_max_age,
+    )
     passwords = Passwords.of(settings)
+    audit_acts.initialise("auth")
     tokens = Tokens(settings, KeyRing(settings.jwt_keys_dir))  # before it consumes: a bad folder is all it then tells
     notices = Notices(settings, database)
     app = build(settings)
@@ -201,14 +207,15 @@ async def running(settings: AuthSettings, bus: Bus) -> AsyncIterator[Running]:
     relay = Relay("auth", database, outbox, signed)
     schema = Schema(database, metadata)
     begin = partial(WhenReady.begin, signed, schema.is_ready)
+    read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
+    LAG.set_function(lambda: read_model.lag)
     account_handler = account_changed_handler(database, Sealer.of(settings.account_sealing_keys), follow)
     accounts, outcomes, in_step_reports, heartbeats = await asyncio.gather(
-        begin(ACCOUNT_READ_MODEL.queue, account_handler, concurrency=_EVENTS_AT_A_TIME),
+        begin(ACCOUNT_READ_MODEL.queue, read_model.noting(account_handler), concurrency=_EVENTS_AT_A_TIME),
         begin(OTP_OUTCOMES.queue, otp_outcome_handler(database), concurrency=_REPORTS_AT_A_TIME),
         begin(IN_STEP.queue, in_step.in_step_handler(database), concurrency=1),
         begin(HEARTBEATS.queue, heartbeat_handler(database), concurrency=_EVENTS_AT_A_TIME),
     )
-    read_model = ReadModelWatch(lambda: accounts.live, patience=settings.login_failure_deadline)
     auth = app.state.auth = _composed(settings, database, passwords, tokens, notices, read_model)
     relay.start()
     outdated = expired(settings.familiar_address_lifetime)

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from services.auth.relying_party import RelyingParty, RpId, relying_party
+from shared.configuration.connection_settings import ConnectionSettings
 from shared.configuration.connections import Connection
 from shared.configuration.database_url import to_database
-from shared.configuration.settings import BrowserSettings, ConnectionSettings, HttpSettings
+from shared.configuration.settings import BrowserSettings, HttpSettings
 from shared.configuration.types import DatabaseUrl, Lowercase, MacKeys, Origins, Peppers, SealingKeys, mac_keys
 
 _TEN_YEARS = 3653 * 86400

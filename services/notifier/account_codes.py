@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import Counter
-
 from services.notifier.channel import AccountCode
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import AttemptResult
+from services.notifier.delivery_ends import ends_counter
 from services.notifier.recipient import recipient
 from services.notifier.report import Reports
 from shared.messaging import bus
@@ -19,7 +18,7 @@ from shared.sealing import Sealer
 @dataclass(frozen=True)
 class AccountCodes:
     name = "account code"
-    ends = Counter("login2fa_account_codes_total", "Ends and retries of account codes.", ["outcome"])
+    ends = ends_counter("login2fa_account_codes_total", "Ends and retries of account codes.")
 
     sealer: Sealer
     reports: Reports
@@ -47,6 +46,7 @@ class AccountCodes:
             code_id=event.code_id,
             outcome=result.status,
             attempt=message.attempt,
+            said=result.reason if event.purpose == "test" else "",
             occurred_at=self.database_time.now(),
         )
         await self.reports.publish(outcome, message)

@@ -72,8 +72,11 @@ class CredentialsRefused(DeliveryFailed):
 class Channel(Protocol):
     reach: Reach
 
-    async def deliver(self, mail: Mail, turn: Turn) -> None:
-        """Returns once the mail server has accepted the mail, or the file the line. Raises `DeliveryFailed`."""
+    async def deliver(self, mail: Mail, turn: Turn) -> str:
+        """Returns once the mail server has accepted the mail, or the file the line; what it said, for the log.
+
+        Raises `DeliveryFailed`.
+        """
 
     async def probe(self) -> None:
         """Tests the connection and the login, or the file, and updates `reach`. Raises `DeliveryFailed`."""

@@ -27,13 +27,14 @@ class CircuitBreaker:
         self._paused_until = 0.0
         self._refused = ""
 
-    async def send(self, mail: Mail, turn: Turn) -> None:
-        """Raises `DeliveryFailed`."""
+    async def send(self, mail: Mail, turn: Turn) -> str:
+        """See `Channel.deliver`."""
         with self._unless_paused():
             failpoints.reach("notifier: before the channel")
-            await self._channel.deliver(mail, turn)
+            said = await self._channel.deliver(mail, turn)
         failpoints.reach("notifier: delivered")
         PAUSED.set(0)
+        return said
 
     async def probe(self) -> None:
         """Raises `DeliveryFailed`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from services.notifier.channel import Delivery
 from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import AttemptResult
+from services.notifier.delivery_ends import ends_counter
 from services.notifier.heartbeat import Heart
 from services.notifier.recipient import recipient
 from services.notifier.report import Reports
@@ -16,13 +17,18 @@ from shared.messaging import bus
 from shared.messaging.events import OtpOutcome, OtpRequested
 from shared.sealing import Sealer
 
-SECONDS = Histogram("login2fa_delivery_seconds", "From the request of a code to its delivery.")
+# A code lives 240 s.
+SECONDS = Histogram(
+    "login2fa_delivery_seconds",
+    "From the request of a login code to its delivery.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 120, 240),
+)
 
 
 @dataclass(frozen=True)
 class Codes:
     name = "otp"
-    ends = Counter("login2fa_deliveries_total", "Ends and retries of deliveries.", ["outcome"])
+    ends = ends_counter("login2fa_deliveries_total", "Ends and retries of the delivery of login codes.")
 
     sealer: Sealer
     reports: Reports

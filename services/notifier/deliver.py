@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from services.notifier.channel import CredentialsRefused, Mail, TryLater, WillNotDeliver
 from services.notifier.circuit_breaker import CircuitBreaker
 from services.notifier.database_time import DatabaseTime
+from services.notifier.delivery_ends import End
 from services.notifier.report import DeliveryStatus
 from services.notifier.turns import PutOff, Turns
 from shared import failpoints
@@ -102,14 +103,14 @@ class Deliver(Generic[E]):
         async with self.turns.turn(mail.email, first_attempt=message.attempt == 1) as turn:
             if self._is_over(mail):
                 return AttemptResult("expired", Done())
-            await self.breaker.send(mail, turn)
-        return AttemptResult("delivered", Done())
+            said = await self.breaker.send(mail, turn)
+        return AttemptResult("delivered", Done(), said)
 
     def _is_over(self, mail: Mail, after: float = 0) -> bool:
         return self.database_time.now() + timedelta(seconds=after) >= mail.expires_at
 
     def _observe(self, message: bus.Delivery, result: AttemptResult) -> None:
-        status = "retry" if result.status == "deferred" else result.status
+        status: End = "retry" if result.status == "deferred" else result.status
         self.kind.ends.labels(status).inc()
         log_it = getattr(log, _LEVELS.get(status, "info"))
         what = f"{self.kind.name} delivery"

@@ -31,9 +31,10 @@ class FileChannel:
         self._account_codes = path.with_name(f"{path.name}.account-codes")
         self._notices = path.with_name(f"{path.name}.notices")
 
-    async def deliver(self, mail: Mail, _turn: Turn) -> None:
+    async def deliver(self, mail: Mail, _turn: Turn) -> str:
         path, said = self._line(mail)
         await self._in_a_thread(path, partial(_append, path, f"{mail.email}/{said}\n".encode()))
+        return f"written to {path.name}"
 
     def _line(self, mail: Mail) -> tuple[Path, str]:
         if isinstance(mail, Notice):

@@ -72,10 +72,14 @@ def is_about_us(said: str) -> bool:
 
 
 def _answered(reply: aiosmtplib.SMTPResponseException, dialogue: Dialogue, settings: NotifierSettings) -> str:
-    code = f"{reply.code} " if reply.code > 0 else ""  # aiosmtplib has -1 for a reply without a code
+    return f'the mail server says "{words(reply.code, reply.message, dialogue, settings)}"'
+
+
+def words(code: int, message: str, dialogue: Dialogue, settings: NotifierSettings) -> str:
+    """A reply of the mail server, safe for logs."""
+    number = f"{code} " if code > 0 else ""  # aiosmtplib has -1 for a reply without a code
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
-    words = quoted(reply.message, recipient=dialogue.recipient, password=password, code=dialogue.code)
-    return f'the mail server says "{code}{words}"'
+    return number + quoted(message, recipient=dialogue.recipient, password=password, code=dialogue.code)
 
 
 def _broken_off(error: BaseException, settings: NotifierSettings) -> str:

@@ -19,6 +19,7 @@ from services.notifier.mail_failures import Dialogue, explain
 from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.turns import Turn
+from shared.observability import tracing
 
 KEPT_SECONDS = 20.0
 MOST_MAILS = 100
@@ -37,8 +38,26 @@ class MailServer:
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._replacements: set[asyncio.Task[None]] = set()
 
-    async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> None:
+    async def send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> aiosmtplib.SMTPResponse:
         """Returns once the server has accepted it; `dialogue` records the stage. Raises what aiosmtplib raises."""
+        relay: tracing.Attributes = {
+            "server.address": self._settings.smtp_host,
+            "server.port": self._settings.smtp_port,
+        }
+        with tracing.step("smtp send", "CLIENT", relay) as span:
+            code = 0
+            try:
+                reply = await self._send(compose, dialogue, turn)
+                code = reply.code
+            except aiosmtplib.SMTPResponseException as error:
+                code = error.code
+                raise
+            finally:
+                if span is not None and code:
+                    span.note({"smtp.response.code": code})
+        return reply
+
+    async def _send(self, compose: Callable[[], bytes], dialogue: Dialogue, turn: Turn) -> aiosmtplib.SMTPResponse:
         composing = asyncio.create_task(_result_of(compose))  # while the server answers MAIL
         connection = await self._with_a_mail_begun(dialogue)
         try:
@@ -50,11 +69,12 @@ class MailServer:
                 # Not taken from the header `To`, where a comma would make two recipients.
                 await connection.smtp.rcpt(dialogue.recipient)
             dialogue.stage = "DATA"
-            await connection.smtp.data(mail)
+            reply = await connection.smtp.data(mail)
         except BaseException as error:
             self._drop(connection, error)
             raise
         self._keep(connection)
+        return reply
 
     async def probe(self, dialogue: Dialogue) -> None:
         """Opens and closes a connection. Raises what aiosmtplib raises."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import Counter
-
 from services.notifier.channel import Notice
 from services.notifier.deliver import AttemptResult
+from services.notifier.delivery_ends import ends_counter
 from services.notifier.recipient import recipient
 from shared.messaging import bus
 from shared.messaging.notice_events import AuthNoticeRequested, NoticeRequested, UsersNoticeRequested
@@ -16,7 +15,7 @@ from shared.messaging.notice_events import AuthNoticeRequested, NoticeRequested,
 @dataclass(frozen=True)
 class Notices:
     name = "notice"
-    ends = Counter("login2fa_notices_total", "Ends and retries of notices.", ["outcome"])
+    ends = ends_counter("login2fa_notices_total", "Ends and retries of notices.")
 
     reserved_domains: bool
 

@@ -13,10 +13,12 @@ from shared.messaging.address_events import AccountCodeOutcome
 from shared.messaging.bus import BusError, Delivery, Message
 from shared.messaging.events import Event, OtpOutcome
 from shared.messaging.signed import SignedBus
+from shared.observability import tracing
 
 log = structlog.get_logger()
 
-REPORTS = Counter("login2fa_delivery_reports_total", "Reports of deliveries to auth and users.", ["result"])
+REPORTS = Counter("login2fa_delivery_reports_total", "Reports to auth and users of what became of a code.", ["result"])
+LOST, CONFIRMED = REPORTS.labels("lost"), REPORTS.labels("confirmed")
 
 # In all, connecting included: the message stays unacknowledged meanwhile, though its mail was sent.
 REPORT_SECONDS = 2.0
@@ -37,7 +39,7 @@ class Reports:
     async def publish(self, report: OtpOutcome | AccountCodeOutcome, about: Delivery) -> None:
         """Never raises, and takes REPORT_SECONDS at most. The receiver tolerates lost, repeated and late reports."""
         error = await self._publish(report, about.correlation_id)
-        REPORTS.labels("lost" if error else "confirmed").inc()
+        (LOST if error else CONFIRMED).inc()
         if error:
             log.warning("report of a delivery lost", outcome=report.outcome, event_id=about.event_id, error=error)
 
@@ -49,6 +51,7 @@ class Reports:
             body=report.to_body().encode(),
             event_id=str(report.event_id),
             correlation_id=correlation_id,
+            traceparent=tracing.traceparent() or "",
         )
         try:
             async with asyncio.timeout(REPORT_SECONDS):

@@ -18,12 +18,13 @@ from services.notifier.channel import (
     TryLater,
     WillNotDeliver,
 )
-from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us
+from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us, words
 from services.notifier.mail_server import MailServer
 from services.notifier.mails.account_code import AccountCodeMail
 from services.notifier.mails.login_code import LoginCodeMail
 from services.notifier.mails.notice import NoticeMail
 from services.notifier.settings import NotifierSettings
+from services.notifier.smtp_metrics import SmtpTimer
 from services.notifier.turns import Turn
 
 # A 5xx before RCPT, also to the sender, is about us: the server does not know the message yet.
@@ -35,17 +36,19 @@ class SmtpChannel:
         self._settings = settings
         self._server = MailServer(settings)
         self.reach = self._server.reach
+        self._timer = SmtpTimer(f"{settings.smtp_host}:{settings.smtp_port}", _sort)
         sender, site = settings.mail_from, settings.site_name
         self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site)
         self._account_code_email = AccountCodeMail(sender=sender, site=site)
         self._notice_email = NoticeMail(sender=sender, site=site)
 
-    async def deliver(self, mail: Mail, turn: Turn) -> None:
+    async def deliver(self, mail: Mail, turn: Turn) -> str:
         dialogue = Dialogue(mail.email, code="" if isinstance(mail, Notice) else mail.code)
-        with self._failures_sorted(dialogue):
+        with self._failures_sorted(dialogue), self._timer.timed():
             # aiosmtplib's own time-out is per reply: a slow server could hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                await self._server.send(partial(self._compose, mail), dialogue, turn)
+                reply = await self._server.send(partial(self._compose, mail), dialogue, turn)
+        return words(reply.code, reply.message, dialogue, self._settings)
 
     async def probe(self) -> None:
         dialogue = Dialogue()

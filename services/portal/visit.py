@@ -19,6 +19,7 @@ from services.portal.cookies import Cookie
 from services.portal.languages import chosen
 from services.portal.rendering import Pages
 from services.portal.settings import PortalSettings
+from shared.observability import tracing
 from shared.observability.correlation import correlation_id
 from shared.redirects import Redirects
 from shared.web.cookies import SESSION, CookieTwice, cookie
@@ -219,6 +220,8 @@ async def visit(request: Request) -> Visit:
     asked = request.query_params.get("lang") or _cookie(request, cookies.LANGUAGE.name)
     language = chosen(portal.pages.languages, asked, headers.get("accept-language", ""))
     told = {"X-Request-ID": correlation_id.get(), "User-Agent": headers.get("user-agent", "")}
+    if (traceparent := tracing.traceparent()) is not None:
+        told["traceparent"] = traceparent
     if request.client is not None:
         told["X-Forwarded-For"] = request.client.host
     made = Visit(request=request, portal=portal, api=Api(portal.services, told), language=language)

@@ -27,6 +27,7 @@ from services.users.notices import BUDGET
 from services.users.routes import RATE_LIMITED, router
 from services.users.settings import UsersSettings
 from services.users.tables import metadata, outbox
+from shared import audit_acts
 from shared.database.expiry import sweep_forever
 from shared.database.pool import Database
 from shared.database.schema import Schema
@@ -70,8 +71,13 @@ def build(settings: UsersSettings) -> Service:
 @asynccontextmanager
 async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
     """Raises `TopologyMismatch`."""
-    database = Database(settings.users_database_url.get_secret_value(), pool_size=settings.database_pool)
+    database = Database(
+        settings.users_database_url.get_secret_value(),
+        pool_size=settings.database_pool,
+        max_age=settings.database_max_age,
+    )
     passwords = Passwords.of(settings)
+    audit_acts.initialise("users")
     keys = RemoteKeys(settings.auth_jwks_url)
     sealer = Sealer.of(settings.account_sealing_keys)
     app = build(settings)

@@ -18,6 +18,9 @@ from shared.web.problems import TooManyRequests
 
 Scope = Literal["account", "mailbox", "client"]
 
+# Test mails that an operator sends one mailbox: enough to mend a mail server, too few to annoy.
+TESTS_PER_HOUR: Final = 20
+
 # Codes count for a mailbox only if they were mailed, so its limit would tell whether an account has it.
 UNTOLD: Final[tuple[Scope, ...]] = ("mailbox",)
 
@@ -63,7 +66,8 @@ class Limits:
             client=settings.registrations_per_client,
         )
         invitations = Limit(purposes=("invite",), mailbox=settings.registrations_per_hour)
-        limits = (proofs, resets, registrations, invitations)
+        tests = Limit(purposes=("test",), mailbox=TESTS_PER_HOUR)
+        limits = (proofs, resets, registrations, invitations, tests)
         self._limits = {purpose: limit for limit in limits for purpose in limit.purposes}
 
     async def admit(self, connection: AsyncConnection, requester: Requester, untold: Collection[Scope]) -> bool:

@@ -26,14 +26,19 @@ _SAYS_MORE_THAN: Final[dict[str, list[str]]] = {
 
 _UPDATE: Final = text(
     """
-UPDATE users.codes SET outcome = CAST(:outcome AS text)
+UPDATE users.codes SET outcome = CAST(:outcome AS text), said = nullif(CAST(:said AS text), '')
 WHERE id = CAST(:code AS uuid) AND (outcome IS NULL OR outcome = ANY (CAST(:weaker AS text[])))
 """
 )
 
 
 async def apply(connection: AsyncConnection, event: AccountCodeOutcome) -> None:
-    values = {"outcome": event.outcome, "code": event.code_id, "weaker": _SAYS_MORE_THAN[event.outcome]}
+    values = {
+        "outcome": event.outcome,
+        "said": event.said,
+        "code": event.code_id,
+        "weaker": _SAYS_MORE_THAN[event.outcome],
+    }
     await connection.execute(_UPDATE, values)
     after_commit(
         connection,

@@ -123,6 +123,7 @@ codes = Table(
     Column("code_mac", LargeBinary),  # NULL: nothing was mailed, and no code is right
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     Column("outcome", Text),  # shared.messaging.events.AccountCodeOutcome
+    Column("said", Text),  # the same, for a test mail alone
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("used_at", DateTime(timezone=True)),

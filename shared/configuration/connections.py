@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,7 +46,7 @@ def to_broker(url: str) -> Connection:
     if not url.startswith(("amqp://", "amqps://")):
         raise ValueError("must begin with amqp:// or amqps://")
     if _LIST.search(url.partition("?")[0]):
-        raise ValueError("must name one broker, not a list: for a cluster, a name or a load balancer that leads to all")
+        raise ValueError("must name one broker, not a list: the processes take the nodes of a cluster as RABBITMQ_URLS")
     try:
         parsed = URL(url)  # the parser of aio-pika, so that both read the URL alike
         host = parsed.host
@@ -63,6 +63,22 @@ def to_broker(url: str) -> Connection:
         if (file := parsed.query.get(own)) and not os.access(file, os.R_OK):
             raise ValueError(f"{own} must be a file that can be read")
     return Connection((host,), parsed.scheme == "amqps", "amqps://")
+
+
+def to_brokers(urls: Sequence[str]) -> Connection:
+    """The nodes of one cluster; `hosts` are those without TLS."""
+    nodes = [_numbered(number, url) for number, url in enumerate(urls, 1)]
+    if len({URL(url).path.strip("/") for url in urls}) > 1:  # one half would never hear what the other says
+        raise ValueError("all must end in the same virtual host, because they are nodes of one cluster")
+    plain = [host for node in nodes if not node.encrypted for host in node.hosts]
+    return Connection(tuple(plain), not plain, "amqps://")
+
+
+def _numbered(number: int, url: str) -> Connection:
+    try:
+        return to_broker(url)
+    except ValueError as error:
+        raise ValueError(f"number {number} of the list {error}; a comma in a password is %2C, a blank %20") from None
 
 
 def to_http(url: str) -> Connection:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticKnownError
+from pydantic_settings import BaseSettings
 
-from shared.configuration.connections import Connection, of, to_broker, to_issuer, trusted
-from shared.configuration.environment import VariableInvalid, not_set, value_of
-from shared.configuration.hosts import is_loopback
+from shared.configuration.connection_settings import ConnectionSettings
+from shared.configuration.connections import Connection, to_brokers, to_issuer
+from shared.configuration.environment import VariableInvalid, not_set
+from shared.configuration.trace_settings import TraceSettings
 from shared.configuration.types import (
     Audience,
     BrokerUrl,
+    BrokerUrls,
     CookieDomain,
     Host,
-    HostNames,
     Issuer,
     Lowercase,
     Origins,
@@ -50,73 +49,6 @@ class SettingsInvalid(Exception):
     """The message is for the operator: which variables are wrong, and what to write."""
 
 
-class _Environment(PydanticBaseSettingsSource):
-    """`NAME` or `<NAME>_FILE`: the convention of the official Docker images."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - inherited
-        return value_of(field_name.upper()), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-class ConnectionSettings(BaseSettings):
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-    require_tls: bool = Field(
-        False,
-        description="Refuse to start where broker, database, mail server, auth or users would be spoken to in plain",
-    )
-    tls_exempt_hosts: HostNames = Field(
-        [], description="Names of containers of one machine that `REQUIRE_TLS` leaves out, comma-separated"
-    )
-
-    def connections(self) -> dict[str, Connection]:
-        """Connections by the name of their variable. Raises ValueError."""
-        return {}
-
-    def refuse_plain(self, variable: str, connection: Connection) -> None:
-        """Raises ValueError for the operator if REQUIRE_TLS forbids `connection`."""
-        if not self.require_tls or connection.encrypted:
-            return
-        if hosts := [each for each in connection.hosts if not (is_loopback(each) or each in self.tls_exempt_hosts)]:
-            raise ValueError(
-                f"{variable}: REQUIRE_TLS is on, and {', '.join(hosts)} would be spoken to without TLS, or without"
-                f" asking for its certificate: {connection.instead}"
-            )
-
-    @model_validator(mode="after")
-    def _one_purpose_for_each_key(self) -> Self:
-        # With one key for all purposes, each process that has it could impersonate the others.
-        of_key: dict[str, str] = {}
-        for name, value in self:
-            for key in value if name.endswith(("_keys", "_peppers")) else ():
-                other = of_key.setdefault(key.get_secret_value(), name)
-                if other != name:
-                    raise ValueError(f"{other.upper()} and {name.upper()} have a key in common: each needs its own")
-        return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: `_Environment` reads it, and files
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited: no .env file is read
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - inherited
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls)
-
-    @model_validator(mode="after")
-    def _encrypted(self) -> Self:
-        if authorities := os.environ.get("SSL_CERT_FILE"):
-            of("SSL_CERT_FILE", trusted, authorities)
-        for variable, connection in self.connections().items():
-            self.refuse_plain(variable, connection)
-        return self
-
-
 class DemoSettings(ConnectionSettings):
     demo: bool = Field(
         False,
@@ -125,7 +57,7 @@ class DemoSettings(ConnectionSettings):
     )
 
 
-class ManagedSettings(ConnectionSettings):
+class ManagedSettings(TraceSettings):
     management_host: Host = Field("127.0.0.1", description="Address of `/livez`, `/readyz` and `/metrics`")
     management_port: Port = Field(9000, description="Port of the same; 0 takes a free one")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Lowercase] = Field(
@@ -135,10 +67,32 @@ class ManagedSettings(ConnectionSettings):
 
 
 class ProcessSettings(ManagedSettings):
-    rabbitmq_url: BrokerUrl = Field(description="AMQP URL of the broker, `amqp://user:password@host:5672/`")
+    rabbitmq_urls: BrokerUrls = Field(
+        [],
+        description="Instead of `RABBITMQ_URL`: those of the nodes of a cluster, separated by commas or blanks;"
+        " each connection goes to any that answers",
+    )
+    rabbitmq_url: BrokerUrl | None = Field(
+        None, validate_default=True, description="AMQP URL of the broker, `amqp://user:password@host:5672/`"
+    )
+
+    @field_validator("rabbitmq_url")
+    @classmethod
+    def _one_of_the_two(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        several = info.data.get("rabbitmq_urls", "not valid")
+        if value is None and not several:
+            raise PydanticKnownError("missing")
+        if value is not None and several:
+            raise ValueError("is set, and RABBITMQ_URLS too: leave one of them empty")
+        return value
+
+    @property
+    def broker_urls(self) -> list[str]:
+        return [url.get_secret_value() for url in (self.rabbitmq_url, *self.rabbitmq_urls) if url]
 
     def connections(self) -> dict[str, Connection]:
-        return super().connections() | {"RABBITMQ_URL": to_broker(self.rabbitmq_url.get_secret_value())}
+        name = "RABBITMQ_URL" if self.rabbitmq_url else "RABBITMQ_URLS"
+        return super().connections() | {name: to_brokers(self.broker_urls)}
 
 
 class ServerSettings(ManagedSettings):
@@ -194,6 +148,14 @@ class HttpSettings(ServerSettings, ProcessSettings):
         description="Origins whose scripts may call from a browser, comma-separated, as `https://app.example.com`",
     )
     database_pool: int = Field(10, ge=2, le=1000, description="Connections to Postgres, per process")
+    database_max_age: float = Field(
+        1800.0,
+        ge=1,
+        le=3600,
+        description="Seconds after which a connection to Postgres is closed, idle or not; a random part, down to half, "
+        "spreads them",
+    )
+
     argon2_memory_kib: int = Field(
         19456, ge=19456, le=4 * 1024**2, description="Argon2id memory in KiB (OWASP's floor is 19456)"
     )

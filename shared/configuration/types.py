@@ -10,7 +10,7 @@ import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from shared.client_address import proxy_test
-from shared.configuration.connections import to_broker, to_http, to_issuer
+from shared.configuration.connections import to_broker, to_brokers, to_http, to_issuer
 from shared.configuration.database_url import to_database
 from shared.configuration.hosts import is_container_name, is_host, is_loopback
 from shared.names import refuse_invisible
@@ -29,6 +29,15 @@ def mac_keys(sender: str, receiver: str) -> Any:
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _split_urls(value: object) -> object:
+    return re.split(r"[,\s]+", value.strip(", ")) if isinstance(value, str) else value
+
+
+def _brokers(urls: list[SecretStr]) -> list[SecretStr]:
+    to_brokers([url.get_secret_value() for url in urls])
+    return urls
 
 
 def _in_lower_case(value: object) -> object:
@@ -120,6 +129,7 @@ Issuer = Annotated[str, _kept(to_issuer)]
 Audience = Annotated[str, _kept(_audience)]
 HttpUrl = Annotated[str, _kept(to_http)]
 BrokerUrl = Annotated[SecretStr, _kept(to_broker)]
+BrokerUrls = Annotated[list[SecretStr], BeforeValidator(_split_urls), AfterValidator(_brokers)]
 DatabaseUrl = Annotated[SecretStr, _kept(to_database)]
 SecretList = Annotated[list[SecretStr], BeforeValidator(_split), Field(min_length=1)]
 SealingKeys = Annotated[SecretList, AfterValidator(_32_bytes)]

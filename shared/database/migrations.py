@@ -9,13 +9,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.configuration.database_url import engine_arguments
+from shared.database import connect
 
 # Any number that no other program uses in this database: with it replicas migrate one after the other.
 _LOCK = 0x106142FA
+
+_ANSWER_SECONDS = 30
 
 _OWNED = "SELECT count(*) FROM pg_namespace WHERE nspname = :schema AND pg_get_userbyid(nspowner) = current_user"
 
@@ -26,8 +27,7 @@ class SchemaRefused(Exception):
 
 async def upgrade(url: str, scripts: Path, *, schema: str, revision: str = "head") -> None:
     """Migrate `schema` at `url` to `revision`; safe to repeat. Raises `SchemaRefused`."""
-    address, tls = engine_arguments(url)
-    engine = create_async_engine(address, poolclass=NullPool, hide_parameters=True, connect_args=tls)
+    engine = connect.engine(url, timeout=_ANSWER_SECONDS, poolclass=NullPool, hide_parameters=True)
     config = Config()
     config.set_main_option("script_location", str(scripts))
     try:

@@ -9,24 +9,28 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
+from prometheus_client import Gauge, Histogram
 from sqlalchemy import Executable, Row, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.util import greenlet_spawn
 
-from shared.configuration.database_url import engine_arguments
+from shared.database.connect import engine
+from shared.database.connections import RETURNED, Connections
 
 _WAKE = "login2fa.wake_after_commit"
 _AFTER = "login2fa.after_commit"
-_RETURNED = "login2fa.returned"
 
 # Seconds after its last use for which the connection that is being checked out counts as alive; a read is tried again.
 _TRUST: ContextVar[float] = ContextVar("trust", default=math.inf)
 
 _PING = "SELECT 1"
+_PING_SECONDS = 2.0
 
 # For a single statement. Before a transaction there is always a ping: SQLAlchemy sends BEGIN with the first statement.
 _TRUSTED = 0.1
@@ -37,6 +41,13 @@ _TRUSTED = 0.1
 _READ_ONLY = "25006"
 _NOT_MIGRATED = ("3D000", "3F000", "42P01", "42703", "42501")
 _UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001", *_NOT_MIGRATED)
+
+WAIT = Histogram(
+    "login2fa_database_wait_seconds",
+    "Wait for a free connection to Postgres, up to the time-out of the pool.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+IN_USE = Gauge("login2fa_database_in_use", "Connections to Postgres that are in use now.")
 
 
 class CannotConnect(ConnectionError):
@@ -66,23 +77,11 @@ def _discard_if_read_only(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _note_the_time(_connection: Any, record: Any) -> None:
-    record.info[_RETURNED] = time.monotonic()
-
-
-def _pre_ping(connection: Any, record: Any, _proxy: Any) -> None:
-    """Replace a dead connection: else the first use after a restart of Postgres fails."""
-    returned = record.info.get(_RETURNED)
+def _needs_ping(connection: Any, record: Any) -> bool:
+    returned = record.info.get(RETURNED)
     if returned is None:  # it is new
-        return
-    if time.monotonic() - returned < _TRUST.get() and not connection.driver_connection.is_closed():
-        return
-    try:
-        connection.run_async(lambda driver: driver.execute(_PING))
-    except TimeoutError:
-        raise
-    except Exception as error:
-        raise InvalidatePoolError from error
+        return False
+    return bool(time.monotonic() - returned >= _TRUST.get() or connection.driver_connection.is_closed())
 
 
 def _lost(error: BaseException | None) -> bool:
@@ -108,25 +107,49 @@ class Database:
     """`url` is an SQLAlchemy URL for asyncpg with the service's own role. `wake_after_commit` sets `committed`."""
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, pool_timeout: float = 3.0, command_timeout: float = 10.0
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout: float = 3.0,
+        command_timeout: float = 10.0,
+        max_age: float = 1800.0,
     ) -> None:
         self.committed = asyncio.Event()
         self._turns = asyncio.Semaphore(pool_size)
         self._pool_timeout = pool_timeout
-        address, tls = engine_arguments(url)
-        self._engine = create_async_engine(
-            address,
+        self._engine = engine(
+            url,
+            timeout=pool_timeout,
+            connect={"command_timeout": command_timeout},
             pool_size=pool_size,
             max_overflow=0,
             pool_use_lifo=True,  # the one used last has warm caches, as has its server process
             pool_timeout=pool_timeout,
             hide_parameters=True,  # an error's text must not contain a password hash
-            connect_args={"timeout": pool_timeout, "command_timeout": command_timeout} | tls,
         )
+        self._connections = Connections(self._engine, max_age)
         event.listen(self._engine.sync_engine, "handle_error", _discard_if_read_only)
-        event.listen(self._engine.sync_engine, "checkin", _note_the_time)
-        event.listen(self._engine.sync_engine, "checkout", _pre_ping)
+        event.listen(self._engine.sync_engine, "checkout", self._pre_ping)
         self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        _ALL.add(self)
+
+    @property
+    def in_use(self) -> int:
+        pool = self._engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+    def _pre_ping(self, connection: Any, record: Any, _proxy: Any) -> None:
+        """Replace a dead connection: else the first use after a restart of Postgres fails."""
+        if not _needs_ping(connection, record):
+            return
+        try:
+            connection.run_async(lambda driver: driver.execute(_PING, timeout=_PING_SECONDS))
+        except Exception as error:
+            # If the server is frozen or cut off, SQLAlchemy would wait 2 s for the end of each connection.
+            connection.driver_connection.terminate()
+            self._connections.close_idle()
+            raise InvalidatePoolError from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -172,15 +195,25 @@ class Database:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """First come, first served: SQLAlchemy's pool lets a new caller overtake those that wait."""
+        if self._turns.locked():
+            await self._wait_for_turn()
+        else:
+            await self._turns.acquire()  # at once
+            WAIT.observe(0)
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _wait_for_turn(self) -> None:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._pool_timeout):
                 await self._turns.acquire()
         except TimeoutError:
             raise PoolExhausted("no connection to Postgres became free in time") from None
-        try:
-            yield
         finally:
-            self._turns.release()
+            WAIT.observe(time.perf_counter() - began)
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """One statement that may be repeated, without BEGIN and COMMIT; repeated if its connection was dead."""
@@ -209,3 +242,8 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+# More than one where services share a process.
+_ALL: WeakSet[Database] = WeakSet()
+IN_USE.set_function(lambda: sum(each.in_use for each in _ALL))

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from shared.messaging.events import Event, Moment, utc
 
-CodePurpose = Literal["verify", "change", "reset", "register", "invite"]
+CodePurpose = Literal["verify", "change", "reset", "register", "invite", "test"]
 
 
 class CodeRequested(Event):
     """Users asks for delivery of a code that proves an address, sealed for `code_context` (shared.sealing).
 
     `verify`: the address of an account. `change`: its new address. `reset`: for a new password. `register`, `invite`:
-    the account does not exist yet, so `account_id` is None. No field holds text of whoever asked.
+    the account does not exist yet, so `account_id` is None. `test`: an operator's, which opens nothing. No field holds
+    text of whoever asked.
     """
 
     type: ClassVar[str] = "users.code_requested.v1"
@@ -36,13 +37,17 @@ class CodeRequested(Event):
 
 
 class AccountCodeOutcome(Event):
-    """A delivery result for the code `code_id` of a `CodeRequested`; words and order as in `OtpOutcome`."""
+    """A delivery result for the code `code_id` of a `CodeRequested`; words and order as in `OtpOutcome`.
+
+    `said`: for a `test` alone, what the mail server said, without address and code.
+    """
 
     type: ClassVar[str] = "notifier.account_code_outcome.v1"
 
     code_id: UUID
     outcome: Literal["delivered", "deferred", "given_up", "expired"]
     attempt: int
+    said: str = ""
     occurred_at: Moment
 
 

@@ -26,6 +26,7 @@ class Message:
     correlation_id: str
     published_at: datetime | None = None  # by the clock of the publisher's database
     mac: str = ""  # made and checked by `signed.SignedBus`
+    traceparent: str = ""  # of the act that caused it, if that is traced
     mandatory: bool = field(default=True, compare=False)  # see 2 above
 
 
@@ -35,6 +36,7 @@ class Delivery(Message):
 
     attempt: int
     put_off: int = 0
+    replayed: bool = field(default=False, compare=False)  # by an operator
     fresh: bool = field(default=False, compare=False)  # published seconds ago at most; false if unknown
 
 

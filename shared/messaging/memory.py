@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from shared.messaging.bus import BusUnavailable, DeadLetter, Delivery, Done, GiveUp, Handler, Message, Retry, Unroutable
-from shared.messaging.handling import log_given_up
+from shared.messaging.handling import GIVEN_UP, log_given_up
 from shared.messaging.memory_consumer import MemoryConsumption
 from shared.messaging.topology import SUBSCRIPTIONS, Subscription, put_off_delay, retry_delay, subscription
 
@@ -117,6 +117,7 @@ class MemoryBus:
             died_at=datetime.now(UTC),
         )
         self._dead_letters.append(letter)
+        GIVEN_UP.labels(queue).inc()
         log_given_up(delivery, queue, reason)
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> MemoryConsumption:

@@ -13,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 from shared.database.pool import wake_after_commit
 from shared.messaging.events import Event
 from shared.observability.correlation import correlation_id
+from shared.observability.tracing import traceparent
 
 
 async def add(connection: AsyncConnection, outbox: Table, *events: Event) -> None:
@@ -37,7 +38,7 @@ def insert_events(outbox: Table, source: CTE | None = None, **completed: Any) ->
     given = func.unnest(*arrays).table_valued(*columns).render_derived(name="event")
     known = func.jsonb_build_object(*(each for pair in completed.items() for each in pair))
     body = cast(cast(given.c.body, JSONB).op("||")(known), Text) if completed else given.c.body
-    rows = select(given.c.event_id, given.c.type, body, given.c.correlation_id)
+    rows = select(given.c.event_id, given.c.type, body, given.c.correlation_id, given.c.traceparent)
     if source is not None:
         rows = rows.select_from(given.join(source, true()))
     return insert(outbox).from_select([name for _, name, _ in _WRITTEN], rows)
@@ -45,9 +46,9 @@ def insert_events(outbox: Table, source: CTE | None = None, **completed: Any) ->
 
 # The same for a statement that is written as SQL.
 INSERT_EVENTS = """
-INSERT INTO {outbox} (event_id, type, body, correlation_id)
+INSERT INTO {outbox} (event_id, type, body, correlation_id, traceparent)
 SELECT * FROM unnest(CAST(:event_ids AS uuid[]), CAST(:event_types AS text[]), CAST(:event_bodies AS text[]),
-    CAST(:correlation_ids AS text[]))
+    CAST(:correlation_ids AS text[]), CAST(:traceparents AS text[]))
 """
 
 
@@ -58,6 +59,7 @@ def event_params(*events: Event) -> dict[str, object]:
         "event_types": [event.type for event in events],
         "event_bodies": [event.to_body() for event in events],
         "correlation_ids": [correlation_id.get()] * len(events),
+        "traceparents": [traceparent()] * len(events),
     }
 
 
@@ -70,4 +72,5 @@ _WRITTEN: tuple[tuple[str, str, TypeEngine[Any]], ...] = (
     ("event_types", "type", Text()),
     ("event_bodies", "body", Text()),
     ("correlation_ids", "correlation_id", Text()),
+    ("traceparents", "traceparent", Text()),
 )

@@ -14,5 +14,6 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("type", Text, nullable=False),
         Column("body", Text, nullable=False),
         Column("correlation_id", Text, nullable=False),
+        Column("traceparent", Text),  # of a request that is traced (shared.observability.tracing)
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     )

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge
 from sqlalchemy import ARRAY, Delete, Row, Select, Table, any_, bindparam, delete, func, select, text
 
 from shared import failpoints
@@ -24,14 +23,10 @@ from shared.database.pool import Database
 from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, BusUnavailable, Message
 from shared.messaging.event_types import mandatory
+from shared.messaging.outbox_metrics import OutboxMetrics
 from shared.messaging.signed import SignedBus
 
 log = structlog.get_logger()
-
-PUBLISHED = Counter("login2fa_outbox_published_total", "Events confirmed by the broker.", ["service"])
-FAILED = Counter("login2fa_outbox_failed_total", "Attempts to publish that were not confirmed.", ["service"])
-OLDEST = Gauge("login2fa_outbox_oldest_seconds", "Age of the oldest event not yet published.", ["service"])
-
 
 # The outbox is mostly empty, so the planner's statistics mislead: it kept a plan that sorted all rows for each claim.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
@@ -75,6 +70,7 @@ class Relay:
         # Built once: SQLAlchemy took as long for it as Postgres for the answer.
         self._claim = claim(outbox, self._pace.batch)
         self._deletion = deletion(outbox)
+        self._metrics = OutboxMetrics(service, outbox)
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_round = time.monotonic()
@@ -86,6 +82,7 @@ class Relay:
         return self._task is not None and not self._task.done() and recent
 
     def start(self) -> None:
+        self._metrics.ended_well()
         self._task = asyncio.create_task(self._run(), name=f"{self._service} relay")
 
     async def stop(self, grace: float) -> None:
@@ -116,7 +113,7 @@ class Relay:
     async def _try_round(self) -> bool | None:
         """Returns None after a failure."""
         try:
-            return await self._round()
+            more = await self._round()
         except asyncio.CancelledError:
             # A stuck broker connection raises this in tasks that nobody cancelled.
             if (task := asyncio.current_task()) and task.cancelling():
@@ -124,6 +121,9 @@ class Relay:
             log.warning("outbox round cancelled from within", service=self._service)
         except Exception as error:  # noqa: BLE001 - invariant 4
             log.warning("outbox round failed", service=self._service, error=f"{type(error).__name__}: {error}")
+        else:
+            self._metrics.ended_well()
+            return more
         return None
 
     async def _round(self) -> bool:
@@ -133,7 +133,7 @@ class Relay:
             await connection.execute(BY_INDEX)
             claiming_since = time.monotonic()
             rows = (await connection.execute(self._claim)).all()
-            OLDEST.labels(self._service).set(float(rows[0].age) if rows else 0)
+            await self._metrics.looked(connection, rows, self._pace.batch)
             if not rows:
                 return False
             failpoints.reach("relay: claimed")
@@ -143,9 +143,9 @@ class Relay:
             failpoints.reach("relay: before delete")
             await connection.execute(self._deletion, {"confirmed": confirmed})
             failpoints.reach("relay: deleted")
-        PUBLISHED.labels(self._service).inc(len(confirmed))
+        self._metrics.published.inc(len(confirmed))
         if errors:
-            FAILED.labels(self._service).inc(len(errors))
+            self._metrics.failed.inc(len(errors))
             raise errors[0]
         return len(rows) == self._pace.batch or len(confirmed) < len(rows)
 
@@ -180,6 +180,7 @@ def _message(row: Row[Any]) -> Message:
         body=row.body.encode(),
         event_id=str(row.event_id),
         correlation_id=row.correlation_id,
+        traceparent=row.traceparent or "",
         published_at=row.claimed_at,
         mandatory=mandatory(row.type),
     )

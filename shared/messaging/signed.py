@@ -7,7 +7,9 @@ from prometheus_client import Counter
 
 from shared.messaging.bus import Bus, Consumption, Delivery, GiveUp, Handler, Message, Outcome
 from shared.messaging.edges import EdgeKeys
-from shared.messaging.topology import subscription
+from shared.messaging.handling import initialise, watch
+from shared.messaging.topology import events_exchange, subscription
+from shared.observability import tracing
 
 log = structlog.get_logger()
 
@@ -15,6 +17,8 @@ REFUSED = Counter("login2fa_events_refused_total", "Forged or unsigned events, g
 
 # Label for events of a type that the queue is not for: foreign text must not create a metric series.
 OTHER = "other"
+
+_ROUTING_KEY = "messaging.rabbitmq.destination.routing_key"  # OpenTelemetry's name
 
 
 class SignedBus:
@@ -24,15 +28,24 @@ class SignedBus:
 
     async def publish(self, message: Message) -> None:
         """See `Bus.publish`. Also raises `NoKeys`."""
-        await self._bus.publish(self._keys.signed(message))
+        key = message.routing_key
+        exchange = events_exchange(key.partition(".")[0])
+        with tracing.message("send", exchange, message.traceparent, {_ROUTING_KEY: key}):
+            await self._bus.publish(self._keys.signed(message))
+
+    @staticmethod
+    def initialise(queue: str) -> None:
+        """Begin all series of the queue: one that begins later at 1 never shows an increase."""
+        for label in (*subscription(queue).routing_keys, OTHER):
+            REFUSED.labels(queue, label)
+        initialise(queue)
 
     async def consume(self, queue: str, handler: Handler, *, concurrency: int) -> Consumption:
         """See `Bus.consume`. Also raises `NoKeys` if the keys of an event of this queue are missing."""
         wanted = subscription(queue).routing_keys
         for event_type in wanted:
             self._keys.of_type(event_type)
-        for label in (*wanted, OTHER):
-            REFUSED.labels(queue, label)
+        self.initialise(queue)
 
         async def check_and_handle(delivery: Delivery) -> Outcome:
             event_type = delivery.routing_key if delivery.routing_key in wanted else OTHER
@@ -44,4 +57,6 @@ class SignedBus:
             )
             return GiveUp("forged or unsigned")
 
-        return await self._bus.consume(queue, check_and_handle, concurrency=concurrency)
+        consumption = await self._bus.consume(queue, check_and_handle, concurrency=concurrency)
+        watch(queue, lambda: consumption.live)
+        return consumption

@@ -27,6 +27,7 @@ class WhenReady:
         cls, bus: SignedBus, ready: Callable[[], Awaitable[bool]], queue: str, handler: Handler, *, concurrency: int
     ) -> Self:
         """See `Bus.consume`, also for its errors: at once if `ready` is true, else as soon as it is."""
+        bus.initialise(queue)  # `consume` may come much later
         made = cls(queue, lambda: bus.consume(queue, handler, concurrency=concurrency))
         if await ready():
             made._begun = await made._consume()

@@ -14,6 +14,7 @@ import structlog
 from structlog.processors import format_exc_info
 from structlog.typing import EventDict
 
+from shared.observability import tracing
 from shared.observability.correlation import correlation_id
 
 AUDIT = "audit"
@@ -56,7 +57,9 @@ class Line:
             return
         varying = "".join([f', "{name}": {number}' for name, number in numbers.items()])
         current = encode_basestring_ascii(correlation_id.get())
-        self._lines.msg(f'{self._begin}{varying}, "timestamp": "{_now()}", "correlation_id": {current}, {self._end}')
+        trace = f'"trace_id": "{trace_id}", ' if (trace_id := tracing.trace_id()) else ""
+        end = trace + self._end
+        self._lines.msg(f'{self._begin}{varying}, "timestamp": "{_now()}", "correlation_id": {current}, {end}')
 
     @classmethod
     def configure(cls, service: str, lines: _Lines) -> None:
@@ -78,6 +81,8 @@ def configure(service: str, level: str, stream: TextIO = sys.stdout) -> None:
         event["level"] = method
         event["timestamp"] = _now()
         event.setdefault("correlation_id", correlation_id.get())
+        if trace_id := tracing.trace_id():
+            event.setdefault("trace_id", trace_id)
         event.setdefault("service", service)
         return format_exc_info(logger, method, event) if "exc_info" in event else event
 

@@ -9,12 +9,15 @@ import unicodedata
 from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 from typing import Self, TypeVar
+from weakref import WeakSet
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type, hash_secret_raw
+from prometheus_client import Counter, Gauge, Histogram
 
 from shared.configuration.settings import HttpSettings
+from shared.observability import tracing
 from shared.passwords import cpu_limit
 from shared.passwords.threads import ThreadPool
 from shared.web.problems import Unavailable
@@ -31,6 +34,17 @@ _SHARE = 0.25
 # Other threads have 0: under full load a hash gets about a tenth of their processor share.
 _NICE = 10
 
+SECONDS = Histogram(
+    "login2fa_hash_seconds",
+    "Time to hash one password, without its wait.",
+    ["algorithm"],
+    buckets=(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5),
+)
+WAITING = Gauge("login2fa_hash_waiting", "Passwords that wait for a thread.")
+REFUSED = Counter("login2fa_hash_refused_total", "Passwords refused because too many were waiting.")
+
+_ARGON2ID = SECONDS.labels("argon2id")
+
 
 class Passwords:
     """`threads`: 0 means one per usable processor. Jobs that would end after `max_wait` seconds are refused (503)."""
@@ -46,6 +60,7 @@ class Passwords:
         # Verified when no account has the name: equal time hides which names exist.
         self._nobody = self._hasher.hash(os.urandom(16).hex())
         self._duration = time.perf_counter() - began
+        _ALL.add(self)
 
     @classmethod
     def of(cls, settings: HttpSettings) -> Self:
@@ -70,6 +85,10 @@ class Passwords:
         """The hash alone, 32 bytes, at the cost of a password; the caller keeps the salt. Raises like `hash`."""
         return await self._run(lambda: self._derived(secret, salt), holders)
 
+    @property
+    def waiting(self) -> int:
+        return max(0, self._pool.waiting - self._threads)
+
     def close(self) -> None:
         self._pool.close()
 
@@ -91,20 +110,34 @@ class Passwords:
             held = self._pool.held_by(holder)
             if held >= self._threads:
                 self._refuse_beyond(self._max_wait * _SHARE, held)
-        return await self._pool.run(lambda: self._timed(work), holders)
+        asked = time.perf_counter()
+        with tracing.step("argon2id") as span:
+            result, began = await self._pool.run(lambda: self._timed(work), holders)
+            if span is not None:
+                span.note({"login2fa.queue_seconds": began - asked})
+        return result
 
     def _refuse_beyond(self, longest: float, before: int) -> None:
         """`before`: jobs ahead. `longest`: seconds."""
         expected = (before + 1) * self._duration / self._threads
         if expected > longest:
+            REFUSED.inc()
             raise Unavailable(retry_after=round(expected))
 
-    def _timed(self, work: Callable[[], T]) -> T:
+    def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """The result, and when the work began."""
         began = time.perf_counter()
         try:
-            return work()
+            return work(), began
         finally:
-            self._duration += _SMOOTHING * (time.perf_counter() - began - self._duration)
+            seconds = time.perf_counter() - began
+            self._duration += _SMOOTHING * (seconds - self._duration)
+            _ARGON2ID.observe(seconds)
+
+
+# More than one where services share a process.
+_ALL: WeakSet[Passwords] = WeakSet()
+WAITING.set_function(lambda: sum(each.waiting for each in _ALL))
 
 
 def _give_way() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -112,13 +111,6 @@ _PROBLEM_SCHEMA = {
         "error_description": {"type": "string"},
     },
 }
-
-
-def installed_version() -> str:
-    try:
-        return metadata.version("login2fa")
-    except metadata.PackageNotFoundError:  # run from a checkout
-        return "development"
 
 
 def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:

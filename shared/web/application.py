@@ -15,6 +15,7 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.observability import tracing
 from shared.observability.correlation import accept, client_address, correlation_id
 from shared.observability.logs import Line
 from shared.web import lean_route, problems
@@ -97,6 +98,7 @@ class AccessLogMiddleware:
             scope = {**scope, "method": "GET"}
         current = accept(_header(scope, b"x-request-id"))
         token = correlation_id.set(current)
+        traced = tracing.begin_request(scope["headers"])
         app = self._app
         try:
             self._understood.check(scope)
@@ -128,6 +130,8 @@ class AccessLogMiddleware:
             timer, line = _measures(self._service, method, route, status)
             timer.observe(seconds)
             line.write(ms=round(seconds * 1000, 1))
+            if traced is not None:
+                tracing.end_request(traced, method, route, status)
             client_address.reset(address)
             correlation_id.reset(token)
 

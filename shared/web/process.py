@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import structlog
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, disable_created_metrics, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -108,6 +108,8 @@ def management(checks: Mapping[str, Check], reasons: Mapping[str, Reason] = Mapp
     `?exclude=NAME` (repeatable, as in Kubernetes) ignores a check; an unknown name adds a `warning`.
     `?verbose` runs all checks, and adds the known reasons of failed ones.
     """
+    # Else each counter and histogram has a second series, which nobody reads.
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library has no type here
     livez = Route("/livez", JSONResponse({"status": "alive"}), methods=["GET"])
 
     async def readyz(request: Request) -> Response:

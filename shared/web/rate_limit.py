@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Self
 
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +19,8 @@ from shared.web import problems
 from shared.web.problems import TooManyRequests
 
 _REMEMBERED = 20_000  # latest addresses (4 MB); an attacker with more of them gets new buckets
+
+REFUSED = Counter("login2fa_floods_refused_total", "Requests refused because their address sent too many.")
 
 
 class Buckets:
@@ -68,6 +71,7 @@ class RateLimiter:
             client = told_apart(client_address.get())
             answer = app
             if client is not None and self.limits(scope["path"]) and (wait := buckets.wait(client)):
+                REFUSED.inc()
                 answer = await problems.respond(Request(scope), TooManyRequests(wait))
             await answer(scope, receive, send)
 

@@ -17,7 +17,8 @@ from shared.database.pool import Database
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Bus, Message
 from shared.messaging.memory import MemoryBus
-from shared.messaging.relay import PUBLISHED, Relay
+from shared.messaging.outbox_metrics import PUBLISHED
+from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
 from shared.observability import logs
 from tests import edge_keys

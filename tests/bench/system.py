@@ -6,6 +6,7 @@ floods is there and high, for all clients of the bench are one address.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -140,6 +141,7 @@ class System:
             "FLOOD_RATE": _NEVER_HIT,
             "FLOOD_BURST": _NEVER_HIT,
             "HASH_MAX_WAIT": "60",  # of which one address has a quarter
+            **{name: value for name, value in os.environ.items() if name.startswith("TRACE")},
         }
         return Program(name, service, settings=common | self.settings[name], folder=self._folder)
 

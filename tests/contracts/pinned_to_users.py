@@ -17,11 +17,13 @@ TO_USERS: list[tuple[str, Event, str]] = [
             code_id=CHALLENGE,
             outcome="given_up",
             attempt=2,
+            said="550 5.1.1 No such mailbox",
             occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
         ),
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","code_id":"01890a5d-ac96-774b-bcce-b302099a8058",'
-            '"outcome":"given_up","attempt":2,"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+            '"outcome":"given_up","attempt":2,"said":"550 5.1.1 No such mailbox",'
+            '"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
     (

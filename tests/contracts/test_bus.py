@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -24,12 +24,13 @@ async def test_a_message_arrives_with_all_its_fields(bus: Bus) -> None:
     await bus.consume(OTP_DELIVERY.queue, seen, concurrency=1)
     body = '{"name": "Zoë"}'.encode() + bytes(range(256))
 
-    await bus.publish(Message(routing_key="auth.otp_requested.v1", body=body, event_id="e-1", correlation_id="c-1"))
+    message = Message(routing_key="auth.otp_requested.v1", body=body, event_id="e-1", correlation_id="c-1")
+    message = replace(message, traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+
+    await bus.publish(message)
 
     await eventually(lambda: seen.deliveries)
-    assert seen.deliveries == [
-        Delivery(routing_key="auth.otp_requested.v1", body=body, event_id="e-1", correlation_id="c-1", attempt=1)
-    ]
+    assert seen.deliveries == [Delivery(**asdict(message), attempt=1)]
 
 
 async def test_the_moment_of_publishing_comes_along_to_every_attempt(bus: Bus, spawn: Spawn) -> None:

@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from deploy.gateway import docs
-from shared.web import api_docs
 from tests.asking import problem
 from tests.gateway.conftest import Start
 from tests.gateway.gateway import Gateway
@@ -105,12 +104,12 @@ def test_to_write_them_twice_gives_the_same_files_so_that_every_gateway_has_the_
 def test_another_document_of_the_same_size_has_another_etag(
     start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    monkeypatch.setattr(api_docs, "installed_version", lambda: "0.1.0")
+    monkeypatch.setattr(docs, "VERSION", "0.1.0")
     static = tmp_path_factory.mktemp("static")
     docs.write(static)
     gateway = start(static=static)
     first = gateway.http.get("/openapi.json")
-    monkeypatch.setattr(api_docs, "installed_version", lambda: "0.1.1")
+    monkeypatch.setattr(docs, "VERSION", "0.1.1")
     docs.write(static)
     second = gateway.http.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
     assert len(first.content) == len(second.content)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from shared.audit_acts import combinations
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.messaging.audit_events import Audited, AuthAudited, UsersAudited
 from shared.messaging.topology import ACCOUNT_CODES, NOTICES
@@ -52,7 +53,11 @@ class Trail:
     def events(self) -> list[Audited]:
         """As they were published, each once."""
         told = {each.event_id: each for each in self.bus.attempts if each.routing_key in AUDIT}
-        return [AUDIT[each.routing_key].from_message(each) for each in told.values()]
+        events = [AUDIT[each.routing_key].from_message(each) for each in told.values()]
+        for event in events:
+            if event.reason != "operator":
+                assert (event.act, event.outcome, event.reason) in combinations(event.service), "has no series yet"
+        return events
 
     def of(self, account: str, service: str = "") -> list[Audited]:
         events = [event for event in self.events if str(event.account_id) == account]

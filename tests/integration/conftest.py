@@ -36,8 +36,8 @@ async def new_bus(amqp_url: str) -> AsyncIterator[NewBus]:
     """Makes buses on this test's virtual host, and closes them."""
     buses: list[AmqpBus] = []
 
-    def make(url: str = amqp_url, *, heartbeat: int = 5) -> AmqpBus:
-        buses.append(AmqpBus(url, heartbeat=heartbeat))
+    def make(*urls: str, heartbeat: int = 5) -> AmqpBus:
+        buses.append(AmqpBus(*(urls or [amqp_url]), heartbeat=heartbeat))
         return buses[-1]
 
     yield make

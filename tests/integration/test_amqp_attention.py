@@ -136,13 +136,15 @@ async def test_what_a_frozen_process_finds_in_its_socket_is_not_handled_while_th
     sleeper = await bus.consume(OTP_DELIVERY.queue, seen, concurrency=2)
     await eventually(lambda: sleeper.live)
     sleeper._attention._awake_at -= 7200
-    asked = asyncio.Event()
+    asked, ensure = asyncio.Event(), Link.ensure
 
-    async def no_answer(_link: Link, _queue: str) -> int:
+    async def no_answer(link: Link, *, exchange: str, queue: str | None = None) -> None:
+        if link is not sleeper._link:
+            return await ensure(link, exchange=exchange, queue=queue)
         asked.set()
         raise BusUnavailable("no answer")
 
-    monkeypatch.setattr(Link, "counts", no_answer)
+    monkeypatch.setattr(Link, "ensure", no_answer)
     await other.publish(otp_message("for a sleeper"))
     await asked.wait()
     monkeypatch.undo()

@@ -140,9 +140,10 @@ async def test_the_callers_own_timeout_is_honoured(
 
 
 async def test_a_stuck_connection_never_cancels_the_publisher(
-    new_bus: NewBus, proxy: TcpProxy, proxied_url: str
+    new_bus: NewBus, proxy: TcpProxy, proxied_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library gives up on a silent connection with a CancelledError: a relay died of it without a word."""
+    monkeypatch.setattr(amqp_publisher, "DOUBT_SECONDS", 3600)  # else we give it up first
     bus = new_bus(proxied_url, heartbeat=1)  # silence is noticed after six to eight seconds
     await bus.publish(otp_message())
     proxy.stall()

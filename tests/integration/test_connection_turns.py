@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shared.database.pool import Database
+from tests.metrics import sample
 from tests.servers.databases import Databases
 
 
@@ -56,4 +57,29 @@ async def test_a_read_of_the_driver_s_own_waits_its_turn_too(databases: Database
     await waiting
 
     assert served == ["first", "late"]
+    await database.close()
+
+
+async def test_the_metrics_tell_how_many_connections_are_in_use_and_how_long_one_was_waited_for(
+    databases: Databases,
+) -> None:
+    database = Database(databases.auth_url, pool_size=1)
+    in_use, waits, at_once = (
+        sample("database_in_use"),
+        sample("database_wait_seconds_count"),
+        sample("database_wait_seconds_bucket", le="0.001"),
+    )
+
+    async def use() -> None:
+        async with database.statement():
+            pass
+
+    async with database.statement():
+        assert sample("database_in_use") == in_use + 1
+        waiting = asyncio.create_task(use())
+        await asyncio.sleep(0.002)  # longer than the first bucket
+    await waiting
+    assert sample("database_in_use") == in_use
+    assert sample("database_wait_seconds_count") == waits + 2
+    assert sample("database_wait_seconds_bucket", le="0.001") == at_once + 1
     await database.close()

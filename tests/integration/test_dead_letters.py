@@ -19,6 +19,7 @@ from tests.recording import Recorder, otp_message
 from tests.servers.rabbitmq import delete_topology
 
 SECRET = b'{"code": "a sealed secret"}'
+TRACEPARENT = f"00-{'1' * 32}-{'2' * 16}-01"
 MOMENT = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
 
 
@@ -28,7 +29,8 @@ async def give_up(new_bus: NewBus, url: str, *event_ids: str) -> None:
     consumption = await bus.consume(OTP_DELIVERY.queue, Recorder(GiveUp("no such mailbox")), concurrency=1)
     before = len(await dead_letters.list(url))
     for event_id in event_ids:
-        await bus.publish(replace(otp_message(event_id, body=SECRET), mac=f"MAC of {event_id}", published_at=MOMENT))
+        message = replace(otp_message(event_id, body=SECRET), traceparent=TRACEPARENT)
+        await bus.publish(replace(message, mac=f"MAC of {event_id}", published_at=MOMENT))
 
     async def all_dead() -> bool:
         return len(await dead_letters.list(url)) == before + len(event_ids)
@@ -66,6 +68,7 @@ async def test_a_replayed_letter_is_a_first_attempt(new_bus: NewBus, amqp_url: s
     assert (delivery.event_id, delivery.attempt, delivery.body) == ("b", 1, SECRET)
     assert (delivery.routing_key, delivery.correlation_id) == ("auth.otp_requested.v1", "request-1")
     assert (delivery.mac, delivery.published_at) == ("MAC of b", MOMENT)
+    assert (delivery.traceparent, delivery.replayed) == (TRACEPARENT, True)
     assert ids(await dead_letters.list(amqp_url)) == ["a", "c"]
     assert await dead_letters.replay(amqp_url, OTP_DELIVERY.queue) == 2
     await eventually(lambda: seen.event_ids == {"a", "b", "c"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -257,13 +258,28 @@ async def test_the_metrics_count_confirmed_and_failed_events_and_tell_the_age_of
 ) -> None:
     published, failed = metric("published_total"), metric("failed_total")
     outbox_of_auth.bus.before = raising(BusUnavailable("no connection"))
-    outbox_of_auth.relay(NO_POLL)
-    await outbox_of_auth.commit(2)
+    outbox_of_auth.relay(Pace(poll=0.02, batch=2))
+    await outbox_of_auth.commit(3)
     await eventually(lambda: metric("failed_total") >= failed + 2)
     assert metric("published_total") == published
     await eventually(lambda: metric("oldest_seconds") > 0)
+    await eventually(lambda: metric("rows") == 3)  # more than a batch
+    last_round = metric("last_round_timestamp_seconds")
 
     outbox_of_auth.bus.before = None
-    await eventually(lambda: metric("published_total") == published + 2)
-    await outbox_of_auth.commit()
     await eventually(lambda: metric("published_total") == published + 3)
+    await outbox_of_auth.commit()
+    await eventually(lambda: metric("published_total") == published + 4)
+    await eventually(lambda: metric("rows") == metric("oldest_seconds") == 0)
+    assert metric("last_round_timestamp_seconds") > last_round
+
+
+async def test_while_the_database_is_away_the_time_of_the_last_round_stands_still(
+    outbox_of_auth: Outbox, backoffs: list[int]
+) -> None:
+    away = Database("postgresql://auth@127.0.0.1:1/nothing")
+    outbox_of_auth.relay(database=away)
+    started = metric("last_round_timestamp_seconds")
+    await eventually(lambda: sum(backoffs) >= 2)
+    assert metric("last_round_timestamp_seconds") == started > time.time() - 60
+    await away.close()

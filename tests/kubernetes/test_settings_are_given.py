@@ -13,7 +13,7 @@ import yaml
 from pydantic import SecretStr
 
 from deploy.secret_files import Servers, write_missing
-from services.configuration import SETTINGS
+from services.configuration import SETTINGS, is_required
 from shared.configuration.settings import ProcessSettings, load
 from tests.kubernetes.conftest import SOURCE
 from tests.kubernetes.manifests import Container, Manifests
@@ -54,7 +54,7 @@ def needed(command: str) -> set[str]:
     if command not in SETTINGS:
         return known(command) - {"REQUIRE_TLS"}
     fields = SETTINGS[command].model_fields.items()
-    return {name.upper() for name, field in fields if field.is_required()} | CHOSEN[command]
+    return {name.upper() for name, field in fields if is_required(field)} | CHOSEN[command]
 
 
 def given(manifests: Manifests, container: Container) -> set[str]:
@@ -130,9 +130,7 @@ def test_a_process_would_start_with_what_it_gets(
         monkeypatch.setenv(name, value.replace("/run/secrets", str(tmp_path)))
     settings = load(SETTINGS[service])
     assert settings.management_host == "0.0.0.0"
-    assert not isinstance(settings, ProcessSettings) or (
-        settings.rabbitmq_url.get_secret_value() == broker_url.read_text()
-    )
+    assert not isinstance(settings, ProcessSettings) or (settings.broker_urls == [broker_url.read_text()])
     assert settings.require_tls == (manifests.overlay == "production")
 
 

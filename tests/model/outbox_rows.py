@@ -26,6 +26,7 @@ _COLUMNS = {
     "event_types": "type",
     "event_bodies": "body",
     "correlation_ids": "correlation_id",
+    "traceparents": "traceparent",
 }
 
 

@@ -97,6 +97,10 @@ class _SimulatedTime(ModuleType):
         return _SimulatedDatetime.loop.time()
 
     @staticmethod
+    def perf_counter() -> float:
+        return _SimulatedDatetime.loop.time()
+
+    @staticmethod
     def time() -> float:
         return _SimulatedDatetime.now(UTC).timestamp()
 

@@ -50,7 +50,7 @@ def real_code_in_a_simulated_world() -> Iterator[Log]:
 
     with ExitStack() as stack:
         stack.enter_context(simulated_clocks())
-        stack.enter_context(patch("shared.messaging.amqp.link.Connection", connection))
+        stack.enter_context(patch("shared.messaging.amqp.broker.Connection", connection))
         stack.enter_context(patch("aiosmtplib.SMTP", smtp))
         # Its signs of life carry no code, and would be most of what happens.
         stack.enter_context(patch.object(notifier, "signs_of_life", lambda *_: nullcontext()))

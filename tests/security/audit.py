@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-LOCKS = ("runtime", "standalone", "dev", "audit", "bench")
-# bench.txt holds all of runtime.txt, standalone.txt and dev.txt.
+LOCKS = ("runtime", "standalone", "otel", "dev", "audit", "bench")
+# bench.txt holds all of runtime.txt, standalone.txt, otel.txt and dev.txt.
 AUDITED = ("bench", "audit")
 ENVIRONMENT = Path(sys.executable).parents[1]
 

@@ -7,6 +7,8 @@ import json
 import re
 from urllib.parse import quote, quote_plus
 
+from tests.servers.databases import Databases, connected
+
 
 def forms(secret: str) -> set[bytes]:
     """In clear, in JSON, in a URL, in hexadecimal, in base64 wherever in a longer text it begins."""
@@ -31,3 +33,13 @@ def _holds(content: bytes, secret: str) -> bool:
         re.escape(form) if len(form) > len("123456") else re.escape(form).join(beside) for form in forms(secret)
     ]
     return any(re.search(pattern, content) for pattern in patterns)
+
+
+async def dump(databases: Databases) -> bytes:
+    """Every row of every table of both services."""
+    async with connected(databases.admin_url) as admin:
+        names = await admin.fetch(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('auth', 'users') ORDER BY 1, 2"
+        )
+        rows = [await admin.fetch(f"SELECT t::text FROM {schema}.{table} t") for schema, table in names]
+    return "\n".join(row[0] for table in rows for row in table).encode()

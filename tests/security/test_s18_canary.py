@@ -43,10 +43,11 @@ from tests.composed import (
     users_settings,
 )
 from tests.polling import eventually
-from tests.security.canary import found
+from tests.security.canary import dump, found
 from tests.security.factor_secrets import FactorSecrets
 from tests.security.somebody import password_accepted
-from tests.servers.databases import Databases, connected
+from tests.servers.collector import everything_traced
+from tests.servers.databases import Databases
 from tests.servers.mail import MailSink
 from tests.servers.own_broker import OwnBroker, own_broker
 
@@ -99,6 +100,7 @@ class World:
     overheard: AbstractQueue
     log: io.StringIO
     url: str
+    traces: Callable[[], bytes]
     answers: list[httpx.Response] = field(default_factory=list)
 
     async def log_in(self, username: str, password: str = PASSWORD) -> dict[str, Any]:
@@ -134,6 +136,7 @@ async def world(
     broker: OwnBroker, databases: Databases, keys: Keys, jwks_url: str, mail_sink: MailSink, log: io.StringIO
 ) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
+        traces = await stack.enter_async_context(everything_traced())
         bus = AmqpBus(broker.url)
         stack.push_async_callback(bus.close)
         settings = notifier_settings(keys, smtp_port=mail_sink.port)
@@ -147,7 +150,7 @@ async def world(
         overheard = await channel.declare_queue(exclusive=True)
         for exchange in EVENTS_EXCHANGES:
             await overheard.bind(exchange, "#")
-        yield World(auth, users, mail_sink, overheard, log, broker.url)
+        yield World(auth, users, mail_sink, overheard, log, broker.url, traces)
 
 
 async def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -231,16 +234,6 @@ def _expired(what: str = "deliveries") -> str:
     return next((line for line in lines if f'login2fa_{what}_total{{outcome="expired"}}' in line), "")
 
 
-async def dump(databases: Databases) -> bytes:
-    """Every row of every table of both services."""
-    async with connected(databases.admin_url) as admin:
-        names = await admin.fetch(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('auth', 'users') ORDER BY 1, 2"
-        )
-        rows = [await admin.fetch(f"SELECT t::text FROM {schema}.{table} t") for schema, table in names]
-    return "\n".join(row[0] for table in rows for row in table).encode()
-
-
 async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     world: World, broker: OwnBroker, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +252,7 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     places = {
         "log": world.log.getvalue().encode(),
         "metrics": generate_latest(),
+        "traces": world.traces(),
         "dead letters": repr(listing).encode(),
         "events": events,
         "database": await dump(databases),
@@ -270,6 +264,8 @@ async def test_nothing_but_the_mail_holds_a_password_or_a_code(
     sealed = json.loads(next(each for each in events.splitlines() if b"sealed_code" in each).partition(b"}")[0] + b"}")
     assert sealed["sealed_code"].encode() in places["broker"]
     assert b'"event": "audit"' in places["log"]
+    assert b"smtp send" in places["traces"]
+    assert found([email, username], {"traces": places["traces"]}) == set()
     assert email.encode() in places["database"]
     mailed = {code for mail in world.mails.mails_to(email) for code in CODES if code in mail.text}
     assert mailed == {CODES[0], CODES[1], CODES[4]}

@@ -16,7 +16,7 @@ from yarl import URL
 
 from shared.configuration.connections import trusted
 from shared.database.pool import Database, is_transient
-from shared.messaging.amqp.link import Broker
+from shared.messaging.amqp.broker import Broker
 from shared.messaging.bus import BusUnavailable
 from shared.tokens.remote_keys import RemoteKeys
 from tests.polling import eventually
@@ -98,6 +98,15 @@ async def test_a_database_without_it_gets_neither_name_nor_password(
     assert no_secret_in(bytes(front.heard))
 
 
+@pytest.mark.parametrize("certificate", [TRUSTED, STRANGERS])
+async def test_verify_ca_asks_for_the_authority_and_for_no_name(
+    databases: Databases, certificates: dict[str, Path], certificate: str
+) -> None:
+    async with before(TlsFront(server_of(databases), certificates[certificate], SSL_REQUEST, b"S")) as front:
+        url = database_url(databases, front, certificates, "localhost").replace("verify-full", "verify-ca")
+        assert await answers(url) is (certificate == TRUSTED)
+
+
 async def test_a_database_url_that_asks_for_encryption_alone_asks_for_no_name(
     databases: Databases, certificates: dict[str, Path]
 ) -> None:
@@ -122,40 +131,43 @@ def real_broker(amqp_url: str) -> Target:
     return str(url.host), url.port or 5672
 
 
-async def connects(url: str) -> bool:
+async def refused(url: str) -> str:
+    """Why, or empty."""
     try:
-        link = await Broker(url, "test", 5).connect("trial")
-    except BusUnavailable:
-        return False
+        link = await Broker(url, name="test", heartbeat=5).connect("trial")
+    except BusUnavailable as error:
+        return str(error)
     await link.close()
-    return True
+    return ""
 
 
 async def test_a_broker_with_the_right_certificate_is_logged_in_to_inside_tls(
     amqp_url: str, certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with before(TlsFront(real_broker(amqp_url), certificates[TRUSTED])) as front:
-        assert await connects(broker_url(amqp_url, front, cafile=str(certificates[TRUSTED])))
+        assert not await refused(broker_url(amqp_url, front, cafile=str(certificates[TRUSTED])))
         assert str(URL(amqp_url).password).encode() in front.heard
 
         monkeypatch.setenv("SSL_CERT_FILE", str(certificates[TRUSTED]))
-        assert await connects(broker_url(amqp_url, front))
+        assert not await refused(broker_url(amqp_url, front))
 
 
 @pytest.mark.parametrize(
-    ("certificate", "host"),
+    ("certificate", "host", "said"),
     [
-        pytest.param(STRANGERS, "127.0.0.1", id="of an authority that nobody trusts"),
-        pytest.param(TRUSTED, "localhost", id="of another name"),
-        pytest.param(None, "127.0.0.1", id="no TLS"),
+        pytest.param(STRANGERS, "127.0.0.1", "self-signed certificate", id="of an authority that nobody trusts"),
+        pytest.param(TRUSTED, "localhost", "not valid for 'localhost'", id="of another name"),
+        pytest.param(None, "127.0.0.1", "", id="no TLS"),
     ],
 )
-async def test_a_broker_without_it_hears_no_login(
-    amqp_url: str, certificates: dict[str, Path], certificate: str | None, host: str
+async def test_a_broker_without_it_hears_no_login_and_the_error_says_what_is_wrong(
+    amqp_url: str, certificates: dict[str, Path], certificate: str | None, host: str, said: str
 ) -> None:
     shown = certificates[certificate] if certificate else None
     async with before(TlsFront(real_broker(amqp_url), shown)) as front:
-        assert not await connects(broker_url(amqp_url, front, host=host, cafile=str(certificates[TRUSTED])))
+        error = await refused(broker_url(amqp_url, front, host=host, cafile=str(certificates[TRUSTED])))
+    assert f"{host}:{front.port}: " in error
+    assert said in error
     assert front.connections >= 1
     for secret in (str(URL(amqp_url).password).encode(), b"PLAIN", b"AMQP"):
         assert secret not in front.heard

@@ -50,14 +50,14 @@ def running(
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     try:
-        wait_until(lambda: process.poll() is not None or _accepts(port), START_SECONDS)
+        wait_until(lambda: process.poll() is not None or accepts(port), START_SECONDS)
     except AssertionError as error:
         raise ProgramFailed(_last_words(log)) from error
     if process.poll() is not None:
         raise ProgramFailed(_last_words(log))
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:

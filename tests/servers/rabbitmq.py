@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
@@ -79,15 +80,18 @@ def _container() -> Iterator[RabbitMQ]:
         yield RabbitMQ(url, _described(f"container {IMAGE}", url), Vhosts(ctl, user), ctl)
 
 
+def sbin() -> Path:
+    """The scripts of the installed package, which root may have installed now."""
+    found = installed_sbin()
+    if found is None and apt.can_install() and apt.install("rabbitmq-server"):
+        found = installed_sbin()
+    return found or pytest.exit(NONE_INSTALLED, returncode=3)
+
+
 @contextmanager
-def private_node() -> Iterator[PrivateNode]:
-    """Running, of the installed package, which root may have installed now; removed at the end."""
-    sbin = installed_sbin()
-    if sbin is None and apt.can_install() and apt.install("rabbitmq-server"):
-        sbin = installed_sbin()
-    if sbin is None:
-        pytest.exit(NONE_INSTALLED, returncode=3)
-    node = PrivateNode(sbin)
+def private_node(kind: type[PrivateNode] = PrivateNode) -> Iterator[PrivateNode]:
+    """Running; removed at the end."""
+    node = kind(sbin())
     try:
         try:
             node.start()

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 
 import login2fa_testing
+from login2fa_testing import AccountCodePurpose
 from login2fa_testing.otp_file import FileInbox as FilesOfTheChannel
-from shared.messaging.address_events import CodePurpose
 from tests.polling import eventually
 from tests.servers.mail import MailSink, Received
 from tests.stacks.stack import Inbox
@@ -35,7 +35,7 @@ class MailInbox:
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
 
-    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+    async def wait_for_account_code(self, email: str, *, purpose: AccountCodePurpose) -> str:
         def arrived() -> str:
             codes = [mail.account_code for mail in self.mails_to(email) if mail.purpose == purpose]
             assert codes, f"no {purpose} code for {email}"
@@ -57,7 +57,7 @@ class MailHog:
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
 
-    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+    async def wait_for_account_code(self, email: str, *, purpose: AccountCodePurpose) -> str:
         return await asyncio.to_thread(self._codes.wait_for_account_code, email, purpose=purpose)
 
     def mails_to(self, email: str) -> list[Received]:
@@ -92,7 +92,7 @@ class FileInbox:
     async def wait_for_code(self, email: str, *, after: int = 0) -> str:
         return await _next(self, email, after)
 
-    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+    async def wait_for_account_code(self, email: str, *, purpose: AccountCodePurpose) -> str:
         return await asyncio.to_thread(self._files.wait_for_account_code, email, purpose=purpose)
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httpx
 
-from shared.messaging.address_events import CodePurpose
+from login2fa_testing import AccountCodePurpose
 from tests.stacks.program import Program, tail
 
 PASSWORD = "correct horse battery"
@@ -44,7 +44,7 @@ class Inbox(Protocol):
         """The code that comes after the first `after` ones."""
         ...
 
-    async def wait_for_account_code(self, email: str, *, purpose: CodePurpose) -> str:
+    async def wait_for_account_code(self, email: str, *, purpose: AccountCodePurpose) -> str:
         """The newest code for this purpose, once there is one."""
         ...
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from shared.audit_acts import SERVICES
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.messaging.audit_events import Audited
 
@@ -27,6 +28,12 @@ def test_the_table_has_a_row_for_each_act() -> None:
 def test_the_outcomes_of_each_act_are_words_of_the_trail() -> None:
     assert all(set(row[2].split(", ")) <= set(get_args(ActOutcome)) for row in rows("acts"))
     assert {row[1] for row in rows("acts")} == {"auth", "users"}
+
+
+def test_each_act_has_the_outcomes_that_are_counted() -> None:
+    shown = [(service, act, outcomes.split(", ")) for act, service, outcomes, _ in rows("acts")]
+    counted = [(service, act, list(outcomes)) for service, acts in SERVICES.items() for act, outcomes in acts.items()]
+    assert sorted(shown) == sorted(counted)
 
 
 def test_every_reason_is_listed() -> None:

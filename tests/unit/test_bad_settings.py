@@ -16,7 +16,7 @@ from services.notifier.mailbox import Mailbox
 from shared.client_address import proxy_test
 from shared.configuration.connections import to_broker, to_http, to_issuer
 from shared.configuration.database_url import to_database
-from shared.configuration.settings import load
+from shared.configuration.settings import ProcessSettings, load
 from tests.good_settings import CANARY, KEY, KEYS, environment, refusal
 
 __all__ = ("environment",)
@@ -45,8 +45,12 @@ BAD = [
      DATABASE.replace("postgresql", "postgres")),
     ("auth", "AUTH_DATABASE_URL", DATABASE.removesuffix("login2fa"), "must name a user and a database", DATABASE),
     ("auth", "AUTH_DATABASE_URL", "postgresql://db.example.com/login2fa", "must name a user and a database", DATABASE),
-    ("auth", "AUTH_DATABASE_URL", DATABASE.replace("db.", "one,db."), "several hosts: these stand in the query",
+    ("auth", "AUTH_DATABASE_URL", DATABASE.replace("db.", "one:80808,db."), "a port over 65535",
+     DATABASE.replace("db.", "one:5432,db.")),
+    ("auth", "AUTH_DATABASE_URL", DATABASE.replace("db.", ",db."), "no host such as db.example.com:5432",
      f"postgresql://auth:{CANARY}@/login2fa?host=one:5432&host=two:5432"),
+    ("users", "USERS_DATABASE_URL", f"{DATABASE}?target_session_attrs=any", "must be primary or read-write",
+     f"{DATABASE}?target_session_attrs=primary"),
     ("auth", "AUTH_DATABASE_URL", DATABASE.replace(".com", ".com:80808"), "no host or port",
      DATABASE.replace(".com", ".com:5432")),
     ("auth", "AUTH_DATABASE_URL", f"{DATABASE}?host=one:80808", "a port over 65535", f"{DATABASE}?host=one:5432"),
@@ -177,6 +181,34 @@ def test_settings_that_contradict_each_other_are_named_together(
 
     put(environment, good)
     load(SETTINGS[service])
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (f"{BROKER}/,http://two.example.com", "number 2 of the list must begin with amqp:// or amqps://"),
+        (f"amqp://auth:{CANARY},x@one/ {BROKER}/", "number 1 of the list is no URL like"),
+        (f"{BROKER}/a,{BROKER}/b", "all must end in the same virtual host"),
+        (",", "number 1 of the list must begin with"),
+    ],
+)
+def test_the_nodes_of_a_cluster_are_named_one_by_one(environment: pytest.MonkeyPatch, bad: str, said: str) -> None:
+    environment.delenv("RABBITMQ_URL")
+    environment.setenv("RABBITMQ_URLS", bad)
+    sentence = refusal("auth")
+    assert sentence.startswith(f"RABBITMQ_URLS: {said}")
+
+    environment.setenv("RABBITMQ_URLS", f"{BROKER}:5672/,amqp://auth:{CANARY}%2C@two/ ,  {BROKER}/")
+    settings = load(SETTINGS["auth"])
+    assert isinstance(settings, ProcessSettings)
+    assert settings.broker_urls == [f"{BROKER}:5672/", f"amqp://auth:{CANARY}%2C@two/", f"{BROKER}/"]
+    environment.setenv("REQUIRE_TLS", "true")
+    assert "RABBITMQ_URLS: REQUIRE_TLS is on" in refusal("auth")
+
+
+def test_one_broker_or_several_but_not_both(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RABBITMQ_URLS", f"{BROKER}/")
+    assert refusal("auth") == "RABBITMQ_URL: is set, and RABBITMQ_URLS too: leave one of them empty"
 
 
 BEGINNINGS = st.sampled_from(

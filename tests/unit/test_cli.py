@@ -19,7 +19,7 @@ from services.auth.tokens import keys
 from services.auth.tokens.keys import generate
 from services.cli import app
 from shared.tokens.remote_keys import RemoteKeys
-from shared.web.api_docs import installed_version
+from shared.version import VERSION
 from tests.servers.ports import free_ports
 
 CANARY = "canary-0123456789"
@@ -250,7 +250,7 @@ def test_a_command_refuses_what_a_process_would_from_a_file_too(
 
 def test_the_version_is_the_one_that_the_documentation_has() -> None:
     result = run("--version")
-    assert (result.exit_code, result.output) == (0, f"login2fa {installed_version()}\n")
+    assert (result.exit_code, result.output) == (0, f"login2fa {VERSION}\n")
 
 
 @pytest.mark.parametrize("port", ["80808", "-1", "http"])

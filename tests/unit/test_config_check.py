@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from services.auth.tokens.keys import generate
 from services.cli import app
-from services.configuration import SETTINGS
+from services.configuration import SETTINGS, is_required
 from tests.good_settings import CANARY, GOOD, environment
 
 __all__ = ("environment",)
@@ -82,7 +82,7 @@ def test_all_that_is_missing_is_named_at_once(environment: pytest.MonkeyPatch, s
     for name in GOOD:
         environment.delenv(name)
     said = refused(service)
-    required = {name.upper() for name, field in SETTINGS[service].model_fields.items() if field.is_required()}
+    required = {name.upper() for name, field in SETTINGS[service].model_fields.items() if is_required(field)}
     assert all(name in said for name in required)
     assert "are not set, nor is the file of one" in said
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.configuration import GROUPS, SETTINGS, tables
+from services.configuration import GROUPS, SETTINGS, is_required, tables
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENT = PROJECT / "docs" / "configuration.md"
@@ -54,7 +54,7 @@ def test_what_is_required_is_told_to_be() -> None:
         name.upper()
         for settings in SETTINGS.values()
         for name, field in settings.model_fields.items()
-        if field.is_required()
+        if is_required(field)
     }
     assert {name.strip("`") for name, default, _, _ in rows() if default == "**required**"} == required
 

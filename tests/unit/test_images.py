@@ -52,7 +52,7 @@ def test_pinning_writes_the_digest_of_each_wherever_it_is_named_and_again_the_ne
             for image in re.findall(r"[\w./-]+:[\w.-]+@sha256:\w+", (tmp_path / name).read_text())
         ]
         assert set(found) == {f"{tag}@sha256:{digit * 64}" for tag in tags}
-        assert len(found) == len(tags) + 4 + 3  # the list, four stages, three servers
+        assert len(found) == len(tags) + 4 + 6  # the list, four stages, six servers
 
 
 def test_what_is_no_digest_is_written_nowhere(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_builder_gets_what_is_named_and_nothing_else() -> None:
     lines = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     named = {line[1:] for line in lines if line.startswith("!")}
-    locks = {"requirements/audit.txt", "requirements/dev.txt", "requirements/runtime.txt"}
+    locks = {"requirements/audit.txt", "requirements/dev.txt", "requirements/otel.txt"}
     assert named == {"README.md", "pyproject.toml", "shared", "services", "deploy"} | locks
 
 

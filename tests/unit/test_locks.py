@@ -36,6 +36,7 @@ def asked_for() -> dict[str, list[Requirement]]:
     asked = {
         "runtime": project["project"]["dependencies"],
         "standalone": project["project"]["optional-dependencies"]["standalone"],
+        "otel": project["project"]["optional-dependencies"]["otel"],
         "dev": project["dependency-groups"]["dev"],
         "audit": project["dependency-groups"]["audit"],
         "bench": project["dependency-groups"]["bench"],
@@ -62,7 +63,9 @@ def test_what_pyproject_asks_for_is_locked_in_a_version_that_it_allows(name: str
         assert all(requirement.specifier.contains(version) for version in found), requirement
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("runtime", "standalone"), ("standalone", "dev")])
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [("runtime", "standalone"), ("runtime", "otel"), ("standalone", "dev"), ("otel", "dev")]
+)
 def test_a_larger_set_holds_the_smaller_one_as_it_is(smaller: str, larger: str) -> None:
     assert versions(smaller).items() <= versions(larger).items()
 

@@ -13,6 +13,7 @@ import pytest
 from shared.passwords import cpu_limit
 from shared.passwords.hashing import Passwords
 from shared.web.problems import Unavailable
+from tests.metrics import sample
 from tests.polling import eventually
 
 CHEAP = {"memory_kib": 8, "passes": 1, "lanes": 1}
@@ -165,6 +166,20 @@ async def test_what_could_not_be_done_in_time_is_refused_at_once_with_a_time_to_
 
     queue.hasher.go_on.set()
     assert await asyncio.gather(*waiting) == ["hash of p0", "hash of p1", "hash of p2"]
+
+
+async def test_the_metrics_tell_who_waits_who_is_refused_and_how_long_a_hash_takes(queue: Queue) -> None:
+    refused, hashed = sample("hash_refused_total"), sample("hash_seconds_count", algorithm="argon2id")
+    jobs = await queue.filled()
+    waiting = sample("hash_waiting")
+    with pytest.raises(Unavailable):
+        await queue.passwords.hash("one more")
+    queue.hasher.go_on.set()
+    await asyncio.gather(*jobs)
+
+    assert (waiting, sample("hash_waiting")) == (2, 0)  # the third has a thread
+    assert sample("hash_refused_total") == refused + 1
+    assert sample("hash_seconds_count", algorithm="argon2id") == hashed + 3
 
 
 async def test_room_in_the_queue_comes_back_when_work_ends(queue: Queue) -> None:

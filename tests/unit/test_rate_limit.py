@@ -15,6 +15,7 @@ from services.users.routes import RATE_LIMITED as LIMITED_BY_USERS
 from shared.web import rate_limit
 from shared.web.rate_limit import Buckets, RateLimiter
 from tests.asking import problem, small_app
+from tests.metrics import sample
 
 RATE, BURST = 50.0, 200
 
@@ -100,6 +101,12 @@ async def test_a_refusal_is_a_problem_document_that_says_when_to_come_again() ->
     assert problem(refused, 429, "too_many_requests")["error"] == "temporarily_unavailable"
     assert refused.headers["retry-after"] == "10"
     assert refused.headers["x-request-id"]
+
+
+async def test_a_refusal_counts() -> None:
+    before = sample("floods_refused_total")
+    await ask(limited(), *["/token"] * 5)
+    assert sample("floods_refused_total") == before + 3
 
 
 async def test_nothing_else_is_limited() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from services.auth.accounts.read_model_watch import ReadModelWatch
+from shared.messaging.bus import Delivery
+from tests.recording import Recorder
 
 PATIENCE = 0.25
 CATCHES_UP = 10.0  # twice the longest pause of the relay that has it
@@ -59,3 +63,35 @@ def test_it_is_until_what_has_waited_has_had_the_time_to_arrive(consumer: Consum
 def test_one_that_has_never_lived_is_dead(consumer: Consumer) -> None:
     consumer.lives = False
     assert consumer.pass_(PATIENCE + 0.1)
+
+
+# --- how late it is
+
+
+def test_it_is_as_late_as_the_latest_change_of_the_last_minute(consumer: Consumer) -> None:
+    consumer.watch.note(40)
+    consumer.watch.note(3)
+    consumer.pass_(59)
+    assert consumer.watch.lag == 40
+    consumer.pass_(2)
+    assert consumer.watch.lag < 1
+    consumer.watch.note(3)
+    assert consumer.watch.lag == 3
+
+
+def test_without_a_consumer_it_is_later_every_second_and_then_on_time_again(consumer: Consumer) -> None:
+    consumer.lives = False
+    consumer.pass_(50)
+    assert consumer.watch.lag == pytest.approx(50)
+    consumer.lives = True
+    consumer.pass_(1)
+    assert consumer.watch.lag < 1
+
+
+async def test_a_change_tells_by_its_publication_how_late_it_is(consumer: Consumer) -> None:
+    handle = consumer.watch.noting(Recorder())
+    published_at = datetime.now(UTC) - timedelta(seconds=90)
+    await handle(
+        Delivery(routing_key="a", body=b"", event_id="1", correlation_id="-", attempt=1, published_at=published_at)
+    )
+    assert consumer.watch.lag == pytest.approx(90, abs=10)

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from services.auth.settings import AuthSettings
-from services.configuration import SETTINGS
+from services.configuration import SETTINGS, is_required
 from services.notifier.settings import NotifierSettings
 from services.users.settings import UsersSettings
 from shared.configuration.settings import ProcessSettings, load
@@ -21,7 +21,7 @@ REQUIRED = [
     (service, name.upper())
     for service, settings in SETTINGS.items()
     for name, field in settings.model_fields.items()
-    if field.is_required()
+    if is_required(field)
 ]
 
 
@@ -33,9 +33,7 @@ def _good(environment: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("service", SETTINGS)
 def test_the_required_variables_are_enough_to_start(service: str) -> None:
     settings = load(SETTINGS[service])
-    assert not isinstance(settings, ProcessSettings) or (
-        settings.rabbitmq_url.get_secret_value() == GOOD["RABBITMQ_URL"]
-    )
+    assert not isinstance(settings, ProcessSettings) or (settings.broker_urls == [GOOD["RABBITMQ_URL"]])
 
 
 def test_the_good_environment_of_these_tests_holds_what_is_required_and_nothing_else() -> None:
@@ -150,7 +148,7 @@ def test_any_variable_can_come_from_a_file(environment: pytest.MonkeyPatch, tmp_
 def test_the_variable_itself_wins_over_its_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("amqp://other/")
     environment.setenv("RABBITMQ_URL_FILE", str(tmp_path / "secret"))
-    assert load(UsersSettings).rabbitmq_url.get_secret_value() == GOOD["RABBITMQ_URL"]
+    assert load(UsersSettings).broker_urls == [GOOD["RABBITMQ_URL"]]
 
 
 def test_a_file_that_can_not_be_read_is_named(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -212,7 +210,9 @@ def test_settings_show_no_secret_when_they_are_printed(service: str) -> None:
 @pytest.mark.parametrize("service", SETTINGS)
 def test_what_holds_a_secret_is_a_secret(service: str) -> None:
     for name, field in SETTINGS[service].model_fields.items():
-        secret = name in {"rabbitmq_url", "smtp_password"} or name.endswith(("_database_url", "_keys", "_peppers"))
+        secret = name in {"rabbitmq_url", "rabbitmq_urls", "smtp_password"} or name.endswith(
+            ("_database_url", "_keys", "_peppers")
+        )
         assert (SecretStr.__name__ in str(field.annotation)) == secret, name
 
 

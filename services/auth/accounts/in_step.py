@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 AGE = Gauge(
     "login2fa_users_in_step_age_seconds",
-    "Since users has told that auth knows all administrators; beyond ADMIN_STALENESS none passes.",
+    "Time since users last said that auth knows all administrators; beyond ADMIN_STALENESS none passes.",
 )
 AGE.set(math.inf)
 

@@ -23,8 +23,8 @@ from shared.web.problems import Unavailable
 log = structlog.get_logger()
 
 PRESSURE = Gauge("login2fa_otp_pressure", "1 while two-factor logins are refused because codes are not delivered.")
-SILENCE = Gauge("login2fa_notifier_silence_seconds", "Since a notifier said last that it delivers.")
-LAG = Gauge("login2fa_delivery_lag_seconds", "Of the oldest code that a notifier was handed last.")
+SILENCE = Gauge("login2fa_notifier_silence_seconds", "Time since a notifier last said that it delivers.")
+LAG = Gauge("login2fa_delivery_lag_seconds", "How late notifiers got a code lately, at most.")
 
 RETRY_AFTER = 10
 

@@ -9,11 +9,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from prometheus_client import Gauge
+
 from services.auth.settings import AuthSettings
 from services.auth.tokens.keys import KeyRing
 from shared.tokens import access
 from shared.tokens.access import AccessToken, AccessTokens, acr_of, acr_value
 from shared.tokens.signed import Kind, TokenInvalid, read, sign
+
+KEY_AGE = Gauge(
+    "login2fa_signing_key_age_seconds",
+    "Time since the key that signs began to sign; NaN if the name of its file holds no time.",
+)
 
 # Seconds. The database checks the expiry of refresh and temporary tokens, so a process with a wrong clock serves.
 _LEEWAY = 600
@@ -41,6 +48,7 @@ class Tokens:
     def __init__(self, settings: AuthSettings, keys: KeyRing) -> None:
         issuer, audience = settings.issuer, settings.audience
         self.keys = keys
+        KEY_AGE.set_function(lambda: keys.age)
         self._settings = settings
         self._access = access.kind(issuer=issuer, audience=audience)
         self._refresh = Kind("rt+jwt", f"{audience}/refresh", issuer, _LEEWAY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -62,6 +63,12 @@ class KeyRing:
         keys = self._keys.values()
         due = [key for key in keys if key.signs_from <= moment]
         return max(due, key=lambda key: key.signs_from) if due else min(keys, key=lambda key: key.signs_from)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the signing key began to sign; NaN if its file's name does not tell."""
+        began = self.signing_key().signs_from
+        return time.time() - began if began else math.nan
 
     def document(self) -> tuple[bytes, str]:
         """The JWK set and its ETag."""

@@ -34,6 +34,7 @@ TEXTS: dict[CodePurpose, tuple[str, str, str]] = {
         "you are invited. With this code you can register",
         "If you do not want an account, you need do nothing: without this code nothing happens.",
     ),
+    "test": ("Test of the mails", "this is a test mail, with a code that opens nothing,", _NOTHING_HAPPENS),
 }
 
 

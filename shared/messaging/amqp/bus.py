@@ -6,8 +6,8 @@ import asyncio
 
 import structlog
 
+from shared.messaging.amqp.broker import Broker
 from shared.messaging.amqp.consumer import AmqpConsumption
-from shared.messaging.amqp.link import Broker
 from shared.messaging.amqp.messages import outgoing
 from shared.messaging.amqp.publisher import Publisher
 from shared.messaging.amqp.settle import Settler
@@ -18,8 +18,8 @@ log = structlog.get_logger()
 
 
 class AmqpBus:
-    def __init__(self, url: str, *, name: str = "login2fa", heartbeat: int = 5) -> None:
-        self._broker = Broker(url, name, heartbeat)
+    def __init__(self, *urls: str, name: str = "login2fa", heartbeat: int = 5) -> None:
+        self._broker = Broker(*urls, name=name, heartbeat=heartbeat)
         self._publisher = Publisher(self._broker)
         self._consumptions: list[AmqpConsumption] = []
 

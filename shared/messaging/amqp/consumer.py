@@ -3,8 +3,11 @@
 1. Handlers run in our own tasks: the library cancels its callbacks when the connection drops, in the middle of a mail.
    Such a handler finishes, but its ack is lost: the message comes again, a duplicate that at-least-once allows.
 2. The ack comes last: after the handler, and after the confirm of the copy for the retry or dead-letter queue.
-3. `live` turns false within WATCH_SECONDS + ANSWER_SECONDS of any broker failure.
+3. `live` turns false within WATCH_SECONDS + SILENCE_SECONDS of any broker failure. Another node is tried then.
 4. A process that was frozen asks the broker first, before it handles or settles a message.
+5. A link grows old: then another one begins to consume before the old one ends, so that no handler is interrupted.
+6. Only our own node is asked whether it lives. While the leader of a queue is frozen its consumers count 0, also those
+   that the next leader will serve.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from shared.messaging.amqp.attention import Attention
-from shared.messaging.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, Broker, Link
+from shared.messaging.amqp.broker import Broker
+from shared.messaging.amqp.calls import let_run
+from shared.messaging.amqp.link import ANSWER_SECONDS, DECLARE_SECONDS, SILENCE_SECONDS, Link
 from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.settle import Settler
 from shared.messaging.backoff import pauses, wait
@@ -26,10 +31,10 @@ from shared.messaging.topology import Subscription, returns_exchange
 
 log = structlog.get_logger()
 
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 3.0
 REACH_SECONDS = 1.0
 STEADY_SECONDS = 5.0
-ASLEEP_SECONDS = WATCH_SECONDS + ANSWER_SECONDS + 1.0  # longer than the gap between two rounds of `_watch`
+ASLEEP_SECONDS = WATCH_SECONDS + SILENCE_SECONDS + 1.0  # longer than the gap between two rounds of `_watch`
 
 
 class AmqpConsumption:
@@ -47,6 +52,7 @@ class AmqpConsumption:
         self._attention = Attention(ASLEEP_SECONDS)
         self._link: Link | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._reached = asyncio.Event()
         self._verdict: asyncio.Future[TopologyMismatch | None] = asyncio.get_running_loop().create_future()
@@ -77,6 +83,8 @@ class AmqpConsumption:
                 log.warning("consumer not cancelled", queue=self._queue, error=str(error))
         if cancelled := await drain(self._in_flight, max(0, deadline - time.monotonic())):
             log.warning("handlers cancelled", queue=self._queue, count=cancelled)
+        for task in self._retiring:
+            task.cancel()
         if link is not None:
             await link.close()  # the broker requeues unacknowledged messages
 
@@ -107,31 +115,73 @@ class AmqpConsumption:
             self._verdict.set_result(verdict)
 
     async def _consume_until_lost(self) -> None:
+        self._link = link = await self._attached()
+        self._decide(None)
+        try:
+            while not link.lost.is_set():
+                await self._watch(link)
+                if link.old and not link.lost.is_set():
+                    self._link = link = await self._renewed(link)
+            log.warning("consumer lost", queue=self._queue)
+        finally:
+            # `stop` still needs the connection to acknowledge messages in flight.
+            if not self._stopping:
+                self._link = None
+                self._broker.avoid(link)
+                link.abandon()
+
+    async def _attached(self) -> Link:
         link = await self._broker.connect(f"consumer {self._queue}")
         try:
             self._reached.set()
             await link.ensure(exchange=self._returns, queue=self._queue)
             await link.open_channel()
             self._attention.begin()
-            await link.consume(self._queue, self._receiver(link), self._concurrency)
-            self._link = link
-            log.info("consuming", queue=self._queue)
-            self._decide(None)
-            await self._watch(link)
-            log.warning("consumer lost", queue=self._queue)
+            await self._attach(link)
+        except BaseException:
+            self._broker.avoid(link)
+            link.abandon()
+            raise
+        log.info("consuming", queue=self._queue)
+        return link
+
+    async def _attach(self, link: Link) -> None:
+        """It takes as long as the queue has no leader. Raises `BusUnavailable` if our own node is silent meanwhile."""
+        attaching = let_run(asyncio.create_task(link.consume(self._queue, self._receiver(link), self._concurrency)))
+        try:
+            while not (await asyncio.wait({attaching}, timeout=WATCH_SECONDS))[0]:
+                await link.ensure(exchange=self._returns)
+            await attaching
         finally:
-            # `stop` still needs the connection to acknowledge messages in flight.
-            if not self._stopping or self._link is not link:
-                self._link = None
-                await link.close()
+            attaching.cancel()
 
     async def _watch(self, link: Link) -> None:
-        """Return when the link is lost or the queue has no consumer. Raises `BusError` if the broker is silent."""
-        while True:
+        """Return when the link is lost or old. Raises `BusError` if its node is silent."""
+        while not (link.lost.is_set() or link.old):
             self._attention.awake()
             await wait(WATCH_SECONDS, link.lost)
-            if link.lost.is_set() or not (await link.counts(self._queue)).consumer_count:
-                return
+            if not link.lost.is_set():
+                await link.ensure(exchange=self._returns)
+
+    async def _renewed(self, old: Link) -> Link:
+        try:
+            new = await self._attached()
+        except BusError as error:
+            log.warning("broker connection not renewed", queue=self._queue, error=str(error))
+            old.keep()
+            return old
+        retiring = let_run(asyncio.create_task(self._retire(old)))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        return new
+
+    async def _retire(self, link: Link) -> None:
+        try:
+            await link.stop_deliveries(self._queue)
+            if self._in_flight:
+                await asyncio.wait(set(self._in_flight))
+        finally:
+            link.abandon()
 
     def _receiver(self, link: Link) -> Callable[[Arrived], Awaitable[None]]:
         async def receive(message: Arrived) -> None:
@@ -164,6 +214,7 @@ class AmqpConsumption:
         if not self._attention.asleep:
             return True
         try:
-            return bool((await link.counts(self._queue)).consumer_count)
+            await link.ensure(exchange=self._returns)
         except BusError:
             return False
+        return not link.lost.is_set()

@@ -15,8 +15,9 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from pamqp.common import FieldTable
 
 from shared.messaging.amqp import messages
+from shared.messaging.amqp.broker import Broker
 from shared.messaging.amqp.calls import answered
-from shared.messaging.amqp.link import ANSWER_SECONDS, Broker, Link
+from shared.messaging.amqp.link import ANSWER_SECONDS, Link
 from shared.messaging.amqp.messages import Arrived
 from shared.messaging.bus import BusUnavailable, DeadLetter
 from shared.messaging.topology import SUBSCRIPTIONS, Subscription, returns_exchange, subscription

@@ -13,6 +13,7 @@ from uuid_utils import uuid4
 
 from shared.messaging.bus import Delivery, Message, Retry
 from shared.messaging.topology import EVENTS_EXCHANGES
+from shared.observability import tracing
 
 EVENT_ID = "x-event-id"
 ATTEMPT = "x-attempt"
@@ -23,6 +24,7 @@ DIED_AT = "x-died-at"
 PUBLISHED_AT = "x-published-at"
 MAC = "x-mac"
 REPLAYED = "x-replayed"
+TRACEPARENT = "traceparent"  # the name of W3C's draft for AMQP
 
 SHORT_STRING = 255  # bytes: AMQP 0-9-1, 4.2.5.3. The library raises for a longer property, at every attempt.
 MOST_ATTEMPTS = 1_000_000
@@ -70,6 +72,8 @@ def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None =
     known: FieldTable = {PUBLISHED_AT: message.published_at.isoformat()} if message.published_at else {}
     if message.mac:
         known[MAC] = short(message.mac)
+    if message.traceparent:
+        known[TRACEPARENT] = message.traceparent
     properties = Basic.Properties(
         headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **known, **(headers or {})},
         content_type="application/json",
@@ -86,7 +90,8 @@ def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None =
 def for_retry(delivery: Delivery, retry: Retry) -> Outgoing:
     attempt = min(delivery.attempt + retry.tried, MOST_ATTEMPTS)
     put_off = min(delivery.put_off + (not retry.tried), MOST_ATTEMPTS)
-    return outgoing(delivery, attempt=attempt, headers={REASON: short(retry.reason), PUT_OFF: put_off})
+    headers: FieldTable = {REASON: short(retry.reason), PUT_OFF: put_off}
+    return outgoing(delivery, attempt=attempt, headers=headers | ({REPLAYED: True} if delivery.replayed else {}))
 
 
 def for_dead_letters(delivery: Delivery, reason: str) -> Outgoing:
@@ -110,6 +115,8 @@ def received(message: Arrived, *, waited_for: bool = False) -> Delivery:
         put_off=number(message.headers.get(PUT_OFF)) or 0,
         published_at=moment(message.headers.get(PUBLISHED_AT)),
         mac=text(message.headers.get(MAC)),
+        traceparent=tracing.accepted(text(message.headers.get(TRACEPARENT))),
+        replayed=REPLAYED in message.headers,
         fresh=waited_for and not is_copy and not message.redelivered,
     )
 

@@ -11,14 +11,19 @@ import structlog
 from aio_pika.exceptions import PublishError
 
 from shared import failpoints
-from shared.messaging.amqp.calls import answered_here
-from shared.messaging.amqp.link import Broker, Link
+from shared.messaging.amqp.broker import Broker
+from shared.messaging.amqp.calls import answered_here, let_run
+from shared.messaging.amqp.link import Link
 from shared.messaging.amqp.messages import Outgoing
-from shared.messaging.bus import BusUnavailable, TopologyMismatch
+from shared.messaging.bus import BusError, BusUnavailable, TopologyMismatch
 
 log = structlog.get_logger()
 
 PUBLISH_SECONDS = 10.0
+DOUBT_SECONDS = 1.0  # without a confirm, after which the broker is asked whether it answers
+# Without a confirm from a node of several that answers: a channel whose first message went to a leader that is frozen
+# never learns of the next leader. A new channel does, once `net_ticktime` is over.
+LEADERLESS_SECONDS = 4.0
 
 
 class Publisher:
@@ -29,6 +34,8 @@ class Publisher:
         self._doubted = False  # if true, the broker must answer before the next message
         self._damaged = False  # if true, declare the topology again, if permitted
         self._closed = False
+        self._retired: list[Link] = []
+        self._leaving: asyncio.Task[None] | None = None
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool = True) -> None:
         """Return once the broker has confirmed it; may run concurrently. Raises `BusError` if not confirmed."""
@@ -36,11 +43,15 @@ class Publisher:
             await answered_here(self._publish(message, exchange, routing_key, mandatory), PUBLISH_SECONDS)
         except (BusUnavailable, asyncio.CancelledError):
             # A frozen broker accepts later what is written now: each further attempt would be a duplicate.
-            self._doubted = True  # the link stays open until its heartbeat fails: other messages are in flight
+            self._doubted = True
             raise
 
     async def _publish(self, message: Outgoing, exchange: str, routing_key: str, mandatory: bool) -> None:
         link = await self._ready(exchange)
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(DOUBT_SECONDS, self._doubt, link, exchange)]
+        if self._broker.several:
+            timers.append(loop.call_later(LEADERLESS_SECONDS, self._leave, link))
         try:
             await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=mandatory)
         except PublishError:
@@ -48,19 +59,47 @@ class Publisher:
             log.warning("message unroutable", exchange=exchange, routing_key=routing_key)
             self._doubted = self._damaged = True
             raise
+        finally:
+            for timer in timers:
+                timer.cancel()
         failpoints.reach("publisher: confirmed")
+
+    def _doubt(self, link: Link, exchange: str) -> None:
+        if self._link is link and not self._closed:
+            self._doubted = True
+            self._begin_opening(exchange)
+
+    def _leave(self, link: Link) -> None:
+        """Not during an alarm: each new link would publish the same again when it is over."""
+
+        async def leave() -> None:
+            if not await link.blocked() and not link.lost.is_set():
+                log.warning("no confirm, another channel is tried", link="publisher")
+                link.abandon()  # messages in flight fail, and are published again
+
+        if self._link is link and not link.lost.is_set() and self._leaving is None:
+            self._leaving = let_run(asyncio.create_task(leave()))
+            self._leaving.add_done_callback(self._left)
+
+    def _left(self, _: asyncio.Task[None]) -> None:
+        self._leaving = None
 
     async def _ready(self, exchange: str) -> Link:
         if self._closed:
             raise BusUnavailable("closed")
         link = self._link
         if link is not None and not link.lost.is_set() and not self._doubted:
+            if link.old:
+                self._begin_opening(exchange)
             return link
+        # Shielded: one caller's time-out must not cancel the attempt that others wait for.
+        return await asyncio.shield(self._begin_opening(exchange))
+
+    def _begin_opening(self, exchange: str) -> asyncio.Task[Link]:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(exchange), name="open publisher link")
             self._opening.add_done_callback(self._opened)
-        # Shielded: one caller's time-out must not cancel the attempt that others wait for.
-        return await asyncio.shield(self._opening)
+        return self._opening
 
     async def _open(self, exchange: str) -> Link:
         link = self._link
@@ -71,17 +110,28 @@ class Publisher:
             if link is not None:
                 log.warning("broker connection lost", link="publisher")
                 self._link = None
-                await link.close()
+                self._broker.avoid(link)
+                link.abandon()
             link = await self._new_link(exchange)
+        elif link.old:
+            link = await self._renewed(link, exchange)
         self._doubted = False
         self._link = link
         return link
 
     async def _examine(self, link: Link, exchange: str) -> None:
-        """Check that the broker answers. Repair a damaged topology if possible; intact routes go on in any case."""
+        """Abandon a link that does not answer. Repair a damaged topology if possible; intact routes go on in any case.
+
+        With an alarm nothing is published, and each new link would publish the same again when the alarm is over.
+        """
         damaged, self._damaged = self._damaged, False
         if not damaged:
-            await link.ensure(exchange=exchange)
+            try:
+                await link.ensure(exchange=exchange)
+            except BusUnavailable:
+                if not link.lost.is_set() and await link.blocked():
+                    raise
+                link.abandon()  # messages in flight fail, and are published again elsewhere
             return
         try:
             await link.declare()
@@ -96,9 +146,26 @@ class Publisher:
             await link.ensure(exchange=exchange)
             await link.open_channel()
         except BaseException:
-            await link.close()
+            self._broker.avoid(link)
+            link.abandon()
             raise
         return link
+
+    async def _renewed(self, old: Link, exchange: str) -> Link:
+        """Messages in flight on the old link are confirmed there."""
+        try:
+            new = await self._new_link(exchange)
+        except BusError as error:
+            log.warning("broker connection not renewed", link="publisher", error=str(error))
+            old.keep()
+            return old
+        self._retired.append(old)
+        asyncio.get_running_loop().call_later(PUBLISH_SECONDS, self._close_retired)
+        return new
+
+    def _close_retired(self) -> None:
+        """Not before the end of every publish that began on it."""
+        self._retired.pop(0).abandon()
 
     def _opened(self, task: asyncio.Task[Link]) -> None:
         self._opening = None
@@ -111,5 +178,5 @@ class Publisher:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait({self._opening})
-        if self._link is not None:
-            await self._link.close()
+        for link in filter(None, (self._link, *self._retired)):
+            await link.close()

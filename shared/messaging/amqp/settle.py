@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import structlog
-from prometheus_client import Counter
 
 from shared import failpoints
 from shared.messaging.amqp.calls import answered_here
@@ -12,12 +11,10 @@ from shared.messaging.amqp.messages import Arrived, Outgoing, for_dead_letters, 
 from shared.messaging.amqp.publisher import Publisher
 from shared.messaging.backoff import pauses, wait
 from shared.messaging.bus import BusError, Delivery, Done, GiveUp, Outcome, Retry
-from shared.messaging.handling import log_given_up
+from shared.messaging.handling import GIVEN_UP, log_given_up
 from shared.messaging.topology import Subscription, put_off_delay, retry_delay, returns_exchange
 
 log = structlog.get_logger()
-
-GIVEN_UP = Counter("login2fa_given_up_total", "Messages put among the dead letters, by their work queue.", ["queue"])
 
 
 class Settler:

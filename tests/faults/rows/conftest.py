@@ -68,4 +68,5 @@ def pace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     if request.param == "hasty":
         monkeypatch.setattr(relay, "Pace", lambda: Pace(publish_timeout=2.0))
         monkeypatch.setattr(link, "ANSWER_SECONDS", 2.0)
+        monkeypatch.setattr(link, "SILENCE_SECONDS", 2.0)
         monkeypatch.setattr(consumer, "WATCH_SECONDS", 1.0)

@@ -6,6 +6,7 @@ I6 is asserted of each answer: as usual, or 503 or 429 that says when to come ag
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -130,6 +131,22 @@ class Crowd:
         """Until so many more were answered so."""
         enough = self.answered[status] + more
         await eventually(lambda: self.answered[status] >= enough, PATIENCE)
+
+    async def recovered(self, people: list[AccountChanged], since: float, within: float) -> None:
+        """Everything is ready, and one of `people` gets a code and is in; each of them tries once."""
+        left = since + within - time.monotonic()
+
+        async def ready() -> bool:
+            return not await self._path.not_ready()
+
+        async def promised() -> bool:
+            return await self.log_in(people.pop())
+
+        async with asyncio.timeout(left):
+            await eventually(ready, left)
+            await eventually(promised, left)
+            await self._path.mails.wait_for(self.promises.made[-1].email, timeout=left)
+        print(f"recovered after {time.monotonic() - since:.1f} s")
 
     async def one_success_each(self) -> None:
         """I5, as the tables have it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 
 import httpx
+import pytest
 
 from tests.faults.conftest import Network
 from tests.faults.knowledge import until_known, until_told
@@ -71,6 +73,19 @@ async def test_users_tells_auth_of_everybody_whose_registration_it_has_answered(
     stack.users.start()
     await stack.until_ready(stack.users)
     await until_told(stack, "users")
+
+
+@pytest.mark.long
+async def test_auth_does_not_wait_for_a_collector_that_takes_its_traces_and_says_nothing(stack: Processes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
+        async with stack.replica(stack.auth, TRACES="otlp", TRACE_SAMPLE="1", TRACE_ENDPOINT=endpoint) as replica:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{replica.settings['PORT']}") as client:
+                assert (await client.get("/.well-known/jwks.json")).status_code == 200
+
+            await ends_in_order(replica)
+
+            assert "ReadTimeout" in replica.output()
 
 
 async def known_people(stack: Processes) -> list[Person]:

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.messaging.events import AccountChanged
 from tests.composed import AUTH, AuthApp, bearer
 from tests.faults.rows.crowd import Crowd, all_at_once, is_as_usual, refusals_shown, session_of, sessions_of
 from tests.faults.rows.promises import Promises
@@ -51,23 +50,6 @@ async def until_shown(path: CodesPath) -> None:
     await eventually(shown, SHOWN_WITHIN)
 
 
-async def recovered(path: CodesPath, crowd: Crowd, people: list[AccountChanged], since: float) -> None:
-    """Everything is ready, and one of `people` gets a code and is in; each of them tries once."""
-    left = since + RECOVERED_WITHIN - time.monotonic()
-
-    async def ready() -> bool:
-        return not await path.not_ready()
-
-    async def promised() -> bool:
-        return await crowd.log_in(people.pop())
-
-    async with asyncio.timeout(left):
-        await eventually(ready, left)
-        await eventually(promised, left)
-        await path.mails.wait_for(crowd.promises.made[-1].email, timeout=left)
-    print(f"recovered after {time.monotonic() - since:.1f} s")
-
-
 async def test_killed_and_started_at_once_while_people_log_in_verify_and_refresh(
     path: CodesPath, own: OwnPostgres, databases: Databases, promises: Promises, crowd: Crowd
 ) -> None:
@@ -85,7 +67,7 @@ async def test_killed_and_started_at_once_while_people_log_in_verify_and_refresh
         await asyncio.to_thread(own.start)
 
         async with connected(databases.auth_url) as path.sql:
-            await recovered(path, crowd, people, time.monotonic())
+            await crowd.recovered(people, time.monotonic(), RECOVERED_WITHIN)
             await crowd.until(200, 20)
     async with connected(databases.auth_url) as path.sql:
         once = await verified
@@ -109,7 +91,7 @@ async def test_frozen_it_is_not_now_and_thawed_it_is_as_if_nothing_had_been(
     thawed = time.monotonic()
     await asyncio.gather(*logins)
 
-    await recovered(path, crowd, people, thawed)
+    await crowd.recovered(people, thawed, RECOVERED_WITHIN)
     await promises.kept()
 
 
@@ -126,7 +108,7 @@ async def test_frozen_for_25_seconds_nobody_waits_for_an_answer_so_long(
             logins = await asyncio.gather(*(crowd.log_in(account) for account in accounts))
         assert not any(logins)
         await eventually(lambda: time.monotonic() - began > 25, 60)
-    await recovered(path, crowd, people, time.monotonic())
+    await crowd.recovered(people, time.monotonic(), RECOVERED_WITHIN)
     await promises.kept(mails_each=2)
 
 
@@ -213,7 +195,7 @@ async def test_read_only_nothing_is_promised_and_the_pool_does_not_stay_with_the
 
     await set_read_only(databases, on=False)
     async with connected(databases.auth_url) as path.sql:
-        await recovered(path, crowd, people, time.monotonic())
+        await crowd.recovered(people, time.monotonic(), RECOVERED_WITHIN)
         assert all(await asyncio.gather(*(crowd.log_in(account) for account in accounts)))
         await promises.kept()
         await crowd.one_success_each()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 import uuid
@@ -50,11 +51,15 @@ class Client:
 
         `again` are statuses that may be over in a moment: the account's event is on its way.
         """
-        lost = False
+        lost, refused_at = False, math.inf
         for _ in range(TRIES):
             answer = await self._ask(service, path, **request)
             if answer is not None and answer.status_code not in {429, 500, 502, 503, 504, *again}:
+                if refused_at < math.inf:
+                    self._ledger.refusals.append(time.monotonic() - refused_at)
                 return Reply(answer, lost)
+            if answer is not None and answer.status_code == 503:
+                refused_at = min(refused_at, time.monotonic())
             lost = lost or answer is None or answer.status_code not in again
             seconds = float(answer.headers.get("retry-after", PAUSE)) if answer is not None else PAUSE
             await asyncio.sleep(seconds)

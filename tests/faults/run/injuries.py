@@ -9,48 +9,30 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 
+from tests.faults.run.injuries_to_nodes import to_a_node
+from tests.faults.run.injury import BROKER, DATABASE, MAIL, NETWORK, REPLICA, Injury
 from tests.faults.run.world import SERVICES, World
 from tests.servers.killable import frozen, killed
 from tests.servers.misbehaving_smtp import HANG_UP
 from tests.servers.tcp_proxy import WAYS, Way
 from tests.stacks.program import Program
 
-Do = Callable[[World], AbstractAsyncContextManager[None]]
-
-
-@dataclass(frozen=True)
-class Injury:
-    """`whom` are the replicas whose answers it may cost; `bound` is how many seconds after its end all must be well.
-
-    `doubles` is how many mails too many one code may come in.
-    """
-
-    kind: str
-    do: Do
-    seconds: float
-    bound: float
-    whom: frozenset[str] = frozenset()
-    doubles: int = 1
-
-
 HANG_UPS = 5
 
-# Seconds, on a machine of two cores that runs all of this and the clients too.
-REPLICA, BROKER, DATABASE, NETWORK, MAIL = 15.0, 15.0, 10.0, 15.0, 10.0
 
-
-def in_random_order(chance: random.Random, longest: float) -> Iterator[Injury]:
+def in_random_order(chance: random.Random, longest: float, *, nodes: int) -> Iterator[Injury]:
     """One after the other for ever, each kind once before one comes again; none lasts longer than so many seconds.
 
     All chances are taken here, so that a seed gives the same sequence again.
     """
     while True:
         deck = [*_to_a_service(chance, longest), *_to_a_server(chance, longest)]
+        if nodes > 1:
+            deck += to_a_node(chance, longest)
         chance.shuffle(deck)
         yield from deck
 

@@ -103,6 +103,7 @@ class Hurt:
 class Ledger:
     """`wrong` collects what no fault excuses, in sentences.
 
+    `refusals` are how long clients were answered 503, until they got another answer.
     `of_nobody` are requests for addresses without an account. `proved` are addresses, and `passwords` those that
     replaced a forgotten one, by address.
     """
@@ -111,6 +112,7 @@ class Ledger:
     promises: dict[str, Promise] = field(default_factory=dict)
     mails: dict[str, list[Mailed]] = field(default_factory=lambda: defaultdict(list))
     hurts: list[Hurt] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     logins: int = 0
     logins_by_app: int = 0
@@ -144,6 +146,9 @@ class Ledger:
         """Seconds from the promise of a code to its mail."""
         codes = [p for p in self.promises.values() if p.purpose != "notice" and self.mails.get(p.request_id)]
         return max((self.mails[p.request_id][0].at - p.at for p in codes), default=0.0)
+
+    def longest_refusal(self) -> float:
+        return max(self.refusals, default=0.0)
 
     def judge(self) -> list[str]:
         """Every breach of an invariant, in sentences; all must be quiet."""
@@ -216,6 +221,7 @@ class Ledger:
             f"lost {len(self.lost())}, told that it failed {len(self.given_up())}, late {len(self.late())}",
             f"wrong {wrong}, doubled {doubles}",
             f"longest wait for a code {self.longest_wait():.1f} s, longest recovery {slowest_of_all:.1f} s",
+            f"longest time that somebody was refused {self.longest_refusal():.1f} s",
             f"requests {len(self.asked)}, by status: {', '.join(f'{s} {n}' for s, n in sorted(statuses.items()))}",
             "",
             f"{'fault':<56}{'times':>6}{'slowest recovery':>18}",

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.run.injuries import Injury, in_random_order
+from tests.faults.run.injuries import in_random_order
+from tests.faults.run.injury import Injury
 from tests.faults.run.ledger import Hurt, Ledger
 from tests.faults.run.people import People
 from tests.faults.run.post import Post
@@ -42,14 +43,14 @@ async def random_run(
 
     The same seed gives the same faults in the same order.
     """
-    ledger, begun = Ledger(), time.monotonic()
+    ledger, begun, nodes = Ledger(), time.monotonic(), len(servers.broker_urls)
     async with world(servers, folder) as system:
         post = Post(system.inbox.sink, ledger)
         people = People(system, ledger, post, random.Random(seed + 1))
         async with _running(post.sort_forever()), _coming(people):
             await _recovered(system, people)
             chance = random.Random(seed)
-            for injury in in_random_order(chance, longest):
+            for injury in in_random_order(chance, longest, nodes=nodes):
                 calm = chance.uniform(*CALM)
                 hurt = await _hurt(system, people, injury, ledger)
                 say(f"{time.monotonic() - begun:7.1f} s  {ledger.logins:6} logins  {hurt}")
@@ -61,7 +62,8 @@ async def random_run(
         post.sort()
         wrong = [*ledger.judge(), *breaches, *_secrets(ledger, system.written())]
     took = time.monotonic() - begun
-    head = f"seed {seed}, {took:.0f} s, {CLIENTS} clients, two replicas of each service"
+    broker = f"{nodes} broker node{'s' * (nodes > 1)}"
+    head = f"seed {seed}, {took:.0f} s, {CLIENTS} clients, two replicas of each service, {broker}"
     return Result(ledger, wrong, f"{head}\n{ledger.figures(len(wrong))}")
 
 

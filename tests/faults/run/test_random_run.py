@@ -15,9 +15,10 @@ SECONDS = 25.0
 LONGEST = 2.5  # of one fault; `make faults` has longer ones
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    with own_servers() as servers:
+@pytest.fixture(scope="module", params=[1, pytest.param(3, marks=pytest.mark.long)])
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """With so many nodes of the broker."""
+    with own_servers(request.param) as servers:
         yield servers
 
 

@@ -1,4 +1,7 @@
-"""All of the product, twice: two replicas of each process, a broker and a Postgres to be hurt, proxies on every way."""
+"""All of the product, twice: two replicas of each process, a broker and a Postgres to be hurt, proxies on every way.
+
+The broker is one node, or three of them.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy import make_url
 
+from tests.faults.run.ways import Ways
 from tests.servers.databases import Databases, copied, template_database
 from tests.servers.mail import MailSink
 from tests.servers.own_broker import OwnBroker, own_broker
 from tests.servers.own_postgres import OwnPostgres, own_postgres
 from tests.servers.ports import free_ports
+from tests.servers.rabbitmq_cluster import Cluster, cluster
 from tests.servers.tcp_proxy import TcpProxy
 from tests.stacks.processes import Processes
 from tests.stacks.program import Program
@@ -44,27 +48,47 @@ class Servers:
     broker: OwnBroker
     postgres: OwnPostgres
 
+    @property
+    def broker_urls(self) -> list[str]:
+        return self.cluster.urls if self.cluster else [self.broker.url]
+
+    @property
+    def cluster(self) -> Cluster | None:
+        return self.broker if isinstance(self.broker, Cluster) else None
+
 
 @contextmanager
-def own_servers() -> Iterator[Servers]:
-    """Call it where no event loop runs."""
+def own_servers(nodes: int = 1) -> Iterator[Servers]:
+    """`nodes` of the broker: one, or three. Call it where no event loop runs."""
     with ExitStack() as parts:
-        yield Servers(parts.enter_context(own_broker()), parts.enter_context(own_postgres()))
+        broker = parts.enter_context(own_broker() if nodes == 1 else cluster())
+        yield Servers(broker, parts.enter_context(own_postgres()))
 
 
 class World(Processes):
     """`auth-1`, `auth-2`, `users-1` and so on. Each has its own way to the broker; `mail` and `database` are shared.
 
-    `sql` is the way to the database past the proxy, for who looks at it from outside.
+    `sql` is the way to the database past the proxy, for who looks at it from outside. With `direct` there is no proxy
+    before the broker.
     """
 
     name = "two of each"
 
-    def __init__(self, databases: Databases, servers: Servers, mail: MailSink, folder: Path) -> None:
+    def __init__(
+        self, databases: Databases, servers: Servers, mail: MailSink, folder: Path, *, direct: bool = False
+    ) -> None:
         self.sql = databases
         self.servers = servers
-        self.ways = {name: _way(servers.broker.url) for name in (f"{s}-{n}" for s in SERVICES for n in (1, 2))}
-        self.ways |= {"mail": TcpProxy(mail.host, mail.port), "database": _way_to_database(databases.admin_url)}
+        self._ways_to_broker = {
+            f"{service}-{number}": Ways(servers.broker_urls, direct=direct) for service in SERVICES for number in (1, 2)
+        }
+        self._way_to_mail = TcpProxy(mail.host, mail.port)
+        self._way_to_database = _way_to_database(databases.admin_url)
+        self.ways: dict[str, Ways | TcpProxy] = {
+            **self._ways_to_broker,
+            "mail": self._way_to_mail,
+            "database": self._way_to_database,
+        }
         self._mail = mail
         self._databases = databases
         self._root = folder
@@ -73,7 +97,7 @@ class World(Processes):
     async def open_ways(self) -> None:
         for way in self.ways.values():
             await way.start()
-        through = make_url(self.sql.admin_url).set(host="127.0.0.1", port=self.ways["database"].port, query={})
+        through = make_url(self.sql.admin_url).set(host="127.0.0.1", port=self._way_to_database.port, query={})
         inside = Databases(self.sql.name, through.render_as_string(hide_password=False))
         super().__init__(inside, {"": self.servers.broker.url}, self._mail, self._root)
         firsts = [self.auth, self.users, self.notifier]
@@ -88,10 +112,11 @@ class World(Processes):
         name = f"{first.name}-{number}"
         ports = dict(zip(("PORT", "MANAGEMENT_PORT"), map(str, free_ports(2)), strict=True))
         kept = ports if number > 1 else {}  # the first auth is where the keys are published
-        way = {"RABBITMQ_URL": self.ways[name].url(self.servers.broker.url)}
-        settings = first.settings | kept | way | LIMITS.get(first.name, {})
+        settings = first.settings | kept | LIMITS.get(first.name, {})
+        del settings["RABBITMQ_URL"]
+        settings |= self._ways_to_broker[name].settings
         if first.name == "notifier":
-            settings |= {"SMTP_PORT": str(self.ways["mail"].port)}
+            settings |= {"SMTP_PORT": str(self._way_to_mail.port)}
         self._management[name] = int(settings["MANAGEMENT_PORT"])
         return Program(name, first.name, settings=settings, folder=self._root)
 
@@ -113,11 +138,6 @@ class World(Processes):
             await way.stop()
 
 
-def _way(url: str) -> TcpProxy:
-    parts = urlsplit(url)
-    return TcpProxy(parts.hostname or "127.0.0.1", parts.port or 5672)
-
-
 def _way_to_database(url: str) -> TcpProxy:
     address = make_url(url)
     if address.host:
@@ -126,12 +146,12 @@ def _way_to_database(url: str) -> TcpProxy:
 
 
 @asynccontextmanager
-async def world(servers: Servers, folder: Path) -> AsyncIterator[World]:
+async def world(servers: Servers, folder: Path, *, direct: bool = False) -> AsyncIterator[World]:
     async with AsyncExitStack() as parts:
         template = await parts.enter_async_context(template_database(servers.postgres.server))
         databases = await parts.enter_async_context(copied(servers.postgres.server, template))
         mail = await parts.enter_async_context(MailSink())
-        made = World(databases, servers, mail, folder)
+        made = World(databases, servers, mail, folder, direct=direct)
         await made.open_ways()
         parts.push_async_callback(made.close)
         for program in made.programs:

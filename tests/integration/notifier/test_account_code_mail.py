@@ -22,6 +22,7 @@ SUBJECTS = {
     "reset": "Your code for a new password",
     "register": "Finish your registration",
     "invite": "You are invited",
+    "test": "Test of the mails",
 }
 each_purpose = pytest.mark.parametrize("purpose", get_args(CodePurpose))
 

@@ -12,8 +12,9 @@ from tests.builders import delivery
 from tests.composed import Keys
 from tests.composed_notifier import running_notifier
 from tests.integration.notifier.conftest import Requested
+from tests.metrics import sample
 from tests.polling import eventually
-from tests.servers.mail import HANG_UP, SILENCE, MailSink
+from tests.servers.mail import HANG_UP, SILENCE, MailSink, Stage
 
 
 def commands(sink: MailSink) -> list[str]:
@@ -239,3 +240,25 @@ async def test_a_server_that_does_not_let_us_go_holds_up_neither_a_mail_nor_the_
     async with asyncio.timeout(10), running_notifier(keys, smtp_port=mail_sink.port) as notifier:
         await notifier(delivery(requested()))
         mail_sink.be_slow(3600)
+
+
+@pytest.mark.parametrize(
+    ("reply", "at", "outcome"),
+    [
+        ("250 Taken", "RCPT", "accepted"),
+        ("450 Busy", "RCPT", "retry"),
+        ("550 Nobody", "RCPT", "refused"),
+        ("530 Who are you?", "MAIL", "credentials"),
+        (SILENCE, "RCPT", "timeout"),
+    ],
+)
+async def test_the_time_of_a_mail_counts_for_what_the_mail_server_made_of_it(
+    keys: Keys, requested: Requested, mail_sink: MailSink, reply: str, at: Stage, outcome: str
+) -> None:
+    async with running_notifier(
+        keys, smtp_port=mail_sink.port, smtp_timeout=0.3 if reply == SILENCE else 15.0
+    ) as notifier:
+        if outcome != "accepted":
+            mail_sink.refuse(reply, at=at, times=1)
+        await notifier(delivery(requested()))
+    assert sample("smtp_seconds_count", relay=f"127.0.0.1:{mail_sink.port}", outcome=outcome) == 1

@@ -1,0 +1,5 @@
+"""The version of this code; pyproject.toml says the same (tests/unit/test_version.py)."""
+
+from typing import Final
+
+VERSION: Final = "1.0.0"
