@@ -33,7 +33,7 @@ def environment(process: str) -> dict[str, str]:
 def credentials(process: str) -> dict[str, str]:
     """The file of /etc/login2fa/secrets by the name that the process sees."""
     pairs = (value.split(":/etc/login2fa/secrets/") for value in _values(process, "LoadCredential"))
-    return {name: file for name, file in pairs}
+    return dict(pairs)
 
 
 def seconds(process: str, directive: str) -> float:
