@@ -23,12 +23,25 @@ DEFINITIONS = "rabbitmq_definitions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """The servers in the URLs, as `host` or `host:port`. `tls` demands TLS and a certificate for that name."""
+    """The servers in the URLs, as `host` or `host:port`. `tls` demands TLS and a certificate for that name.
+
+    `authority`: the file, where the processes run, of the authority that made it; by default one of the machine's.
+    """
 
     postgres: str = "postgres"
     database: str = "login2fa"
     rabbitmq: str = "rabbitmq"
     tls: bool = False
+    authority: str | None = None
+
+    @property
+    def database_tls(self) -> str:
+        named = f"&sslrootcert={self.authority}" if self.authority else ""
+        return f"?sslmode=verify-full{named}" if self.tls else ""
+
+    @property
+    def broker_tls(self) -> str:
+        return f"?cafile={self.authority}" if self.tls and self.authority else ""
 
 
 def new_password() -> str:
@@ -66,10 +79,11 @@ def write_missing(folder: Path, servers: Servers, *, group_readable: bool = Fals
         ("migrator_database_url", "migrator", new_password()),
     ):
         url = f"postgresql+asyncpg://{role}:{quote(password, '')}@{servers.postgres}/{servers.database}"
-        ensure(variable, url + ("?sslmode=verify-full" if servers.tls else ""))
+        ensure(variable, url + servers.database_tls)
     scheme = "amqps" if servers.tls else "amqp"
     for user in USERS_OF_BROKER:
-        ensure(f"{user}_rabbitmq_url", f"{scheme}://{user}:{quote(new_password(), '')}@{servers.rabbitmq}/")
+        url = f"{scheme}://{user}:{quote(new_password(), '')}@{servers.rabbitmq}/"
+        ensure(f"{user}_rabbitmq_url", url + servers.broker_tls)
     ensure("otp_sealing_keys", new_key())
     ensure("account_sealing_keys", new_key())
     ensure("mailed_code_sealing_keys", new_key())

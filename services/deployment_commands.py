@@ -19,12 +19,17 @@ def secrets(
     database: Annotated[str, typer.Option(help="Name of the database in them")] = "login2fa",
     rabbitmq: Annotated[str, typer.Option(help="Host, or host:port, for the AMQP URLs")] = "rabbitmq",
     tls: Annotated[bool, typer.Option("--tls", help="The URLs ask for TLS, as REQUIRE_TLS wants it")] = False,
+    authority: Annotated[
+        str | None, typer.Option(help="With --tls: file of your own authority's certificate, where the processes run")
+    ] = None,
 ) -> None:
     """Make every secret that a deployment needs and the folder lacks; what is there stays as it is."""
     from deploy.rabbitmq.definitions import UrlInvalid
     from deploy.secret_files import Servers, write_missing
 
-    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq, tls=tls)
+    if authority and not tls:
+        fail("--authority goes with --tls: without TLS nobody shows a certificate.")
+    servers = Servers(postgres=postgres, database=database, rabbitmq=rabbitmq, tls=tls, authority=authority)
     try:
         made = write_missing(folder, servers, group_readable=group_readable)
     except (OSError, UnicodeDecodeError) as error:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import kubernetes_validate
 import pytest
-import yaml
 
 from shared.messaging.topology import OTP_DELIVERY
-from tests.kubernetes.conftest import SOURCE
 from tests.kubernetes.manifests import Document, Manifests
 
 # The oldest that knows a preStop of the kind `sleep` without being asked to, and the newest that there are schemas of.
@@ -86,11 +84,3 @@ def test_everything_is_in_the_one_namespace_and_that_admits_confined_pods_only(m
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     inside = [document for document in manifests.documents if document["kind"] != "Namespace"]
     assert {document["metadata"]["namespace"] for document in inside} == {namespace["metadata"]["name"]}
-
-
-def test_the_examples_that_nobody_has_run_say_so_first() -> None:
-    examples = sorted((SOURCE / "examples").iterdir())
-    assert examples
-    for example in examples:
-        assert example.read_text().startswith("# Not run by us.")
-        assert all(document["apiVersion"] for document in yaml.safe_load_all(example.read_text()))
