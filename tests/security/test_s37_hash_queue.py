@@ -63,7 +63,7 @@ class HeldUp:
 
         def waits(work: Any) -> Any:
             assert may_end.wait(60)
-            return work()
+            return work(), 0.0
 
         with self._monkeypatch.context() as patched:
             patched.setattr(self._passwords, "_timed", waits)
