@@ -25,7 +25,7 @@ class SmtpTimer:
     """`relay` is host:port."""
 
     def __init__(self, relay: str, sort: Callable[[Exception], type[DeliveryFailed]]) -> None:
-        outcomes = ("accepted", "timeout", *_OUTCOMES.values())
+        outcomes = ("accepted", *_OUTCOMES.values(), "timeout")
         self._timers = {outcome: SECONDS.labels(relay, outcome) for outcome in outcomes}
         self._sort = sort
 

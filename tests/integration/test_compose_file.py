@@ -49,8 +49,8 @@ BY_THE_IMAGE = {"host", "port", "management_host", "management_port"}
 FIXED = {"shutdown_grace"}
 # A file too, but no secret: where the broker's image has its configuration written.
 NO_SECRET = {"RABBITMQ_CONFIG_FILE"}
-# A process of its own kind or a mail server of its own is an overlay's business.
-NOT_HERE = {"notifier_channel", "otp_log_file", "smtp_username", "smtp_password"}
+# A process of its own kind, a mail server or a cluster of brokers of its own is an overlay's business.
+NOT_HERE = {"notifier_channel", "otp_log_file", "rabbitmq_urls", "smtp_username", "smtp_password"}
 
 
 @pytest.fixture(scope="module")
