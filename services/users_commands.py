@@ -168,7 +168,7 @@ def republish(
     from services.users.administration import republish
 
     async def publish(administration: Administration) -> None:
-        async for progress in republish(administration.database, administration.sealer, force=force):
+        async for progress in republish(administration.database.transaction, administration.sealer, force=force):
             typer.echo(progress)
 
     _run(publish)

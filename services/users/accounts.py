@@ -27,6 +27,9 @@ from shared.sealing import Sealer
 # A change of any of these ends all sessions of the account, except the one that made the change.
 _ENDS_SESSIONS = {"password_hash", "is_2fa", "email", "is_active"}
 
+# Versions are in entity tags: one that a client has from after the backup must not name another state.
+_RESTORED: Final = 2**20
+
 # Advisory lock number; any that nothing else in this database uses.
 _ADMINISTRATORS_LOCK: Final = 0x4C32_4641
 
@@ -138,7 +141,7 @@ async def end_sessions_of_page(
     ended = (
         update(accounts)
         .values(
-            version=accounts.c.version + 1,
+            version=accounts.c.version + _RESTORED,
             session_epoch=func.greatest(accounts.c.session_epoch + 1, epoch),
             kept_session=None,
         )

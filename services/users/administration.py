@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.users import accounts, audit, in_step, incarnation
 from services.users.accounts import NewAccount, valid_email
@@ -30,6 +31,8 @@ from shared.sealing import Sealer
 from shared.web.problems import ItemNotFound
 
 _PAGE = 500
+
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +171,18 @@ def _first(error: ValidationError) -> AccountNotValid:
     return AccountNotValid(f"{'.'.join(map(str, first['loc']))}: {message}")
 
 
-async def republish(database: Database, sealer: Sealer, *, force: bool = False) -> AsyncIterator[str]:
-    """Writes all accounts to the outbox again, page by page; yields the progress. Auth ignores what is not newer than
-    its own, so this rebuilds a lost read model and does not harm a good one. `force` is for a database restored from a
-    backup: auth accepts everything as newer, all sessions end, and in the end auth lets in no account that is not here.
+async def republish(transaction: Transaction, sealer: Sealer, *, force: bool = False) -> AsyncIterator[str]:
+    """Writes all accounts to the outbox again, a page in each `transaction`; yields the progress. Auth ignores what is
+    not newer than its own, so this rebuilds a lost read model and does not harm a good one. `force` is for a database
+    restored from a backup: auth accepts everything as newer, all sessions end, and in the end auth lets in no account
+    that is not here.
     """
     published, after, number = 0, None, None
     if force:
-        async with database.transaction() as connection:
+        async with transaction() as connection:
             number = await incarnation.begin(connection)
     while True:
-        async with database.transaction() as connection:
+        async with transaction() as connection:
             if number is None:
                 rows = await accounts.page(connection, filters={}, after=after, limit=_PAGE)
             else:
@@ -189,7 +193,7 @@ async def republish(database: Database, sealer: Sealer, *, force: bool = False) 
             break
         after = rows[-1].id
         yield f"{published} accounts so far"
-    async with database.transaction() as connection:
+    async with transaction() as connection:
         deleted = await accounts.publish_tombstones(connection)
         if number is not None:
             await incarnation.complete(connection, number)

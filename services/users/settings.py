@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from shared.configuration.connection_settings import ConnectionSettings
 from shared.configuration.connections import Connection, to_http
 from shared.configuration.database_url import to_database
 from shared.configuration.hosts import is_loopback
@@ -13,11 +14,14 @@ from shared.configuration.types import DatabaseUrl, HttpUrl, Lowercase, MacKeys,
 from shared.mail_address import RESERVED_DOMAINS
 
 
-class UsersSettings(HttpSettings, DemoSettings):
-    users_database_url: DatabaseUrl = Field(description="`postgresql://users:password@host/database`, role `users`")
+class AccountSealing(ConnectionSettings):
     account_sealing_keys: SealingKeys = Field(
         description="Fernet keys of password hashes in events, comma-separated; the first encrypts. Shared with auth"
     )
+
+
+class UsersSettings(HttpSettings, DemoSettings, AccountSealing):
+    users_database_url: DatabaseUrl = Field(description="`postgresql://users:password@host/database`, role `users`")
     users_to_auth_keys: MacKeys = mac_keys("users", "auth")
     auth_to_users_keys: MacKeys = mac_keys("auth", "users")
     users_to_notifier_keys: MacKeys = mac_keys("users", "the notifier")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, Text, inspect
+from sqlalchemy import Connection, Engine, MetaData, Table, Text, event, inspect
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -22,11 +26,17 @@ import services.migrate
 from services.auth import tables as auth_tables
 from services.migrate import migrate
 from services.users import tables as users_tables
+from shared.database import migrations
+from shared.database.migrations import SchemaRefused
 from tests.servers.databases import Databases, connected
 
 Service = Literal["auth", "users"]
 METADATA = {"auth": auth_tables.metadata, "users": users_tables.metadata}
 each_service = pytest.mark.parametrize("service", ["auth", "users"])
+
+
+# That a statement can be repeated: each migration is one transaction. And how many rows we expect in our own tables.
+UNHEEDED = "prefer-robust-stmts,prefer-bigint-over-int,prefer-bigint-over-smallint"
 
 
 async def empty(databases: Databases, service: Service) -> None:
@@ -128,6 +138,65 @@ async def test_a_migration_that_fails_leaves_nothing_behind(databases: Databases
             await migrate(service, databases.migrator_url)
 
         assert await tables(databases, service) == {"outbox"}
+
+
+@contextmanager
+def captured() -> Iterator[list[str]]:
+    """The statements that change a schema or a setting, as they are sent to Postgres."""
+    sent: list[str] = []
+
+    def keep(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.split(maxsplit=1)[0] in {"ALTER", "COMMENT", "CREATE", "DROP", "SET"}:
+            sent.append(f"{statement};")
+
+    event.listen(Engine, "before_cursor_execute", keep)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", keep)
+
+
+def complaints(*statements: str) -> str:
+    """Those of squawk: of what stops the running version, or locks its tables for long."""
+    squawk = Path(sysconfig.get_path("scripts")) / "squawk"
+    options = ["--assume-in-transaction", f"--exclude={UNHEEDED}", "--reporter=gcc"]
+    ran = subprocess.run([squawk, *options], input="\n".join(statements), capture_output=True, text=True, check=False)
+    assert ran.returncode in {0, 1}, ran.stderr
+    return ran.stdout + ran.stderr if ran.returncode else ""
+
+
+@each_service
+async def test_no_migration_harms_the_version_that_still_runs(databases: Databases, service: Service) -> None:
+    await empty(databases, service)
+    with captured() as sent:
+        await migrate(service, databases.migrator_url)
+    assert f"CREATE TABLE {service}.outbox" in "".join(sent)
+
+    assert complaints(*sent) == ""
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "ALTER TABLE auth.outbox ADD COLUMN added TEXT NOT NULL",
+        "ALTER TABLE auth.outbox DROP COLUMN body",
+        "ALTER TABLE auth.outbox RENAME COLUMN body TO text",
+        "CREATE INDEX added ON auth.outbox (type)",
+    ],
+)
+def test_one_that_would_is_found(harm: str) -> None:
+    assert complaints(*migrations._PATIENCE, harm)  # without these two every statement is found
+
+
+async def test_a_migration_does_not_wait_for_long_for_a_table_that_is_in_use(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_PATIENCE", ("SET LOCAL lock_timeout = '50ms'",))
+    async with connected(databases.migrator_url) as owner, owner.transaction():
+        await owner.execute("LOCK TABLE auth.alembic_version IN ACCESS EXCLUSIVE MODE")
+
+        with pytest.raises(SchemaRefused, match="Nothing was changed: run it again"):
+            await migrate("auth", databases.migrator_url)
 
 
 @each_service

@@ -126,7 +126,7 @@ async def test_a_demotion_that_was_lost_on_its_way_is_not_covered_up_by_what_com
     await told_twice_more(sql)
 
     assert await seen(auth_app, demoted) == await seen(auth_app, other) == NOBODY
-    async for _ in administration.republish(users_app.parts.database, users_app.parts.sealer):
+    async for _ in administration.republish(users_app.parts.database.transaction, users_app.parts.sealer):
         pass
     await becomes(auth_app, other, ADMINISTRATOR)
     assert await seen(auth_app, demoted) == NOBODY

@@ -68,7 +68,7 @@ class Backup:
 
     async def republish(self, *, force: bool) -> None:
         parts = self._users.parts
-        async for _ in administration.republish(parts.database, parts.sealer, force=force):
+        async for _ in administration.republish(parts.database.transaction, parts.sealer, force=force):
             pass
         await self.all_told()
 

@@ -45,7 +45,7 @@ async def all_told(sql: asyncpg.Connection) -> None:
 
 
 async def republish(users: UsersApp, sql: asyncpg.Connection) -> str:
-    *_, last = [told async for told in administration.republish(users.parts.database, users.parts.sealer)]
+    *_, last = [told async for told in administration.republish(users.parts.database.transaction, users.parts.sealer)]
     await all_told(sql)
     return last
 
