@@ -20,7 +20,7 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit e2e faults monitoring security audit sbom check lint format migrate \
+.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit e2e faults monitoring restore-drill security audit sbom check lint format migrate \
 	bench postman lock clean image pin-images
 
 help: ## This list
@@ -86,6 +86,9 @@ faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: S
 
 monitoring: $(VENV)/.dev ## Alerts and dashboards on the real stack, after all kinds of trouble: does each fire, is any empty?
 	@$(RUN) -m pytest -p no:cacheprovider tests/monitoring -m "long or not long" $(ARGS)
+
+restore-drill: $(VENV)/.dev ## Back up a running stack, restore it, and see that nobody comes in who has been shut out since
+	$(RUN) -m pytest tests/restore tests/upgrade -m "long or not long" $(ARGS)
 
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
 	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)

@@ -19,7 +19,7 @@ from tests.servers.mail import MailSink
 from tests.servers.ports import free_ports
 from tests.stacks.by_path import ByPath
 from tests.stacks.inboxes import MailInbox
-from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, Program
+from tests.stacks.program import HASH_MAX_WAIT, LOGIN_FAILURE_DEADLINE, PROJECT, Program
 from tests.stacks.stack import Person, Stack
 
 ANSWER_SECONDS = 30.0
@@ -93,6 +93,13 @@ class Processes(Stack):
             yield program
 
     @asynccontextmanager
+    async def replica_of(self, of: Program, checkout: Path) -> AsyncIterator[Program]:
+        """As `replica`, of the code in the folder `checkout`."""
+        async with self._another(of, {}, checkout) as program:
+            await self.until_ready(program)
+            yield program
+
+    @asynccontextmanager
     async def unready_replica(self, of: Program, **settings: str) -> AsyncIterator[Program]:
         """As `replica`, for one that runs and is not ready."""
 
@@ -104,12 +111,12 @@ class Processes(Stack):
             yield program
 
     @asynccontextmanager
-    async def _another(self, of: Program, settings: dict[str, str]) -> AsyncIterator[Program]:
+    async def _another(self, of: Program, settings: dict[str, str], checkout: Path = PROJECT) -> AsyncIterator[Program]:
         port, management_port = free_ports(2)
         name = f"{of.name}-{management_port}"
         self._management[name] = management_port
         settings = {**of.settings, "PORT": str(port), "MANAGEMENT_PORT": str(management_port), **settings}
-        program = Program(name, of.name, settings=settings, folder=self._folder, failpoints=True)
+        program = Program(name, of.name, settings=settings, folder=self._folder, failpoints=True, checkout=checkout)
         self._replicas.append(program)
         program.start()
         try:

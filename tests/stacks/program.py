@@ -36,6 +36,7 @@ class Program:
     """`python -m services <arguments>` with `settings` as its environment, writing into `folder`/`name`.log.
 
     `prefix` is a command that runs it: as another user, on another disk. With `failpoints` it can be armed.
+    `checkout` is the folder of the code.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Program:
         folder: Path,
         prefix: tuple[str, ...] = (),
         failpoints: bool = False,
+        checkout: Path = PROJECT,
     ) -> None:
         self.name = name
+        self._checkout = checkout
         self.settings = dict(settings)
         self.log = folder / f"{name}.log"
         self._failpoint = folder / f"{name}.failpoint"
@@ -65,7 +68,7 @@ class Program:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
-                cwd=PROJECT,
+                cwd=self._checkout,
                 env=inherited | self.settings,
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=output,
