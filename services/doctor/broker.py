@@ -25,7 +25,7 @@ _DECLARE: Final = "Load the definitions that `login2fa broker-users` writes, or 
 
 
 async def broker(variable: str, url: str, process: str | None, node: str = "") -> list[Finding]:
-    """What concerns `process`: the queues that it reads, and those that its events go to. None: everything.
+    """The part that concerns `process`: the queues that it reads, and those that its events go to. None: everything.
 
     `node`: what tells this URL from others of `variable`.
     """

@@ -20,7 +20,7 @@ _PARAMETERS = {"host", "port", "target_session_attrs", "sslmode", "sslrootcert"}
 # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
 _UNCHECKED = ("disable", "allow", "prefer", "require")
 _CHECKED = ("verify-ca", "verify-full")
-# Of libpq's kinds those that take writes: every request may write.
+# libpq's kinds of servers that take writes: every request may write.
 _WRITABLE = ("primary", "read-write")
 
 # user:password@one:5432,other:5432/database, which SQLAlchemy does not know

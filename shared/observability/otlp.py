@@ -31,7 +31,7 @@ from shared.observability.tracing import DROPPED, Attributes, Kind, Span
 log = structlog.get_logger()
 
 TIMEOUT = 2.0
-# Of spans: about 2 kB each in memory.
+# Spans: about 2 kB each in memory.
 QUEUE = 2048
 BATCH = 512
 _EVERY_MS = 1000.0

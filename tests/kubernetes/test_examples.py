@@ -83,7 +83,7 @@ def _types(folder: Path) -> None:
 
 
 def _compiled(folder: Path, objects: list[Document]) -> str:
-    """What the compiler says against them."""
+    """The complaints of the compiler."""
     lines = []
     for number, document in enumerate(objects):
         package = MODELS[_group(document)].partition("@")[0]

@@ -14,9 +14,9 @@ from tests.monitoring.alert_cases import CASES, WHOLE
 from tests.monitoring.promtool import FOLDER, Rule, alerts, cases_of, failed, recordings
 from tests.servers.prometheus import checked
 
-# What follows a comparison; 0 is changed to 10.
+# The number that follows a comparison; 0 is changed to 10.
 _THRESHOLD = re.compile(r"(?<=[<>=] )\d[\d.]*")
-# Of the share of errors: so many of them have to be there.
+# The share of errors counts only if so many of them are there.
 _GUARD = re.compile(r"(?<=00 > )10")
 _MINUTES = re.compile(r"(\d+)m")
 

@@ -20,7 +20,7 @@ class Drill:
         self._dump = folder / "login2fa.dump"
 
     async def back_up(self, *schemas: str) -> None:
-        """Of these schemas alone, or of all."""
+        """Dump these schemas alone, or all."""
         only = [f"--schema={schema}" for schema in schemas]
         await self._run("pg_dump", "--format=custom", f"--file={self._dump}", *only)
 

@@ -88,7 +88,7 @@ def collecting() -> Iterator[Collector]:
 async def tracing_to(
     url: str, *, sample: float = 1.0, trusts_inbound: bool = False, patience: float = 10
 ) -> AsyncIterator[Callable[[], bool]]:
-    """What this process does inside the block is traced. All is sent after it, within `patience` seconds.
+    """This process is traced inside the block. All is sent after it, within `patience` seconds.
 
     Yields a function that sends what there is.
     """

@@ -92,7 +92,7 @@ class Switch:
         return f"02:00:00:00:00:{number + 1:02x}"
 
     def cut_off(self, number: int) -> None:
-        """What is sent to it or by it is lost, and nobody is told."""
+        """All that is sent to it or by it is lost, and nobody is told."""
         self._hub.ip(f"link set port{number} nomaster")
 
     def join(self, number: int) -> None:

@@ -54,7 +54,7 @@ class Prometheus:
         return [each["metric"] for each in self._get("query", query=expression)["result"]]
 
     def sick_rules(self) -> list[str]:
-        """What went wrong when it evaluated rules."""
+        """Its errors when it evaluated rules."""
         rules = [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
         return [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] != "ok"]
 

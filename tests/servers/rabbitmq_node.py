@@ -34,7 +34,7 @@ class NodeFailed(Exception):
 
 @dataclass(frozen=True)
 class Member:
-    """What the nodes of a cluster share, and the address of this one. `prefix` runs a command where it lives.
+    """The things that nodes of a cluster share, and the address of this one. `prefix` runs a command where it lives.
 
     `epmd_port` is the same for all: each node asks the epmd at another's address for its port.
     """

@@ -26,7 +26,7 @@ STOPSIGNAL SIGRTMIN+3
 CMD ["sh", "-c", "mount --make-rshared / && exec /sbin/init \\
     systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"]
 """
-# What a systemd that sandboxes its units needs.
+# A systemd that sandboxes its units needs these.
 _CAPABILITIES = """
     AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK KILL MKNOD NET_ADMIN NET_BIND_SERVICE NET_RAW
     SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_CHROOT SYS_NICE SYS_PTRACE

@@ -1,4 +1,4 @@
-"""What the units of deploy/systemd promise, without starting one."""
+"""The promises of the units in deploy/systemd, without starting one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_each_process_reads_its_own_secrets_and_they_are_those_that_are_made(pro
 
 def test_a_shell_of_root_finds_every_secret_that_is_made(tmp_path: Path) -> None:
     files = {Path(value).name for name, value in commands_file().items() if name.endswith("_FILE")}
-    # What RabbitMQ and Postgres read themselves, and the broker's users of the other two processes.
+    # RabbitMQ and Postgres read these themselves, or they are the broker's users of the other two processes.
     others = {"rabbitmq_definitions", "postgres_password", "auth_rabbitmq_url", "notifier_rabbitmq_url", "jwt_keys"}
     assert files | others == made(tmp_path / "secrets")
 

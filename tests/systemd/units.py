@@ -9,7 +9,7 @@ PROCESSES = ("auth", "users", "notifier", "portal")
 
 
 def settings_file() -> dict[str, str]:
-    """What /etc/login2fa/settings.env holds."""
+    """The variables of /etc/login2fa/settings.env."""
     return _variables((UNITS / "settings.env").read_text().splitlines())
 
 
@@ -25,7 +25,7 @@ def lines(process: str) -> list[str]:
 
 
 def environment(process: str) -> dict[str, str]:
-    """What the process is given; `%d` stands for its folder of credentials, `%S` for /var/lib."""
+    """The environment that the process is given; `%d` stands for its folder of credentials, `%S` for /var/lib."""
     given = [word for value in _values(process, "Environment") for word in value.split()]
     return settings_file() | _variables(given)
 

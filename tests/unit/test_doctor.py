@@ -1,4 +1,4 @@
-"""What the doctor examines, and how it says what it has found."""
+"""The examinations of the doctor, and how it says what it has found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is traced, what a trace may hold, and what happens to spans that no collector takes."""
+"""Which requests are traced, what a trace may hold, and what happens to spans that no collector takes."""
 
 from __future__ import annotations
 

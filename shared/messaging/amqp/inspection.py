@@ -22,7 +22,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Inspected:
-    """What is `missing`, and the counts of the queues that are there."""
+    """Names that are `missing`, and the counts of the queues that are there."""
 
     missing: list[str] = field(default_factory=list)
     queues: dict[str, Counts] = field(default_factory=dict)

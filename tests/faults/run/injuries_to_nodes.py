@@ -1,4 +1,4 @@
-"""What can be done to one node of a broker of three. Each is over when all three see each other again."""
+"""Injuries to one node of a broker of three. Each is over when all three see each other again."""
 
 from __future__ import annotations
 
