@@ -88,7 +88,7 @@ monitoring: $(VENV)/.dev ## Alerts and dashboards on the real stack, after all k
 	@$(RUN) -m pytest -p no:cacheprovider tests/monitoring -m "long or not long" $(ARGS)
 
 restore-drill: $(VENV)/.dev ## Back up a running stack, restore it, and see that nobody comes in who has been shut out since
-	$(RUN) -m pytest tests/restore tests/upgrade -m "long or not long" $(ARGS)
+	$(RUN) -m pytest tests/restore -m "long or not long" $(ARGS)
 
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
 	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)

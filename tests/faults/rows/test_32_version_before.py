@@ -1,4 +1,4 @@
-"""The version before runs beside this one, on this one's schema and on one broker: `make restore-drill`."""
+"""Row 32: the version before runs beside this one, on this one's schema and on one broker."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from tests.faults.knowledge import until_known
+from tests.faults.rows.version_before import check_out
 from tests.servers.databases import Databases
 from tests.servers.mail import MailSink
 from tests.stacks.processes import ANSWER_SECONDS, Processes, processes
 from tests.stacks.program import Program
 from tests.stacks.stack import Person, Tokens
 from tests.stacks.steps import log_in, refresh, register, verify_token
-from tests.upgrade.previous import check_out
 
 pytestmark = pytest.mark.long
 

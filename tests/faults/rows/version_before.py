@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 # Before 1.0.0 nothing was released: the last commit whose tables lack columns that these have.
 COMMIT = "370f19268808413133cef3a38df9f093ec75e915"
