@@ -112,13 +112,14 @@ class MemorySmtp:
         self._check()
         self._recipient = recipient
 
-    async def data(self, content: bytes) -> None:
+    async def data(self, content: bytes) -> aiosmtplib.SMTPResponse:
         self._check()
         try:
             await self._server.take(content, self._recipient)
         except aiosmtplib.SMTPServerDisconnected:
             self.close()
             raise
+        return aiosmtplib.SMTPResponse(250, "2.0.0 Ok")
 
     async def quit(self) -> None:
         self._check()

@@ -261,7 +261,7 @@ OPENS_A_TRANSACTION = re.compile(r"\.(transaction|statement|driver)\(")
 
 
 # They write for no session too: for whoever registers or has a code, for an operator, for an event of auth.
-FOR_NO_SESSION = {"registering", "password_reset", "administration", "addresses", "account_factors"}
+FOR_NO_SESSION = {"registering", "password_reset", "administration", "addresses", "account_factors", "restored"}
 
 
 def test_one_module_alone_writes_accounts_for_a_session_and_no_route_opens_a_transaction() -> None:
