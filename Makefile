@@ -20,11 +20,11 @@ export PIP_NO_CACHE_DIR = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit e2e faults monitoring restore-drill security audit sbom check lint format migrate \
-	bench postman lock clean image pin-images
+.PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit \
+	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench postman lock clean image pin-images
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.standalone ## Run everything here: PORT=8201 STATE_DIR=.local DEMO=1
 	@echo "Starting Login2FA ..."; exec $(RUN) -m services up

@@ -48,7 +48,9 @@ def _age(signs_from: float) -> Finding:
     days = int((time.time() - signs_from) // _DAY)
     said = f"the key that signs is {max(0, days)} days old"
     if days > _OLD_DAYS:
-        return warn("signing-key-old", "JWT_KEYS_DIR", said, "Run `login2fa keys rotate`, by a timer once a month")
+        return warn(
+            "signing-key-old", "JWT_KEYS_DIR", said, "Run `login2fa keys rotate`, by a timer every three months"
+        )
     return ok("signing-key-old", "JWT_KEYS_DIR", said)
 
 
