@@ -1,4 +1,4 @@
-"""The version of this code; pyproject.toml says the same (tests/unit/test_version.py)."""
+"""The version of this code; pyproject.toml says the same (tests/unit/test_metrics.py)."""
 
 from typing import Final
 

@@ -155,7 +155,6 @@ class HttpSettings(ServerSettings, ProcessSettings):
         description="Seconds after which a connection to Postgres is closed, idle or not; a random part, down to half, "
         "spreads them",
     )
-
     argon2_memory_kib: int = Field(
         19456, ge=19456, le=4 * 1024**2, description="Argon2id memory in KiB (OWASP's floor is 19456)"
     )
