@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -65,8 +64,7 @@ async def running(
         databases = await parts.enter_async_context(copied(postgres, database_template))
         amqp_url = await parts.enter_async_context(own_vhost(rabbitmq))
         mail = await parts.enter_async_context(MailSink())
-        broker = urlsplit(amqp_url)
-        proxies = {name: TcpProxy(broker.hostname or "127.0.0.1", broker.port or 5672) for name in SERVICES}
+        proxies = {name: TcpProxy.to_broker(amqp_url) for name in SERVICES}
         for proxy in proxies.values():
             await proxy.start()
             parts.push_async_callback(proxy.stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -15,8 +14,7 @@ from tests.servers.tcp_proxy import TcpProxy
 
 @pytest.fixture
 async def proxy(amqp_url: str) -> AsyncIterator[TcpProxy]:
-    parts = urlsplit(amqp_url)
-    proxy = TcpProxy(parts.hostname or "127.0.0.1", parts.port or 5672)
+    proxy = TcpProxy.to_broker(amqp_url)
     await proxy.start()
     yield proxy
     proxy.resume()

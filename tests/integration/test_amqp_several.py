@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from aiormq.channel import Channel
@@ -39,8 +38,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def ways(amqp_url: str) -> AsyncIterator[dict[int, TcpProxy]]:
     """By their ports."""
-    parts = urlsplit(amqp_url)
-    proxies = [TcpProxy(parts.hostname or "127.0.0.1", parts.port or 5672) for _ in range(2)]
+    proxies = [TcpProxy.to_broker(amqp_url) for _ in range(2)]
     async with AsyncExitStack() as stack:
         for proxy in proxies:
             await proxy.start()

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.polling import wait_until
-from tests.servers import apt
+from tests.servers.installed import program
 from tests.servers.leash import Leash, kill_group
 
 START_SECONDS = 20.0  # 0.1 s on a quiet machine
 STOP_SECONDS = 30.0
-NONE_INSTALLED = "These tests need nginx 1.22 or newer: install it (`apt-get install nginx`; it need not run)."
 
 
 class NginxFailed(Exception):
@@ -31,19 +27,7 @@ class NginxFailed(Exception):
 
 
 def nginx_program() -> Path:
-    """The installed nginx, installed now where apt may; without one the test skips, or fails where CI is set."""
-    program = _installed()
-    if program is None and apt.can_install() and apt.install("nginx"):
-        program = _installed()
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(NONE_INSTALLED)
-    return program
-
-
-def _installed() -> Path | None:
-    # Debian's place for it is not on every user's PATH.
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    return Path(found) if found else None
+    return program("nginx", "nginx", "nginx 1.22 or newer")
 
 
 def expanded(template: str, variables: Mapping[str, str]) -> str:

@@ -66,7 +66,7 @@ class _Container(KillableContainer):
         wait_until(lambda: _accepts(self.admin_url), START_SECONDS)
 
 
-class _Embedded:
+class EmbeddedServer:
     def __init__(self, postgres: EmbeddedPostgres) -> None:
         self._postgres = postgres
         self._leash: Leash | None = None
@@ -85,9 +85,8 @@ class _Embedded:
         wait_until(lambda: _accepts(self.admin_url), START_SECONDS)
 
     def kill(self) -> None:
-        if self._leash is not None:
-            self._leash.release()
-            self._leash = None
+        """A frozen one dies too."""
+        self._release()
         kill_servers(self._postgres.data)
         self._postgres.stop()
 
@@ -104,6 +103,11 @@ class _Embedded:
         for pid in servers(self._postgres.data):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def _release(self) -> None:
+        if self._leash is not None:
+            self._leash.release()
+            self._leash = None
 
 
 def _accepts(url: str) -> bool:
@@ -122,7 +126,7 @@ def own_postgres(settings: Mapping[str, str] | None = None) -> Iterator[OwnPostg
     """Running, with these server settings besides; removed at the end. Call it where no event loop runs."""
     if not docker_engine.image_available(IMAGE):
         folder = Path(tempfile.mkdtemp(prefix="login2fa-pg-"))  # not pytest's: a socket's path has to be short
-        embedded = _Embedded(EmbeddedPostgres(folder, settings))
+        embedded = EmbeddedServer(EmbeddedPostgres(folder, settings))
         try:
             embedded.start()
             yield embedded

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,14 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-import pytest
 from sqlalchemy import make_url
 
 from deploy.standalone.postgres.account import account_for
 from deploy.standalone.postgres.programs import programs
 from tests.polling import wait_until
-from tests.servers import apt
 from tests.servers.databases import PASSWORDS
+from tests.servers.installed import program
 from tests.servers.leash import Leash, kill_group
 from tests.servers.listening import accepts
 from tests.servers.ports import free_ports
@@ -29,26 +27,16 @@ Mode = Literal["session", "transaction"]
 START_SECONDS = 20.0  # 0.1 s on a quiet machine
 # Older ones know no prepared statements in transaction mode, and asyncpg prepares all of its.
 PREPARES = (1, 21)
-NONE_INSTALLED = "These tests need PgBouncer: install it (`apt-get install pgbouncer`; it need not run)."
 
 
 def pgbouncer_program() -> Path:
-    """That of TEST_PGBOUNCER, else the installed one, installed now where apt may; without one the test skips."""
-    program = _installed()
-    if program is None and apt.can_install() and apt.install("pgbouncer"):
-        program = _installed()
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(NONE_INSTALLED)
-    return program
+    """That of TEST_PGBOUNCER, else the installed one."""
+    given = os.environ.get("TEST_PGBOUNCER")
+    return Path(given) if given else program("pgbouncer", "pgbouncer", "PgBouncer")
 
 
-def _installed() -> Path | None:
-    found = os.environ.get("TEST_PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    return Path(found) if found else None
-
-
-def version(program: Path) -> tuple[int, ...]:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+def version(bouncer: Path) -> tuple[int, ...]:
+    said = subprocess.run([bouncer, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"PgBouncer (\d+)\.(\d+)", said)
     assert found, said
     return tuple(map(int, found.groups()))
@@ -57,15 +45,15 @@ def version(program: Path) -> tuple[int, ...]:
 class PgBouncer:
     """Before the server of `admin_url`, for the roles of the tests."""
 
-    def __init__(self, program: Path, folder: Path, admin_url: str, mode: Mode) -> None:
+    def __init__(self, bouncer: Path, folder: Path, admin_url: str, mode: Mode) -> None:
         (self.port,) = free_ports(1)
-        self._folder, self._program = folder, program
+        self._folder, self._program = folder, bouncer
         self._account = account_for(folder, programs())  # it refuses to run as root, as Postgres does
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
         server = make_url(admin_url)
         at = f"host={server.query.get('host', server.host)} port={server.query.get('port', server.port)}"
-        prepares = "max_prepared_statements = 200\n" if version(program) >= PREPARES else ""
+        prepares = "max_prepared_statements = 200\n" if version(bouncer) >= PREPARES else ""
         (folder / "users.txt").write_text("".join(f'"{role}" "{word}"\n' for role, word in PASSWORDS.items()))
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n* = {at}\n"
@@ -106,20 +94,6 @@ class PgBouncer:
     @property
     def ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
-
-    @property
-    def output(self) -> str:
-        return (self._folder / "output.log").read_text(errors="replace")
-
-    def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, number)
 
     def _release(self) -> None:
         if self._leash is not None:

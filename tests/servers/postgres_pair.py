@@ -5,67 +5,35 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import make_url
 
 from deploy.standalone.postgres import EmbeddedPostgres
 from deploy.standalone.postgres.account import account_for
-from deploy.standalone.postgres.orphans import kill_servers, servers
 from deploy.standalone.postgres.programs import programs
 from tests.servers.databases import connected
-from tests.servers.leash import Leash
+from tests.servers.own_postgres import EmbeddedServer
 
 COPY_SECONDS = 120.0  # 1 s on a quiet machine
 
 
-class Member:
+class Member(EmbeddedServer):
     """It keeps its socket, so a URL with all of them is good whatever happens to them."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self.embedded = EmbeddedPostgres(folder, {"cluster_name": name, "wal_receiver_status_interval": "1s"})
-        self._leash: Leash | None = None
-
-    @property
-    def admin_url(self) -> str:
-        return self.embedded.superuser_url()
-
-    def start(self) -> None:
-        self.embedded.start()
-        self._leash = Leash(self.embedded.pid, signal_name="INT")
-
-    def kill(self) -> None:
-        """Kill -9; for good, or until `start`. A frozen one dies too."""
-        self._release()
-        kill_servers(self.embedded.data)
-        self.embedded.stop()
+        super().__init__(self.embedded)
 
     def stop(self) -> None:
         """In order, as `pg_ctl stop`: its standby gets all before it ends."""
         self._release()
         self.embedded.stop()
-
-    def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        for pid in servers(self.embedded.data):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def _release(self) -> None:
-        if self._leash is not None:
-            self._leash.release()
-            self._leash = None
 
     async def run(self, statement: str) -> object:
         """As the superuser; the value that comes back, if one does."""

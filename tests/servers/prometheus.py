@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,32 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.polling import wait_until
-from tests.servers import apt
-from tests.servers.leash import Leash, kill_group
+from tests.servers.installed import program
+from tests.servers.listening import running
 from tests.servers.ports import free_ports
 
 START_SECONDS = 60.0  # 1 s on a quiet machine
 PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 
 
-def program(name: str) -> str:
-    """Its path, installed now where apt may; without it the test skips, or fails where CI is set."""
-    found = shutil.which(name)
-    if found is None and apt.can_install() and apt.install(PACKAGES[name]):
-        found = shutil.which(name)
-    if found is None:
-        needed = f"These tests need {name}: install it (`apt-get install {PACKAGES[name]}`; it need not run)."
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(needed)
-    return found
-
-
 def checked(tool: str, *arguments: str | Path) -> tuple[int, str]:
     """The exit code of `tool`, and what it says."""
     done = subprocess.run(
-        [program(tool), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [program(tool, PACKAGES[tool], tool), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stdout
 
@@ -74,22 +64,10 @@ def running_prometheus(folder: Path) -> Iterator[Prometheus]:
     """Run it on `folder/prometheus.yml`."""
     (port,) = free_ports(1)
     options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with (folder / "prometheus.log").open("ab") as output:
-        process = subprocess.Popen(
-            [program("prometheus"), *options, f"--web.listen-address=127.0.0.1:{port}"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for pytest, which then stops it in order
-        )
-    leash = Leash(process.pid)
-    try:
-        wait_until(lambda: process.poll() is not None or _is_ready(port), START_SECONDS)
-        assert process.poll() is None, (folder / "prometheus.log").read_text()
+    command = [str(program("prometheus", PACKAGES["prometheus"], "Prometheus")), *options]
+    with running([*command, f"--web.listen-address=127.0.0.1:{port}"], port, folder):
+        wait_until(lambda: _is_ready(port), START_SECONDS)
         yield Prometheus(f"http://127.0.0.1:{port}")
-    finally:
-        leash.release()
-        kill_group(process)
 
 
 def _is_ready(port: int) -> bool:

@@ -23,8 +23,6 @@ from tests.servers.ports import free_ports
 
 START_SECONDS = 90.0  # 6 s on a quiet machine
 CTL_SECONDS = 240.0
-
-
 END_SECONDS = 90.0
 
 

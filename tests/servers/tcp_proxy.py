@@ -13,7 +13,7 @@ import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 from tests.servers.by_hand import Faults, by_hand
@@ -52,6 +52,11 @@ class TcpProxy:
         self._port = listen
         self._faults: dict[Way, _Faults] = {way: _Faults() for way in WAYS}
         self._lines: dict[_Line, asyncio.Task[None]] = {}
+
+    @classmethod
+    def to_broker(cls, url: str) -> Self:
+        parts = urlsplit(url)
+        return cls(parts.hostname or "127.0.0.1", parts.port or 5672)
 
     def url(self, url: str) -> str:
         """`url`, led through here."""

@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from prometheus_client import REGISTRY
 
 from services.portal.settings import PortalSettings
 from services.traces import exporting
@@ -26,6 +25,7 @@ from shared.messaging.handling import outcome_of
 from shared.observability import logs, otlp, tracing
 from shared.web.application import Service
 from shared.web.rate_limit import RateLimiter
+from tests.metrics import sample
 from tests.servers.collector import Collector, collecting, tracing_to
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -158,12 +158,12 @@ async def test_log_lines_name_the_trace_of_a_sampled_request(client: httpx.Async
 
 
 async def test_spans_that_a_collector_refuses_are_counted(client: httpx.AsyncClient, collector: Collector) -> None:
-    before = dropped()
+    before = sample("traces_dropped_total")
 
     async with tracing_to(collector.url.replace("/v1", "/v2")):
         await client.get("/things/x")
 
-    assert dropped() - before == 1
+    assert sample("traces_dropped_total") - before == 1
 
 
 async def test_a_silent_collector_costs_spans_and_holds_up_neither_requests_nor_the_end(
@@ -171,16 +171,12 @@ async def test_a_silent_collector_costs_spans_and_holds_up_neither_requests_nor_
 ) -> None:
     monkeypatch.setattr(otlp, "QUEUE", 2)
     monkeypatch.setattr(otlp, "BATCH", 2)
-    before = dropped()
+    before = sample("traces_dropped_total")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with tracing_to(f"http://127.0.0.1:{silent.getsockname()[1]}/", patience=0.05):
             for _ in range(10):
                 assert (await client.get("/things/x")).status_code == 200
-            assert dropped() - before >= 10 - 2 - 2  # two are on their way, two wait
-
-
-def dropped() -> float:
-    return REGISTRY.get_sample_value("login2fa_traces_dropped_total") or 0.0
+            assert sample("traces_dropped_total") - before >= 10 - 2 - 2  # two are on their way, two wait
 
 
 # --- settings

@@ -7,7 +7,6 @@ delivered again: once for each time that the network fails (I4).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -30,8 +29,7 @@ CHECKS = {"auth": "auth-consumer", "notifier": "notifier-consumer"}
 @pytest.fixture
 async def networks(path: CodesPath, proxy: TcpProxy) -> AsyncIterator[dict[str, TcpProxy]]:
     """How each of the two reaches the broker; the notifier is started."""
-    broker = urlsplit(path.amqp_url)
-    of_notifier = TcpProxy(broker.hostname or "127.0.0.1", broker.port or 5672)
+    of_notifier = TcpProxy.to_broker(path.amqp_url)
     await of_notifier.start()
     straight, path.amqp_url = path.amqp_url, of_notifier.url(path.amqp_url)
     await path.start_notifier()

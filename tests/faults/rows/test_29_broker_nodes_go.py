@@ -21,14 +21,6 @@ __all__ = ("logins", "nodes", "system", "three_nodes")
 
 pytestmark = pytest.mark.long
 
-LONGEST_WAIT = 20.0
-LONGEST_REFUSAL = 5.0
-
-
-def nobody_waited_long(logins: Logins) -> None:
-    assert logins.ledger.longest_wait() <= LONGEST_WAIT
-    assert logins.ledger.longest_refusal() <= LONGEST_REFUSAL
-
 
 async def all_on(node: PrivateNode, nodes: Cluster) -> None:
     """Every client is connected to it, and it leads every queue."""
@@ -60,13 +52,13 @@ async def one_after_the_other(nodes: Cluster, how: str) -> AsyncIterator[None]:
 async def test_the_node_is_killed_that_leads_the_queue_of_the_codes(logins: Logins, nodes: Cluster) -> None:
     node = nodes.leader(OTP_DELIVERY.queue)
     assert await logins.meet("leader killed", killed(node), 8.0) == []
-    nobody_waited_long(logins)
+    logins.nobody_waited_long()
 
 
 async def test_the_node_is_killed_that_leads_all_queues_and_has_all_clients(logins: Logins, nodes: Cluster) -> None:
     await all_on(nodes.nodes[0], nodes)
     assert await logins.meet("every client's node killed", killed(nodes.nodes[0]), 30.0) == []
-    nobody_waited_long(logins)
+    logins.nobody_waited_long()
 
 
 async def test_codes_wait_or_are_refused_while_two_of_three_are_gone_and_none_is_lost(
@@ -78,4 +70,4 @@ async def test_codes_wait_or_are_refused_while_two_of_three_are_gone_and_none_is
 @pytest.mark.parametrize("how", ["restarted", "drained"])
 async def test_every_node_in_its_turn(logins: Logins, nodes: Cluster, how: str) -> None:
     assert await logins.meet(f"broker nodes {how} in turn", one_after_the_other(nodes, how), 0.0) == []
-    nobody_waited_long(logins)
+    logins.nobody_waited_long()

@@ -30,6 +30,8 @@ CROWD = 120  # each may get twenty codes an hour
 AT_ONCE = 8  # who register
 CALM = 5.0  # seconds of logins before a fault, and after its end
 RECOVERED_WITHIN = 5.0
+LONGEST_WAIT = 20.0
+LONGEST_REFUSAL = 5.0
 PATIENCE = 300.0  # a code that never comes is given up after 240 s
 
 
@@ -90,6 +92,10 @@ class Logins:
             sorting.cancel()
             await asyncio.wait([sorting])
         return [*self.ledger.judge(), *left]
+
+    def nobody_waited_long(self) -> None:
+        assert self.ledger.longest_wait() <= LONGEST_WAIT
+        assert self.ledger.longest_refusal() <= LONGEST_REFUSAL
 
     async def _register(self) -> None:
         """All of them have logged in once: auth knows them, and no event of users is under way."""

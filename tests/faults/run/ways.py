@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from tests.servers.tcp_proxy import TcpProxy, Way
 
@@ -13,7 +12,7 @@ class Ways:
 
     def __init__(self, urls: Sequence[str], *, direct: bool = False) -> None:
         self._urls = urls
-        self._proxies = [] if direct else [_proxy(url) for url in urls]
+        self._proxies = [] if direct else [TcpProxy.to_broker(url) for url in urls]
 
     @property
     def settings(self) -> dict[str, str]:
@@ -52,8 +51,3 @@ class Ways:
     def resume(self) -> None:
         for proxy in self._proxies:
             proxy.resume()
-
-
-def _proxy(url: str) -> TcpProxy:
-    parts = urlsplit(url)
-    return TcpProxy(parts.hostname or "127.0.0.1", parts.port or 5672)
