@@ -135,10 +135,10 @@ class _Collector(SpanExporter):
         self._endpoint = endpoint
         self._client = httpx.Client(verify=verify, trust_env=False, timeout=TIMEOUT)
         self._failing = False
-        self.taken = 0
+        self.exported = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.taken += len(spans)
+        self.exported += len(spans)
         error = self._send(encode_spans(spans).SerializeToString())
         if error:
             DROPPED.inc(len(spans))
@@ -165,10 +165,10 @@ class _Queue(BatchSpanProcessor):
     def __init__(self, collector: _Collector) -> None:
         super().__init__(collector, QUEUE, _EVERY_MS, BATCH, TIMEOUT * 1000)
         self._collector = collector
-        self._given = 0  # written by the loop's thread alone, as `taken` by the sender's
+        self._given = 0  # written by the loop's thread alone, as `exported` by the sender's
 
     def on_end(self, span: ReadableSpan) -> None:
-        if self._given - self._collector.taken >= QUEUE:
+        if self._given - self._collector.exported >= QUEUE:
             DROPPED.inc()
             return
         self._given += 1

@@ -121,15 +121,15 @@ def step(
 
 
 def message(
-    verb: Literal["send", "process"], place: str, traceparent: str, attributes: Attributes, *, apart: bool = False
+    verb: Literal["send", "process"], destination: str, traceparent: str, attributes: Attributes, *, apart: bool = False
 ) -> AbstractContextManager[Span | None]:
     """A span of the message that carries `traceparent`. `apart`: in a trace of its own, with a link."""
     if not traceparent or _tracer is None:
         return _NONE
-    known = {"messaging.system": "rabbitmq", "messaging.destination.name": place, **attributes}
+    known = {"messaging.system": "rabbitmq", "messaging.destination.name": destination, **attributes}
     parent, link = ("", traceparent) if apart else (traceparent, "")
     kind: Kind = "PRODUCER" if verb == "send" else "CONSUMER"
-    return _within(_tracer.start(f"{verb} {place}", kind, parent=parent, link=link, attributes=known))
+    return _within(_tracer.start(f"{verb} {destination}", kind, parent=parent, link=link, attributes=known))
 
 
 def _within(span: Span | None) -> AbstractContextManager[Span | None]:

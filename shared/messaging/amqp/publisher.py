@@ -35,7 +35,7 @@ class Publisher:
         self._damaged = False  # if true, declare the topology again, if permitted
         self._closed = False
         self._retired: list[Link] = []
-        self._leaving: asyncio.Task[None] | None = None
+        self._abandoning: asyncio.Task[None] | None = None
 
     async def publish(self, message: Outgoing, *, exchange: str, routing_key: str, mandatory: bool = True) -> None:
         """Return once the broker has confirmed it; may run concurrently. Raises `BusError` if not confirmed."""
@@ -51,7 +51,7 @@ class Publisher:
         loop = asyncio.get_running_loop()
         timers = [loop.call_later(DOUBT_SECONDS, self._doubt, link, exchange)]
         if self._broker.several:
-            timers.append(loop.call_later(LEADERLESS_SECONDS, self._leave, link))
+            timers.append(loop.call_later(LEADERLESS_SECONDS, self._abandon, link))
         try:
             await link.publish(message, exchange=exchange, routing_key=routing_key, mandatory=mandatory)
         except PublishError:
@@ -69,20 +69,20 @@ class Publisher:
             self._doubted = True
             self._begin_opening(exchange)
 
-    def _leave(self, link: Link) -> None:
+    def _abandon(self, link: Link) -> None:
         """Not during an alarm: each new link would publish the same again when it is over."""
 
-        async def leave() -> None:
+        async def abandon() -> None:
             if not await link.blocked() and not link.lost.is_set():
                 log.warning("no confirm, another channel is tried", link="publisher")
                 link.abandon()  # messages in flight fail, and are published again
 
-        if self._link is link and not link.lost.is_set() and self._leaving is None:
-            self._leaving = let_run(asyncio.create_task(leave()))
-            self._leaving.add_done_callback(self._left)
+        if self._link is link and not link.lost.is_set() and self._abandoning is None:
+            self._abandoning = let_run(asyncio.create_task(abandon()))
+            self._abandoning.add_done_callback(self._abandoned)
 
-    def _left(self, _: asyncio.Task[None]) -> None:
-        self._leaving = None
+    def _abandoned(self, _: asyncio.Task[None]) -> None:
+        self._abandoning = None
 
     async def _ready(self, exchange: str) -> Link:
         if self._closed:
