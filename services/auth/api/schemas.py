@@ -25,11 +25,16 @@ REFRESHED: Responses = {200: {"links": {"refresh": _REFRESH_LINK}}}
 Text = Annotated[StrictStr, AfterValidator(refuse_control), Field(json_schema_extra=NO_CONTROL)]
 
 
+_USERNAME, _PASSWORD = "dv.gahan@test.com", "testtest11&@"  # of a demo account: /docs logs in as it stands
+
+
 class Credentials(BaseModel):
     """RFC 6749 section 4.3.2 without the client's part; `grant_type` may be sent and must then be `password`."""
 
-    username: Text = Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])
-    password: Text = Field(min_length=1, max_length=128, examples=["testtest11&@"])
+    model_config = ConfigDict(json_schema_extra={"examples": [{"username": _USERNAME, "password": _PASSWORD}]})
+
+    username: Text = Field(min_length=1, max_length=254, examples=[_USERNAME])
+    password: Text = Field(min_length=1, max_length=128, examples=[_PASSWORD])
     grant_type: Literal["password"] | None = None
     device_token: Text | None = Field(
         None, max_length=128, description="From `remember_device`: the second factor is not asked for again"
