@@ -120,7 +120,8 @@ def leads_to(method: str, path: str, fields: dict[str, str]) -> dict[str, Any]:
 def with_common_codes(answer: dict[str, Any]) -> dict[str, Any]:
     """For an answer that stands for any other refusal as well."""
     everything = {code: text for _, codes in _COMMON.values() for code, text in codes.items()} | _NOT_FOUND
-    return answer | {_SAID: answer[_SAID] | everything}
+    headers = {name: header for name, header in answer["headers"].items() if name != "WWW-Authenticate"}
+    return answer | {"headers": headers, _SAID: answer[_SAID] | everything}
 
 
 def _told(codes: Mapping[str, str]) -> str:
