@@ -9,11 +9,13 @@ import json
 import os
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
 from deploy.gateway import docs
 from services.configuration import SETTINGS
+from tests.contracts import promises
 from tests.contracts.promises import CHANGELOG, PROMISED, Json, api, broken, check, says_breaking
 
 BREAKING = "# Changelog\n\n## Unreleased\n\n- **Breaking**: `lastname` is gone.\n\n## 1.0.0\n\n- The first.\n"
@@ -104,6 +106,20 @@ def test_a_breaking_change_fails_until_the_changelog_says_so(
     breaks = check(promised["api"], api(planted), QUIET)
     assert [each for each in breaks if each.startswith(says)], breaks
     assert check(promised["api"], api(planted), BREAKING) == []
+
+
+def test_make_check_fails_on_a_breaking_change_and_names_it(
+    document: Json, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = deepcopy(document)
+    _no_field(planted)
+    monkeypatch.setattr(docs, "document", lambda: planted)
+    monkeypatch.setattr(promises, "CHANGELOG", tmp_path / "CHANGELOG.md")
+    promises.CHANGELOG.write_text(QUIET)
+    assert promises.main() == 1
+    assert "answers 200 .lastname is gone" in capsys.readouterr().err
+    promises.CHANGELOG.write_text(BREAKING)
+    assert promises.main() == 0
 
 
 def test_what_comes_to_the_api_breaks_nothing() -> None:
