@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+GENERATORS = $(VENV)/generators
 # It has pipefail.
 SHELL = /bin/bash
 
@@ -21,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit \
-	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench postman lock clean image pin-images
+	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench openapi clients postman lock clean image pin-images
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +92,9 @@ monitoring: $(VENV)/.dev ## Alerts and dashboards on the real stack, after all k
 restore-drill: $(VENV)/.dev ## Back up a running stack, restore it, and see that nobody comes in who has been shut out since
 	$(RUN) -m pytest tests/restore -m "long or not long" $(ARGS)
 
+clients: $(VENV)/.dev $(GENERATORS)/.done ## What generators make of the OpenAPI document, and linters say; a login on /docs
+	$(RUN) -m pytest -p no:cacheprovider tests/clients tests/browser/test_docs_page.py -m "long or not long" $(ARGS)
+
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
 	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)
 
@@ -104,10 +108,14 @@ audit: $(VENV)/.audit ## Are the locks true, and free of known vulnerabilities? 
 sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.json
 	$(RUN) -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
 
-check: lint ## Lint, types, import contracts
+check: lint ## Lint, types, import contracts, and no broken promise of the API
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	cd testkit && $(abspath $(VENV))/bin/lint-imports --no-logo
+	$(RUN) -m tests.contracts.promises
+
+openapi: $(VENV)/.dev ## Write the OpenAPI document that is frozen in the repository: docs/openapi.json
+	$(RUN) -m deploy.openapi
 
 lint: $(VENV)/.dev ## Lint and format, without changing anything
 	$(VENV)/bin/ruff check
@@ -172,7 +180,22 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "Cannot make a virtual environment: on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
 
+NPM = --no-save --no-package-lock --no-audit --no-fund --loglevel=error
+
+# In a folder of their own: the generator wants an older typer than ours, and npm would remove what `make postman` installed.
+GENERATOR = openapi-python-client==0.29.1
+NODE_TOOLS = @hey-api/openapi-ts@0.95.0 @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @types/node@20.19.43 \
+	openapi-fetch@0.17.0 openapi-typescript@7.13.0 typescript@5.9.3
+
+$(GENERATORS)/.done: Makefile | $(VENV)/bin/python
+	@command -v npm >/dev/null || { echo "The generators for TypeScript need Node.js: install the package npm." >&2; exit 1; }
+	@echo "Installing generators of clients into $(GENERATORS) ..."
+	$(RUN) -m venv $(GENERATORS)
+	$(GENERATORS)/bin/python -m pip install -q $(GENERATOR)
+	npm install --prefix $(GENERATORS) --cache $(GENERATORS)/.npm-cache $(NPM) $(NODE_TOOLS)
+	@touch $@
+
 node_modules/.newman:
 	@command -v npm >/dev/null || { echo "newman needs Node.js: install the package npm." >&2; exit 1; }
-	npm install --prefix . --cache node_modules/.npm-cache --no-save --no-package-lock --no-audit --no-fund --loglevel=error newman@6
+	npm install --prefix . --cache node_modules/.npm-cache $(NPM) newman@6
 	@touch $@
