@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ def page(before: str) -> str:
     """`before` with new tables between its marks."""
     for name, lines in (("public", _public()), ("internal", _internal())):
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        new = begin + "\n".join(lines) + "\n" + end
-        before = re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _, new=new: new, before, flags=re.DOTALL)
+        head, _, rest = before.partition(begin)
+        before = head + begin + "\n".join(lines) + "\n" + end + rest.partition(end)[2]
     return before
 
 
