@@ -78,7 +78,8 @@ test-unit: $(VENV)/.dev ## The tests that need no server
 	$(RUN) -m pytest tests/unit $(ARGS)
 
 e2e: $(VENV)/.dev ## The product in containers, as its users have it; needs a Docker engine
-	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit -m "long or not long" $(ARGS)
+	REQUIRE_E2E=1 $(RUN) -m pytest tests/compose tests/e2e tests/testkit tests/systemd tests/kubernetes -m "long or not long" $(ARGS)
+	$(RUN) -m pytest tests/integration -m long
 
 faults: $(VENV)/.dev ## Every fault of docs/reliability.md, then a random run: SECONDS=600 NODES=1; SEED= repeats one
 	$(if $(SEED),,$(RUN) -m pytest tests/faults tests/model -m "long or not long" $(ARGS))

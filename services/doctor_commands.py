@@ -45,7 +45,7 @@ def doctor(
 
 
 async def _examine(service: str | None) -> dict[str, list[Finding]]:
-    from services.doctor.patients import OPERATOR, examine_as_operator, examine_service, services_here
+    from services.doctor.checks import OPERATOR, examine_as_operator, examine_service, services_here
     from shared.configuration.environment import value_of
 
     found = {each: await examine_service(each) for each in ([service] if service else services_here())}

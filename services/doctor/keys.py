@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from services.auth.settings import AuthSettings, KeySettings
 from services.auth.tokens.keys import KeyRing, KeysInvalid, signing_time
+from services.doctor.answers import NoAnswer, get
 from services.doctor.findings import Finding, fail, ok, warn
-from shared.configuration.connections import trusted
 from shared.configuration.hosts import is_loopback
 from shared.configuration.settings import ManagedSettings
 from shared.tokens.remote_keys import signing_keys
@@ -25,7 +25,6 @@ JWKS: Final = "/.well-known/jwks.json"
 
 _OLD_DAYS: Final = 180
 _DAY: Final = 86400
-_ANSWER_SECONDS: Final = 2.5
 _PURPOSE: Final = b"login2fa doctor: fingerprint of a key"
 _PROXIED: Final = "Look at DNS, certificate and gateway: clients look for the keys there"
 
@@ -69,8 +68,8 @@ async def issuer(settings: AuthSettings) -> list[Finding]:
         own = {key["kid"] for key in json.loads(KeyRing(settings.jwt_keys_dir).document()[0])["keys"]}
     except KeysInvalid:
         return []  # `signing` says so
-    except _NoKeys as error:
-        if error.unreachable and is_loopback(urlsplit(settings.issuer).hostname or ""):
+    except (_NoKeys, NoAnswer) as error:
+        if isinstance(error, NoAnswer) and is_loopback(urlsplit(settings.issuer).hostname or ""):
             return [ok("issuer", "ISSUER", "it is a browser's own machine, and is not reached from here")]
         return [warn("issuer", "ISSUER", f"{settings.issuer}{JWKS}: {error}", _PROXIED)]
     if published != own:
@@ -84,18 +83,9 @@ async def issuer(settings: AuthSettings) -> list[Finding]:
 async def public_keys(variable: str, url: str) -> list[Finding]:
     try:
         published = await _published(url)
-    except _NoKeys as error:
+    except (_NoKeys, NoAnswer) as error:
         return [fail("public-keys", variable, f"{url}: {error}", f"Look at {variable}, and whether auth runs")]
     return [ok("public-keys", variable, f"{len(published)} keys: {_listed(published)}")]
-
-
-async def api(variable: str, url: str) -> list[Finding]:
-    """Any answer will do, also a 404."""
-    try:
-        await _get(url)
-    except _NoKeys as error:
-        return [fail("api", variable, f"{url}: {error}", f"Look at {variable}, and whether the service runs")]
-    return [ok("api", variable, "answers")]
 
 
 async def fingerprints(settings: ManagedSettings) -> list[Finding]:
@@ -112,23 +102,11 @@ def _fingerprint(key: SecretStr) -> str:
 
 
 class _NoKeys(Exception):
-    def __init__(self, said: str, *, unreachable: bool = False) -> None:
-        super().__init__(said)
-        self.unreachable = unreachable
-
-
-async def _get(url: str) -> httpx.Response:
-    try:
-        async with httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False, verify=trusted()) as client:
-            return await client.get(url)
-    except httpx.TimeoutException:
-        raise _NoKeys("no answer in time", unreachable=True) from None
-    except httpx.HTTPError as error:
-        raise _NoKeys(str(error) or type(error).__name__, unreachable=True) from None
+    pass
 
 
 async def _published(url: str) -> set[str]:
-    answer = await _get(url)
+    answer = await get(url)
     if answer.status_code != httpx.codes.OK:
         raise _NoKeys(f"the answer is {answer.status_code}")
     try:

@@ -25,7 +25,7 @@ async def mail(settings: UsersSettings, address: str, tell: Callable[[str], None
         if state.outcome is not None:
             tell(_told(state))
         last = state
-    return _judged(last)
+    return _judged(last, settings)
 
 
 def _told(state: Row[Any]) -> str:
@@ -33,13 +33,14 @@ def _told(state: Row[Any]) -> str:
     return f"{outcome} after {state.age:.1f} s{': ' if state.said else ''}{state.said}"
 
 
-def _judged(state: Row[Any] | None) -> Finding:
+def _judged(state: Row[Any] | None, settings: UsersSettings) -> Finding:
     if state is None or (state.outcome is None and not state.published):
         advice = "Look whether users runs, and what its log says of the outbox"
         return fail("mail", "USERS_DATABASE_URL", "no relay of users has taken the event out of the outbox", advice)
     if state.outcome is None:
         advice = "Look whether the notifier runs, and into its log and the dead letters"
-        return fail("mail", "RABBITMQ_URL", "the broker has it, and no report of a delivery has come", advice)
+        variable = "RABBITMQ_URL" if settings.rabbitmq_url is not None else "RABBITMQ_URLS"
+        return fail("mail", variable, "the broker has it, and no report of a delivery has come", advice)
     if state.outcome == "delivered":
         return ok("mail", "SMTP_HOST", f"{_told(state)}. Look into the mailbox, and among its spam")
     return fail("mail", "SMTP_HOST", _told(state), "docs/mail.md explains each stage")

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 from weakref import WeakSet
 
@@ -41,13 +42,6 @@ _TRUSTED = 0.1
 _READ_ONLY = "25006"
 _NOT_MIGRATED = ("3D000", "3F000", "42P01", "42703", "42501")
 _UNAVAILABLE = ("08", "28", "40", "53", "55P03", "57", "58", "XX", _READ_ONLY, "25P03", "P0001", *_NOT_MIGRATED)
-
-WAIT = Histogram(
-    "login2fa_database_wait_seconds",
-    "Wait for a free connection to Postgres, up to the time-out of the pool.",
-    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-)
-IN_USE = Gauge("login2fa_database_in_use", "Connections to Postgres that are in use now.")
 
 
 class CannotConnect(ConnectionError):
@@ -132,6 +126,7 @@ class Database:
         event.listen(self._engine.sync_engine, "handle_error", _discard_if_read_only)
         event.listen(self._engine.sync_engine, "checkout", self._pre_ping)
         self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._wait = _wait()
         _ALL.add(self)
 
     @property
@@ -199,7 +194,7 @@ class Database:
             await self._wait_for_turn()
         else:
             await self._turns.acquire()  # at once
-            WAIT.observe(0)
+            self._wait.observe(0)
         try:
             yield
         finally:
@@ -213,7 +208,7 @@ class Database:
         except TimeoutError:
             raise PoolExhausted("no connection to Postgres became free in time") from None
         finally:
-            WAIT.observe(time.perf_counter() - began)
+            self._wait.observe(time.perf_counter() - began)
 
     async def read(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """One statement that may be repeated, without BEGIN and COMMIT; repeated if its connection was dead."""
@@ -246,4 +241,15 @@ class Database:
 
 # More than one where services share a process.
 _ALL: WeakSet[Database] = WeakSet()
-IN_USE.set_function(lambda: sum(each.in_use for each in _ALL))
+
+
+@cache
+def _wait() -> Histogram:
+    """Made with the first pool, as is the gauge: a process without one does not say 0."""
+    in_use = Gauge("login2fa_database_in_use", "Connections to Postgres that are in use now.")
+    in_use.set_function(lambda: sum(each.in_use for each in _ALL))
+    return Histogram(
+        "login2fa_database_wait_seconds",
+        "Wait for a free connection to Postgres, up to the time-out of the pool.",
+        buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    )

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from services.auth.settings import AuthSettings
 from services.cli import app
 from services.configuration import SETTINGS
+from services.doctor.checks import services_here
 from services.doctor.database import database
 from services.doctor.examination import Check, examine
 from services.doctor.findings import Finding, Name, ok
 from services.doctor.keys import fingerprints
-from services.doctor.patients import services_here
 from services.doctor.secret_files import secret_files
 from services.users.settings import UsersSettings
 from shared.configuration.settings import load

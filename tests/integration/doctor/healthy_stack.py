@@ -14,9 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.auth.tokens.keys import KeyRing, generate
+from services.doctor.checks import examine_service
 from services.doctor.findings import Finding
 from services.doctor.keys import JWKS
-from services.doctor.patients import examine_service
 from shared.messaging.amqp import AmqpBus
 from shared.messaging.bus import Consumption, Delivery, Done, Outcome
 from shared.messaging.topology import SUBSCRIPTIONS

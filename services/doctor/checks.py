@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from services.auth.settings import AuthSettings
 from services.configuration import SETTINGS
+from services.doctor.answers import api
 from services.doctor.broker import broker, of_a_cluster
 from services.doctor.database import database
 from services.doctor.examination import Check, examine
 from services.doctor.findings import Finding, fail, ok
-from services.doctor.keys import api, fingerprints, issuer, public_keys, signing
+from services.doctor.keys import fingerprints, issuer, public_keys, signing
 from services.doctor.mail_server import mail_server
 from services.doctor.secret_files import secret_files
 from services.notifier.settings import NotifierSettings
