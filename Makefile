@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit \
-	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench openapi clients postman lock clean image pin-images
+	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench openapi asyncapi events clients postman lock clean image pin-images
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,14 +108,21 @@ audit: $(VENV)/.audit ## Are the locks true, and free of known vulnerabilities? 
 sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.json
 	$(RUN) -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
 
-check: lint ## Lint, types, import contracts, and no broken promise of the API
+check: lint ## Lint, types, import contracts, and no broken promise of the API or of an event
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 	cd testkit && $(abspath $(VENV))/bin/lint-imports --no-logo
 	$(RUN) -m tests.contracts.promises
+	$(RUN) -m tests.contracts.event_promises
 
 openapi: $(VENV)/.dev ## Write the OpenAPI document that is frozen in the repository: docs/openapi.json
 	$(RUN) -m deploy.openapi
+
+asyncapi: $(VENV)/.dev ## Write what the repository holds of the events' contract: docs/asyncapi.json, docs/events.md
+	$(RUN) -m deploy.asyncapi
+
+events: $(VENV)/.dev ## Events for other programs: a worked consumer on the real stack, and @asyncapi/parser (needs npm)
+	$(RUN) -m pytest -m 'long or not long' tests/contracts/test_asyncapi.py tests/e2e/test_account_consumer.py $(ARGS)
 
 lint: $(VENV)/.dev ## Lint and format, without changing anything
 	$(VENV)/bin/ruff check

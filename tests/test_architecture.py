@@ -89,7 +89,7 @@ SUBSCRIBERS = {
     "auth.factors_changed.v1": {"users.account_factors"},
 }
 # For whoever binds a queue of his own.
-UNHEEDED = {"auth.audit.v1", "users.audit.v1"}
+UNHEEDED = {"auth.audit.v1", "users.audit.v1", "users.account_public.v1"}
 NOWHERE = Databases("none", "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none")
 
 

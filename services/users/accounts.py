@@ -14,12 +14,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.users import account_factors, incarnation
+from services.users import account_events, account_factors, incarnation
 from services.users.problems import EmailNotValid, LastAdministrator, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
 from shared.mail_address import AddressInvalid, one_address
-from shared.messaging.events import AccountChanged
 from shared.messaging.outbox import add
 from shared.names import canonical
 from shared.sealing import Sealer
@@ -109,7 +108,7 @@ async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = Fa
     await connection.execute(delete(accounts).where(accounts.c.id == row.id))
     buried = insert(tombstones).values(id=row.id, version=version).returning(tombstones.c.deleted_at)
     deleted_at: datetime = (await connection.execute(buried)).scalar_one()
-    await add(connection, outbox, _tombstone(row.id, number, version))
+    await add(connection, outbox, *account_events.deleted(row.id, number, version))
     return deleted_at
 
 
@@ -154,14 +153,14 @@ async def end_sessions_of_page(
 async def publish(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
     number = await incarnation.present(connection)
     for row in rows:
-        await add(connection, outbox, _event(row, number, sealer))
+        await add(connection, outbox, *account_events.changed(row, number, sealer))
 
 
 async def publish_tombstones(connection: AsyncConnection) -> int:
     number = await incarnation.present(connection)
     rows = (await connection.execute(select(tombstones))).all()
     for row in rows:
-        await add(connection, outbox, _tombstone(row.id, number, row.version))
+        await add(connection, outbox, *account_events.deleted(row.id, number, row.version))
     return len(rows)
 
 
@@ -205,32 +204,8 @@ async def _write(connection: AsyncConnection, sealer: Sealer, statement: Any) ->
     except IntegrityError as error:
         # The only constraints that a request can break are the two unique names.
         raise UserAlreadyExists from error
-    await add(connection, outbox, _event(row, await incarnation.present(connection), sealer))
+    await add(connection, outbox, *account_events.changed(row, await incarnation.present(connection), sealer))
     return row
-
-
-def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
-    event = AccountChanged(
-        account_id=row.id,
-        incarnation=number,
-        version=row.version,
-        deleted=False,
-        username=row.username,
-        email=row.email,
-        is_2fa=row.is_2fa,
-        is_admin=row.is_admin,
-        is_active=row.is_active,
-        email_verified=row.email_verified_at is not None,
-        groups=tuple(row.groups),
-        password_by_mail=row.password_by_mail,
-        session_epoch=row.session_epoch,
-        kept_session=row.kept_session,
-    )
-    return event.model_copy(update={"sealed_password_hash": sealer.seal(row.password_hash, event.hash_context)})
-
-
-def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
-    return AccountChanged(account_id=account, incarnation=number, version=version, deleted=True)
 
 
 async def now(connection: AsyncConnection) -> datetime:

@@ -66,8 +66,8 @@ SUBSCRIPTIONS = (
     PROVED_ADDRESSES, ACCOUNT_FACTORS, ENDED_SESSIONS, HEARTBEATS,
 )  # fmt: skip
 
-# Only for an operator's own queues (docs/audit.md).
-FOR_OPERATORS = ("auth.audit.v1", "users.audit.v1")
+# For queues of others, too (docs/events.md): no secret, no mail address and no name is in them.
+PUBLIC = ("auth.session_ended.v1", "auth.audit.v1", "users.audit.v1", "users.account_public.v1")
 
 
 def process_of(name: str) -> str:
@@ -80,7 +80,7 @@ def process_of(name: str) -> str:
 
 def published_by(process: str) -> tuple[str, ...]:
     consumed = [key for each in SUBSCRIPTIONS for key in each.routing_keys]
-    return tuple(key for key in (*consumed, *FOR_OPERATORS) if process_of(key) == process)
+    return tuple(key for key in dict.fromkeys((*consumed, *PUBLIC)) if process_of(key) == process)
 
 
 def consumed_by(process: str) -> tuple[Subscription, ...]:
