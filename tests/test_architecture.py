@@ -87,6 +87,7 @@ SUBSCRIBERS = {
     "notifier.account_code_outcome.v1": {"users.account_code_outcomes"},
     "auth.address_proved.v1": {"users.proved_addresses"},
     "auth.factors_changed.v1": {"users.account_factors"},
+    "auth.password_rehashed.v1": {"users.rehashed_passwords"},
 }
 # For whoever binds a queue of his own.
 UNHEEDED = {"auth.audit.v1", "users.audit.v1", "users.account_public.v1"}

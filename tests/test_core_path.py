@@ -21,7 +21,7 @@ OUTSIDE = {
     "services.auth": {
         "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.code_caps",
         "factors.failed_codes", "factors.methods", "factors.proofs", "factors.refusals", "login.attempts",
-        "login.known_addresses", "login.trusted_devices", "sessions.client", "sessions.ending",
+        "login.known_addresses", "login.rehash", "login.trusted_devices", "sessions.client", "sessions.ending",
         "sessions.renewal_statements", "settings", "tables", "tokens.issue",
     },
     "services.notifier": {

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_pass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
@@ -51,6 +52,17 @@ async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -
     refuse_foreign(new.username, email=new.email)
     statement = insert(accounts).values(id=uuid7(), **_with_keys(asdict(new))).returning(accounts)
     return await _write(connection, sealer, statement)
+
+
+async def create_several(
+    connection: AsyncConnection, sealer: Sealer, values: Sequence[Mapping[str, Any]]
+) -> Sequence[Row[Any]]:
+    """Of columns of an account. Passes over those whose email or username has been taken meanwhile."""
+    statement = insert_or_pass(accounts).on_conflict_do_nothing().returning(accounts)
+    made = await connection.execute(statement, [{"id": uuid7(), **_with_keys(each)} for each in values])
+    rows: Sequence[Row[Any]] = made.all()
+    await publish(connection, sealer, rows)
+    return rows
 
 
 async def find(connection: AsyncConnection, account: UUID) -> Row[Any] | None:
@@ -96,6 +108,13 @@ async def change(
         .where(accounts.c.id == row.id)
         .returning(accounts)
     )
+    return await _write(connection, sealer, statement)
+
+
+async def replace_hash(connection: AsyncConnection, sealer: Sealer, row: Row[Any], password_hash: str) -> Row[Any]:
+    """Another hash of the same password: sessions go on. `row` is from `lock`."""
+    moved = {"version": row.version + 1, "password_hash": password_hash}
+    statement = update(accounts).values(moved).where(accounts.c.id == row.id).returning(accounts)
     return await _write(connection, sealer, statement)
 
 
@@ -152,8 +171,8 @@ async def end_sessions_of_page(
 
 async def publish(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
     number = await incarnation.present(connection)
-    for row in rows:
-        await add(connection, outbox, *account_events.changed(row, number, sealer))
+    events = [event for row in rows for event in account_events.changed(row, number, sealer)]
+    await add(connection, outbox, *events)
 
 
 async def publish_tombstones(connection: AsyncConnection) -> int:

@@ -24,6 +24,7 @@ from services.users.callers import HashShares, Users
 from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
+from services.users.rehashed_passwords import rehashed_handler
 from services.users.routes import RATE_LIMITED, router
 from services.users.settings import UsersSettings
 from services.users.tables import metadata, outbox
@@ -39,7 +40,13 @@ from shared.messaging.factor_events import FactorsChanged
 from shared.messaging.handlers import event_handler
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
-from shared.messaging.topology import ACCOUNT_CODE_OUTCOMES, ACCOUNT_FACTORS, ENDED_SESSIONS, PROVED_ADDRESSES
+from shared.messaging.topology import (
+    ACCOUNT_CODE_OUTCOMES,
+    ACCOUNT_FACTORS,
+    ENDED_SESSIONS,
+    PROVED_ADDRESSES,
+    REHASHED_PASSWORDS,
+)
 from shared.messaging.when_ready import WhenReady
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
@@ -98,6 +105,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         ENDED_SESSIONS: event_handler(database, SessionEnded, ended_sessions.apply),
         PROVED_ADDRESSES: addresses.address_proved_handler(database, sealer),
         ACCOUNT_FACTORS: event_handler(database, FactorsChanged, account_factors.apply),
+        REHASHED_PASSWORDS: rehashed_handler(database, sealer),
         ACCOUNT_CODE_OUTCOMES: event_handler(database, AccountCodeOutcome, code_outcomes.apply),
     }
     begin = partial(WhenReady.begin, signed, schema.is_ready, concurrency=_EVENTS_AT_A_TIME)

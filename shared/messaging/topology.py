@@ -59,11 +59,13 @@ ACCOUNT_CODES = Subscription("notifier.account_codes", ("users.code_requested.v1
 ACCOUNT_CODE_OUTCOMES = Subscription("users.account_code_outcomes", ("notifier.account_code_outcome.v1",))
 PROVED_ADDRESSES = Subscription("users.proved_addresses", ("auth.address_proved.v1",))
 ACCOUNT_FACTORS = Subscription("users.account_factors", ("auth.factors_changed.v1",))
+REHASHED_PASSWORDS = Subscription("users.rehashed_passwords", ("auth.password_rehashed.v1",))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
 HEARTBEATS = Subscription("auth.heartbeats", ("notifier.heartbeat.v1",), lifetime=10)
 SUBSCRIPTIONS = (
     OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ACCOUNT_CODES, ACCOUNT_CODE_OUTCOMES,
-    PROVED_ADDRESSES, ACCOUNT_FACTORS, ENDED_SESSIONS, HEARTBEATS,
+    PROVED_ADDRESSES, ACCOUNT_FACTORS, REHASHED_PASSWORDS, ENDED_SESSIONS,
+    HEARTBEATS,
 )  # fmt: skip
 
 # For queues of others, too (docs/events.md): no secret, no mail address and no name is in them.
