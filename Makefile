@@ -107,6 +107,7 @@ sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.jso
 check: lint ## Lint, types, import contracts
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	cd clients/python && $(abspath $(VENV))/bin/lint-imports --no-logo
 	cd testkit && $(abspath $(VENV))/bin/lint-imports --no-logo
 
 lint: $(VENV)/.dev ## Lint and format, without changing anything

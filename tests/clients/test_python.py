@@ -99,6 +99,27 @@ def test_known_keys_serve_while_auth_is_away_and_without_any_nothing_is_said_of_
     checked.verify(signer.token(access_claims()))
 
 
+def test_a_new_key_is_fetched_not_too_often_and_old_ones_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("login2fa_client.keys.time.monotonic", lambda: now)
+    old, new = Signer("old"), Signer("new")
+    server = Server(old)
+    checked = tokens(server)
+    checked.verify(old.token(access_claims()))
+    server.signers = (new,)
+    with pytest.raises(TokenInvalid):
+        checked.verify(new.token(access_claims()))
+    now += 6
+    checked.verify(new.token(access_claims()))
+    with pytest.raises(TokenInvalid):
+        checked.verify(old.token(access_claims()))
+
+    server.up = False
+    now += 86_401
+    with pytest.raises(Unavailable):
+        checked.verify(new.token(access_claims()))
+
+
 @pytest.mark.parametrize(("verdict", "failure"), [(401, TokenInvalid), (503, Unavailable)])
 def test_ask_fails_closed(verdict: int, failure: type[Exception]) -> None:
     signer = Signer()

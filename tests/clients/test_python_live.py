@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import Any
 
+import jwt
 import pytest
 
 from login2fa_client import AccessTokens, AsyncLogin2FA, LoggedIn, TokenInvalid
@@ -47,7 +48,6 @@ async def test_the_readme_logs_in_by_a_mailed_code_and_a_logout_is_noticed_by_as
 
 
 def _named(token: str) -> tuple[str, str]:
-    import jwt  # noqa: PLC0415 - only to read what this installation calls itself
-
+    """What this installation calls itself."""
     claims = jwt.decode(token, options={"verify_signature": False})
     return claims["iss"], claims["aud"]
