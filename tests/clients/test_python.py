@@ -7,7 +7,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import httpx
@@ -31,6 +31,8 @@ class Server:
         self.verdict = 200
         self.used: list[bytes] = []
         self.lock = Lock()
+        self.second = Event()
+        self.patience = 0.0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
@@ -41,6 +43,9 @@ class Server:
             return httpx.Response(self.verdict)
         with self.lock:
             self.used.append(request.content)
+            if len(self.used) > 1:
+                self.second.set()
+        self.second.wait(self.patience)  # a second refresh that is on its way arrives before this one is answered
         return httpx.Response(self.verdict, json={"access_token": "new", "refresh_token": "next", "expires_in": 3600})
 
 
@@ -134,6 +139,7 @@ def test_ask_fails_closed(verdict: int, failure: type[Exception]) -> None:
 
 def test_threads_use_a_refresh_token_once() -> None:
     server = Server()
+    server.patience = 0.3
     login = Login2FA(BASE, pair=OLD, transport=httpx.MockTransport(server))
     with login, ThreadPoolExecutor(8) as threads:
         got = list(threads.map(lambda _: login.access_token(), range(8)))
