@@ -111,6 +111,7 @@ sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.jso
 check: lint ## Lint, types, import contracts, and no broken promise of the API or of an event
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	cd clients/python && $(abspath $(VENV))/bin/lint-imports --no-logo
 	cd testkit && $(abspath $(VENV))/bin/lint-imports --no-logo
 	$(RUN) -m tests.contracts.promises
 	$(RUN) -m tests.contracts.event_promises
