@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deploy.images import images as base_images
 from deploy.release import images, packages
 from deploy.release.provenance import sha256, statement
 from deploy.release.source import PROJECT, ReleaseFailed, Source, exported, run
@@ -69,6 +70,8 @@ def _tell(source: Source, out: Path, made: dict[str, str]) -> None:
         print("\n".join(["In this machine's Docker engine:", *(f"  {tag}  {digest}" for tag, digest in made.items())]))
     else:
         print("No images: no Docker engine was asked, or none answers here. Their provenance is missing, too.")
+    if any("@" not in named for named in base_images(source.folder / "deploy" / "images.env").values()):
+        print("Base images have no digest. So that images can be repeated: `make pin-images`, commit, release again.")
     packed = f"{out}/*.whl {out}/*.tar.gz"
     lines = [
         "",

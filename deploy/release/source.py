@@ -40,10 +40,10 @@ class Source:
 
 def run(*command: str | Path, cwd: Path = PROJECT, environment: Mapping[str, str] | None = None) -> str:
     """Raises `ReleaseFailed`, with what the command said."""
+    variables = dict(os.environ) | (environment or {})
     try:
-        done = subprocess.run(
-            command, cwd=cwd, env=dict(os.environ) | (environment or {}), capture_output=True, text=True, check=False
-        )
+        # With somebody's own umask the modes of files, and so the wheels, would depend on who releases.
+        done = subprocess.run(command, cwd=cwd, env=variables, umask=0o022, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise ReleaseFailed(f"There is no program {command[0]} here") from error
     if done.returncode:
@@ -56,8 +56,7 @@ def exported(folder: Path) -> Source:
     commit = run("git", "rev-parse", "HEAD")
     epoch = os.environ.get("SOURCE_DATE_EPOCH") or run("git", "show", "-s", "--format=%ct", "HEAD")
     archive = folder / "source.tar"
-    # Without the umask the modes of files, and so the wheels, would depend on who releases.
-    run("git", "-c", "tar.umask=0022", "archive", "--output", archive, "HEAD")
+    run("git", "-c", "tar.umask=user", "archive", "--output", archive, "HEAD")
     (folder / "source").mkdir()
     run("tar", "--extract", "--same-permissions", "--file", archive, "--directory", folder / "source")
     archive.unlink()
