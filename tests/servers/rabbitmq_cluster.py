@@ -32,6 +32,13 @@ net_ticktime = {net_ticktime}
 cluster_formation.peer_discovery_backend = classic_config
 """
 
+_LEAD = """
+[ra:transfer_leadership(amqqueue:get_pid(Queue), {{element(1, amqqueue:get_pid(Queue)), '{name}'}})
+    || Queue <- rabbit_amqqueue:list(), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].
+"""
+# Its clients go to another node; `[]` if it had none.
+_CLOSE = '[rabbit_networking:close_connection(Client, "moved") || Client <- rabbit_networking:local_connections()].'
+
 
 class Cluster:
     """`start`, and `remove` at the end; `nodes` are to be hurt one by one."""
@@ -62,8 +69,20 @@ class Cluster:
         self.until_whole()
 
     def until_whole(self) -> None:
-        """All nodes see each other, as each of them says."""
+        """All nodes see each other, as each of them says, and any of them may go: no queue lacks a member."""
         self._at_once(_sees_all)
+        self._at_once(_may_go)
+
+    def lead_all(self, node: PrivateNode) -> None:
+        """`node` leads every queue, and every client is connected to it."""
+        number = self.nodes.index(node)
+        self.ctl("eval", _LEAD.format(name=node.name))
+        others = self.nodes[:number] + self.nodes[number + 1 :]
+
+        def alone() -> bool:
+            return all([other.ctl("eval", _CLOSE).strip() == "[]" for other in others])  # noqa: C419 - each time on each
+
+        wait_until(alone, WHOLE_SECONDS)
 
     def mend(self, node: PrivateNode) -> None:
         """Until all is well after `node` was silent: by a restart if need be, as an operator does it.
@@ -128,6 +147,22 @@ def _sees_all(node: PrivateNode, seconds: float = WHOLE_SECONDS) -> None:
         wait_until(sees, seconds)
     except AssertionError as error:
         raise NodeFailed(f"{node.name} sees no whole cluster:\n{node.logged()}") from error
+
+
+def _may_go(node: PrivateNode) -> None:
+    """Wait for it: members of queues begin after their node, and one that has no third may not lose a second."""
+
+    def not_critical() -> bool:
+        try:
+            node.tool("rabbitmq-queues", "check_if_node_is_quorum_critical")
+        except NodeFailed:
+            return False
+        return True
+
+    try:
+        wait_until(not_critical, WHOLE_SECONDS)
+    except AssertionError as error:
+        raise NodeFailed(f"{node.name} may not go:\n{node.logged()}") from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,20 +15,10 @@ from shared.messaging.topology import OTP_DELIVERY
 from tests.faults.rows.three_nodes import Logins, logins, nodes, system, three_nodes
 from tests.servers.killable import killed
 from tests.servers.rabbitmq_cluster import Cluster, drained, stopped
-from tests.servers.rabbitmq_node import PrivateNode
 
 __all__ = ("logins", "nodes", "system", "three_nodes")
 
 pytestmark = pytest.mark.long
-
-
-async def all_on(node: PrivateNode, nodes: Cluster) -> None:
-    """Every client is connected to it, and it leads every queue."""
-    async with AsyncExitStack() as others:
-        for other in nodes.nodes:
-            if other is not node:
-                await others.enter_async_context(drained(other))
-    await asyncio.to_thread(nodes.until_whole)
 
 
 @asynccontextmanager
@@ -56,7 +46,7 @@ async def test_the_node_is_killed_that_leads_the_queue_of_the_codes(logins: Logi
 
 
 async def test_the_node_is_killed_that_leads_all_queues_and_has_all_clients(logins: Logins, nodes: Cluster) -> None:
-    await all_on(nodes.nodes[0], nodes)
+    await asyncio.to_thread(nodes.lead_all, nodes.nodes[0])
     assert await logins.meet("every client's node killed", killed(nodes.nodes[0]), 30.0) == []
     logins.nobody_waited_long()
 
