@@ -40,7 +40,7 @@ class Source:
 
 def run(*command: str | Path, cwd: Path = PROJECT, environment: Mapping[str, str] | None = None) -> str:
     """Raises `ReleaseFailed`, with what the command said."""
-    variables = dict(os.environ) | (environment or {})
+    variables = {**os.environ, **(environment or {})}
     try:
         # With somebody's own umask the modes of files, and so the wheels, would depend on who releases.
         done = subprocess.run(command, cwd=cwd, env=variables, umask=0o022, capture_output=True, text=True, check=False)

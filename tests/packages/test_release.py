@@ -40,7 +40,8 @@ def test_two_releases_of_one_commit_are_the_same_bytes(releases: list[Path]) -> 
 def test_the_sums_name_each_file_and_the_provenance_each_package_and_its_commit(releases: list[Path]) -> None:
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in releases[0].iterdir()}
     lines = (releases[0] / "SHA256SUMS").read_text().splitlines()
-    assert dict(reversed(line.split("  ")) for line in lines) | {"SHA256SUMS": files["SHA256SUMS"]} == files
+    summed = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    assert summed | {"SHA256SUMS": files["SHA256SUMS"]} == files
 
     [path] = releases[0].glob("*-packages.provenance.json")
     statement = json.loads(path.read_text())
@@ -61,7 +62,7 @@ def test_the_bill_of_materials_names_what_is_locked(releases: list[Path]) -> Non
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("kept")
-    command = [sys.executable, "-m", "deploy.release", "--no-images", "--out", tmp_path]
+    command = [sys.executable, "-m", "deploy.release", "--no-images", "--out", str(tmp_path)]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert (ended.returncode, "has other things in it" in ended.stderr) == (1, True)
     assert (tmp_path / "mine").read_text() == "kept"
