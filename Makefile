@@ -11,6 +11,7 @@ STATE_DIR ?= .local
 DEMO ?= 1
 SECONDS ?= 600
 NODES ?= 1
+OUT ?= dist
 # For these alone: to a test that reads settings they would be somebody's.
 up: export PORT := $(PORT)
 up: export DEMO := $(DEMO)
@@ -22,7 +23,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit \
-	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench openapi asyncapi events clients postman lock clean image pin-images
+	e2e faults monitoring restore-drill security audit sbom packages release check lint format migrate bench openapi asyncapi events \
+	clients postman lock clean image pin-images
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +109,12 @@ audit: $(VENV)/.audit ## Are the locks true, and free of known vulnerabilities? 
 
 sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.json
 	$(RUN) -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
+
+packages: $(VENV)/.audit ## What `pip install` of our wheels gives, on each Python that is here; two releases are the same bytes
+	$(RUN) -m pytest -p no:cacheprovider tests/packages tests/testkit/test_from_outside.py -m "long or not long" $(ARGS)
+
+release: $(VENV)/.audit ## Wheels, sdists, images, what is in them and where it is from, into OUT=dist; uploads nothing
+	@$(RUN) -m deploy.release --out $(OUT)
 
 check: lint ## Lint, types, import contracts, and no broken promise of the API or of an event
 	$(VENV)/bin/mypy

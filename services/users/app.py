@@ -20,6 +20,7 @@ from services.users import (
     password_routes,
     registration_keys,
 )
+from services.users.breach_filter import verified
 from services.users.callers import HashShares, Users
 from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
@@ -77,7 +78,8 @@ def build(settings: UsersSettings) -> Service:
 
 @asynccontextmanager
 async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
-    """Raises `TopologyMismatch`."""
+    """Raises `BreachFilterInvalid`, `TopologyMismatch`."""
+    breached = await asyncio.to_thread(verified, settings.breached_passwords)
     database = Database(
         settings.users_database_url.get_secret_value(),
         pool_size=settings.database_pool,
@@ -97,6 +99,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         known=KnownAccounts(database),
         hash_shares=HashShares(),
         codes=Codes(settings, Sealer.of(settings.mailed_code_sealing_keys)),
+        breached=breached,
     )
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)
