@@ -16,10 +16,7 @@ from services.notifier.mails.style import SHIPPED, Style, shipped_language, word
 
 
 def mails(style: Style, site: str = "Acme") -> list[EmailMessage]:
-    return [
-        cast("EmailMessage", email.message_from_bytes(composed, policy=email.policy.SMTP))
-        for composed, _ in made_up(style, site=site)
-    ]
+    return [email.message_from_bytes(composed, policy=email.policy.SMTP) for composed, _ in made_up(style, site=site)]
 
 
 def parts(mail: EmailMessage) -> list[EmailMessage]:
