@@ -124,6 +124,7 @@ def _environment(style: Style, *, autoescape: bool) -> ImmutableSandboxedEnviron
         loader=FileSystemLoader([*own, _TEMPLATES]),
         undefined=StrictUndefined,
         autoescape=autoescape,
+        auto_reload=False,  # a file that changes later was not examined
     )
 
 
