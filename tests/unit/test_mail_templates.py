@@ -13,6 +13,9 @@ import pytest
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.own_templates import made_up, refuse_bad_templates
 from services.notifier.mails.style import SHIPPED, Style, shipped_language, words
+from tests.good_settings import environment, refusal
+
+__all__ = ["environment"]
 
 
 def mails(style: Style, site: str = "Acme") -> list[EmailMessage]:
@@ -85,6 +88,12 @@ def test_a_template_that_would_spoil_a_mail_is_refused_by_file_and_line(
     (folder / "de" / file).write_text(template)
     with pytest.raises(ValueError, match=says):
         refuse_bad_templates(folder, site="Acme")
+
+
+def test_a_bad_template_is_a_setting_that_stops_the_start(folder: Path, environment: pytest.MonkeyPatch) -> None:
+    (folder / "de/notice.txt.j2").write_text("{{ happend }}")
+    environment.setenv("MAIL_TEMPLATES", str(folder))
+    assert "notice.txt.j2, line 1: 'happend' is undefined. Correct it" in refusal("notifier")
 
 
 @pytest.mark.parametrize(("tag", "language"), [("de", "de"), ("de-AT", "de"), ("EN-gb", "en"), ("fr", None)])
