@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+ALGORITHMS: Final = ("bcrypt", "pbkdf2", "scrypt", "phpass")
+
 # bcrypt reads no further. A longer password is checked by these alone, as the system did that made the hash.
 BCRYPT_BYTES: Final = 72
 

@@ -44,7 +44,8 @@ WAITING = Gauge("login2fa_hash_waiting", "Passwords that wait for a thread.")
 REFUSED = Counter("login2fa_hash_refused_total", "Passwords refused because too many were waiting.")
 
 _ARGON2ID = "argon2id"
-SECONDS.labels(_ARGON2ID)
+for _algorithm in (_ARGON2ID, *foreign.ALGORITHMS):
+    SECONDS.labels(_algorithm)
 
 
 class Passwords:

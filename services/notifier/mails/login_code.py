@@ -15,8 +15,7 @@ class LoginCodeMail:
         self._message = MimeMessage("login_code", sender=sender, site=site, style=style)
 
     def compose(self, delivery: Delivery) -> bytes:
-        valid = lifetime(delivery.requested_at, delivery.expires_at, self._style)
-        values = {"code": delivery.code, "lifetime": valid}
+        values = {"code": delivery.code, "lifetime": lifetime(delivery.requested_at, delivery.expires_at, self._style)}
         return self._message.compose(
             delivery, purpose="login", subject=self._subject, date=delivery.requested_at, values=values
         )
