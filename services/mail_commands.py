@@ -1,9 +1,10 @@
-"""`login2fa mail ...`: tests the connection to the mail server with the notifier's settings."""
+"""`login2fa mail ...`: tests the connection to the mail server with the notifier's settings, and shows every mail."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
@@ -16,9 +17,37 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    mail = typer.Typer(no_args_is_help=True, help="The way to the mail server.")
+    mail = typer.Typer(no_args_is_help=True, help="The way to the mail server, and the mails.")
     mail.command("test")(send_test)
+    mail.command()(preview)
     app.add_typer(mail, name="mail")
+
+
+def preview(
+    to: Annotated[Path, typer.Option(file_okay=False, help="The folder for the files; made if it is not there")],
+    lang: Annotated[str, typer.Option(help="The language of the mails")] = "en",
+    templates: Annotated[
+        Path | None, typer.Option(envvar="MAIL_TEMPLATES", file_okay=False, help="A folder of templates of your own")
+    ] = None,
+    site: Annotated[str, typer.Option(envvar="SITE_NAME", help="As the mails name your site")] = "Login2FA",
+) -> None:
+    """Write every mail as HTML, as text and as it is sent, with values that are made up."""
+    from services.notifier.mails.own_templates import made_up, parts_of, refuse_bad_templates
+    from services.notifier.mails.style import SHIPPED, Style, shipped_language
+
+    language = shipped_language(lang) or fail(f"--lang: there are mails in {' and '.join(SHIPPED)}")
+    try:
+        if templates is not None:
+            refuse_bad_templates(templates, site=site)
+    except ValueError as error:
+        fail(str(error))
+    style = Style(language, templates)
+    to.mkdir(parents=True, exist_ok=True)
+    for name, composed, _ in made_up(style, site=site):
+        (to / f"{name}.eml").write_bytes(composed)
+        for kind, text in parts_of(composed).items():
+            (to / f"{name}.{kind}").write_text(text)
+    typer.echo(f"Every mail is in {to}, as .html, .txt and .eml")
 
 
 def send_test(address: Annotated[str, typer.Argument(help="Who gets the mail")]) -> None:

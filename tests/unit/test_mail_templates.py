@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from typer.testing import CliRunner
 
+from services.cli import app
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.own_templates import made_up, refuse_bad_templates
 from services.notifier.mails.style import SHIPPED, Style, shipped_language, words
@@ -19,7 +21,9 @@ __all__ = ["environment"]
 
 
 def mails(style: Style, site: str = "Acme") -> list[EmailMessage]:
-    return [email.message_from_bytes(composed, policy=email.policy.SMTP) for composed, _ in made_up(style, site=site)]
+    return [
+        email.message_from_bytes(composed, policy=email.policy.SMTP) for _, composed, _ in made_up(style, site=site)
+    ]
 
 
 def parts(mail: EmailMessage) -> list[EmailMessage]:
@@ -54,7 +58,7 @@ def test_a_strict_parser_finds_no_defect_in_any_mail(language: str) -> None:
 
 def test_no_line_of_a_mail_is_longer_than_smtp_allows(folder: Path) -> None:
     (folder / "de/notice.html.j2").write_text("<p>" + "a" * 5000)
-    for composed, _ in made_up(Style("de", folder), site="Acme"):
+    for _, composed, _ in made_up(Style("de", folder), site="Acme"):
         assert all(len(line) <= 998 for line in composed.split(b"\r\n"))
 
 
@@ -99,3 +103,25 @@ def test_a_bad_template_is_a_setting_that_stops_the_start(folder: Path, environm
 @pytest.mark.parametrize(("tag", "language"), [("de", "de"), ("de-AT", "de"), ("EN-gb", "en"), ("fr", None)])
 def test_a_language_falls_back_to_a_less_special_one(tag: str, language: str | None) -> None:
     assert shipped_language(tag) == language
+
+
+def test_a_preview_writes_every_mail_as_html_text_and_as_it_is_sent(tmp_path: Path) -> None:
+    own = tmp_path / "own" / "de"
+    own.mkdir(parents=True)
+    (own / "login_code.txt.j2").write_text("Ihr Code bei {{ site }}: {{ code }}")
+    command = ["mail", "preview", "--lang", "de-AT", "--to", str(tmp_path / "out"), "--site", "Acme"]
+
+    result = CliRunner().invoke(app, [*command, "--templates", str(own.parent)])
+
+    assert result.exit_code == 0, result.output
+    names = {path.stem for path in (tmp_path / "out").iterdir()}
+    assert {"login_code", "account_code-reset", "notice-password_changed"} <= names
+    assert len(list((tmp_path / "out").iterdir())) == 3 * len(names)
+    assert "Ihr Code bei Acme: 493817" in (tmp_path / "out" / "login_code.txt").read_text()
+    assert 'lang="de"' in (tmp_path / "out" / "login_code.html").read_text()
+
+
+def test_a_preview_in_a_language_that_there_is_not_says_which_there_are(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["mail", "preview", "--lang", "tlh", "--to", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "de and en" in result.output

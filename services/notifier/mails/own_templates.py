@@ -37,7 +37,7 @@ def refuse_bad_templates(folder: Path, *, site: str) -> None:
     for language in SHIPPED:
         style = Style(language, folder)
         try:
-            for composed, code in made_up(style, site=site):
+            for _, composed, code in made_up(style, site=site):
                 _refuse_without_code(composed, code, folder / language)
         except ValueError:
             raise
@@ -60,20 +60,27 @@ def _refuse_unused(folder: Path) -> None:
             )
 
 
-def made_up(style: Style, *, site: str) -> Iterator[tuple[bytes, str]]:
-    """Every mail there is, with the code that it must show."""
+def made_up(style: Style, *, site: str) -> Iterator[tuple[str, bytes, str]]:
+    """Every mail there is, with its name and the code that it must show."""
     until = _AT + timedelta(minutes=4)
     login = Delivery(**_COMMON, code=_LOGIN_CODE, requested_at=_AT, expires_at=until)
-    yield LoginCodeMail(sender=_SENDER, subject=None, site=site, style=style).compose(login), _LOGIN_CODE
+    yield "login_code", LoginCodeMail(sender=_SENDER, subject=None, site=site, style=style).compose(login), _LOGIN_CODE
     account = AccountCodeMail(sender=_SENDER, site=site, style=style)
     for purpose in get_args(CodePurpose):
         code = AccountCode(**_COMMON, purpose=purpose, code=_ACCOUNT_CODE, requested_at=_AT, expires_at=until)
-        yield account.compose(code), in_halves(_ACCOUNT_CODE)
+        yield f"account_code-{purpose}", account.compose(code), in_halves(_ACCOUNT_CODE)
     notices = NoticeMail(sender=_SENDER, site=site, style=style)
     for word in (*get_args(NoticeWord), "mail_test"):
         left = 2 if word == "recovery_code_used" else None
         notice = Notice(**_COMMON, notice=word, recovery_codes_left=left, occurred_at=_AT, expires_at=until)
-        yield notices.compose(notice), ""
+        yield f"notice-{word}", notices.compose(notice), ""
+
+
+def parts_of(composed: bytes) -> dict[str, str]:
+    """`txt`, with the subject above it, and `html`."""
+    mail = email.message_from_bytes(composed, policy=email.policy.SMTP)
+    text, html = (part.get_content() for part in mail.iter_parts())
+    return {"txt": f"{mail['Subject']}\n\n{text}", "html": html}
 
 
 def _refuse_without_code(composed: bytes, code: str, folder: Path) -> None:
