@@ -46,6 +46,10 @@ DEATHS = $(wildcard tests/faults/rows/test_0*.py tests/faults/rows/test_1[0-2]_*
 # On servers that were given, two runs at once would get in each other's way.
 ALONE = $(strip $(ARGS)$(TEST_POSTGRES_URL)$(TEST_RABBITMQ_URL))
 
+# Each service that a test composes, and each process that it starts, would read all authorities of a machine that names
+# them: 18 ms, up to three times. Only the lane of containers asks servers of others.
+PYTEST = env -u SSL_CERT_FILE $(RUN) -m pytest -p no:cacheprovider
+
 test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
 ifneq ($(ALONE),)
 	$(RUN) -m pytest $(ARGS)
@@ -55,23 +59,23 @@ else
 endif
 
 test-services: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(addprefix --ignore=,$(CONTAINERS) $(USERS) $(SECURITY) $(FAULTS)) 2>&1 \
+	@set -o pipefail; $(PYTEST) tests $(addprefix --ignore=,$(CONTAINERS) $(USERS) $(SECURITY) $(FAULTS)) 2>&1 \
 		| sed -u 's/^/services:   /'
 
 test-users: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(USERS) 2>&1 | sed -u 's/^/users:      /'
+	@set -o pipefail; $(PYTEST) $(USERS) 2>&1 | sed -u 's/^/users:      /'
 
 test-security: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(SECURITY) $(addprefix --ignore=,$(FIRST)) 2>&1 | sed -u 's/^/security:   /'
+	@set -o pipefail; $(PYTEST) $(SECURITY) $(addprefix --ignore=,$(FIRST)) 2>&1 | sed -u 's/^/security:   /'
 
 test-containers: $(VENV)/.dev
 	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(CONTAINERS) 2>&1 | sed -u 's/^/containers: /'
 
 test-deaths: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(DEATHS) 2>&1 | sed -u 's/^/deaths:       /'
+	@set -o pipefail; $(PYTEST) $(DEATHS) 2>&1 | sed -u 's/^/deaths:       /'
 
 test-other-faults: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(FAULTS) $(addprefix --ignore=,$(STARTS) $(DEATHS)) 2>&1 \
+	@set -o pipefail; $(PYTEST) $(FAULTS) $(addprefix --ignore=,$(STARTS) $(DEATHS)) 2>&1 \
 		| sed -u 's/^/other faults: /'
 
 test-unit: $(VENV)/.dev ## The tests that need no server
