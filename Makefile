@@ -36,9 +36,9 @@ demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a
 # the machine for themselves; but for those of whole processes that start or do not.
 CONTAINERS = tests/browser tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
-# The first statements of docs/security.md run with the tests of accounts.
+# The first statements of docs/security.md run with the tests of accounts and logins.
 FIRST = $(wildcard tests/security/test_s[0-2]*.py tests/security/test_s3[0-35]*.py)
-USERS = tests/integration/users $(FIRST)
+USERS = tests/integration/users tests/integration/auth $(FIRST)
 SECURITY = tests/security tests/integration/portal $(STARTS)
 # Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.
 FAULTS = tests/faults
