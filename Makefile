@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
+GENERATORS = $(VENV)/generators
 # It has pipefail.
 SHELL = /bin/bash
 
@@ -10,6 +11,7 @@ STATE_DIR ?= .local
 DEMO ?= 1
 SECONDS ?= 600
 NODES ?= 1
+OUT ?= dist
 # For these alone: to a test that reads settings they would be somebody's.
 up: export PORT := $(PORT)
 up: export DEMO := $(DEMO)
@@ -21,7 +23,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit \
-	e2e faults monitoring restore-drill security audit sbom check lint format migrate bench postman lock clean image pin-images
+	e2e faults monitoring restore-drill security audit sbom packages release check lint format migrate bench openapi asyncapi events \
+	clients postman lock clean image pin-images
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +98,9 @@ monitoring: $(VENV)/.dev ## Alerts and dashboards on the real stack, after all k
 restore-drill: $(VENV)/.dev ## Back up a running stack, restore it, and see that nobody comes in who has been shut out since
 	$(RUN) -m pytest tests/restore -m "long or not long" $(ARGS)
 
+clients: $(VENV)/.dev $(GENERATORS)/.done ## What generators make of the OpenAPI document, and linters say; a login on /docs
+	$(RUN) -m pytest -p no:cacheprovider tests/clients tests/browser/test_docs_page.py -m "long or not long" $(ARGS)
+
 bench: $(VENV)/.bench ## How near to the limit of this machine? Figures and pictures into STATE_DIR/bench; ROWS='login me'
 	PYTHONPATH=testkit $(RUN) -m tests.bench $(ROWS)
 
@@ -108,10 +114,28 @@ audit: $(VENV)/.audit ## Are the locks true, and free of known vulnerabilities? 
 sbom: $(VENV)/.audit ## What the locked packages are, as CycloneDX: sbom.cdx.json
 	$(RUN) -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/runtime.txt
 
-check: lint ## Lint, types, import contracts
+packages: $(VENV)/.audit ## What `pip install` of our wheels gives, on each Python that is here; two releases are the same bytes
+	$(RUN) -m pytest -p no:cacheprovider tests/packages tests/testkit/test_from_outside.py -m "long or not long" $(ARGS)
+
+release: $(VENV)/.audit ## Wheels, sdists, images, what is in them and where it is from, into OUT=dist; uploads nothing
+	@$(RUN) -m deploy.release --out $(OUT)
+
+check: lint ## Lint, types, import contracts, and no broken promise of the API or of an event
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
+	cd clients/python && $(abspath $(VENV))/bin/lint-imports --no-logo
 	cd testkit && $(abspath $(VENV))/bin/lint-imports --no-logo
+	$(RUN) -m tests.contracts.promises
+	$(RUN) -m tests.contracts.event_promises
+
+openapi: $(VENV)/.dev ## Write the OpenAPI document that is frozen in the repository: docs/openapi.json
+	$(RUN) -m deploy.openapi
+
+asyncapi: $(VENV)/.dev ## Write what the repository holds of the events' contract: docs/asyncapi.json, docs/events.md
+	$(RUN) -m deploy.asyncapi
+
+events: $(VENV)/.dev ## Events for other programs: a worked consumer on the real stack, and @asyncapi/parser (needs npm)
+	$(RUN) -m pytest -m 'long or not long' tests/contracts/test_asyncapi.py tests/e2e/test_account_consumer.py $(ARGS)
 
 lint: $(VENV)/.dev ## Lint and format, without changing anything
 	$(VENV)/bin/ruff check
@@ -176,7 +200,22 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "Cannot make a virtual environment: on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
 
+NPM = --no-save --no-package-lock --no-audit --no-fund --loglevel=error
+
+# In a folder of their own: the generator wants an older typer than ours, and npm would remove what `make postman` installed.
+GENERATOR = openapi-python-client==0.29.1
+NODE_TOOLS = @hey-api/openapi-ts@0.95.0 @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @types/node@20.19.43 \
+	openapi-fetch@0.17.0 openapi-typescript@7.13.0 typescript@5.9.3
+
+$(GENERATORS)/.done: Makefile | $(VENV)/bin/python
+	@command -v npm >/dev/null || { echo "The generators for TypeScript need Node.js: install the package npm." >&2; exit 1; }
+	@echo "Installing generators of clients into $(GENERATORS) ..."
+	$(RUN) -m venv $(GENERATORS)
+	$(GENERATORS)/bin/python -m pip install -q $(GENERATOR)
+	npm install --prefix $(GENERATORS) --cache $(GENERATORS)/.npm-cache $(NPM) $(NODE_TOOLS)
+	@touch $@
+
 node_modules/.newman:
 	@command -v npm >/dev/null || { echo "newman needs Node.js: install the package npm." >&2; exit 1; }
-	npm install --prefix . --cache node_modules/.npm-cache --no-save --no-package-lock --no-audit --no-fund --loglevel=error newman@6
+	npm install --prefix . --cache node_modules/.npm-cache $(NPM) newman@6
 	@touch $@

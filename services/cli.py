@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from services import deployment_commands, doctor_commands, mail_commands, restored_commands, users_commands
+from services import (
+    deployment_commands,
+    doctor_commands,
+    mail_commands,
+    passwords_commands,
+    restored_commands,
+    users_commands,
+)
 from services.command_run import broker_url, database_url, fail, load_settings
 from services.command_run import run as run_to_end
 from shared.version import VERSION
@@ -137,6 +144,7 @@ def up(
 
 deployment_commands.add_to(app)
 mail_commands.add_to(app)
+passwords_commands.add_to(app)
 doctor_commands.add_to(app)
 restored_commands.add_to(app)
 

@@ -27,6 +27,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     from sqlalchemy.exc import DBAPIError
 
     from services.auth.tokens.keys import KeysInvalid
+    from services.users.breach_filter import BreachFilterInvalid
     from shared.messaging.bus import BusError
     from shared.web.problems import Problem
     from shared.web.process import CannotListen
@@ -38,6 +39,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         fail(str(error))
     except KeysInvalid as error:
         fail(f"JWT_KEYS_DIR: {error}")
+    except BreachFilterInvalid as error:
+        fail(f"Settings not valid. BREACHED_PASSWORDS: {error}")
     except BusError as error:
         fail(f"Broker: {error}")
     except (DBAPIError, ConnectionError, TimeoutError, gaierror, SSLError) as error:

@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "issuer", "audience", "jwt_", "auth_jwks_", "access_", "refresh_", "session_", "cookie_",
         "kept_cookie_", "recent_login",
     ),
-    "Passwords": ("password_min_", "current_password_", "argon2_", "hash_"),
+    "Passwords": ("password_min_", "breached_", "current_password_", "argon2_", "hash_"),
     "Wrong passwords": ("throttle_", "familiar_", "login_failure_"),
     "Codes": (
         "otp_lifetime", "otp_attempts", "otp_res", "otp_codes_", "otp_wrong_", "otp_pressure_", "notifier_silence",

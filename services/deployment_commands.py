@@ -67,6 +67,30 @@ def broker_users(
     typer.echo(f"written: {made[0]}" if made else f"{folder}: up to date")
 
 
+def broker_consumer(
+    name: Annotated[str, typer.Argument(help="Of the program that listens: a lower-case word")],
+    folder: Annotated[Path, typer.Option("--dir", help="Folder with the broker URLs; it gets the URL of the new user")],
+    queues: Annotated[int, typer.Option(min=1, max=100, help="One for each program that keeps what it hears")] = 1,
+    audit: Annotated[bool, typer.Option("--audit", help="Also queues for the audit trail")] = False,
+) -> None:
+    """Print definitions for `rabbitmqctl import_definitions`: a user that reads public events from its own queues."""
+    import json
+
+    from deploy.rabbitmq import consumers
+    from deploy.rabbitmq.definitions import UrlInvalid
+
+    if not consumers.NAME.fullmatch(name):
+        fail(f"NAME {name!r}: a lower-case letter, then letters, digits and _, 41 characters at most")
+    try:
+        url, made = consumers.url_of(folder, name)
+    except OSError as error:
+        fail(f"Cannot use {error.filename or folder}: {error.strerror}")
+    except (UnicodeDecodeError, UrlInvalid) as error:
+        fail(str(error) if isinstance(error, UrlInvalid) else f"Cannot use {folder}: a file is no text")
+    typer.echo(json.dumps(consumers.definitions(name, url, queues=queues, audit=audit), indent=1))
+    typer.echo(f"written: {made}" if made else f"{folder}: its URL is there", err=True)
+
+
 def topology() -> None:
     """Declare exchanges, queues and bindings, and compare what is there: ADMIN_RABBITMQ_URL, of one who may."""
     from shared.messaging.amqp.broker import declare_topology
@@ -126,5 +150,5 @@ def demo_accounts() -> None:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (secrets, roles, topology, migrate, broker_users, demo_accounts):
+    for command in (secrets, roles, topology, migrate, broker_users, broker_consumer, demo_accounts):
         app.command()(command)

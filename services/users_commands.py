@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from services.users.administration import Administration
+    from services.users.importing import Result
 
 Username = Annotated[str | None, typer.Option("--username", help="The account of this username")]
 Email = Annotated[str | None, typer.Option("--email", help="The account of this address")]
@@ -23,10 +25,15 @@ Id = Annotated[UUID | None, typer.Option("--id", help="The account of this id")]
 Stdin = Annotated[bool, typer.Option("--stdin", help="Read the password from standard input instead of asking for it")]
 Force = Annotated[bool, typer.Option("--force", help="Also if no active administrator is left")]
 
+# Seconds of a comparison that LOGIN_FAILURE_DEADLINE hides as it is shipped, on a machine that does other work, too.
+_QUICK = 0.12
+
 
 def add_to(app: typer.Typer) -> None:
     app.command()(create_admin)
     app.command("list")(list_accounts)
+    app.command("import")(import_accounts)
+    app.command("export")(export_accounts)
     for command in (
         show,
         grant_admin,
@@ -172,6 +179,70 @@ def republish(
             typer.echo(progress)
 
     _run(publish)
+
+
+def import_accounts(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One JSON object a line: docs/import.md")],
+    upsert: Annotated[
+        bool, typer.Option("--upsert", help="Change accounts that are there, but not their passwords")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done")] = False,
+) -> None:
+    """Take accounts over, with password hashes of another system. Safe to repeat. Exits with 1 if a line is refused."""
+    with file.open("rb") as lines:
+        size = file.stat().st_size
+        result = _run(lambda administration: _imported(administration, lines, size, upsert=upsert, dry_run=dry_run))
+    counts = f"{result.made} made, {result.changed} changed, {result.there} were there, {result.refusals} refused"
+    typer.echo(f"{counts}; nothing was written" if dry_run else counts)
+    if result.slowest > _QUICK:
+        typer.echo(
+            f"The slowest hash takes {result.slowest:.2f} s here: set LOGIN_FAILURE_DEADLINE of auth to"
+            f" {2 * result.slowest:.1f} while such hashes are left, or the time of a refusal tells who was imported",
+            err=True,
+        )
+    if result.refusals:
+        raise typer.Exit(1)
+
+
+async def _imported(
+    administration: Administration, lines: Iterable[bytes], size: int, *, upsert: bool, dry_run: bool
+) -> Result:
+    from services.users.importing import Import, Result
+
+    taking = Import(
+        database=administration.database,
+        sealer=administration.sealer,
+        reserved_domains=administration.settings.mail_reserved_domains,
+        upsert=upsert,
+        dry_run=dry_run,
+    )
+    result, told = Result(), 0
+    with typer.progressbar(length=size, label="Accounts", file=sys.stderr) as bar:
+        async for result in taking.run(lines):
+            bar.update(result.read - told)
+            told = result.read
+            for refused in result.refused:
+                typer.echo(f"line {refused.line}: {refused.said}", err=True)
+    return result
+
+
+def export_accounts(
+    with_hashes: Annotated[
+        bool, typer.Option("--with-hashes", help="With the hashes of passwords: keep the file as secret as a backup")
+    ] = False,
+) -> None:
+    """Write every account to standard output, as `import` reads it."""
+    _run(lambda administration: _exported(administration, with_hashes=with_hashes))
+
+
+async def _exported(administration: Administration, *, with_hashes: bool) -> None:
+    from services.users.importing import BATCH, exported
+
+    after = None
+    while rows := await administration.page(after=after, limit=BATCH):
+        for row in rows:
+            typer.echo(exported(row, with_hashes=with_hashes))
+        after = rows[-1].id
 
 
 def _change(named: dict[str, Any], changes: dict[str, Any], state: str, *, force: bool = False) -> None:

@@ -46,7 +46,7 @@ Code = Annotated[
     Field(
         max_length=64,
         description="In capitals or not; blanks and hyphens in it are overlooked",
-        examples=["7K9M2-Q4TZ1"],
+        examples=["7K9M2Q4TZ1"],
         json_schema_extra={"pattern": rf"^[{ALPHABET}]{{{LENGTH}}}$"},
     ),
 ]

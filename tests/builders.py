@@ -195,4 +195,4 @@ async def registered(users: Users, **fields: Any) -> Row[Any]:
 
 def administration(users: Users) -> Administration:
     """As the command line has it."""
-    return Administration(users.database, users.passwords, users.sealer, users.codes, users.settings)
+    return Administration(users.database, users.passwords, users.sealer, users.codes, users.settings, users.breached)

@@ -23,7 +23,13 @@ __all__ = ("keys",)
 
 CONSUMERS = {
     "auth": {"auth.accounts", "auth.otp_outcomes", "auth.heartbeats", "auth.in_step"},
-    "users": {"users.ended_sessions", "users.account_code_outcomes", "users.proved_addresses", "users.account_factors"},
+    "users": {
+        "users.ended_sessions",
+        "users.account_code_outcomes",
+        "users.proved_addresses",
+        "users.account_factors",
+        "users.rehashed_passwords",
+    },
     "notifier": {"notifier.otp", "notifier.account_codes", "notifier.notices"},
 }
 

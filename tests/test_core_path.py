@@ -21,13 +21,13 @@ OUTSIDE = {
     "services.auth": {
         "accounts.read_model", "accounts.read_model_watch", "factors.back_pressure", "factors.code_caps",
         "factors.failed_codes", "factors.methods", "factors.proofs", "factors.refusals", "login.attempts",
-        "login.known_addresses", "login.trusted_devices", "sessions.client", "sessions.ending",
+        "login.known_addresses", "login.rehash", "login.trusted_devices", "sessions.client", "sessions.ending",
         "sessions.renewal_statements", "settings", "tables", "tokens.issue",
     },
     "services.notifier": {
         "channel", "circuit_breaker", "database_time", "delivery_ends", "mail_failures", "mail_server", "mailbox",
-        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "report", "settings",
-        "smtp_metrics", "turns",
+        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "mails.style", "report",
+        "settings", "smtp_metrics", "turns",
     },
 }  # fmt: skip
 

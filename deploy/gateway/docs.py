@@ -1,4 +1,4 @@
-"""Writes /docs and /openapi.json as files, for a gateway that serves them itself."""
+"""Writes /docs, /openapi.json and /asyncapi.json as files, for a gateway that serves them itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from services.auth import app as auth
 from services.auth.settings import AuthSettings
 from services.users import app as users
 from services.users.settings import UsersSettings
+from shared.messaging import asyncapi
 from shared.version import VERSION
 from shared.web import api_docs
 
@@ -22,7 +23,8 @@ _USAGE = 2
 
 def write(folder: Path) -> None:
     """Assets are also written as `.gz` for nginx's `gzip_static`. Bytes and dates are reproducible. Raises OSError."""
-    files = {"openapi.json": json.dumps(document(), separators=(",", ":")).encode()}
+    documents = {"openapi.json": document(), "asyncapi.json": asyncapi.document(VERSION)}
+    files = {name: json.dumps(each, separators=(",", ":")).encode() for name, each in documents.items()}
     files["docs/index.html"] = api_docs.PAGE.encode()
     for name in api_docs.ASSETS:
         content = (api_docs.assets() / name).read_bytes()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared.messaging import asyncapi
 from shared.version import VERSION
 from shared.web import api_docs
 
@@ -16,7 +19,8 @@ class Front:
     def __init__(self, *, auth: FastAPI, users: FastAPI, portal: ASGIApp | None = None) -> None:
         self._users = users
         self._auth = auth
-        self._docs = Starlette(routes=api_docs.routes(api_docs.document([auth, users], VERSION)))
+        events = Route("/asyncapi.json", JSONResponse(asyncapi.document(VERSION)), methods=["GET"])
+        self._docs = Starlette(routes=[events, *api_docs.routes(api_docs.document([auth, users], VERSION))])
         self._portal = portal or self._docs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -27,6 +31,6 @@ class Front:
             return self._users
         if path.startswith(("/api/", "/.well-known/")):
             return self._auth
-        if path in ("/docs", "/openapi.json") or path.startswith("/docs/"):
+        if path in ("/docs", "/openapi.json", "/asyncapi.json") or path.startswith("/docs/"):
             return self._docs
         return self._portal

@@ -38,6 +38,7 @@ from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.log_in import Login
 from services.auth.login.passkey_login import PasskeyLogin
 from services.auth.login.password import PasswordCheck
+from services.auth.login.rehash import Rehash
 from services.auth.login.second_factor import SecondFactor
 from services.auth.login.step_up import StepUp
 from services.auth.login.trusted_devices import TrustedDevices
@@ -159,6 +160,7 @@ def _composed(
                 read_model=read_model,
                 failure_deadline=settings.login_failure_deadline,
             ),
+            rehash=Rehash(database=database, passwords=passwords, sealer=Sealer.of(settings.account_sealing_keys)),
             challenges=challenges,
             sessions=sessions_begun,
             addresses=addresses,

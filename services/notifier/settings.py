@@ -7,13 +7,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from services.notifier.mailbox import Mailbox
+from services.notifier.mails.own_templates import refuse_bad_templates
+from services.notifier.mails.style import SHIPPED, Style, shipped_language
 from shared.configuration.connections import Connection
 from shared.configuration.hosts import is_container_name, is_loopback
 from shared.configuration.settings import DemoSettings, ProcessSettings
 from shared.configuration.types import Host, MacKeys, SealingKeys, SiteName, mac_keys
 from shared.mail_address import RESERVED_DOMAINS
 
-_SUBJECT = re.compile(r"[ -~]{1,70}")
+_LONGEST_SUBJECT = 70
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 # RFC 5321 4.1.3
@@ -32,9 +34,16 @@ def _mailbox(value: object) -> object:
 
 
 def _subject(value: str) -> str:
-    if not _SUBJECT.fullmatch(value):
-        raise ValueError("must be ASCII, at most 70 characters on one line")
+    if not value.isprintable() or not 1 <= len(value) <= _LONGEST_SUBJECT:
+        raise ValueError(f"must be at most {_LONGEST_SUBJECT} characters on one line")
     return value
+
+
+def _language(value: str) -> str:
+    known = shipped_language(value)
+    if known is None:
+        raise ValueError(f"must be one of {', '.join(SHIPPED)}, or a form of one of them, such as de-AT")
+    return known
 
 
 class NotifierSettings(ProcessSettings, DemoSettings):
@@ -74,9 +83,24 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     )
     mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
     site_name: SiteName = Field("Login2FA", description="Your site, as pages and mails name it")
-    mail_subject: Annotated[str, AfterValidator(_subject)] = Field(
-        "Your login code", description="Subject of a login code's mail, after `[SITE_NAME]`; ASCII"
+    mail_subject: Annotated[str, AfterValidator(_subject)] | None = Field(
+        None,
+        description="Subject of a login code's mail, after `[SITE_NAME]`; by default `Your login code`",
     )
+    mail_language: Annotated[str, AfterValidator(_language)] = Field(
+        "en", description="Language of mails (BCP 47): `en` or `de`; `de-AT` means `de`"
+    )
+    mail_templates: Path | None = Field(
+        None,
+        description="Folder with templates of your own, `<language>/<name>.j2`; docs/mail.md names them",
+    )
+    mail_reply_to: Annotated[Mailbox, BeforeValidator(_mailbox)] | None = Field(
+        None, description="Where answers go, written like `MAIL_FROM`; by default to the sender"
+    )
+
+    @property
+    def mail_style(self) -> Style:
+        return Style(self.mail_language, self.mail_templates, self.mail_reply_to)
 
     @property
     def helo_name(self) -> str:
@@ -99,6 +123,12 @@ class NotifierSettings(ProcessSettings, DemoSettings):
                 "DEMO is on, and SMTP_HOST is neither this machine nor a container: the demo accounts' addresses are"
                 " somebody's, so their mail must not leave. Turn DEMO off, or send to an inbox like MailHog"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _templates_work(self) -> Self:
+        if self.mail_templates is not None:
+            refuse_bad_templates(self.mail_templates, site=self.site_name)
         return self
 
     @model_validator(mode="after")

@@ -37,10 +37,10 @@ class SmtpChannel:
         self._server = MailServer(settings)
         self.reach = self._server.reach
         self._timer = SmtpTimer(f"{settings.smtp_host}:{settings.smtp_port}", _sort)
-        sender, site = settings.mail_from, settings.site_name
-        self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site)
-        self._account_code_email = AccountCodeMail(sender=sender, site=site)
-        self._notice_email = NoticeMail(sender=sender, site=site)
+        sender, site, style = settings.mail_from, settings.site_name, settings.mail_style
+        self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site, style=style)
+        self._account_code_email = AccountCodeMail(sender=sender, site=site, style=style)
+        self._notice_email = NoticeMail(sender=sender, site=site, style=style)
 
     async def deliver(self, mail: Mail, turn: Turn) -> str:
         dialogue = Dialogue(mail.email, code="" if isinstance(mail, Notice) else mail.code)

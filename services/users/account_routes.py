@@ -29,7 +29,7 @@ from shared.names import canonical
 from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
 from shared.web.lean_route import LeanRoute
-from shared.web.openapi_responses import refused
+from shared.web.openapi_responses import Responses, refused, sends
 from shared.web.problems import ItemNotFound, TooManyRequests
 
 PREFIX = "/api/v1/users"
@@ -44,6 +44,8 @@ IfMatch = Annotated[
     str | None, Header(description="The `ETag` that the account must still have, as a gateway passed it on")
 ]
 
+SHOWN: Responses = {200: sends("ETag")}
+CREATED: Responses = {201: sends("ETag", "Location")}
 _CHANGE_REFUSED = refused(
     NothingToChange, EmailNotValid, UserAlreadyExists, UsernameNotOwn, NotPermitted, LoginTooOld, ItemNotFound,
     VersionDiffers, LastAdministrator, TooManyRequests, SecondFactorRequired, SecondFactorStays,
@@ -57,18 +59,18 @@ _BY_ADMIN_ONLY = {"is_admin", "is_active", "groups"}
 _NEEDS_RECENT_LOGIN = {"email", "username", "is_2fa"} | _BY_ADMIN_ONLY  # own account; other accounts: all changes
 
 
-@lean_router.get("/me", response_model=AccountOut, summary="The caller's own account")
+@lean_router.get("/me", response_model=AccountOut, responses=SHOWN, summary="The caller's own account")
 async def me(known: KnownCaller) -> Response:
     body = AccountOut.model_validate(known.account, from_attributes=True).model_dump_json()
     return Response(body, media_type="application/json", headers={"ETag": etag(known.account)})
 
 
-@router.get(BY_ID, summary="An account", responses=refused(NotPermitted, SecondFactorRequired, ItemNotFound))
+@router.get(BY_ID, summary="An account", responses=SHOWN | refused(NotPermitted, SecondFactorRequired, ItemNotFound))
 async def read_account(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await reading.one(users, known, user_id), response)
 
 
-@router.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
+@router.patch(BY_ID, summary="Change an account (merge-patch, RFC 7396)", responses=SHOWN | _CHANGE_REFUSED)
 async def change_account(
     users: Composed, known: KnownCaller, user_id: AccountId, given: AccountPatch, response: Response,
     if_match: IfMatch = None,
@@ -83,7 +85,7 @@ async def delete_account(
     return await _deleted(users, known, user_id, if_match)
 
 
-@router.patch("/", summary="Change one's own account (merge-patch, RFC 7396)", responses=_CHANGE_REFUSED)
+@router.patch("/", summary="Change one's own account (merge-patch, RFC 7396)", responses=SHOWN | _CHANGE_REFUSED)
 async def change_own_account(
     users: Composed, known: KnownCaller, given: AccountPatch, response: Response,
     user_id: UserId = None, if_match: IfMatch = None,

@@ -10,16 +10,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_pass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from services.users import account_factors, incarnation
+from services.users import account_events, account_factors, incarnation
 from services.users.problems import EmailNotValid, LastAdministrator, UserAlreadyExists
 from services.users.tables import accounts, outbox, tombstones
 from services.users.usernames import followed, refuse_foreign
 from shared.mail_address import AddressInvalid, one_address
-from shared.messaging.events import AccountChanged
 from shared.messaging.outbox import add
 from shared.names import canonical
 from shared.sealing import Sealer
@@ -52,6 +52,17 @@ async def create(connection: AsyncConnection, sealer: Sealer, new: NewAccount) -
     refuse_foreign(new.username, email=new.email)
     statement = insert(accounts).values(id=uuid7(), **_with_keys(asdict(new))).returning(accounts)
     return await _write(connection, sealer, statement)
+
+
+async def create_several(
+    connection: AsyncConnection, sealer: Sealer, values: Sequence[Mapping[str, Any]]
+) -> Sequence[Row[Any]]:
+    """Of columns of an account. Passes over those whose email or username has been taken meanwhile."""
+    statement = insert_or_pass(accounts).on_conflict_do_nothing().returning(accounts)
+    made = await connection.execute(statement, [{"id": uuid7(), **_with_keys(each)} for each in values])
+    rows: Sequence[Row[Any]] = made.all()
+    await publish(connection, sealer, rows)
+    return rows
 
 
 async def find(connection: AsyncConnection, account: UUID) -> Row[Any] | None:
@@ -100,6 +111,13 @@ async def change(
     return await _write(connection, sealer, statement)
 
 
+async def replace_hash(connection: AsyncConnection, sealer: Sealer, row: Row[Any], password_hash: str) -> Row[Any]:
+    """Another hash of the same password: sessions go on. `row` is from `lock`."""
+    moved = {"version": row.version + 1, "password_hash": password_hash}
+    statement = update(accounts).values(moved).where(accounts.c.id == row.id).returning(accounts)
+    return await _write(connection, sealer, statement)
+
+
 async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = False) -> datetime:
     """Returns the time. `row` is from `lock`. Raises `LastAdministrator`, unless `force`."""
     if not force:
@@ -109,7 +127,7 @@ async def remove(connection: AsyncConnection, row: Row[Any], *, force: bool = Fa
     await connection.execute(delete(accounts).where(accounts.c.id == row.id))
     buried = insert(tombstones).values(id=row.id, version=version).returning(tombstones.c.deleted_at)
     deleted_at: datetime = (await connection.execute(buried)).scalar_one()
-    await add(connection, outbox, _tombstone(row.id, number, version))
+    await add(connection, outbox, *account_events.deleted(row.id, number, version))
     return deleted_at
 
 
@@ -153,15 +171,15 @@ async def end_sessions_of_page(
 
 async def publish(connection: AsyncConnection, sealer: Sealer, rows: Sequence[Row[Any]]) -> None:
     number = await incarnation.present(connection)
-    for row in rows:
-        await add(connection, outbox, _event(row, number, sealer))
+    events = [event for row in rows for event in account_events.changed(row, number, sealer)]
+    await add(connection, outbox, *events)
 
 
 async def publish_tombstones(connection: AsyncConnection) -> int:
     number = await incarnation.present(connection)
     rows = (await connection.execute(select(tombstones))).all()
     for row in rows:
-        await add(connection, outbox, _tombstone(row.id, number, row.version))
+        await add(connection, outbox, *account_events.deleted(row.id, number, row.version))
     return len(rows)
 
 
@@ -205,32 +223,8 @@ async def _write(connection: AsyncConnection, sealer: Sealer, statement: Any) ->
     except IntegrityError as error:
         # The only constraints that a request can break are the two unique names.
         raise UserAlreadyExists from error
-    await add(connection, outbox, _event(row, await incarnation.present(connection), sealer))
+    await add(connection, outbox, *account_events.changed(row, await incarnation.present(connection), sealer))
     return row
-
-
-def _event(row: Row[Any], number: int, sealer: Sealer) -> AccountChanged:
-    event = AccountChanged(
-        account_id=row.id,
-        incarnation=number,
-        version=row.version,
-        deleted=False,
-        username=row.username,
-        email=row.email,
-        is_2fa=row.is_2fa,
-        is_admin=row.is_admin,
-        is_active=row.is_active,
-        email_verified=row.email_verified_at is not None,
-        groups=tuple(row.groups),
-        password_by_mail=row.password_by_mail,
-        session_epoch=row.session_epoch,
-        kept_session=row.kept_session,
-    )
-    return event.model_copy(update={"sealed_password_hash": sealer.seal(row.password_hash, event.hash_context)})
-
-
-def _tombstone(account: UUID, number: int, version: int) -> AccountChanged:
-    return AccountChanged(account_id=account, incarnation=number, version=version, deleted=True)
 
 
 async def now(connection: AsyncConnection) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from fastapi import APIRouter, Response
 
 from services.users import addresses, invitations
-from services.users.account_routes import BY_ID, PREFIX, AccountId, shown
+from services.users.account_routes import BY_ID, PREFIX, SHOWN, AccountId, shown
 from services.users.callers import Composed, KnownCaller
 from services.users.invitations import NewInvitation
 from services.users.problems import (
@@ -45,13 +45,13 @@ async def address_proof(users: Composed, known: KnownCaller) -> ProofOut:
 @router.post(
     "/verify-email",
     summary="Prove one's address with the mailed code; a pending address takes its place",
-    responses=refused(CodeNotValid, NothingToProve, UserAlreadyExists, TooManyRequests),
+    responses=SHOWN | refused(CodeNotValid, NothingToProve, UserAlreadyExists, TooManyRequests),
 )
 async def verify_email(users: Composed, known: KnownCaller, given: CodeIn, response: Response) -> AccountOut:
     return shown(await addresses.confirm(users, known, given.code), response)
 
 
-@router.delete("/pending-email", summary="Keep the address: the pending one is forgotten")
+@router.delete("/pending-email", summary="Keep the address: the pending one is forgotten", responses=SHOWN)
 async def forget_pending_email(users: Composed, known: KnownCaller, response: Response) -> AccountOut:
     return shown(await addresses.forget_pending(users, known), response)
 
@@ -59,7 +59,7 @@ async def forget_pending_email(users: Composed, known: KnownCaller, response: Re
 @router.post(
     f"{BY_ID}/verify-email",
     summary="Vouch for somebody's address",
-    responses=refused(NotPermitted, SecondFactorRequired, LoginTooOld, ItemNotFound),
+    responses=SHOWN | refused(NotPermitted, SecondFactorRequired, LoginTooOld, ItemNotFound),
 )
 async def vouch_for_address(users: Composed, known: KnownCaller, user_id: AccountId, response: Response) -> AccountOut:
     return shown(await addresses.vouch(users, known, user_id), response)

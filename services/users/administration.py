@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.users import accounts, audit, in_step, incarnation
 from services.users.accounts import NewAccount, valid_email
 from services.users.audit import OPERATOR
+from services.users.breach_filter import BreachFilter
 from services.users.codes import Codes
 from services.users.invitations import NewInvitation, write_invitation
 from services.users.problems import AccountNotValid, ForceNeeded, LastAdministrator, UserAlreadyExists
@@ -44,6 +45,7 @@ class Administration:
     sealer: Sealer
     codes: Codes
     settings: UsersSettings
+    breached: BreachFilter | None
 
     async def create(self, *, is_admin: bool, **fields: Any) -> None:
         """The operator answers for the address. `fields`: of a registration, whose errors it raises. `username`
@@ -125,7 +127,7 @@ class Administration:
             raise _first(error) from None
 
     async def _hashed(self, password: str, owner: RegistrationIn | Row[Any]) -> str:
-        refuse_weak(password, owner, min_length=self.settings.password_min_length)
+        refuse_weak(password, owner, min_length=self.settings.password_min_length, breached=self.breached)
         return await self.passwords.hash(password)
 
     @asynccontextmanager
@@ -159,6 +161,7 @@ async def offline(settings: UsersSettings) -> AsyncIterator[Administration]:
             Sealer.of(settings.account_sealing_keys),
             Codes(settings, Sealer.of(settings.mailed_code_sealing_keys)),
             settings,
+            BreachFilter(settings.breached_passwords) if settings.breached_passwords else None,
         )
     finally:
         passwords.close()

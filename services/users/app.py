@@ -20,10 +20,12 @@ from services.users import (
     password_routes,
     registration_keys,
 )
+from services.users.breach_filter import verified
 from services.users.callers import HashShares, Users
 from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
 from services.users.notices import BUDGET
+from services.users.rehashed_passwords import rehashed_handler
 from services.users.routes import RATE_LIMITED, router
 from services.users.settings import UsersSettings
 from services.users.tables import metadata, outbox
@@ -39,7 +41,13 @@ from shared.messaging.factor_events import FactorsChanged
 from shared.messaging.handlers import event_handler
 from shared.messaging.relay import Relay
 from shared.messaging.signed import SignedBus
-from shared.messaging.topology import ACCOUNT_CODE_OUTCOMES, ACCOUNT_FACTORS, ENDED_SESSIONS, PROVED_ADDRESSES
+from shared.messaging.topology import (
+    ACCOUNT_CODE_OUTCOMES,
+    ACCOUNT_FACTORS,
+    ENDED_SESSIONS,
+    PROVED_ADDRESSES,
+    REHASHED_PASSWORDS,
+)
 from shared.messaging.when_ready import WhenReady
 from shared.passwords.hashing import Passwords
 from shared.sealing import Sealer
@@ -70,7 +78,8 @@ def build(settings: UsersSettings) -> Service:
 
 @asynccontextmanager
 async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
-    """Raises `TopologyMismatch`."""
+    """Raises `BreachFilterInvalid`, `TopologyMismatch`."""
+    breached = await asyncio.to_thread(verified, settings.breached_passwords)
     database = Database(
         settings.users_database_url.get_secret_value(),
         pool_size=settings.database_pool,
@@ -90,6 +99,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         known=KnownAccounts(database),
         hash_shares=HashShares(),
         codes=Codes(settings, Sealer.of(settings.mailed_code_sealing_keys)),
+        breached=breached,
     )
     signed = SignedBus(bus, EdgeKeys.of(settings))
     relay = Relay("users", database, outbox, signed)
@@ -98,6 +108,7 @@ async def running(settings: UsersSettings, bus: Bus) -> AsyncIterator[Running]:
         ENDED_SESSIONS: event_handler(database, SessionEnded, ended_sessions.apply),
         PROVED_ADDRESSES: addresses.address_proved_handler(database, sealer),
         ACCOUNT_FACTORS: event_handler(database, FactorsChanged, account_factors.apply),
+        REHASHED_PASSWORDS: rehashed_handler(database, sealer),
         ACCOUNT_CODE_OUTCOMES: event_handler(database, AccountCodeOutcome, code_outcomes.apply),
     }
     begin = partial(WhenReady.begin, signed, schema.is_ready, concurrency=_EVENTS_AT_A_TIME)

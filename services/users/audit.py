@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from services.users.problems import (
 from services.users.tables import trail
 from shared.audit_words import Act, ActOutcome, Reason
 from shared.database.pool import Database
+from shared.messaging.audit_events import Audited
 from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired, TokenNotValid
 from shared.web.problems import Problem
 
@@ -75,6 +76,13 @@ async def record_creation(connection: AsyncConnection, row: Row[Any], author: Au
     await author.record(connection, "registration", account=row.id)
     if row.is_admin:
         await author.record(connection, "admin_granted", account=row.id)
+
+
+def creations(rows: Sequence[Row[Any]]) -> list[Audited]:
+    """The records of many accounts that an operator has made, to be written at once."""
+    of_all: list[tuple[Act, Row[Any]]] = [("registration", row) for row in rows]
+    of_all += [("admin_granted", row) for row in rows if row.is_admin]
+    return [trail.event(act, reason="operator", account=row.id, actor=None, session=None) for act, row in of_all]
 
 
 async def record_change(connection: AsyncConnection, before: Row[Any], after: Row[Any], author: Author) -> None:

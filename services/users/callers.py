@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Row
 
 from services.users.account_factors import has_second_factor
+from services.users.breach_filter import BreachFilter
 from services.users.codes import Codes
 from services.users.known_accounts import KnownAccounts
 from services.users.settings import UsersSettings
@@ -61,6 +62,7 @@ class Users:
     known: KnownAccounts
     hash_shares: HashShares
     codes: Codes
+    breached: BreachFilter | None
 
     @property
     def tells_unproved(self) -> bool:

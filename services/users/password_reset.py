@@ -56,7 +56,7 @@ async def confirm(users: Users, request: UUID, code: str, password: str) -> None
             raise CodeNotValid
         async with users.database.transaction() as connection:
             owner = _owner(await accounts.find(connection, account), right)
-        refuse_weak(password, owner, min_length=users.settings.password_min_length)
+        refuse_weak(password, owner, min_length=users.settings.password_min_length, breached=users.breached)
         async with users.hash_shares.one_change(account):
             hashed = await users.passwords.hash(password, users.hash_shares.holders(account))
             await _set(users, right, account, hashed)

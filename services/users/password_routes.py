@@ -89,4 +89,4 @@ async def start_password_reset(users: Composed, known: KnownCaller, user_id: Acc
 
 
 def _refuse_weak(users: Users, caller: Caller, password: str) -> None:
-    refuse_weak(password, caller.account, min_length=users.settings.password_min_length)
+    refuse_weak(password, caller.account, min_length=users.settings.password_min_length, breached=users.breached)

@@ -61,7 +61,7 @@ def _checked(users: Users, given: RegistrationIn) -> RegistrationIn:
     email = valid_email(given.email, reserved=users.settings.mail_reserved_domains)
     refuse_foreign(given.username, email=email)
     given = given.model_copy(update={"email": email})
-    refuse_weak(given.password, given, min_length=users.settings.password_min_length)
+    refuse_weak(given.password, given, min_length=users.settings.password_min_length, breached=users.breached)
     return given
 
 

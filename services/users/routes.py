@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 
 from services.users import reading, registering
 from services.users.account_factors import SecondFactor
-from services.users.account_routes import BY_ID, PREFIX, created
+from services.users.account_routes import BY_ID, CREATED, PREFIX, created
 from services.users.callers import Composed, KnownCaller
 from services.users.problems import (
     CodeNotValid,
@@ -38,7 +38,7 @@ from services.users.schemas import (
 from shared.names import NO_CONTROL, canonical, refuse_control
 from shared.web.bearer import LoginTooOld, NotPermitted, SecondFactorRequired
 from shared.web.json_depth import ShallowJsonRoute
-from shared.web.openapi_responses import Responses, leads_to, refused
+from shared.web.openapi_responses import Responses, leads_to, refused, sends
 from shared.web.problems import TooManyRequests
 
 # Endpoints that create accounts, mail or compare codes, or reveal which names are taken.
@@ -58,7 +58,8 @@ _CONFIRMATION_REFUSED = refused(
     CodeNotValid, UsernameTaken, UsernameNotOwn, UserAlreadyExists, RegistrationClosed, InvitationNeeded,
     TooManyRequests,
 )  # fmt: skip
-_LOGS_IN: Responses = {201: {"links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
+_LOGS_IN: Responses = {201: {**CREATED[201], "links": {"login": leads_to("post", "/api/v1/auth/token", _LOGIN)}}}
+_PAGE: Responses = {200: sends("Link")}
 
 
 def _without_control(text: str | None) -> str | None:
@@ -118,7 +119,7 @@ async def registration(
     "/registration/confirm",
     status_code=201,
     summary="Make the account of a registration with the mailed code",
-    responses=_CONFIRMATION_REFUSED,
+    responses=CREATED | _CONFIRMATION_REFUSED,
 )
 async def confirm_registration(users: Composed, given: RegistrationConfirmIn, response: Response) -> AccountOut:
     row = await registering.confirm(users, given.registration_token, given.code, given.username)
@@ -129,9 +130,8 @@ async def confirm_registration(users: Composed, given: RegistrationConfirmIn, re
     "/",
     status_code=201,
     summary="Make an account for somebody, without a password",
-    responses=refused(
-        UserAlreadyExists, UsernameNotOwn, EmailNotValid, NotPermitted, SecondFactorRequired, LoginTooOld
-    ),
+    responses=CREATED
+    | refused(UserAlreadyExists, UsernameNotOwn, EmailNotValid, NotPermitted, SecondFactorRequired, LoginTooOld),
 )
 async def create_account(users: Composed, known: KnownCaller, given: AccountIn, response: Response) -> AccountOut:
     """Its owner asks for a password as if it were forgotten."""
@@ -141,7 +141,7 @@ async def create_account(users: Composed, known: KnownCaller, given: AccountIn, 
 @router.get(
     "/",
     summary="Accounts, in order of registration",
-    responses=refused(CursorNotValid, NotPermitted, SecondFactorRequired),
+    responses=_PAGE | refused(CursorNotValid, NotPermitted, SecondFactorRequired),
 )
 async def list_accounts(
     request: Request,

@@ -186,6 +186,8 @@ class RegistrationStartedOut(CodeSentOut):
 class ResetStartedOut(CodeSentOut):
     """The same whether somebody has the address or not."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     reset_token: UUID = Field(description="Goes with the code of any mail that is not expired")
     message: str = Field("If the address has an account, a code is on its way", description="For people")
 

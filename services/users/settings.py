@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from services.users.breach_filter import refuse_invalid
 from shared.configuration.connection_settings import ConnectionSettings
 from shared.configuration.connections import Connection, to_http
 from shared.configuration.database_url import to_database
@@ -88,6 +90,10 @@ class UsersSettings(HttpSettings, DemoSettings, AccountSealing):
         "an account",
     )
     password_min_length: int = Field(8, ge=8, le=128, description="Characters")
+    breached_passwords: Annotated[Path, AfterValidator(refuse_invalid)] | None = Field(
+        None,
+        description="File of stolen passwords, which nobody may take: `login2fa passwords build-filter` makes it",
+    )
     mail_reserved_domains: bool = Field(True, description=RESERVED_DOMAINS)
 
     def connections(self) -> dict[str, Connection]:

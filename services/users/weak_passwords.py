@@ -1,4 +1,4 @@
-"""Refuses short, own-name and common passwords; no composition rules (NIST SP 800-63B-4 3.1.1.2, ASVS 6.2.5)."""
+"""Refuses short, own-name, common and stolen passwords; no rules of composition (NIST SP 800-63B-4 3.1.1.2)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from services.users.breach_filter import BreachFilter
 from services.users.problems import PasswordTooWeak
 from services.users.schemas import RegistrationIn
 from shared.names import canonical
@@ -16,7 +17,9 @@ from shared.passwords.hashing import normalised
 _LIST = Path(__file__).with_name("common_passwords.txt")
 
 
-def refuse_weak(password: str, owner: RegistrationIn | Row[Any], *, min_length: int) -> None:
+def refuse_weak(
+    password: str, owner: RegistrationIn | Row[Any], *, min_length: int, breached: BreachFilter | None
+) -> None:
     """Raises `PasswordTooWeak`, with the reason."""
     # Both lengths: normalisation may turn several characters into one, or one into several.
     if min(len(password), len(normalised(password))) < min_length:
@@ -26,6 +29,8 @@ def refuse_weak(password: str, owner: RegistrationIn | Row[Any], *, min_length: 
         raise PasswordTooWeak("something else than your own name or address")
     if same in _common():
         raise PasswordTooWeak("less common: this one is among the first that are guessed")
+    if breached is not None and breached.holds(password):
+        raise PasswordTooWeak("another one: this one is in a list of stolen passwords")
 
 
 def _own_names(owner: RegistrationIn | Row[Any]) -> list[str]:

@@ -27,6 +27,7 @@ EDGES: Final[Mapping[str, Edge]] = {
     "auth.session_ended.v1": "auth_to_users",
     "auth.address_proved.v1": "auth_to_users",
     "auth.factors_changed.v1": "auth_to_users",
+    "auth.password_rehashed.v1": "auth_to_users",
     "auth.otp_requested.v1": "auth_to_notifier",
     "auth.notice_requested.v1": "auth_to_notifier",
     "users.notice_requested.v1": "users_to_notifier",

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from shared.messaging import address_events, audit_events, events, factor_events, notice_events
+from shared.messaging import (
+    address_events,
+    audit_events,
+    events,
+    factor_events,
+    notice_events,
+    password_events,
+    public_events,
+)
 from shared.messaging.events import Event
 
 EVENTS: Final[dict[str, type[Event]]] = {
     kind.type: kind
-    for module in (events, address_events, audit_events, factor_events, notice_events)
+    for module in (events, address_events, audit_events, factor_events, notice_events, password_events, public_events)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Event) and hasattr(kind, "type")
 }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
 from uuid_utils.compat import uuid7
 
 from shared.messaging.bus import Message
@@ -17,7 +17,9 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-Moment = Annotated[AwareDatetime, PlainSerializer(utc, return_type=str)]
+Moment = Annotated[
+    AwareDatetime, PlainSerializer(utc, return_type=str), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 
 
 class MalformedEvent(Exception):
@@ -27,7 +29,7 @@ class MalformedEvent(Exception):
 class Event(BaseModel):
     """`type`: routing key, publisher first and major version last. A `mandatory` event is kept until it has a queue."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
     type: ClassVar[str]
     mandatory: ClassVar[bool] = True

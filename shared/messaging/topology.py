@@ -59,15 +59,17 @@ ACCOUNT_CODES = Subscription("notifier.account_codes", ("users.code_requested.v1
 ACCOUNT_CODE_OUTCOMES = Subscription("users.account_code_outcomes", ("notifier.account_code_outcome.v1",))
 PROVED_ADDRESSES = Subscription("users.proved_addresses", ("auth.address_proved.v1",))
 ACCOUNT_FACTORS = Subscription("users.account_factors", ("auth.factors_changed.v1",))
+REHASHED_PASSWORDS = Subscription("users.rehashed_passwords", ("auth.password_rehashed.v1",))
 ENDED_SESSIONS = Subscription("users.ended_sessions", ("auth.session_ended.v1",))
 HEARTBEATS = Subscription("auth.heartbeats", ("notifier.heartbeat.v1",), lifetime=10)
 SUBSCRIPTIONS = (
     OTP_DELIVERY, ACCOUNT_READ_MODEL, IN_STEP, OTP_OUTCOMES, NOTICES, ACCOUNT_CODES, ACCOUNT_CODE_OUTCOMES,
-    PROVED_ADDRESSES, ACCOUNT_FACTORS, ENDED_SESSIONS, HEARTBEATS,
+    PROVED_ADDRESSES, ACCOUNT_FACTORS, REHASHED_PASSWORDS, ENDED_SESSIONS,
+    HEARTBEATS,
 )  # fmt: skip
 
-# Only for an operator's own queues (docs/audit.md).
-FOR_OPERATORS = ("auth.audit.v1", "users.audit.v1")
+# For queues of others, too (docs/events.md): no secret, no mail address and no name is in them.
+PUBLIC = ("auth.session_ended.v1", "auth.audit.v1", "users.audit.v1", "users.account_public.v1")
 
 
 def process_of(name: str) -> str:
@@ -80,7 +82,7 @@ def process_of(name: str) -> str:
 
 def published_by(process: str) -> tuple[str, ...]:
     consumed = [key for each in SUBSCRIPTIONS for key in each.routing_keys]
-    return tuple(key for key in (*consumed, *FOR_OPERATORS) if process_of(key) == process)
+    return tuple(key for key in dict.fromkeys((*consumed, *PUBLIC)) if process_of(key) == process)
 
 
 def consumed_by(process: str) -> tuple[Subscription, ...]:

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from shared.configuration.settings import HttpSettings
 from shared.observability import tracing
-from shared.passwords import cpu_limit
+from shared.passwords import cpu_limit, foreign
 from shared.passwords.threads import ThreadPool
 from shared.web.problems import Unavailable
 
@@ -43,7 +43,9 @@ SECONDS = Histogram(
 WAITING = Gauge("login2fa_hash_waiting", "Passwords that wait for a thread.")
 REFUSED = Counter("login2fa_hash_refused_total", "Passwords refused because too many were waiting.")
 
-_ARGON2ID = SECONDS.labels("argon2id")
+_ARGON2ID = "argon2id"
+for _algorithm in (_ARGON2ID, *foreign.ALGORITHMS):
+    SECONDS.labels(_algorithm)
 
 
 class Passwords:
@@ -78,8 +80,18 @@ class Passwords:
 
     async def verify(self, password: str, stored: str | None, holders: Collection[Hashable] = ()) -> bool:
         """Whether `password` matches `stored`; takes as long without a hash. Raises `Unavailable` like `hash`."""
+        if stored is not None and not foreign.is_own(stored):
+            return await self._verify_foreign(password, stored, holders)
         matches = await self._run(lambda: self._matches(password, stored or self._nobody), holders)
         return matches and stored is not None
+
+    async def _verify_foreign(self, password: str, stored: str, holders: Collection[Hashable]) -> bool:
+        """Other systems hash what was typed, without NFKC."""
+        try:
+            known = foreign.read(stored)
+        except foreign.HashNotKnown:
+            return await self.verify(password, None, holders)
+        return await self._run(lambda: known.matches(password.encode()), holders, known.algorithm)
 
     async def derive(self, secret: str, salt: bytes, holders: Collection[Hashable] = ()) -> bytes:
         """The hash alone, 32 bytes, at the cost of a password; the caller keeps the salt. Raises like `hash`."""
@@ -99,20 +111,24 @@ class Passwords:
         )
 
     def _matches(self, password: str, stored: str) -> bool:
+        # An imported Argon2id hash may be that of what was typed.
+        return any(self._is_of(stored, written) for written in dict.fromkeys((normalised(password), password)))
+
+    def _is_of(self, stored: str, password: str) -> bool:
         try:
-            return self._hasher.verify(stored, normalised(password))
+            return self._hasher.verify(stored, password)
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[[], T], holders: Collection[Hashable] = ()) -> T:
+    async def _run(self, work: Callable[[], T], holders: Collection[Hashable] = (), algorithm: str = _ARGON2ID) -> T:
         self._refuse_beyond(self._max_wait, self._pool.waiting)
         for holder in holders:
             held = self._pool.held_by(holder)
             if held >= self._threads:
                 self._refuse_beyond(self._max_wait * _SHARE, held)
         asked = time.perf_counter()
-        with tracing.step("argon2id") as span:
-            result, began = await self._pool.run(lambda: self._timed(work), holders)
+        with tracing.step(algorithm) as span:
+            result, began = await self._pool.run(lambda: self._timed(work, algorithm), holders)
             if span is not None:
                 span.note({"login2fa.queue_seconds": began - asked})
         return result
@@ -124,15 +140,16 @@ class Passwords:
             REFUSED.inc()
             raise Unavailable(retry_after=round(expected))
 
-    def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
+    def _timed(self, work: Callable[[], T], algorithm: str) -> tuple[T, float]:
         """The result, and when the work began."""
         began = time.perf_counter()
         try:
             return work(), began
         finally:
             seconds = time.perf_counter() - began
-            self._duration += _SMOOTHING * (seconds - self._duration)
-            _ARGON2ID.observe(seconds)
+            if algorithm == _ARGON2ID:
+                self._duration += _SMOOTHING * (seconds - self._duration)
+            SECONDS.labels(algorithm).observe(seconds)
 
 
 # More than one where services share a process.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from shared.web import openapi_responses
+from shared.web import openapi_responses, openapi_schemas
+from shared.web.api_introduction import INTRODUCTION
 
 # Loaded by PAGE from docs/assets/.
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
@@ -119,7 +121,7 @@ def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": _PROBLEM_SCHEMA}
     security: dict[str, Any] = {}
     for app in apps:
-        own = app.openapi()
+        own = deepcopy(app.openapi())  # the application keeps its document, which is changed below
         components = own.get("components", {})
         _name(own["paths"], app)
         paths |= own["paths"]
@@ -130,17 +132,22 @@ def document(apps: Sequence[FastAPI], version: str) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     operations = [operation for path in paths.values() for operation in path.values()]
-    for operation in operations:
-        operation["responses"] = openapi_responses.completed(operation)
     ids = [operation["operationId"] for operation in operations]
     if twice := {each for each in ids if ids.count(each) > 1}:
         raise ValueError(f"two operations have the id {', '.join(sorted(twice))}")
+    schemas |= openapi_schemas.name_bodies(operations)
+    for operation in operations:
+        operation.setdefault("security", [])  # open to everybody
+        operation["responses"] = openapi_responses.completed(operation)
+        schemas |= openapi_responses.refusals(operation)
+    openapi_schemas.exclude(operations, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Login2FA", "version": version},
+        "info": {"title": "Login2FA", "version": version, "description": INTRODUCTION},
+        "servers": [{"url": "/", "description": "The address of this document"}],
         "tags": [{"name": tag, "description": description} for tag, (description, _) in ORDER.items()],
         "paths": _in_order(paths),
-        "components": {"schemas": schemas, "securitySchemes": security},
+        "components": {"schemas": schemas, "headers": openapi_responses.HEADERS, "securitySchemes": security},
     }
 
 

@@ -9,6 +9,7 @@ from shared.messaging.audit_events import AuthAudited, UsersAudited
 from shared.messaging.events import AccountChanged, Event, InStep, NotifierHeartbeat, OtpOutcome, OtpRequested
 from shared.messaging.notice_events import AuthNoticeRequested, UsersNoticeRequested
 from tests.contracts.pinned_ids import ACCOUNT, CHALLENGE, EVENT_ID, REQUEST, SESSION
+from tests.contracts.pinned_public import TO_OTHERS
 from tests.contracts.pinned_to_users import TO_USERS
 
 PINNED: list[tuple[str, Event, str]] = [
@@ -229,4 +230,5 @@ PINNED: list[tuple[str, Event, str]] = [
         ),
     ),
     *TO_USERS,
+    *TO_OTHERS,
 ]

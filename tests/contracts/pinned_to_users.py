@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from shared.messaging.address_events import AccountCodeOutcome, AddressProved
 from shared.messaging.events import Event, SessionEnded
 from shared.messaging.factor_events import FactorsChanged
+from shared.messaging.password_events import PasswordRehashed
 from tests.contracts.pinned_ids import ACCOUNT, CHALLENGE, EVENT_ID, REQUEST, SESSION
 
 TO_USERS: list[tuple[str, Event, str]] = [
@@ -52,6 +53,20 @@ TO_USERS: list[tuple[str, Event, str]] = [
         (
             '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
             '"version":3,"methods":["passkey","totp","recovery"],"occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
+        ),
+    ),
+    (
+        "auth.password_rehashed.v1",
+        PasswordRehashed(
+            event_id=EVENT_ID,
+            account_id=ACCOUNT,
+            replaced="00ff",
+            sealed_password_hash="sealed",
+            occurred_at=datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC),
+        ),
+        (
+            '{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","account_id":"01890a5d-ac96-774b-bcce-b302099a8059",'
+            '"replaced":"00ff","sealed_password_hash":"sealed","occurred_at":"2026-01-31T12:00:00.000005+00:00"}'
         ),
     ),
     (

@@ -22,7 +22,8 @@ CANARY = "canary-0123456789"
 NAMES = [
     "a requested code", "a changed account", "a deleted account", "users in step", "an outcome",
     "a requested account code", "an invitation", "a notice of auth", "a notice of users", "a heartbeat",
-    "an act at auth", "an act at users", "an account code's outcome", "a proved address", "factors", "ended sessions",
+    "an act at auth", "an act at users", "an account code's outcome", "a proved address", "factors", "a new hash",
+    "ended sessions", "an account for others",
 ]  # fmt: skip
 each_pinned = pytest.mark.parametrize(("routing_key", "event", "golden"), PINNED, ids=NAMES)
 

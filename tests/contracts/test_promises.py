@@ -7,107 +7,44 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deploy.gateway import docs
 from services.configuration import SETTINGS
+from tests.contracts import promises
+from tests.contracts.promises import CHANGELOG, PROMISED, Json, api, broken, check, says_breaking
 
-PROMISED = Path(__file__).parent / "promised.json"
-REQUIRED = ", required"
-Json = dict[str, Any]
+BREAKING = "# Changelog\n\n## Unreleased\n\n- **Breaking**: `lastname` is gone.\n\n## 1.0.0\n\n- The first.\n"
+QUIET = "# Changelog\n\n## Unreleased\n\n- Quicker.\n\n## 1.0.0\n\n- **Breaking**: of old.\n"
 
 
-def api() -> dict[str, str]:
-    """A line for each field of a request or an answer, with its type; in a request also whether it must be there."""
-    document = docs.document()
-    schemas = document["components"]["schemas"]
-    found: dict[str, str] = {}
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            name = f"{method.upper()} {path}"
-            found[name] = "operation"
-            for parameter in operation.get("parameters", []):
-                where = f"{name} {parameter['in']} {parameter['name']}"
-                found[where] = _type(parameter["schema"], schemas) + _must(parameter.get("required", False))
-            for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-                for field, what, required in _fields(content["schema"], schemas):
-                    found[f"{name} takes {kind} {field}"] = what + _must(required)
-            for status, answer in operation["responses"].items():
-                # Errors have one form for all routes, with a test of its own (docs/api-errors.md).
-                if status.startswith("2"):
-                    found[f"{name} answers {status}"] = "status"
-                    for content in answer.get("content", {}).values():
-                        fields = _fields(content["schema"], schemas) if "schema" in content else ()
-                        found |= {f"{name} answers {status} {field}": what for field, what, _ in fields}
-    return found
+@pytest.fixture(scope="module")
+def document() -> Json:
+    return docs.document()
 
 
 def settings() -> dict[str, list[str]]:
     return {service: sorted(name.upper() for name in kind.model_fields) for service, kind in SETTINGS.items()}
 
 
-def _fields(schema: Json, schemas: Json, before: str = "", depth: int = 4) -> Iterator[tuple[str, str, bool]]:
-    schema = _resolved(schema, schemas)
-    for option in schema.get("anyOf", []) + schema.get("oneOf", []):
-        yield from _fields(option, schemas, before, depth)
-    if items := schema.get("items"):
-        yield from _fields(items, schemas, f"{before}[]", depth)
-    for name, field in schema.get("properties", {}).items():
-        yield f"{before}.{name}", _type(field, schemas), name in schema.get("required", [])
-        if depth:
-            yield from _fields(field, schemas, f"{before}.{name}", depth - 1)
-
-
-def _type(schema: Json, schemas: Json) -> str:
-    schema = _resolved(schema, schemas)
-    options = schema.get("anyOf", []) + schema.get("oneOf", [])
-    if options:
-        return "|".join(sorted({_type(option, schemas) for option in options}))
-    return str(schema.get("format") or schema.get("type") or "any")
-
-
-def _resolved(schema: Json, schemas: Json) -> Json:
-    reference = schema.get("$ref")
-    return schemas[reference.rpartition("/")[2]] if reference else schema
-
-
-def _must(required: bool) -> str:
-    return REQUIRED if required else ""
-
-
-def broken(promised: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The promises that `now` does not keep, and what it asks for that nobody had to send."""
-    return [said for name in promised.keys() | now.keys() if (said := _breach(name, promised, now))]
-
-
-def _breach(name: str, promised: dict[str, str], now: dict[str, str]) -> str | None:
-    was, is_now = promised.get(name), now.get(name)
-    if is_now is None:
-        return f"{name} is gone"
-    if is_now.endswith(REQUIRED) and not (was or "").endswith(REQUIRED) and " ".join(name.split()[:2]) in promised:
-        return f"{name} is required now"
-    if was is not None and was.removesuffix(REQUIRED) != is_now.removesuffix(REQUIRED):
-        return f"{name} was {was}, and is {is_now}"
-    return None
-
-
 @pytest.fixture(scope="module")
-def promised() -> Json:
+def promised(document: Json) -> Json:
     if os.environ.get("WRITE_PROMISES"):
         kept: Json = json.loads(PROMISED.read_text()) if PROMISED.exists() else {"api": {}, "settings": {}}
-        assert broken(kept["api"], api()) == []
-        PROMISED.write_text(json.dumps({"api": api(), "settings": settings()}, indent=0, sort_keys=True) + "\n")
+        assert check(kept["api"], api(document), CHANGELOG.read_text()) == []
+        now = {"api": api(document), "settings": settings()}
+        PROMISED.write_text(json.dumps(now, indent=0, sort_keys=True) + "\n")
     loaded: Json = json.loads(PROMISED.read_text())
     return loaded
 
 
-def test_the_api_keeps_what_it_has_promised(promised: Json) -> None:
+def test_the_api_keeps_what_it_has_promised(promised: Json, document: Json) -> None:
     assert len(promised["api"]) > 500
-    assert broken(promised["api"], api()) == []
+    assert check(promised["api"], api(document), CHANGELOG.read_text()) == []
 
 
 def test_no_setting_disappears(promised: Json) -> None:
@@ -117,17 +54,80 @@ def test_no_setting_disappears(promised: Json) -> None:
     }
 
 
+def _no_route(document: Json) -> None:
+    del document["paths"]["/api/v1/users/me"]
+
+
+def _no_field(document: Json) -> None:
+    fields = document["components"]["schemas"]["AccountOut"]
+    del fields["properties"]["lastname"]
+    fields["required"].remove("lastname")
+
+
+def _absent_at_times(document: Json) -> None:
+    document["components"]["schemas"]["TokenPairOut"]["required"].remove("expires_in")
+
+
+def _another_type(document: Json) -> None:
+    document["components"]["schemas"]["TokenPairOut"]["properties"]["expires_in"]["type"] = "string"
+
+
+def _new_input(document: Json) -> None:
+    schema = document["components"]["schemas"]["OtpIn"]
+    schema["properties"]["device"] = {"type": "string"}
+    schema["required"].append("device")
+
+
+def _no_value(document: Json) -> None:
+    document["components"]["schemas"]["ChallengeOut"]["properties"]["status"]["enum"].remove("failed")
+
+
+def _no_form(document: Json) -> None:
+    del document["paths"]["/api/v1/auth/token"]["post"]["requestBody"]["x-also-as"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"POST /a": None}, ["POST /a is gone"]),
-        ({"POST /a answers 200 .id": "integer"}, ["POST /a answers 200 .id was string, and is integer"]),
-        ({"POST /a takes .name": "string, required"}, ["POST /a takes .name is required now"]),
-        ({"POST /a takes .new": "string, required"}, ["POST /a takes .new is required now"]),
-        ({"POST /a takes .new": "string", "GET /b": "operation", "GET /b query q": "string, required"}, []),
+        (_no_route, "GET /api/v1/users/me is gone"),
+        (_no_field, "GET /api/v1/users/me answers 200 .lastname is gone"),
+        (_absent_at_times, "POST /api/v1/auth/token answers 200 .expires_in may be absent now"),
+        (_another_type, "POST /api/v1/auth/refresh-token answers 200 .expires_in was integer"),
+        (_new_input, "POST /api/v1/auth/verify-otp takes application/json .device is required now"),
+        (_no_value, 'GET /api/v1/auth/challenge answers 200 .status = "failed" is gone'),
+        (_no_form, "POST /api/v1/auth/token takes application/x-www-form-urlencoded .password is gone"),
     ],
 )
-def test_a_broken_promise_is_found(change: dict[str, str | None], says: list[str]) -> None:
-    was = {"POST /a": "operation", "POST /a answers 200 .id": "string", "POST /a takes .name": "string"}
-    now = {name: what for name, what in {**was, **change}.items() if what is not None}
-    assert broken(was, now) == says
+def test_a_breaking_change_fails_until_the_changelog_says_so(
+    change: Callable[[Json], None], says: str, promised: Json, document: Json
+) -> None:
+    planted = deepcopy(document)
+    change(planted)
+    breaks = check(promised["api"], api(planted), QUIET)
+    assert [each for each in breaks if each.startswith(says)], breaks
+    assert check(promised["api"], api(planted), BREAKING) == []
+
+
+def test_make_check_fails_on_a_breaking_change_and_names_it(
+    document: Json, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = deepcopy(document)
+    _no_field(planted)
+    monkeypatch.setattr(docs, "document", lambda: planted)
+    monkeypatch.setattr(promises, "CHANGELOG", tmp_path / "CHANGELOG.md")
+    promises.CHANGELOG.write_text(QUIET)
+    assert promises.main() == 1
+    assert "answers 200 .lastname is gone" in capsys.readouterr().err
+    promises.CHANGELOG.write_text(BREAKING)
+    assert promises.main() == 0
+
+
+def test_what_comes_to_the_api_breaks_nothing() -> None:
+    was = {"POST /a": "operation", "POST /a takes .name": "string, required"}
+    new = {"POST /a takes .new": "string", "GET /b": "operation", "GET /b query q": "string, required"}
+    assert broken(was, was | new | {"POST /a takes .name": "null|string"}) == []
+
+
+def test_only_what_is_not_released_yet_may_say_breaking() -> None:
+    assert says_breaking(BREAKING)
+    assert not says_breaking(QUIET)

@@ -1,4 +1,4 @@
-"""/docs and /openapi.json as files: deploy.gateway.docs and the gateway's locations for them."""
+"""/docs, /openapi.json and /asyncapi.json as files: deploy.gateway.docs and the gateway's locations for them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_page_loads_everything_from_here(gateway: Gateway) -> None:
         assert answer.content
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/asyncapi.json"])
 def test_neither_names_another_host(gateway: Gateway, path: str) -> None:
     assert re.findall(r"(?:https?:)?//[^\s'\"]+", gateway.http.get(path).text) == []
 
@@ -72,7 +72,7 @@ def test_large_files_travel_compressed_to_whoever_takes_that(gateway: Gateway, n
     assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/asyncapi.json", "/docs/assets/swagger-ui.css"])
 def test_what_a_client_has_is_not_sent_again(gateway: Gateway, path: str) -> None:
     first = gateway.http.get(path)
     again = gateway.http.get(path, headers={"If-None-Match": first.headers["etag"]})
@@ -81,7 +81,7 @@ def test_what_a_client_has_is_not_sent_again(gateway: Gateway, path: str) -> Non
     assert first.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/assets/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/asyncapi.json", "/docs/assets/swagger-ui.css"])
 def test_they_can_only_be_read(gateway: Gateway, path: str) -> None:
     answer = gateway.http.post(path)
     problem(answer, 405, "method_not_allowed")
@@ -97,7 +97,7 @@ def test_to_write_them_twice_gives_the_same_files_so_that_every_gateway_has_the_
     static: Path, tmp_path: Path
 ) -> None:
     docs.write(tmp_path)
-    assert len(files_below(tmp_path)) == 6
+    assert len(files_below(tmp_path)) == 7
     assert files_below(tmp_path) == files_below(static)
 
 

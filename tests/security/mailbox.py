@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from services.notifier import app as notifier
-from services.notifier.mails.notice import TEXTS
+from services.notifier.mails.style import words
 from services.users import accounts
 from shared.messaging.memory import MemoryBus
 from shared.messaging.notice_events import NoticeWord
@@ -40,7 +40,7 @@ VICTIM = "victim@example.net"
 
 _EARLIER = "UPDATE {}.notices SET told_at = ARRAY(SELECT at - $1::interval FROM unnest(told_at) AS at)"
 _UNSENT = "SELECT (SELECT count(*) FROM auth.outbox) + (SELECT count(*) FROM users.outbox)"
-_WORDS = {f"[Login2FA] {text[0]}": word for word, text in TEXTS.items()}
+_WORDS = {f"[Login2FA] {words('en')[f'notice.{word}.subject']}": word for word in get_args(NoticeWord)}
 
 
 @pytest.fixture

@@ -75,4 +75,4 @@ def test_every_one_of_the_3000_most_common_that_are_long_enough_is_on_the_list()
     owner = RegistrationIn(email="ann@test.com", username="ann", name="Ann", lastname="Lee", password="")
     for password in listed:
         with pytest.raises(PasswordTooWeak):
-            weak_passwords.refuse_weak(password.title(), owner, min_length=8)
+            weak_passwords.refuse_weak(password.title(), owner, min_length=8, breached=None)

@@ -79,7 +79,7 @@ BAD = [
     ("notifier", "MAIL_FROM", "Acme, Inc. <a@b>", "must be quoted", '"Acme, Inc." <a@b>'),
     ("notifier", "MAIL_FROM", "a@example.com, b@example.com", "must be one address", "Acme <a@example.com>"),
     ("notifier", "MAIL_FROM", "jürgen@example.com", "in ASCII", "Jürgen <login@bücher.example>"),
-    ("notifier", "MAIL_SUBJECT", "Código", "must be ASCII", "Codigo"),
+    ("notifier", "MAIL_SUBJECT", "x" * 71, "on one line", "Código"),
     ("notifier", "SMTP_HOST", "smtp://mail.example.com", "a name or an address alone", "mail.example.com"),
     ("notifier", "SMTP_HOST", "mail.example.com:587", "without scheme, port", "::1"),
     ("notifier", "SMTP_HOST", "2130706433", "a name or an address alone", "127.0.0.1"),

@@ -73,6 +73,7 @@ def test_every_bad_variable_is_named_at_once(environment: pytest.MonkeyPatch) ->
         ("auth", "ARGON2_PASSES", "1"),
         ("auth", "DATABASE_POOL", "nan"),
         ("users", "PASSWORD_MIN_LENGTH", "7"),
+        ("users", "BREACHED_PASSWORDS", f"/nowhere/{CANARY}"),
         ("users", "RECENT_LOGIN", CANARY),
         ("users", "MAILED_CODE_LIFETIME", "59"),
         ("users", "UNIFORM_DEADLINE", "0"),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictStr
 
-from services.auth.api.schemas import Otp
+from services.auth.api.schemas import Otp, Out
 from services.auth.factors.totp import ENROLMENT
 from shared.names import refuse_invisible
 
@@ -30,7 +30,7 @@ class NewAppIn(BaseModel):
     name: FactorName = "Authenticator app"
 
 
-class NewAppOut(BaseModel):
+class NewAppOut(Out):
     """Shown once. `secret`: base32 (RFC 4648) of 160 bits, for whoever can not read the picture."""
 
     id: UUID

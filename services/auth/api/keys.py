@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from services.auth.api.guards import Composed
 from services.auth.api.schemas import JwksOut
 from shared.web import entity_tags
+from shared.web.openapi_responses import sends
 
 # Seconds. `login2fa keys rotate` publishes a key for longer than this before it signs.
 JWKS_MAX_AGE = 300
@@ -28,7 +29,7 @@ class JwkSet(JSONResponse):
     summary="The public keys",
     response_model=JwksOut,
     response_class=JwkSet,
-    responses={304: {"description": "As `If-None-Match` has it"}},
+    responses={200: sends("ETag"), 304: {"description": "As `If-None-Match` has it", **sends("ETag")}},
 )
 async def jwks(request: Request, auth: Composed) -> Response:
     body, etag = auth.tokens.keys.document()

@@ -17,10 +17,25 @@ from shared.web.json_depth import ShallowJsonRoute
 from shared.web.openapi_responses import Responses, refused
 from shared.web.problems import TooManyRequests
 
+_BOTH = {
+    "with a second factor": {
+        "value": {"otp_required": True, "temporary_token": "eyJ...temporary", "token_type": "bearer", "expires_in": 240}
+    },
+    "without one": {
+        "value": {
+            "otp_required": False,
+            "access_token": "eyJ...access",
+            "refresh_token": "eyJ...refresh",
+            "token_type": "bearer",
+            "expires_in": 3600,
+        }
+    },
+}
 _LOGGED_IN: Responses = {
     200: {
         **REFRESHED[200],
         "description": "`otp_required` says which: false, logged in; true, a second factor is asked for",
+        "content": {"application/json": {"examples": _BOTH}},
     }
 }
 

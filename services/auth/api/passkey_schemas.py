@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, StrictStr, StringConstraints
 
 from services.auth.api.factor_schemas import FactorName, FirstCodesOut, PasskeyOut
-from services.auth.api.schemas import RememberDeviceIn
+from services.auth.api.schemas import Out, RememberDeviceIn
 from services.auth.factors.assertions import Answer, Question
 from services.auth.factors.ceremonies import LIFETIME
 
@@ -23,7 +23,7 @@ _Long = Annotated[StrictStr, Field(max_length=16384, description=_BYTES)]
 _Transport = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9-]{1,32}$")]
 
 
-class QuestionOut(BaseModel):
+class QuestionOut(Out):
     ceremony: str = Field(description="To be sent back with the answer, once", examples=["eyJ...ceremony"])
     options: dict[str, Any] = Field(
         description="For `PublicKeyCredential.parseCreationOptionsFromJSON`, or `parseRequestOptionsFromJSON`"

@@ -25,11 +25,16 @@ REFRESHED: Responses = {200: {"links": {"refresh": _REFRESH_LINK}}}
 Text = Annotated[StrictStr, AfterValidator(refuse_control), Field(json_schema_extra=NO_CONTROL)]
 
 
+_USERNAME, _PASSWORD = "dv.gahan@test.com", "testtest11&@"  # of a demo account: /docs logs in as it stands
+
+
 class Credentials(BaseModel):
     """RFC 6749 section 4.3.2 without the client's part; `grant_type` may be sent and must then be `password`."""
 
-    username: Text = Field(min_length=1, max_length=254, examples=["dv.gahan@test.com"])
-    password: Text = Field(min_length=1, max_length=128, examples=["testtest11&@"])
+    model_config = ConfigDict(json_schema_extra={"examples": [{"username": _USERNAME, "password": _PASSWORD}]})
+
+    username: Text = Field(min_length=1, max_length=254, examples=[_USERNAME])
+    password: Text = Field(min_length=1, max_length=128, examples=[_PASSWORD])
     grant_type: Literal["password"] | None = None
     device_token: Text | None = Field(
         None, max_length=128, description="From `remember_device`: the second factor is not asked for again"
@@ -96,7 +101,7 @@ class CookieAccessIn(BaseModel):
     session_cookie: StrictStr = Field(min_length=1, max_length=128)
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
     """A field with a default is in every answer all the same, and the document says so: clients may rely on it."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -111,7 +116,7 @@ def _may_lack(*names: str) -> ConfigDict:
     return ConfigDict(json_schema_extra=not_required)
 
 
-class TokenPairOut(_Out):
+class TokenPairOut(Out):
     """The login is complete. `otp_required` tells this answer of a login from the other one."""
 
     access_token: str = Field(examples=["eyJ...access"])
@@ -146,13 +151,13 @@ class CookieOut(BaseModel):
     max_age: int | None = Field(description="Seconds that the browser keeps them; null: until it is closed")
 
 
-class AccessOut(_Out):
+class AccessOut(Out):
     access_token: str = Field(examples=["eyJ...access"])
     token_type: Literal["bearer"] = "bearer"
     expires_in: int = Field(description="Seconds that it lives", examples=[60])
 
 
-class OtpRequiredOut(_Out):
+class OtpRequiredOut(Out):
     """There is no `access_token` in this answer, on purpose: a client must not take it for one. Without `methods` it is
     `["email"]`, and a code is on its way.
     """
@@ -177,11 +182,11 @@ class OtpRequiredOut(_Out):
         )
 
 
-class TokenIsGood(_Out):
+class TokenIsGood(Out):
     message: Literal[True] = True
 
 
-class CodeOnItsWay(_Out):
+class CodeOnItsWay(Out):
     message: str = "A new code is on its way"
 
 

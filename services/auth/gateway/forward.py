@@ -27,7 +27,7 @@ from shared.web.bearer import (
 )
 from shared.web.cookies import GATE, SESSION, CookieTwice, cookie
 from shared.web.lean_route import LeanRoute
-from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, Responses, refused
+from shared.web.openapi_responses import NOT_AUTHENTICATED, ONLY, Responses, refused, with_common_codes
 from shared.web.problems import Problem
 
 _HEADERS = {
@@ -73,8 +73,11 @@ _LOCATION = {
 
 
 def _refused(*problems: type[Problem]) -> Responses:
+    """Other refusals of auth become a 403 with their own code (answers.py)."""
     answers = refused(*NOT_AUTHENTICATED, CookieSentTwice, *problems)
-    return {status: answer | {"headers": {"X-Auth-Location": _LOCATION}} for status, answer in answers.items()}
+    answers[403] = with_common_codes(answers[403])
+    located = {"X-Auth-Location": _LOCATION}
+    return {status: answer | {"headers": answer["headers"] | located} for status, answer in answers.items()}
 
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {

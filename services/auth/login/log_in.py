@@ -11,6 +11,7 @@ from services.auth.factors.refusals import refusals
 from services.auth.login.attempts import Attempts
 from services.auth.login.known_addresses import KnownAddresses
 from services.auth.login.password import IncorrectUsernameOrPassword, PasswordCheck
+from services.auth.login.rehash import Rehash
 from services.auth.login.trusted_devices import TrustedDevices
 from services.auth.sessions.client import Client
 from services.auth.sessions.lifecycle import Sessions, TokenPair
@@ -25,6 +26,7 @@ class Login:
     database: Database
     attempts: Attempts
     password: PasswordCheck
+    rehash: Rehash
     challenges: Challenges
     sessions: Sessions
     addresses: KnownAddresses
@@ -46,6 +48,7 @@ class Login:
             await self.attempts.release(attempt, success=False)
             raise
         try:
+            await self.rehash.after(identity, password, attempt.key.holders)
             methods = second_factors(identity)
             if not methods or (device_token and await self.devices.knows(identity, device_token, client)):
                 return await self._start_session(identity, client)

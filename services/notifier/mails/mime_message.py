@@ -1,4 +1,4 @@
-"""The form of all mails: ASCII text and HTML parts in 7bit, so that an inbox that decodes nothing shows the code."""
+"""The form of all mails: 7bit where the text is ASCII, so that an inbox that decodes nothing shows the code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 from quopri import encodestring
 from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.notifier.channel import Mail
 from services.notifier.mailbox import Mailbox
+from services.notifier.mails.style import SHIPPED_STYLE, Style
 from shared.messaging.address_events import CodePurpose
 
 _TEMPLATES = Path(__file__).parent
@@ -26,7 +28,7 @@ From: {sender}
 To: {recipient}
 Subject: {subject}
 Date: {date}
-Message-ID: <{event_id}@{domain}>
+{reply_to}Message-ID: <{event_id}@{domain}>
 Auto-Submitted: auto-generated
 X-Event-Id: {event_id}
 X-Correlation-Id: {correlation_id}
@@ -42,7 +44,7 @@ Content-Transfer-Encoding: {encoding}
 
 --{boundary}
 Content-Type: text/html; charset="utf-8"
-Content-Transfer-Encoding: 7bit
+Content-Transfer-Encoding: {html_encoding}
 
 {html}
 
@@ -55,22 +57,36 @@ Purpose = Literal["login", "notice"] | CodePurpose
 _NOT_FOR_A_HEADER = re.compile(r"[^ -~]")
 
 
+# RFC 5322 section 2.1.1
+_LONGEST_LINE = 998
+_ENCODED_LINE = 76  # RFC 2047 section 2
+
+
 class MimeMessage:
-    def __init__(self, name: str, *, sender: Mailbox, site: str) -> None:
+    def __init__(self, name: str, *, sender: Mailbox, site: str, style: Style = SHIPPED_STYLE) -> None:
         self._sender = sender
         self._site = site
-        self._text = _template(f"{name}.txt.j2", autoescape=False)
-        self._html = _template(f"{name}.html.j2", autoescape=True)
+        self._style = style
+        self._reply_to = f"Reply-To: {_in_a_header(style.reply_to.header)}\n" if style.reply_to else ""
+        plain, markup = _environment(style, autoescape=False), _environment(style, autoescape=True)
+        self._subject = plain.select_template([f"{name}.subject.txt.j2", "subject.txt.j2"])
+        self._text = plain.get_template(f"{name}.txt.j2")
+        self._html = markup.get_template(f"{name}.html.j2")
 
     def compose(
         self, mail: Mail, *, purpose: Purpose, subject: str, date: datetime, values: Mapping[str, object]
     ) -> bytes:
         """The same event gives the same mail each time: same `Message-ID`, same date."""
-        text, encoding = _in_ascii(self._text.render(values, site=self._site))
+        # The subject's template gets no code: servers log headers.
+        common = {"site": self._site, "subject": subject, "language": self._style.language, "purpose": purpose}
+        inside = {**common, **values, "text": self._style.text}
+        text, encoding = _in_ascii(self._text.render(inside))
+        html, html_encoding = _in_ascii(self._html.render(inside))
         composed = _MAIL.format(
             sender=_in_a_header(self._sender.header),
             recipient=_in_a_header(mail.email),
-            subject=_subject(self._site, subject),
+            subject=_subject(self._subject.render(common)),
+            reply_to=self._reply_to,
             date=format_datetime(date),
             event_id=_in_a_header(mail.event_id),
             domain=_in_a_header(self._sender.domain),
@@ -79,33 +95,37 @@ class MimeMessage:
             boundary=f"=_{_in_a_header(mail.event_id)}",  # occurs in neither part
             encoding=encoding,
             text=text,
-            html=self._html.render(values, site=self._site).encode("ascii", "xmlcharrefreplace").decode(),
+            html=html,
+            html_encoding=html_encoding,
         )
         return composed.replace("\n", "\r\n").encode("ascii")
 
 
 def _in_ascii(text: str) -> tuple[str, str]:
-    """Only a site name that is not ASCII needs an encoding; the code stays legible in it."""
-    if text.isascii():
+    """Other scripts and lines that are too long need an encoding; the code stays legible in it."""
+    if text.isascii() and all(len(line) <= _LONGEST_LINE for line in text.split("\n")):
         return text, "7bit"
     return encodestring(text.encode()).decode("ascii"), "quoted-printable"
 
 
-@functools.cache
-def _subject(site: str, subject: str) -> str:
-    """Encoded and folded if not ASCII (RFC 2047). The cache is small: both values are settings or constants."""
-    whole = f"[{site}] {subject}"
-    return _in_a_header(whole) if whole.isascii() else Header(whole, "utf-8").encode()
+@functools.lru_cache(256)
+def _subject(text: str) -> str:
+    """One line, encoded and folded if not ASCII (RFC 2047). Subjects are made of settings and constants alone."""
+    line = " ".join(text.split())
+    if line.isascii():
+        return _in_a_header(line)
+    return Header(line, "utf-8", maxlinelen=_ENCODED_LINE, header_name="Subject").encode()
 
 
 @functools.cache
-def _template(file: str, *, autoescape: bool) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+def _environment(style: Style, *, autoescape: bool) -> ImmutableSandboxedEnvironment:
+    own = [style.templates / style.language] if style.templates else []
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader([*own, _TEMPLATES]),
         undefined=StrictUndefined,
-        autoescape=autoescape,  # noqa: S701 - on where it is HTML
+        autoescape=autoescape,
+        auto_reload=False,  # a file that changes later was not examined
     )
-    return environment.get_template(file)
 
 
 def _in_a_header(value: str) -> str:

@@ -16,6 +16,7 @@ from shared.messaging.topology import EVENTS_EXCHANGES
 from shared.observability import tracing
 
 EVENT_ID = "x-event-id"
+TYPE = "type"  # for consumers of others, whose library does not show them the property
 ATTEMPT = "x-attempt"
 PUT_OFF = "x-put-off"
 REASON = "x-reason"
@@ -74,14 +75,15 @@ def outgoing(message: Message, *, attempt: int = 1, headers: FieldTable | None =
         known[MAC] = short(message.mac)
     if message.traceparent:
         known[TRACEPARENT] = message.traceparent
+    event_type = short(message.routing_key)
     properties = Basic.Properties(
-        headers={EVENT_ID: short(message.event_id), ATTEMPT: attempt, **known, **(headers or {})},
+        headers={EVENT_ID: short(message.event_id), TYPE: event_type, ATTEMPT: attempt, **known, **(headers or {})},
         content_type="application/json",
         delivery_mode=DeliveryMode.PERSISTENT,
         # New for each attempt: two publishes in flight with one id swap results; an unroutable one looks confirmed.
         message_id=uuid4().hex,
         correlation_id=short(message.correlation_id),
-        message_type=short(message.routing_key),
+        message_type=event_type,
         timestamp=datetime.now(UTC),
     )
     return Outgoing(message.body, properties)

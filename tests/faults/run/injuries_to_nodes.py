@@ -14,6 +14,9 @@ from tests.servers.killable import frozen, killed
 from tests.servers.rabbitmq_cluster import COUNT, NET_TICKTIME, Cluster, drained, stopped
 from tests.servers.rabbitmq_node import PrivateNode
 
+# A silent node may hold the confirm of a code's publication and the ack of its delivery: each makes a mail of its own.
+_OF_SILENCE = 2
+
 
 def to_a_node(chance: random.Random, longest: float) -> Iterator[Injury]:
     seconds = partial(chance.uniform, 0.2, longest)
@@ -26,8 +29,8 @@ def to_a_node(chance: random.Random, longest: float) -> Iterator[Injury]:
         return chance.randrange(COUNT)
 
     yield Injury("one broker node killed", partial(_killed, number=a_node()), seconds() / 2, BROKER)
-    yield Injury("one broker node frozen", partial(_frozen, number=a_node()), silence(), BROKER)
-    yield Injury("one broker node cut off", partial(_cut_off, number=a_node()), silence(), BROKER)
+    yield Injury("one broker node frozen", partial(_frozen, number=a_node()), silence(), BROKER, doubles=_OF_SILENCE)
+    yield Injury("one broker node cut off", partial(_cut_off, number=a_node()), silence(), BROKER, doubles=_OF_SILENCE)
     yield Injury("SIGTERM to one broker node", partial(_stopped, number=a_node()), seconds() / 2, BROKER)
     yield Injury("broker nodes drained in turn", _drained_in_turn, 0.0, BROKER)
 

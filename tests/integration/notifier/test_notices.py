@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.notifier import app
-from services.notifier.mails.notice import TEXTS
+from services.notifier.mails.style import words
 from shared.messaging.bus import Done, GiveUp, Handler, Retry
 from shared.messaging.memory import MemoryBus
 from shared.messaging.notice_events import AuthNoticeRequested, NoticeWord
@@ -41,7 +41,7 @@ async def test_a_notice_is_one_mail_that_says_what_happened_and_what_to_do(
         assert await notices(delivery(event)) == Done()
 
     first, again = mail_sink.received
-    subject, happened, advice = TEXTS[word]
+    subject, happened, advice = (words("en")[f"notice.{word}.{part}"] for part in ("subject", "happened", "advice"))
     assert first.recipients == [event.email]
     assert first.message["Subject"] == f"[Login2FA] {subject}"
     assert happened in first.text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from services.users.administration import Administration, invitation
+from services.users.administration import invitation
 from tests.browsing import Page
-from tests.builders import PASSWORD, registration
+from tests.builders import PASSWORD, administration, registration
 from tests.composed_portal import ComposedPortal, Visitor
 
 CODE_COOKIE = "__Host-login2fa-code"
@@ -103,9 +103,7 @@ async def test_the_mailed_code_makes_the_account_and_no_page_tells_who_has_one(p
 async def invited(portal: ComposedPortal) -> tuple[dict[str, str], str]:
     """Fields that somebody with an invitation types, and its code."""
     fields = filled()
-    parts = portal.users.parts
-    administration = Administration(parts.database, parts.passwords, parts.sealer, parts.codes, parts.settings)
-    await administration.invite(invitation(email=fields["email"]))
+    await administration(portal.users.parts).invite(invitation(email=fields["email"]))
     return fields, await portal.codes.code_for(fields["email"], "invite")
 
 

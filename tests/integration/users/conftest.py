@@ -12,6 +12,7 @@ from shared.messaging.address_events import CodePurpose, CodeRequested
 from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
 from shared.messaging.notice_events import UsersNoticeRequested
+from shared.messaging.public_events import AccountPublic
 from tests.composed import Keys, jwks_url, keys, users_app
 from tests.fakes import HeldBus
 from tests.servers.databases import Databases, connected
@@ -22,7 +23,7 @@ __all__ = ("jwks_url", "keys", "users_app")
 @pytest.fixture
 async def bus() -> AsyncIterator[MemoryBus]:
     """Takes no event, so that each stays in the outbox to be looked at."""
-    bus = HeldBus(AccountChanged.type, UsersNoticeRequested.type, CodeRequested.type)
+    bus = HeldBus(AccountChanged.type, AccountPublic.type, UsersNoticeRequested.type, CodeRequested.type)
     yield bus
     await bus.close()
 

@@ -1,4 +1,6 @@
-"""Every change of an account writes its whole new state once, in the same transaction."""
+"""Every change of an account writes its whole new state once, in the same transaction: for auth, and without names for
+programs around us.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import httpx
 import pytest
 from sqlalchemy import Row
 
+from services.users import administration
 from shared.messaging.events import AccountChanged
+from shared.messaging.public_events import AccountPublic
 from tests.builders import OTHER_PASSWORD, password_hash, registered, registration
 from tests.composed import USERS, Keys, UsersApp
 from tests.integration.users.conftest import SentCodes
@@ -17,10 +21,21 @@ from tests.servers.databases import Databases, connected
 
 
 async def outbox(sql: asyncpg.Connection) -> list[AccountChanged]:
-    rows = await sql.fetch("SELECT event_id, body FROM outbox WHERE type = $1 ORDER BY id", AccountChanged.type)
+    """Each has its public event beside it, of the same state and from the same transaction."""
+    query = "SELECT event_id, body, xmin::text AS writer FROM outbox WHERE type = $1 ORDER BY id"
+    rows, public_rows = [await sql.fetch(query, kind.type) for kind in (AccountChanged, AccountPublic)]
     events = [AccountChanged.model_validate_json(row["body"]) for row in rows]
+    public = [AccountPublic.model_validate_json(row["body"]) for row in public_rows]
     assert [row["event_id"] for row in rows] == [event.event_id for event in events]
+    assert [row["event_id"] for row in public_rows] == [event.event_id for event in public]
+    assert [row["writer"] for row in rows] == [row["writer"] for row in public_rows]
+    assert [each.model_dump(exclude={"event_id", "occurred_at"}) for each in public] == list(map(shown, events))
     return events
+
+
+def shown(event: AccountChanged) -> dict[str, Any]:
+    same = {name: getattr(event, name) for name in ("account_id", "version", "deleted", "is_active", "is_admin")}
+    return same | {"epoch": event.session_epoch, "kept_session": event.kept_session}
 
 
 @pytest.fixture
@@ -220,3 +235,18 @@ async def test_a_change_that_can_not_be_told_is_rolled_back_whole(
         await admin.execute("DROP TRIGGER fail ON users.outbox")
     assert (await send(users_app, what, users_app.as_(account.id))).is_success
     assert len(await outbox(sql)) == 1
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_accounts_and_deletions_are_told_again_and_after_a_restore_in_a_higher_version_and_epoch(
+    users_app: UsersApp, account: Row[Any], admin: Row[Any], sql: asyncpg.Connection, force: bool
+) -> None:
+    assert (await users_app.http.delete(f"{USERS}/", headers=users_app.as_(account.id))).status_code == 200
+    await sql.execute("DELETE FROM outbox")
+    parts = users_app.parts
+
+    _ = [told async for told in administration.republish(parts.database.transaction, parts.sealer, force=force)]
+
+    left, gone = await outbox(sql)
+    assert (left.account_id, left.deleted, gone.account_id, gone.deleted) == (admin.id, False, account.id, True)
+    assert (left.version > admin.version, left.session_epoch > admin.session_epoch) == (force, force)

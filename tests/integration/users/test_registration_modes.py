@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.users.administration import Administration, invitation
-from tests.builders import PASSWORD, registered, registration
+from services.users.administration import invitation
+from tests.builders import PASSWORD, administration, registered, registration
 from tests.composed import USERS, Keys
 from tests.integration.users.conftest import SentCodes
 from tests.integration.users.registering import Running, confirm, invite, refusal, register, running
@@ -109,9 +109,7 @@ async def test_an_operator_invites_from_the_command_line(
     running: Running, sent: SentCodes, keys: Keys, databases: Databases, jwks_url: str
 ) -> None:
     async with running(registration="invited") as app:
-        parts = app.parts
-        administration = Administration(parts.database, parts.passwords, parts.sealer, parts.codes, parts.settings)
-        await administration.invite(invitation(email="ada@example.org", is_admin=False, groups=["staff"]))
+        await administration(app.parts).invite(invitation(email="ada@example.org", is_admin=False, groups=["staff"]))
         code = await sent.latest("ada@example.org", "invite")
         assert (await register(app, email="ada@example.org", invitation_code=code)).json()["groups"] == ["staff"]
 
