@@ -39,15 +39,19 @@ demo: $(VENV)/.standalone ## Start a throw-away stack, walk through a login as a
 # the machine for themselves; but for those of whole processes that start or do not.
 CONTAINERS = tests/browser tests/compose tests/e2e tests/gateway tests/testkit tests/model tests/kubernetes tests/unit
 STARTS = $(wildcard tests/faults/test_standalone_*.py) tests/faults/test_processes_refuse_to_start.py
-# The first statements of docs/security.md run with the tests of accounts.
+# The first statements of docs/security.md run with the tests of accounts and logins.
 FIRST = $(wildcard tests/security/test_s[0-2]*.py tests/security/test_s3[0-35]*.py)
-USERS = tests/integration/users $(FIRST)
+USERS = tests/integration/users tests/integration/auth $(FIRST)
 SECURITY = tests/security tests/integration/portal $(STARTS)
 # Two lanes that wait most of the time, and end together: processes and servers that die, and the other faults.
 FAULTS = tests/faults
 DEATHS = $(wildcard tests/faults/rows/test_0*.py tests/faults/rows/test_1[0-2]_*.py) tests/faults/run
 # On servers that were given, two runs at once would get in each other's way.
 ALONE = $(strip $(ARGS)$(TEST_POSTGRES_URL)$(TEST_RABBITMQ_URL))
+
+# Each service that a test composes, and each process that it starts, would read all authorities of a machine that names
+# them: 18 ms, up to three times. Only the lane of containers asks servers of others.
+PYTEST = env -u SSL_CERT_FILE $(RUN) -m pytest -p no:cacheprovider
 
 test: $(VENV)/.dev ## All tests, on real Postgres and RabbitMQ: ARGS='-k login'
 ifneq ($(ALONE),)
@@ -58,23 +62,23 @@ else
 endif
 
 test-services: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider tests $(addprefix --ignore=,$(CONTAINERS) $(USERS) $(SECURITY) $(FAULTS)) 2>&1 \
+	@set -o pipefail; $(PYTEST) tests $(addprefix --ignore=,$(CONTAINERS) $(USERS) $(SECURITY) $(FAULTS)) 2>&1 \
 		| sed -u 's/^/services:   /'
 
 test-users: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(USERS) 2>&1 | sed -u 's/^/users:      /'
+	@set -o pipefail; $(PYTEST) $(USERS) 2>&1 | sed -u 's/^/users:      /'
 
 test-security: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(SECURITY) $(addprefix --ignore=,$(FIRST)) 2>&1 | sed -u 's/^/security:   /'
+	@set -o pipefail; $(PYTEST) $(SECURITY) $(addprefix --ignore=,$(FIRST)) 2>&1 | sed -u 's/^/security:   /'
 
 test-containers: $(VENV)/.dev
 	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(CONTAINERS) 2>&1 | sed -u 's/^/containers: /'
 
 test-deaths: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(DEATHS) 2>&1 | sed -u 's/^/deaths:       /'
+	@set -o pipefail; $(PYTEST) $(DEATHS) 2>&1 | sed -u 's/^/deaths:       /'
 
 test-other-faults: $(VENV)/.dev
-	@set -o pipefail; $(RUN) -m pytest -p no:cacheprovider $(FAULTS) $(addprefix --ignore=,$(STARTS) $(DEATHS)) 2>&1 \
+	@set -o pipefail; $(PYTEST) $(FAULTS) $(addprefix --ignore=,$(STARTS) $(DEATHS)) 2>&1 \
 		| sed -u 's/^/other faults: /'
 
 test-unit: $(VENV)/.dev ## The tests that need no server

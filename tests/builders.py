@@ -30,14 +30,18 @@ OTHER_PASSWORD = "staple horse correct"
 _numbers = itertools.count(1)
 
 
+# Argon2 took a fifth of the processor's time. Settings refuse such costs: tests change them after they were checked.
+HASH_COSTS = {"argon2_memory_kib": 8, "argon2_passes": 1}
+
+
 def password_hash(password: str = PASSWORD) -> str:
-    """Made once a run for each password: a hash costs what all other parts of a test cost together."""
-    return _hash(password)
+    """Made once a run for each password, at the costs of the services that a test composes."""
+    return _hash(password, HASH_COSTS["argon2_memory_kib"], HASH_COSTS["argon2_passes"])
 
 
 @cache
-def _hash(password: str) -> str:
-    return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(password)
+def _hash(password: str, memory_kib: int, passes: int) -> str:
+    return PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1).hash(password)
 
 
 def full_width(text: str) -> str:

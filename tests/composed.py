@@ -24,7 +24,7 @@ from services.notifier.settings import NotifierSettings
 from services.users import app as users
 from services.users.callers import Users
 from services.users.settings import UsersSettings
-from shared.configuration.settings import load
+from shared.configuration.settings import HttpSettings, load
 from shared.messaging.bus import Bus
 from shared.messaging.memory import MemoryBus
 from shared.messaging.topology import (
@@ -37,7 +37,7 @@ from shared.messaging.topology import (
 )
 from shared.sealing import Sealer
 from shared.web.process import Check
-from tests import edge_keys
+from tests import builders, edge_keys
 from tests.builders import PASSWORD
 from tests.fakes import StandInBus
 from tests.inbox import Inbox
@@ -95,7 +95,7 @@ def _auth_settings(keys: Keys, **overrides: Any) -> AuthSettings:
         "notifier_silence": 1e9,  # few tests have a notifier
         "shutdown_grace": 1.0,
     }
-    return load(AuthSettings, **values | overrides)
+    return load(AuthSettings, **values | overrides).model_copy(update=builders.HASH_COSTS)
 
 
 def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides: Any) -> UsersSettings:
@@ -111,7 +111,7 @@ def users_settings(databases: Databases, keys: Keys, jwks_url: str, **overrides:
         "in_step_every": 3600,  # what a test finds in the outbox is its own
         "shutdown_grace": 1.0,
     }
-    return load(UsersSettings, **values | overrides)
+    return load(UsersSettings, **values | overrides).model_copy(update=builders.HASH_COSTS)
 
 
 def notifier_settings(keys: Keys, **overrides: Any) -> NotifierSettings:
@@ -214,6 +214,13 @@ async def running_users(settings: UsersSettings, keys: Keys, bus: Bus) -> AsyncI
         assert isinstance(service.app, FastAPI)
         async with client(service.app) as http:
             yield UsersApp(app=service.app, http=http, tokens=tokens)
+
+
+@pytest.fixture
+def strong_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords cost what they cost in production: for tests of what is stored, and of times."""
+    as_shipped = {name: HttpSettings.model_fields[name].default for name in builders.HASH_COSTS}
+    monkeypatch.setattr(builders, "HASH_COSTS", as_shipped)
 
 
 @pytest.fixture(scope="session")

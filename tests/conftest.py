@@ -5,6 +5,7 @@ Unit tests ask for none. The last lines of a run say which Postgres and RabbitMQ
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -22,6 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[USED] = {"Postgres": "not used", "RabbitMQ": "not used"}
     # What a script runs in the background ignores Ctrl-C; so would every process that a test starts, and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays: without this each full collection walks through all of it.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: below the failures, where it is read

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from services.auth.tokens.keys import KeyRing
-from tests.composed import AuthApp, Keys, UsersApp, auth_app, bus, inbox, jwks_url, keys, users_app
+from tests.composed import AuthApp, Keys, UsersApp, auth_app, bus, inbox, jwks_url, keys, strong_hashes, users_app
 from tests.forging import Signer
 from tests.inbox import Inbox
 from tests.security.doors import Doors
 from tests.security.somebody import LoggedIn, log_in
 
-__all__ = ("auth_app", "bus", "inbox", "jwks_url", "keys", "users_app")
+__all__ = ("auth_app", "bus", "inbox", "jwks_url", "keys", "strong_hashes", "users_app")
 
 
 @pytest.fixture

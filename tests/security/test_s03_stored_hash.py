@@ -15,6 +15,8 @@ from tests.polling import eventually
 from tests.security.somebody import password_accepted, register
 from tests.servers.databases import Databases, connected
 
+pytestmark = pytest.mark.usefixtures("strong_hashes")
+
 
 def assert_strong(stored: str) -> None:
     parameters = extract_parameters(stored)

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 
 from shared.messaging.memory import MemoryBus
 from tests.builders import PASSWORD, registration
@@ -179,13 +178,10 @@ async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIte
 
 
 @pytest.fixture
-async def fields(auth_app: AuthApp, users_app: UsersApp, person: LoggedIn, monkeypatch: pytest.MonkeyPatch) -> Fields:
+async def fields(auth_app: AuthApp, users_app: UsersApp, person: LoggedIn) -> Fields:
     account = await register(users_app)
     async with users_app.parts.database.transaction() as connection:
         await connection.exec_driver_sql(f"UPDATE accounts SET is_admin = true WHERE id = '{account['id']}'")
-    for app in (auth_app, users_app):
-        # Real, and quick: it is about the text, and there are thousands.
-        monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))
     session = UUID(int=1)
     return Fields(auth_app, users_app, users_app.as_(UUID(account["id"]), session=session), person)
 

@@ -22,6 +22,8 @@ from tests.servers.databases import Databases
 
 __all__ = ("accounts",)
 
+pytestmark = pytest.mark.usefixtures("strong_hashes")
+
 UNKNOWN, WRONG, INACTIVE = KINDS = ("unknown user", "wrong password", "inactive account")
 NAMES = 50  # of each kind: six samples for a name stay below every limit of the throttle
 # Of the request, not of what it was about.

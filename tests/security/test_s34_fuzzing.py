@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from argon2 import PasswordHasher
 
 from deploy.standalone.front import Front
 from shared.messaging.memory import MemoryBus
@@ -100,13 +99,8 @@ async def account_codes(bus: MemoryBus, keys: Keys) -> AccountCodes:
 
 
 @pytest.fixture
-async def url(
-    auth_app: AuthApp, users_app: UsersApp, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[str]:
+async def url(auth_app: AuthApp, users_app: UsersApp, inbox: Inbox) -> AsyncIterator[str]:
     """Both services at one address, as `make up` has them."""
-    for app in (auth_app, users_app):
-        # Real, and quick: it is about the requests, and there are thousands.
-        monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))
     bound = listen("127.0.0.1", 0, hint="")
     async with serving(Front(auth=auth_app.app, users=users_app.app, portal=small_app()), bound, grace=1):
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import pytest
-from argon2 import PasswordHasher
 
 from deploy.standalone.front import Front
 from tests.asking import small_app
@@ -55,10 +54,8 @@ def chunks(body: bytes) -> Iterator[bytes]:
 
 
 @pytest.fixture
-async def server(auth_app: AuthApp, users_app: UsersApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
+async def server(auth_app: AuthApp, users_app: UsersApp) -> AsyncIterator[Watched]:
     """Both services at one address."""
-    for app in (auth_app, users_app):
-        monkeypatch.setattr(app.parts.passwords, "_hasher", PasswordHasher(1, 8, 1))  # real, and quick
     async with watched(Front(auth=auth_app.app, users=users_app.app, portal=small_app())) as server:
         yield server
 

@@ -27,6 +27,8 @@ from tests.security.somebody import password_accepted
 from tests.security.timing import Samples, figures, sample, told_apart
 from tests.servers.databases import Databases
 
+pytestmark = pytest.mark.usefixtures("strong_hashes")
+
 UNKNOWN, KNOWN, INACTIVE = KINDS = ("unknown", "known", "inactive")
 RESET, REGISTRATION = PATHS = ("password-reset", "registration")
 OF_EACH = {"x-request-id"}

@@ -25,7 +25,7 @@ from tests.servers.leash import Leash
 
 IMAGE = images()["POSTGRES_IMAGE"]
 
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "scram_iterations": "1"}
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from shared.messaging.events import AccountChanged
 from shared.messaging.memory import MemoryBus
 from tests.auth_steps import Accounts, Steps
 from tests.code_reports import CodeReports
-from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys
+from tests.composed import AuthApp, Keys, auth_app, bus, inbox, keys, strong_hashes
 from tests.database_clock import DatabaseClock
 from tests.factor_steps import App, FactorSteps
 from tests.inbox import Inbox
 from tests.passkey_steps import PasskeySteps
 from tests.servers.databases import Databases, connected
 
-__all__ = ("auth_app", "bus", "inbox", "keys")
+__all__ = ("auth_app", "bus", "inbox", "keys", "strong_hashes")
 
 
 @pytest.fixture

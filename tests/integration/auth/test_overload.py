@@ -22,6 +22,8 @@ from tests.polling import eventually
 from tests.servers.databases import Databases, connected
 from tests.servers.ports import free_ports
 
+pytestmark = pytest.mark.usefixtures("strong_hashes")
+
 
 def assert_unavailable(answer: httpx.Response) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json"), answer.text
