@@ -61,7 +61,7 @@ class HeldUp:
         """Until the end of the block; what waits then ends as it would have."""
         may_end, timed = threading.Event(), self._passwords._timed
 
-        def waits(work: Any) -> Any:
+        def waits(work: Any, _algorithm: str) -> Any:
             assert may_end.wait(60)
             return work(), 0.0
 
