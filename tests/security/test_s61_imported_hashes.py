@@ -15,7 +15,8 @@ from shared.messaging.password_events import PasswordRehashed, digest_of
 from shared.messaging.topology import NOTICES
 from tests.auth_steps import Accounts, pair
 from tests.builders import OTHER_PASSWORD, PASSWORD, account_changed, message, registered
-from tests.composed import USERS, AuthApp, Keys, UsersApp, auth_settings, bearer, running_auth
+from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, auth_settings, bearer, running_auth
+from tests.inbox import Inbox
 from tests.integration.auth.conftest import accounts
 from tests.polling import eventually
 from tests.recording import Recorder
@@ -45,8 +46,16 @@ async def sql(databases: Databases) -> AsyncIterator[asyncpg.Connection]:
         yield admin
 
 
-async def imported(users: UsersApp, auth: AuthApp, sql: asyncpg.Connection, stored: str = OLD) -> Row[Any]:
-    account = await registered(users.parts, password_hash=stored)
+async def until_replaced(sql: asyncpg.Connection, account: Row[Any]) -> None:
+    async def replaced() -> bool:
+        own = str(await sql.fetchval(STORED, account.id)).startswith("$argon2id$")
+        return own and bool(await sql.fetchval(SAME, account.id))
+
+    await eventually(replaced)
+
+
+async def imported(users: UsersApp, auth: AuthApp, sql: asyncpg.Connection, **fields: Any) -> Row[Any]:
+    account = await registered(users.parts, password_hash=OLD, **fields)
     known = "SELECT count(*) FROM auth.identities WHERE id = $1"
     await eventually(lambda: sql.fetchval(known, account.id))
     return account
@@ -61,11 +70,7 @@ async def test_the_first_login_replaces_the_hash_and_no_session_ends_and_nobody_
 
     tokens = pair(await auth_app.log_in(account.username))
 
-    async def replaced() -> bool:
-        own = str(await sql.fetchval(STORED, account.id)).startswith("$argon2id$")
-        return own and bool(await sql.fetchval(SAME, account.id))
-
-    await eventually(replaced)
+    await until_replaced(sql, account)
     assert await sql.fetchval(EPOCH, account.id) == 0
     assert await auth_app.verify_token(tokens.access) == 200
     assert (await users_app.http.get(f"{USERS}/me", headers=bearer(tokens.access))).status_code == 200
@@ -73,6 +78,19 @@ async def test_the_first_login_replaces_the_hash_and_no_session_ends_and_nobody_
     pair(await auth_app.log_in(account.username))
     assert (await auth_app.log_in(account.username, OTHER_PASSWORD)).status_code == 400
     assert notices.deliveries == []
+
+
+async def test_a_login_that_waits_for_its_second_factor_goes_on_when_the_hash_is_replaced(
+    users_app: UsersApp, auth_app: AuthApp, sql: asyncpg.Connection, inbox: Inbox
+) -> None:
+    account = await imported(users_app, auth_app, sql, is_2fa=True)
+    temporary = (await auth_app.log_in(account.username)).json()["temporary_token"]
+    await until_replaced(sql, account)
+    code = await inbox.code_for(account.email, 1)
+
+    answer = await auth_app.http.post(f"{AUTH}/verify-otp", headers=bearer(temporary), json={"otp": code})
+
+    pair(answer)
 
 
 async def test_a_late_hash_does_not_bring_a_changed_password_back(
