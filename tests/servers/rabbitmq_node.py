@@ -95,6 +95,7 @@ class PrivateNode:
         return inherited | {
             "HOME": str(folder),  # the cookie's place
             "LC_ALL": "C.UTF-8",
+            "ERL_CRASH_DUMP": str(folder / "log" / "erl_crash.dump"),  # else in the folder of whoever runs the tests
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": self.address,
             "RABBITMQ_NODENAME": self.name,
