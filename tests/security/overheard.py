@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import asyncpg
+import bcrypt
 
 from services.auth.tables import outbox
 from services.users import in_step
@@ -16,6 +17,7 @@ from shared.messaging.edges import EDGES, Edge, EdgeKeys
 from shared.messaging.events import AccountChanged, Event, OtpOutcome, OtpRequested, SessionEnded
 from shared.messaging.factor_events import FactorsChanged
 from shared.messaging.outbox import add
+from shared.messaging.password_events import PasswordRehashed
 from tests import edge_keys
 from tests.builders import PASSWORD, factors_changed, registered
 from tests.composed import AUTH, USERS, AuthApp, Keys, UsersApp, bearer
@@ -59,6 +61,11 @@ class Overheard:
         told = FactorsChanged.from_message(self.genuine[FactorsChanged.type])
         return unsigned(told.model_copy(update={"event_id": uuid4(), "version": 1000, "methods": ()}))
 
+    def another_hash(self) -> Message:
+        """That the victim's password is another one."""
+        told = PasswordRehashed.from_message(self.genuine[PasswordRehashed.type])
+        return unsigned(told.model_copy(update={"event_id": uuid4(), "account_id": self.victim}))
+
     def account_code_outcome(self) -> Message:
         told = AccountCodeOutcome.from_message(self.genuine[AccountCodeOutcome.type])
         return unsigned(told.model_copy(update={"event_id": uuid4(), "outcome": "given_up"}))
@@ -79,9 +86,13 @@ def signed_with(key: str, message: Message) -> Message:
 
 
 async def overhear(auth: AuthApp, users: UsersApp, bus: TroubledBus, keys: Keys) -> Overheard:
-    """Everything happens once: registrations, logins with and without a code, new passwords, a logout."""
+    """Everything happens once: registrations, logins with and without a code and with a hash of another system, new
+    passwords, a logout.
+    """
     victim, thief = await registered(users.parts), await register(users, is_2fa=True)
     await _prove(auth, thief["username"], bus, keys)
+    imported = await registered(users.parts, password_hash=bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode())
+    await password_accepted(auth, imported.username)
     assert (await users.http.post(f"{USERS}/password-reset", json={"email": thief["email"]})).status_code == 202
     pair = (await password_accepted(auth, victim.username)).json()
     headers = bearer(pair["access_token"])

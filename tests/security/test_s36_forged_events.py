@@ -140,6 +140,7 @@ FORGERIES: dict[str, Forge] = {
     **_named("ended sessions", {"unsigned": Overheard.end_of_sessions, **by_each_key(Overheard.end_of_sessions)}),
     **_named("a proved address", {"unsigned": Overheard.proof, **by_each_key(Overheard.proof)}),
     **_named("no factors any more", {"unsigned": Overheard.no_factors, **by_each_key(Overheard.no_factors)}),
+    **_named("another hash", {"unsigned": Overheard.another_hash, **by_each_key(Overheard.another_hash)}),
     **_named("an outcome", {"unsigned": Overheard.outcome, **but("notifier_to_auth", Overheard.outcome)}),
     **_named(
         "an outcome of an account code",
@@ -209,7 +210,12 @@ async def test_a_genuine_event_that_comes_again_changes_nothing(
     before = await tables(admin)
     for kind in (
         *("users.account_changed.v1", "auth.session_ended.v1", "notifier.otp_outcome.v1"),
-        *("auth.address_proved.v1", "auth.factors_changed.v1", "notifier.account_code_outcome.v1"),
+        *(
+            "auth.address_proved.v1",
+            "auth.factors_changed.v1",
+            "auth.password_rehashed.v1",
+            "notifier.account_code_outcome.v1",
+        ),
     ):
         await bus.publish(overheard.genuine[kind])
     assert bus.dead_letters == ()
