@@ -38,7 +38,6 @@ class Account:
     email: str
     password: str
     is_2fa: bool
-    version: int = 1
     epoch: int = 0
     kept: Session | None = None
     wrong_in_a_row: int = 0
@@ -65,7 +64,6 @@ class Account:
     def change_password(self, password: str, by: Session) -> None:
         self.password, self.kept = password, by
         self.epoch += 1
-        self.version += 1
 
 
 @dataclass(eq=False)

@@ -120,7 +120,7 @@ class LoginWalk(RuleBasedStateMachine):
         asked = self.world.users.http.post(f"{USERS}/change-password", json=body, headers=headers)
         if self._ask("200" if knows else "403 current_password_wrong", asked).is_success:
             account.change_password(new, session)
-            self.world.known(account.id, account.version)
+            self.world.known(account.id)
 
     # --- whatever was done
 
@@ -146,7 +146,7 @@ class LoginWalk(RuleBasedStateMachine):
         body = registration(is_2fa=is_2fa)
         answer = self._ask("201", self.world.users.http.post(f"{USERS}/registration", json=body))
         account = Account(answer.json()["id"], body["username"], body["email"], PASSWORD, is_2fa)
-        self.world.known(account.id, account.version)
+        self.world.known(account.id)
         return account
 
     def _ask(self, expected: str, asked: Coroutine[Any, Any, httpx.Response]) -> httpx.Response:

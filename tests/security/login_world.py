@@ -64,12 +64,12 @@ class World:
 
         return str(self.do(eventually(delivered)))
 
-    def known(self, account: str, version: int) -> None:
-        """Wait until auth has heard of this state of the account."""
+    def known(self, account: str) -> None:
+        """Wait until auth has heard of the account as users has it: its address is proved while a walk goes on."""
 
         async def heard() -> bool:
-            query = "SELECT version >= $2 FROM auth.identities WHERE id = $1"
-            return bool(await self.admin.fetchval(query, account, version))
+            query = "SELECT heard.version >= a.version FROM users.accounts a LEFT JOIN auth.identities heard USING (id)"
+            return bool(await self.admin.fetchval(f"{query} WHERE id = $1", account))
 
         self.do(eventually(heard))
 
