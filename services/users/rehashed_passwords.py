@@ -28,7 +28,6 @@ async def _apply(sealer: Sealer, connection: AsyncConnection, event: PasswordReh
     """
     hashed = sealer.open(event.sealed_password_hash, event.hash_context)
     row = (await accounts.lock(connection, event.account_id)).get(event.account_id)
-    if row is None or not hmac.compare_digest(digest_of(row.password_hash), event.replaced):
-        return
-    await accounts.replace_hash(connection, sealer, row, hashed)
-    after_commit(connection, partial(log.info, "password hash replaced", account=str(event.account_id)))
+    if row is not None and hmac.compare_digest(digest_of(row.password_hash), event.replaced):
+        await accounts.replace_hash(connection, sealer, row, hashed)
+    after_commit(connection, partial(log.info, "password hashed anew", account=str(event.account_id)))

@@ -25,6 +25,7 @@ from shared.messaging.events import AccountChanged, InStep, NotifierHeartbeat, O
 from shared.messaging.factor_events import EnrolledFactor, FactorsChanged
 from shared.messaging.memory import MemoryBus
 from shared.messaging.notice_events import AuthNoticeRequested, UsersNoticeRequested
+from shared.messaging.password_events import PasswordRehashed, digest_of
 from shared.messaging.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
 from tests.auth_steps import Accounts
 from tests.builders import (
@@ -64,6 +65,7 @@ DEALT_WITH = {
     AccountCodeOutcome.type: "account code outcome",
     AddressProved.type: "address proof",
     FactorsChanged.type: "account factors",
+    PasswordRehashed.type: "password hashed anew",
 }
 
 
@@ -274,5 +276,35 @@ async def test_a_proof_of_an_address_counts_once_and_not_for_another_address_or_
 
         async def auth_has_learnt() -> bool:
             return sorted(map(tuple, await sql.fetch(f"{of_auth} WHERE NOT deleted"))) == expected
+
+        await eventually(auth_has_learnt, PATIENCE)
+
+
+async def test_a_hash_is_replaced_once_and_neither_a_changed_password_nor_a_deleted_account_comes_back(
+    path: CodesPath, users: UsersApp, bus: AmqpBus, databases: Databases, log_lines: LogLines
+) -> None:
+    imported, changed, gone = [await registered(users.parts, password_hash=f"old {n}") for n in range(3)]
+    async with users.parts.database.transaction() as connection:
+        await accounts.change(connection, users.parts.sealer, changed, {"password_hash": "chosen"}, by_session=None)
+        await accounts.remove(connection, gone)
+    # Each logs in twice before users has heard of it.
+    made = [
+        PasswordRehashed(
+            account_id=each.id, replaced=digest_of(each.password_hash), occurred_at=datetime.now(UTC)
+        ).sealed(f"new {n}", path.keys.account_sealer)
+        for each in (imported, changed, gone)
+        for n in range(2)
+    ]
+
+    await say(bus, map(message, made), log_lines)
+
+    async with connected(databases.admin_url) as sql:
+        stored = {tuple(row) for row in await sql.fetch("SELECT id, version, password_hash FROM users.accounts")}
+        (winner,) = stored - {(changed.id, 2, "chosen")}
+        assert winner in {(imported.id, 2, "new 0"), (imported.id, 2, "new 1")}
+
+        async def auth_has_learnt() -> bool:
+            of_auth = "SELECT id, version, password_hash FROM auth.identities WHERE NOT deleted"
+            return {tuple(row) for row in await sql.fetch(of_auth)} == stored
 
         await eventually(auth_has_learnt, PATIENCE)
