@@ -70,7 +70,7 @@ async def test_users_killed_between_commit_and_publish_tells_when_it_is_back(
     await until_told(stack, "users")
     network.stall("users")
     person = await register(stack)
-    assert await waiting_events(stack, "users") == 2  # the account, and the code for its address
+    assert await waiting_events(stack, "users") == 3  # the account, for us and for all, and the code for its address
     stack.users.kill()
     assert not await is_known(stack, person)
 
