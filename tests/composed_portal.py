@@ -208,7 +208,8 @@ async def running_portal(
         await bus.consume(OTP_DELIVERY.queue, inbox, concurrency=4)
         await bus.consume(ACCOUNT_CODES.queue, codes, concurrency=4)
         believed = {"trusted_proxies": PROXY}
-        of_auth = auth_settings(databases, keys, **believed, **(auth or {}))
+        # The portal logs in who has just registered or set a password, and auth has to hear of it first.
+        of_auth = auth_settings(databases, keys, **{"login_failure_deadline": 1.0} | believed | (auth or {}))
         of_users = users_settings(databases, keys, jwks_url, **believed, **(users or {}))
         auth_app = await stack.enter_async_context(running_auth(of_auth, bus))
         users_app = await stack.enter_async_context(running_users(of_users, keys, bus))

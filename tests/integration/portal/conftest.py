@@ -18,7 +18,10 @@ __all__ = ("jwks_url", "keys")
 async def portal(
     postgres: Postgres, database_template: str, keys: Keys, jwks_url: str
 ) -> AsyncIterator[ComposedPortal]:
-    async with copied(postgres, database_template) as databases, running_portal(databases, keys, jwks_url) as portal:
+    async with (
+        copied(postgres, database_template) as databases,
+        running_portal(databases, keys, jwks_url, auth={"throttle_free": 2}) as portal,
+    ):
         yield portal
 
 
