@@ -5,11 +5,8 @@ Mails are the same mail (I4), and what auth and users know ends at the truth (I8
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,13 +15,10 @@ from aio_pika.abc import AbstractChannel, AbstractQueue
 from services.users import accounts
 from shared.messaging.address_events import AccountCodeOutcome, AddressProved, CodeRequested
 from shared.messaging.amqp import AmqpBus
-from shared.messaging.amqp.messages import Arrived, received
 from shared.messaging.amqp.topology import declare
-from shared.messaging.bus import Message
-from shared.messaging.events import AccountChanged, InStep, NotifierHeartbeat, OtpOutcome, OtpRequested, SessionEnded
-from shared.messaging.factor_events import EnrolledFactor, FactorsChanged
+from shared.messaging.events import InStep, NotifierHeartbeat, OtpOutcome, OtpRequested
+from shared.messaging.factor_events import EnrolledFactor
 from shared.messaging.memory import MemoryBus
-from shared.messaging.notice_events import AuthNoticeRequested, UsersNoticeRequested
 from shared.messaging.password_events import PasswordRehashed, digest_of
 from shared.messaging.topology import EVENTS_EXCHANGES, SUBSCRIPTIONS
 from tests.auth_steps import Accounts
@@ -42,6 +36,7 @@ from tests.builders import (
 from tests.composed import USERS, UsersApp
 from tests.faults.rows.account_codes import confirm_reset, reset_token, resets
 from tests.faults.rows.promises import Promises
+from tests.faults.rows.repeating import DEALT_WITH, TIMES, LogLines, heard, say
 from tests.faults.rows.users_beside import users
 from tests.integration.codes_path import PATIENCE, CodesPath
 from tests.integration.conftest import operator
@@ -49,24 +44,6 @@ from tests.polling import eventually
 from tests.servers.databases import Databases, connected
 
 __all__ = ("operator", "users")
-
-TIMES = 10
-LogLines = Callable[[], list[dict[str, Any]]]
-
-# Each has a test below; the line that is logged once for every message that was dealt with.
-DEALT_WITH = {
-    OtpRequested.type: "otp delivery",
-    OtpOutcome.type: "code outcome",
-    AccountChanged.type: "account applied",
-    AuthNoticeRequested.type: "notice delivery",
-    UsersNoticeRequested.type: "notice delivery",
-    SessionEnded.type: "sessions ended",
-    CodeRequested.type: "account code delivery",
-    AccountCodeOutcome.type: "account code outcome",
-    AddressProved.type: "address proof",
-    FactorsChanged.type: "account factors",
-    PasswordRehashed.type: "password hashed anew",
-}
 
 
 def test_every_event_that_somebody_wants_is_tried_here() -> None:
@@ -90,33 +67,6 @@ async def bus(path: CodesPath) -> AsyncIterator[AmqpBus]:
     bus = AmqpBus(path.amqp_url)
     yield bus
     await bus.close()
-
-
-async def heard(queue: AbstractQueue, kind: str, count: int) -> list[Message]:
-    """The first `count` events of this kind."""
-    found: list[Message] = []
-    while len(found) < count:
-        said = await queue.get(no_ack=True, timeout=PATIENCE, fail=False)
-        if said is not None and said.routing_key == kind:
-            found.append(received(cast("Arrived", said)))  # its fields have the same names
-    return found
-
-
-async def say(bus: AmqpBus, messages: Iterable[Message], log_lines: LogLines) -> None:
-    """Each ten times, shuffled; returns when all have been dealt with."""
-    said = [message for message in messages for _ in range(TIMES)]
-    seed = random.randrange(10**6)
-    print(f"seed {seed}")
-    random.Random(seed).shuffle(said)
-    line = DEALT_WITH[said[0].routing_key]
-    before = _count(log_lines, line)
-    await asyncio.gather(*(bus.publish(message) for message in said))
-    await eventually(lambda: _count(log_lines, line) >= before + len(said), PATIENCE)
-
-
-def _count(log_lines: LogLines, event: str) -> int:
-    """A delivery that was put off comes again."""
-    return sum(line["event"] == event and line.get("outcome") != "put_off" for line in log_lines())
 
 
 async def test_a_code_that_is_asked_for_ten_times_more_is_the_same_mail_and_lets_in_once(
