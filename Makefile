@@ -23,8 +23,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up demo test test-services test-users test-security test-containers test-deaths test-other-faults test-unit \
-	e2e faults monitoring restore-drill security audit sbom packages release check lint format migrate bench openapi asyncapi events \
-	clients postman lock clean image pin-images
+	e2e faults monitoring restore-drill security audit sbom packages release check lint format migrate bench openapi asyncapi cli \
+	site events clients postman lock clean image pin-images
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,7 +128,7 @@ check: lint ## Lint, types, import contracts, and no broken promise of the API o
 	$(RUN) -m tests.contracts.promises
 	$(RUN) -m tests.contracts.event_promises
 
-openapi: $(VENV)/.dev ## Write the OpenAPI document that is frozen in the repository: docs/openapi.json
+openapi: $(VENV)/.dev ## Write the OpenAPI document that is frozen in the repository, and its page: docs/openapi.json, docs/api.md
 	$(RUN) -m deploy.openapi
 
 asyncapi: $(VENV)/.dev ## Write what the repository holds of the events' contract: docs/asyncapi.json, docs/events.md
@@ -136,6 +136,12 @@ asyncapi: $(VENV)/.dev ## Write what the repository holds of the events' contrac
 
 events: $(VENV)/.dev ## Events for other programs: a worked consumer on the real stack, and @asyncapi/parser (needs npm)
 	$(RUN) -m pytest -m 'long or not long' tests/contracts/test_asyncapi.py tests/e2e/test_account_consumer.py $(ARGS)
+
+cli: $(VENV)/.dev ## Write what the commands say of themselves: docs/cli.md
+	$(RUN) -m typer services.cli utils docs --name login2fa --title "The command login2fa" --output docs/cli.md
+
+site: $(VENV)/.dev ## The documents as a site, into the folder site
+	$(VENV)/bin/mkdocs build --strict
 
 lint: $(VENV)/.dev ## Lint and format, without changing anything
 	$(VENV)/bin/ruff check

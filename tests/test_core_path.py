@@ -1,4 +1,4 @@
-"""The core path that the README names can be read in an afternoon, and leads nowhere that it does not name."""
+"""The core path of docs/architecture.md can be read in an afternoon, and leads nowhere that it does not name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OUTSIDE = {
 
 def core_path() -> list[Path]:
     (section,) = re.findall(
-        r"^## The core path\n(.*?)^## ", (PROJECT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+        r"^## The core path\n(.*?)^## ", (PROJECT / "docs" / "architecture.md").read_text(), re.DOTALL | re.MULTILINE
     )
     return [PROJECT / path for path in re.findall(r"`((?:services|shared)/[\w/]+\.py)`", section)]
 

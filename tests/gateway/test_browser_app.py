@@ -1,4 +1,4 @@
-"""The ten lines of nginx of the README in front of a bare app, walked through with a real browser."""
+"""The ten lines of nginx of docs/tutorial.md in front of a bare app, walked through with a real browser."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shared.web.cookies import SESSION
 from tests.browser.authenticator import Authenticator
 from tests.browser.conftest import browser, program
 from tests.browser.visitor import Visitor
+from tests.document_lines import marked
 from tests.gateway.examples.gateways import NGINX
 from tests.polling import eventually
-from tests.readme_lines import marked
 from tests.servers.chromium import Chromium
 from tests.servers.nginx import running_nginx
 from tests.servers.ports import free_ports

@@ -1,4 +1,4 @@
-"""The lines of the README's "Running it for real", on a bare Debian: then people register, log in and get mail."""
+"""The lines of docs/running.md, on a bare Debian: then people register, log in and get mail."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.document_lines import marked
 from tests.e2e_required import require_public_image
-from tests.readme_lines import marked
 from tests.systemd.debian import IMAGE, Debian, debian
 
 pytestmark = pytest.mark.long
 
-# Put between the README's two blocks, where a person edits the settings: a mail server on the machine itself.
+# Put between the document's two blocks, where a person edits the settings: a mail server on the machine itself.
 SETTINGS = """
 apt-get install --yes -qq python3-aiosmtpd curl > /dev/null
 systemd-run --quiet --unit inbox --property StateDirectory=inbox \\

@@ -66,17 +66,16 @@ def test_what_only_commands_read_is_in_the_document_too() -> None:
     assert [name for name in sorted(asked) if f"`{name}`" not in DOCUMENT.read_text()] == []
 
 
-def test_every_limit_that_the_readme_states_is_the_default() -> None:
+def test_every_limit_that_the_documents_state_is_the_default() -> None:
     defaults = {name.strip("`"): default.strip("`") for name, default, *_ in rows()}
-    section = (PROJECT / "README.md").read_text().partition("### Configuration")[2].partition("\n## ")[0]
-    stated = re.findall(r"\b(\d+)\s\(`([A-Z_]+)`\)", section)
+    stated = re.findall(r"\b(\d+(?:\.\d)?)\s\(`([A-Z_]+)`\)", (PROJECT / "docs" / "limits.md").read_text())
     assert len(stated) > 10
     assert [(number, name) for number, name in stated if float(defaults[name]) != float(number)] == []
 
 
-def test_every_variable_that_the_readme_sets_there_is() -> None:
+def test_every_variable_that_the_documents_set_there_is() -> None:
     known = {name.strip("`") for name, *_ in rows()}
-    section = (PROJECT / "README.md").read_text().partition("### Configuration")[2].partition("\n## ")[0]
+    section = (PROJECT / "docs" / "running.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
     named = re.findall(r"^([A-Z_]+)=| ([A-Z_]+)=", section.partition("```sh")[2].partition("```")[0], re.MULTILINE)
     assert named
     assert {(one or other).removesuffix("_FILE") for one, other in named} <= known

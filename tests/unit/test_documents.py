@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from deploy import site
+
 PROJECT = Path(__file__).parents[2]
-DOCUMENTS = sorted(
-    path for place in ("*.md", "docs/**/*.md", "testkit/*.md", "deploy/**/*.md") for path in PROJECT.glob(place)
-)
+DOCUMENTS = sorted(path for place in site.DOCUMENTS for path in PROJECT.glob(place))
 
 # As docs/login-flow.md writes them: `file: name, Class.name`
 _PLACES = re.compile(r"`(?P<file>[\w/]+\.py): (?P<names>[\w., ]+)`")
@@ -47,3 +50,10 @@ def test_the_way_of_a_login_names_functions_at_all() -> None:
 def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
     links = [match["path"] for match in _LINKS.finditer(document.read_text())]
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_page_of_the_commands_is_what_they_say_of_themselves(tmp_path: Path) -> None:
+    made = tmp_path / "cli.md"
+    (command,) = re.findall(r"-m (typer services\.cli .*) --output docs/cli\.md", (PROJECT / "Makefile").read_text())
+    subprocess.run([sys.executable, "-m", *shlex.split(command), "--output", made], check=True, capture_output=True)
+    assert (PROJECT / "docs" / "cli.md").read_text() == made.read_text(), "out of date: make cli writes it"

@@ -28,6 +28,10 @@ def test_the_frozen_document_is_the_published_one() -> None:
     assert openapi.FROZEN.read_text() == openapi.text(), "docs/openapi.json is out of date: make openapi writes it"
 
 
+def test_the_page_for_people_says_the_same() -> None:
+    assert openapi.PAGE.read_text() == openapi.page(), "docs/api.md is out of date: make openapi writes it"
+
+
 def test_every_operation_has_its_tag_and_its_place(operations: dict[str, Any]) -> None:
     listed = {name: tag for tag, (_, names) in ORDER.items() for name in names}
     assert {name: operation.get("tags") for name, operation in operations.items()} == {

@@ -1,31 +1,34 @@
-"""The lines of the README do what they say, as they stand there. In containers: tests/compose/test_readme.py."""
+"""The lines of the documents do what they say. In containers: tests/compose/test_document_lines.py."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import httpx
 
 from deploy.standalone.throwaway import throwaway_stack
+from tests.document_lines import answered, assert_register_log_in_and_log_out, marked
 from tests.polling import wait_until
-from tests.readme_lines import answered, assert_register_log_in_and_log_out, marked
+from tests.servers.listening import running
+from tests.servers.ports import free_ports
 
 A_SECOND = 1.0
 LOG_IN = """curl -s -o "$SESSION" $API/auth/token -d "username=$BOB" -d 'password=correct horse'\n"""
 
 
-def test_the_curl_lines_of_the_readme_register_log_in_and_log_out() -> None:
+def test_the_ten_lines_register_log_in_and_log_out() -> None:
     lines = marked("curl")
     with throwaway_stack(demo_accounts=False, say=print) as stack:
         lines = lines.replace("http://localhost:8201", stack.base_url)
         assert_register_log_in_and_log_out(lines.replace(".local/otp-logs.txt", str(stack.otp_file)))
 
 
-def test_the_six_lines_of_the_readme_log_in_by_an_app_and_nothing_is_mailed() -> None:
+def test_the_six_lines_log_in_by_an_app_and_nothing_is_mailed() -> None:
     *ten_but_one, log_out = marked("curl").splitlines(keepends=True)
-    assert "/auth/logout" in log_out, "the README says that the six lines stand in its place"
+    assert "/auth/logout" in log_out, "the document says that the six lines stand in its place"
     six = marked("curl for an authenticator app")
     assert len(six.splitlines()) == 6
     with throwaway_stack(demo_accounts=False, say=print) as stack:
@@ -38,16 +41,16 @@ def test_the_six_lines_of_the_readme_log_in_by_an_app_and_nothing_is_mailed() ->
     assert len(mailed) == 1
 
 
-def test_the_curl_line_of_the_readme_logs_in_as_a_demo_account() -> None:
+def test_the_line_for_a_demo_account_logs_in() -> None:
     line = marked("curl as a demo account")
     with throwaway_stack(demo_accounts=True, say=print) as stack:
         answer = answered(line.replace("http://localhost:8201", stack.base_url))
     assert set(json.loads(answer)) >= {"access_token", "refresh_token"}
 
 
-def test_the_lines_of_the_readme_for_a_forgotten_password_end_the_old_session_within_a_second(tmp_path: Path) -> None:
+def test_the_lines_for_a_forgotten_password_end_the_old_session_within_a_second(tmp_path: Path) -> None:
     settings, register, *recover = marked("curl for a forgotten password").splitlines(keepends=True)
-    assert len(recover) == 3, "the README says that there are five lines, and calls the one with the code the fourth"
+    assert len(recover) == 3, "the document calls the one with the code the fourth"
     session = tmp_path / "session.json"
     with throwaway_stack(demo_accounts=False, say=print) as stack, httpx.Client(trust_env=False) as client:
         lines = "".join([f"SESSION={session}\n", settings, register, LOG_IN, *recover])
@@ -62,3 +65,12 @@ def test_the_lines_of_the_readme_for_a_forgotten_password_end_the_old_session_wi
 
         wait_until(over, timeout=A_SECOND)
     assert printed.endswith("204\n")
+
+
+def test_the_app_of_the_tutorial_says_who_its_visitor_is(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    app = tmp_path / "app.py"
+    app.write_text(marked("app", "python").replace("3000", str(port)))
+    with running([sys.executable, str(app)], port, tmp_path):
+        answer = httpx.get(f"http://127.0.0.1:{port}/a<b", headers={"X-Auth-Subject": "<Ann>"}, trust_env=False)
+    assert answer.text == "<h1>/a%3Cb</h1><p>You are &lt;Ann&gt;."

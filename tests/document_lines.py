@@ -1,4 +1,4 @@
-"""The shell lines of the README between two marks, as they stand there, and a run of them."""
+"""The lines of the documents between two marks, as they stand there, and a run of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+PROJECT = Path(__file__).parents[1]
+DOCUMENTS = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
 
 ONCE_MORE = """
 curl -s -o /dev/null -w '%{http_code}' -X POST $API/auth/verify-token \\
@@ -15,9 +16,11 @@ curl -s -o /dev/null -w '%{http_code}' -X POST $API/auth/verify-token \\
 
 
 def marked(mark: str, language: str = "sh") -> str:
-    found = re.search(rf"<!-- {mark} -->\n```{language}\n(.*?)```\n<!-- /{mark} -->", README.read_text(), re.DOTALL)
-    assert found is not None, f"README.md has no lines between <!-- {mark} --> and <!-- /{mark} -->"
-    return found[1]
+    """They stand in one document, once."""
+    between = re.compile(rf"<!-- {mark} -->\n```{language}\n(.*?)```\n<!-- /{mark} -->", re.DOTALL)
+    found = [lines for document in DOCUMENTS for lines in between.findall(document.read_text())]
+    assert len(found) == 1, f"{len(found)} documents have lines between <!-- {mark} --> and <!-- /{mark} -->"
+    return str(found[0])
 
 
 def assert_register_log_in_and_log_out(lines: str) -> None:
