@@ -261,8 +261,12 @@ async def inbox(bus: MemoryBus, keys: Keys) -> Inbox:
 
 
 @pytest.fixture
-async def auth_app(databases: Databases, keys: Keys, bus: MemoryBus) -> AsyncIterator[AuthApp]:
-    async with running_auth(auth_settings(databases, keys), bus) as app:
+async def auth_app(
+    databases: Databases, keys: Keys, bus: MemoryBus, request: pytest.FixtureRequest
+) -> AsyncIterator[AuthApp]:
+    # Where users makes the accounts, a login has to wait until auth has heard of them.
+    deadline = {"login_failure_deadline": 0.5} if "users_app" in request.fixturenames else {}
+    async with running_auth(auth_settings(databases, keys, **deadline), bus) as app:
         yield app
 
 

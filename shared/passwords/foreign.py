@@ -69,10 +69,13 @@ def kind_of(stored: str) -> str:
 
 
 def is_to_be_replaced(stored: str, password: str) -> bool:
-    """Whether ours may take the place of `stored`, which `password` matches. Not where bcrypt has read a part of it: a
-    slip of the finger behind that part would become the password.
+    """Whether ours may take the place of `stored`, which `password` matches. Not where a part of it was not compared: a
+    slip of the finger there would become the password. bcrypt stops after 72 bytes, WordPress trims.
     """
-    return not is_own(stored) and (not stored.startswith("$2") or len(password.encode()) <= BCRYPT_BYTES)
+    typed = password.encode()
+    if stored.startswith("$wp"):
+        return typed == typed.strip(_TRIMMED)
+    return not is_own(stored) and (not stored.startswith("$2") or len(typed) <= BCRYPT_BYTES)
 
 
 def read(stored: str) -> ForeignHash:

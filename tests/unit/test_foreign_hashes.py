@@ -94,6 +94,13 @@ def test_bcrypt_has_read_72_bytes_and_such_a_password_is_not_hashed_anew() -> No
     assert all(is_to_be_replaced(MADE[kind](LONG), LONG) for kind in MADE if "bcrypt" not in kind)
 
 
+def test_wordpress_trims_and_a_password_that_it_has_trimmed_is_not_hashed_anew() -> None:
+    stored = MADE["WordPress"](PASSWORD)
+    assert read(stored).matches(f" {PASSWORD}\n".encode())
+    assert not is_to_be_replaced(stored, f" {PASSWORD}\n")
+    assert is_to_be_replaced(stored, PASSWORD)
+
+
 def test_hashes_of_one_format_and_cost_are_of_one_kind() -> None:
     for kind, made in MADE.items():
         assert kind_of(made("a")) == kind_of(made("b")), kind
