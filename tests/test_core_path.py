@@ -26,8 +26,8 @@ OUTSIDE = {
     },
     "services.notifier": {
         "channel", "circuit_breaker", "database_time", "delivery_ends", "mail_failures", "mail_server", "mailbox",
-        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "mails.style", "report",
-        "settings", "smtp_metrics", "turns",
+        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "mails.style", "reach",
+        "report", "settings", "smtp_metrics", "turns",
     },
 }  # fmt: skip
 

@@ -15,6 +15,8 @@ from services.notifier.deliver import Deliver, E, Kind
 from services.notifier.file import FileChannel
 from services.notifier.heartbeat import Heart, signs_of_life
 from services.notifier.notices import Notices
+from services.notifier.reach import Reach
+from services.notifier.relays import Relays
 from services.notifier.report import Reports
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
@@ -38,7 +40,7 @@ MAIL_SERVER = "mail-server"
 def channel_of(settings: NotifierSettings) -> Channel:
     if settings.notifier_channel == "file" and settings.otp_log_file is not None:
         return FileChannel(settings.otp_log_file)
-    return SmtpChannel(settings)
+    return Relays(settings.mail_servers()) if settings.smtp_relays else SmtpChannel(settings, Reach())
 
 
 def _turns(settings: NotifierSettings) -> Callable[[int], Turns]:

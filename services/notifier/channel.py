@@ -61,6 +61,10 @@ class TryLater(DeliveryFailed):
     """Connection, name or sender refused, time-out, 4xx, disk full: a retry may succeed."""
 
 
+class InDoubt(TryLater):
+    """The whole mail went out, and no answer came: it may have been taken. Another way could send it twice."""
+
+
 class WillNotDeliver(DeliveryFailed):
     """5xx to the recipient or the mail: no retry can succeed."""
 

@@ -30,8 +30,8 @@ _CLOSING = 421
 
 
 class MailServer:
-    def __init__(self, settings: NotifierSettings) -> None:
-        self.reach = Reach()
+    def __init__(self, settings: NotifierSettings, reach: Reach) -> None:
+        self.reach = reach
         self._settings = settings
         # Last in, first out: connections that a quiet time does not need stay idle and are closed.
         self._kept: list[_Connection] = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.own_templates import refuse_bad_templates
 from services.notifier.mails.style import SHIPPED, Style, shipped_language
+from services.notifier.relay_urls import RelayUrl, check_relays, split_relays
 from shared.configuration.connections import Connection
 from shared.configuration.hosts import is_container_name, is_loopback
 from shared.configuration.settings import DemoSettings, ProcessSettings
@@ -73,6 +75,11 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     )
     smtp_username: str | None = Field(None, description="Goes with SMTP_PASSWORD; without them no login is made")
     smtp_password: SecretStr | None = Field(None, description="Sent only over TLS")
+    smtp_relays: Annotated[list[SecretStr], BeforeValidator(split_relays), AfterValidator(check_relays)] = Field(
+        [],
+        description="More mail servers, comma-separated: `smtp://user:password@host:587` (STARTTLS), `smtps://…`;"
+        " asked in this order when `SMTP_HOST` does not take a mail now",
+    )
     smtp_timeout: float = Field(15.0, gt=0, le=600, description="Seconds that one delivery may take in all")
     smtp_helo_name: Annotated[str, AfterValidator(_helo)] | None = Field(
         None, description="The name that the mail server is greeted with (EHLO); by default the domain of `MAIL_FROM`"
@@ -109,16 +116,21 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     def connections(self) -> dict[str, Connection]:
         if self.notifier_channel == "file":
             return super().connections()
-        encrypted = self.smtp_security != "none"
-        mail = Connection((self.smtp_host,), encrypted, "SMTP_SECURITY=starttls or tls")
-        return super().connections() | {"SMTP_HOST": mail}
+        first, *others = self.mail_servers()
+        mail = Connection((self.smtp_host,), first.smtp_security != "none", "SMTP_SECURITY=starttls or tls")
+        plain = tuple(each.smtp_host for each in others if each.smtp_security == "none")
+        relays = {"SMTP_RELAYS": Connection(plain, encrypted=False, instead="smtp:// or smtps://")} if plain else {}
+        return super().connections() | {"SMTP_HOST": mail} | relays
+
+    def mail_servers(self) -> list[Self]:
+        """These settings for each mail server, the first one first."""
+        relays = (RelayUrl.parse(each.get_secret_value()) for each in self.smtp_relays)
+        return [self, *(self.model_copy(update={**asdict(each), "smtp_relays": []}) for each in relays)]
 
     @model_validator(mode="after")
     def _demo_stays_here(self) -> Self:
-        leaves = self.notifier_channel == "smtp" and not (
-            is_loopback(self.smtp_host) or is_container_name(self.smtp_host)
-        )
-        if self.demo and leaves:
+        hosts = [each.smtp_host for each in self.mail_servers()] if self.notifier_channel == "smtp" else []
+        if self.demo and not all(is_loopback(host) or is_container_name(host) for host in hosts):
             raise ValueError(
                 "DEMO is on, and SMTP_HOST is neither this machine nor a container: the demo accounts' addresses are"
                 " somebody's, so their mail must not leave. Turn DEMO off, or send to an inbox like MailHog"

@@ -13,6 +13,7 @@ from services.notifier.channel import (
     AccountCode,
     CredentialsRefused,
     DeliveryFailed,
+    InDoubt,
     Mail,
     Notice,
     TryLater,
@@ -23,6 +24,7 @@ from services.notifier.mail_server import MailServer
 from services.notifier.mails.account_code import AccountCodeMail
 from services.notifier.mails.login_code import LoginCodeMail
 from services.notifier.mails.notice import NoticeMail
+from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp_metrics import SmtpTimer
 from services.notifier.turns import Turn
@@ -32,10 +34,9 @@ _OF_MESSAGE = (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError)
 
 
 class SmtpChannel:
-    def __init__(self, settings: NotifierSettings) -> None:
-        self._settings = settings
-        self._server = MailServer(settings)
-        self.reach = self._server.reach
+    def __init__(self, settings: NotifierSettings, reach: Reach) -> None:
+        self._settings, self.reach = settings, reach
+        self._server = MailServer(settings, reach)
         self._timer = SmtpTimer(f"{settings.smtp_host}:{settings.smtp_port}", _sort)
         sender, site, style = settings.mail_from, settings.site_name, settings.mail_style
         self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site, style=style)
@@ -51,8 +52,7 @@ class SmtpChannel:
         return words(reply.code, reply.message, dialogue, self._settings)
 
     async def probe(self) -> None:
-        dialogue = Dialogue()
-        with self._failures_sorted(dialogue):
+        with self._failures_sorted(dialogue := Dialogue()):
             async with asyncio.timeout(self._settings.smtp_timeout):
                 await self._server.probe(dialogue)
 
@@ -71,12 +71,12 @@ class SmtpChannel:
         try:
             yield
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            raise _sort(error)(explain(error, dialogue, self._settings)) from None
+            raise _sort(error, dialogue.stage)(explain(error, dialogue, self._settings)) from None
 
 
-def _sort(error: Exception) -> type[DeliveryFailed]:
+def _sort(error: Exception, stage: str = "") -> type[DeliveryFailed]:
     if not isinstance(error, aiosmtplib.SMTPResponseException):
-        return TryLater
+        return InDoubt if stage == "DATA" else TryLater
     of_message = isinstance(error, _OF_MESSAGE)
     if error.code in CREDENTIALS:
         # At RCPT and DATA one recipient's server may cause these codes: they must not stop all other mails.

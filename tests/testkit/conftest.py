@@ -15,6 +15,7 @@ import pytest
 from login2fa_testing import AccountCodePurpose, FileInbox, Inbox, MailHogInbox, MailpitInbox
 from services.notifier.channel import AccountCode, Channel, Delivery
 from services.notifier.file import FileChannel
+from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
 from services.notifier.turns import Turn
@@ -93,4 +94,4 @@ def smtp_to(host: str, port: int) -> SmtpChannel:
         smtp_security="none",
         mail_from="login@test.com",
     )
-    return SmtpChannel(settings)
+    return SmtpChannel(settings, Reach())

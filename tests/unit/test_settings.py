@@ -211,7 +211,7 @@ def test_settings_show_no_secret_when_they_are_printed(service: str) -> None:
 @pytest.mark.parametrize("service", SETTINGS)
 def test_what_holds_a_secret_is_a_secret(service: str) -> None:
     for name, field in SETTINGS[service].model_fields.items():
-        secret = name in {"rabbitmq_url", "rabbitmq_urls", "smtp_password"} or name.endswith(
+        secret = name in {"rabbitmq_url", "rabbitmq_urls", "smtp_password", "smtp_relays"} or name.endswith(
             ("_database_url", "_keys", "_peppers")
         )
         assert (SecretStr.__name__ in str(field.annotation)) == secret, name
