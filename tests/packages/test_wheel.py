@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.packages.building import OURS, PROJECT
 
 # For images, machines and developers: nobody imports them.
-_NOT_IN_IT = tuple(f"deploy/{name}/" for name in ("compose", "kubernetes", "monitoring", "release", "systemd"))
+_NOT_IN_IT = tuple(f"deploy/{name}/" for name in ("compose", "kubernetes", "monitoring", "release", "site", "systemd"))
 _FOR_BUILDERS = {"deploy/Dockerfile", "deploy/images.env"}
 _OF_TESTS = re.compile(r"^\s*(from|import) (tests|login2fa_testing|conftest)\b", re.MULTILINE)
 

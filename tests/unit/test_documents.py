@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import site
+from deploy.site import pages
 
 PROJECT = Path(__file__).parents[2]
-DOCUMENTS = sorted(path for place in site.DOCUMENTS for path in PROJECT.glob(place))
+DOCUMENTS = sorted(path for place in pages.DOCUMENTS for path in PROJECT.glob(place))
 
 # As docs/login-flow.md writes them: `file: name, Class.name`
 _PLACES = re.compile(r"`(?P<file>[\w/]+\.py): (?P<names>[\w., ]+)`")

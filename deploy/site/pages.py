@@ -12,7 +12,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 DOCUMENTS = ("*.md", "docs/**/*.md", "deploy/**/*.md", "clients/*/*.md", "testkit/*.md")
 
 _LINKS = re.compile(r"\]\((?!https?:|#)(?P<path>[^)#]+)")
