@@ -38,6 +38,7 @@ def check_of(is_good: Callable[[], bool]) -> Check:
 
 # Longer than a gateway keeps an idle connection (nginx: 60 s): else it sends a request into a closing one.
 KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 2048  # as uvicorn has it
 
 
 class CannotListen(Exception):
@@ -163,6 +164,8 @@ async def served(
     running: Running, operator: socket.socket, *public: socket.socket, grace: float
 ) -> AsyncIterator[None]:
     """Serve `management` on `operator`, and the app on `public`, inside the block; then drain, at most `grace` s."""
+    for each in public:
+        each.listen(_BACKLOG)  # `management` may call it ready a moment before it is served: connections wait meanwhile
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(serving(management(running.checks, running.reasons), operator, grace=1))
         if running.app is not None and public:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from socket import socket
 from typing import Any
 
-from shared.web.process import Check, Reason, management
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from shared.web import process
+from shared.web.process import Check, Reason, Running, listen, management, served
 from tests.asking import client_of
 
 
@@ -93,3 +101,23 @@ async def test_a_process_is_alive_whatever_its_checks_say() -> None:
     async with client_of(management({"a": does_not_hold, "b": breaks})) as client:
         answer = await client.get("/livez")
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+async def test_once_a_process_is_called_ready_no_connection_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator, public = listen("127.0.0.1", 0, hint=""), listen("127.0.0.1", 0, hint="")
+    really = process.serving
+
+    @asynccontextmanager
+    async def serving(app: ASGIApp, *bound: socket, **options: Any) -> AsyncIterator[None]:
+        if public in bound:
+            url = f"http://127.0.0.1:{operator.getsockname()[1]}/readyz"
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.get(url)).status_code == 200
+            _, writer = await asyncio.open_connection(*public.getsockname())
+            writer.close()
+        async with really(app, *bound, **options):
+            yield
+
+    monkeypatch.setattr(process, "serving", serving)
+    async with served(Running(app=management({})), operator, public, grace=1):
+        pass
