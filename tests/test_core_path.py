@@ -26,7 +26,7 @@ OUTSIDE = {
     },
     "services.notifier": {
         "channel", "circuit_breaker", "database_time", "delivery_ends", "mail_failures", "mail_server", "mailbox",
-        "mails.account_code", "mails.lifetime", "mails.mime_message", "mails.notice", "mails.style", "reach",
+        "mails.composer", "mails.lifetime", "mails.mime_message", "mails.style", "reach",
         "report", "settings", "smtp_metrics", "turns",
     },
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.doctor.findings import Finding, fail, ok
 from services.notifier.channel import DeliveryFailed
+from services.notifier.http import HttpChannel
 from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp import SmtpChannel
@@ -14,8 +15,22 @@ _SECONDS = 2.5
 async def mail_server(settings: NotifierSettings) -> list[Finding]:
     if settings.notifier_channel == "file":
         return [ok("mail-server", "NOTIFIER_CHANNEL", "file: no mail is sent")]
+    if settings.notifier_channel == "http":
+        return [await _answers(settings)]
     first, *others = settings.mail_servers()
     return [await _examined("SMTP_HOST", first), *[await _examined("SMTP_RELAYS", each) for each in others]]
+
+
+async def _answers(settings: NotifierSettings) -> Finding:
+    where = f"MAIL_HTTP_URL ({settings.mail_http_url})"
+    channel = HttpChannel(settings.model_copy(update={"smtp_timeout": min(settings.smtp_timeout, _SECONDS)}))
+    try:
+        await channel.probe()
+    except DeliveryFailed as error:
+        return fail("mail-server", where, str(error), "docs/mail.md explains it")
+    finally:
+        await channel.close()
+    return ok("mail-server", where, "answers; what it says to a mail, login2fa mail test shows")
 
 
 async def _examined(setting: str, settings: NotifierSettings) -> Finding:

@@ -14,6 +14,7 @@ from services.notifier.database_time import DatabaseTime
 from services.notifier.deliver import Deliver, E, Kind
 from services.notifier.file import FileChannel
 from services.notifier.heartbeat import Heart, signs_of_life
+from services.notifier.http import HttpChannel
 from services.notifier.notices import Notices
 from services.notifier.reach import Reach
 from services.notifier.relays import Relays
@@ -40,12 +41,14 @@ MAIL_SERVER = "mail-server"
 def channel_of(settings: NotifierSettings) -> Channel:
     if settings.notifier_channel == "file" and settings.otp_log_file is not None:
         return FileChannel(settings.otp_log_file)
+    if settings.notifier_channel == "http":
+        return HttpChannel(settings)
     return Relays(settings.mail_servers()) if settings.smtp_relays else SmtpChannel(settings, Reach())
 
 
 def _turns(settings: NotifierSettings) -> Callable[[int], Turns]:
     """Makes the turns of one queue. All queues share what is known of the recipients' domains."""
-    if settings.notifier_channel == "file":
+    if settings.notifier_channel != "smtp":
         return Turns
     domains = Domains()
     return lambda at_a_time: ByDomain(at_a_time, domains)

@@ -7,14 +7,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from services.notifier.http_body import JSON, read_headers, refuse_bad_body
 from services.notifier.mailbox import Mailbox
 from services.notifier.mails.own_templates import refuse_bad_templates
 from services.notifier.mails.style import SHIPPED, Style, shipped_language
 from services.notifier.relay_urls import RelayUrl, check_relays, split_relays
-from shared.configuration.connections import Connection
+from shared.configuration.connections import Connection, to_http
 from shared.configuration.hosts import is_container_name, is_loopback
 from shared.configuration.settings import DemoSettings, ProcessSettings
-from shared.configuration.types import Host, MacKeys, SealingKeys, SiteName, mac_keys
+from shared.configuration.types import Host, HttpUrl, MacKeys, SealingKeys, SiteName, mac_keys
 from shared.mail_address import RESERVED_DOMAINS
 
 _LONGEST_SUBJECT = 70
@@ -59,7 +60,7 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     mailed_code_sealing_keys: SealingKeys = Field(
         description="Fernet keys of account codes in events, comma-separated. Shared with users"
     )
-    notifier_channel: Literal["smtp", "file"] = Field("smtp", description="How codes are delivered")
+    notifier_channel: Literal["smtp", "http", "file"] = Field("smtp", description="How codes are delivered")
     notifier_concurrency: int = Field(
         16, ge=1, le=500, description="Deliveries under way at a time; to one domain a quarter"
     )
@@ -83,6 +84,15 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     smtp_timeout: float = Field(15.0, gt=0, le=600, description="Seconds that one delivery may take in all")
     smtp_helo_name: Annotated[str, AfterValidator(_helo)] | None = Field(
         None, description="The name that the mail server is greeted with (EHLO); by default the domain of `MAIL_FROM`"
+    )
+    mail_http_url: HttpUrl | None = Field(None, description="With channel `http`: where each mail is posted to")
+    mail_http_headers: SecretStr = Field(
+        SecretStr(""),
+        description="Headers of these requests, one on each line, `Authorization: Bearer ...`; without a `Content-Type`"
+        " it is JSON's",
+    )
+    mail_http_body: Path | None = Field(
+        None, description="Template of their body, which is JSON; docs/mail.md has the values and examples"
     )
     mail_from: Annotated[Mailbox, BeforeValidator(_mailbox)] = Field(
         Mailbox("login@localhost.localdomain"),
@@ -116,6 +126,8 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     def connections(self) -> dict[str, Connection]:
         if self.notifier_channel == "file":
             return super().connections()
+        if self.notifier_channel == "http" and self.mail_http_url is not None:
+            return super().connections() | {"MAIL_HTTP_URL": to_http(self.mail_http_url)}
         first, *others = self.mail_servers()
         mail = Connection((self.smtp_host,), first.smtp_security != "none", "SMTP_SECURITY=starttls or tls")
         plain = tuple(each.smtp_host for each in others if each.smtp_security == "none")
@@ -129,10 +141,13 @@ class NotifierSettings(ProcessSettings, DemoSettings):
 
     @model_validator(mode="after")
     def _demo_stays_here(self) -> Self:
-        hosts = [each.smtp_host for each in self.mail_servers()] if self.notifier_channel == "smtp" else []
-        if self.demo and not all(is_loopback(host) or is_container_name(host) for host in hosts):
+        named, hosts = "SMTP_HOST", [each.smtp_host for each in self.mail_servers()]
+        if self.notifier_channel == "http":
+            named, hosts = "MAIL_HTTP_URL", list(to_http(self.mail_http_url).hosts if self.mail_http_url else ())
+        leaves = not all(is_loopback(host) or is_container_name(host) for host in hosts)
+        if self.demo and leaves and self.notifier_channel != "file":
             raise ValueError(
-                "DEMO is on, and SMTP_HOST is neither this machine nor a container: the demo accounts' addresses are"
+                f"DEMO is on, and {named} is neither this machine nor a container: the demo accounts' addresses are"
                 " somebody's, so their mail must not leave. Turn DEMO off, or send to an inbox like MailHog"
             )
         return self
@@ -141,6 +156,19 @@ class NotifierSettings(ProcessSettings, DemoSettings):
     def _templates_work(self) -> Self:
         if self.mail_templates is not None:
             refuse_bad_templates(self.mail_templates, site=self.site_name)
+        return self
+
+    def http_headers(self) -> dict[str, str]:
+        """Names in lower case."""
+        return {"content-type": JSON, **dict(read_headers(self.mail_http_headers.get_secret_value()))}
+
+    @model_validator(mode="after")
+    def _http_works(self) -> Self:
+        if self.notifier_channel == "http":
+            if self.mail_http_url is None or self.mail_http_body is None:
+                raise ValueError("MAIL_HTTP_URL and MAIL_HTTP_BODY are needed with NOTIFIER_CHANNEL=http")
+            content_type = self.http_headers()["content-type"]
+            refuse_bad_body(self.mail_http_body, content_type, style=self.mail_style, site=self.site_name)
         return self
 
     @model_validator(mode="after")

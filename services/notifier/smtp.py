@@ -10,7 +10,6 @@ from functools import partial
 import aiosmtplib
 
 from services.notifier.channel import (
-    AccountCode,
     CredentialsRefused,
     DeliveryFailed,
     InDoubt,
@@ -21,9 +20,7 @@ from services.notifier.channel import (
 )
 from services.notifier.mail_failures import CREDENTIALS, PERMANENT, Dialogue, explain, is_about_us, words
 from services.notifier.mail_server import MailServer
-from services.notifier.mails.account_code import AccountCodeMail
-from services.notifier.mails.login_code import LoginCodeMail
-from services.notifier.mails.notice import NoticeMail
+from services.notifier.mails.composer import Composer
 from services.notifier.reach import Reach
 from services.notifier.settings import NotifierSettings
 from services.notifier.smtp_metrics import SmtpTimer
@@ -38,17 +35,14 @@ class SmtpChannel:
         self._settings, self.reach = settings, reach
         self._server = MailServer(settings, reach)
         self._timer = SmtpTimer(f"{settings.smtp_host}:{settings.smtp_port}", _sort)
-        sender, site, style = settings.mail_from, settings.site_name, settings.mail_style
-        self._otp_email = LoginCodeMail(sender=sender, subject=settings.mail_subject, site=site, style=style)
-        self._account_code_email = AccountCodeMail(sender=sender, site=site, style=style)
-        self._notice_email = NoticeMail(sender=sender, site=site, style=style)
+        self._composer = Composer(settings)
 
     async def deliver(self, mail: Mail, turn: Turn) -> str:
         dialogue = Dialogue(mail.email, code="" if isinstance(mail, Notice) else mail.code)
         with self._failures_sorted(dialogue), self._timer.timed():
             # aiosmtplib's own time-out is per reply: a slow server could hold us many times as long.
             async with asyncio.timeout(self._settings.smtp_timeout):
-                reply = await self._server.send(partial(self._compose, mail), dialogue, turn)
+                reply = await self._server.send(partial(self._composer.compose, mail), dialogue, turn)
         return words(reply.code, reply.message, dialogue, self._settings)
 
     async def probe(self) -> None:
@@ -58,13 +52,6 @@ class SmtpChannel:
 
     async def close(self) -> None:
         await self._server.close()
-
-    def _compose(self, mail: Mail) -> bytes:
-        if isinstance(mail, Notice):
-            return self._notice_email.compose(mail)
-        if isinstance(mail, AccountCode):
-            return self._account_code_email.compose(mail)
-        return self._otp_email.compose(mail)
 
     @contextmanager
     def _failures_sorted(self, dialogue: Dialogue) -> Iterator[None]:

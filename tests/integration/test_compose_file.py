@@ -50,7 +50,16 @@ FIXED = {"shutdown_grace"}
 # A file too, but no secret: where the broker's image has its configuration written.
 NO_SECRET = {"RABBITMQ_CONFIG_FILE"}
 # A process of its own kind, a mail server or a cluster of brokers of its own is an overlay's business.
-NOT_HERE = {"notifier_channel", "otp_log_file", "rabbitmq_urls", "smtp_username", "smtp_password"}
+NOT_HERE = {
+    "notifier_channel",
+    "mail_http_url",
+    "mail_http_headers",
+    "mail_http_body",
+    "otp_log_file",
+    "rabbitmq_urls",
+    "smtp_username",
+    "smtp_password",
+}
 
 
 @pytest.fixture(scope="module")

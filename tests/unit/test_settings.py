@@ -192,6 +192,36 @@ def test_the_file_channel_needs_its_file(environment: pytest.MonkeyPatch) -> Non
     assert load(NotifierSettings).otp_log_file == Path("/codes.txt")
 
 
+def test_the_http_channel_needs_an_address_and_a_body_that_is_json_and_has_the_code(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("NOTIFIER_CHANNEL", "http")
+    assert "MAIL_HTTP_URL and MAIL_HTTP_BODY are needed" in refusal("notifier")
+
+    body = tmp_path / "body.json.j2"
+    environment.setenv("MAIL_HTTP_URL", "https://api.example.com/email")
+    environment.setenv("MAIL_HTTP_BODY", str(body))
+    for text, said in (
+        (None, "can not be read"),
+        ('{"to": {{ to }}', "gives no JSON"),
+        ('{"to": "{{ to }}", "text": {{ text }}}', "write values without quotes"),
+        ('{"to": {{ to }}}', "a mail with a code lacks it"),
+        ('{"to": {{ to }},\n "text": {{ txt }}}', "'txt' is undefined"),
+        ('{"to": {{ to }},\n "text": {{ text }', "line 2"),
+        ('{"to": {{ to | tojson }}, "text": {{ text }}}', "No filter named 'tojson'"),
+    ):
+        if text is not None:
+            body.write_text(text)
+        assert said in refusal("notifier")
+    body.write_text('{"to": {{ to }}, "text": {{ text }}}')
+    assert load(NotifierSettings).mail_http_body == body
+
+    environment.setenv("MAIL_HTTP_HEADERS", f"Authorization {CANARY}")
+    assert "MAIL_HTTP_HEADERS: line 1 is no header" in refusal("notifier")
+    environment.setenv("MAIL_HTTP_HEADERS", "Content-Type: text/plain")
+    assert "the Content-Type in MAIL_HTTP_HEADERS must be application/json or" in refusal("notifier")
+
+
 def test_a_sentence_begins_with_its_subject(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("NOTIFIER_CHANNEL", "file")
     assert refusal("notifier") == "OTP_LOG_FILE is needed with NOTIFIER_CHANNEL=file"
@@ -211,9 +241,13 @@ def test_settings_show_no_secret_when_they_are_printed(service: str) -> None:
 @pytest.mark.parametrize("service", SETTINGS)
 def test_what_holds_a_secret_is_a_secret(service: str) -> None:
     for name, field in SETTINGS[service].model_fields.items():
-        secret = name in {"rabbitmq_url", "rabbitmq_urls", "smtp_password", "smtp_relays"} or name.endswith(
-            ("_database_url", "_keys", "_peppers")
-        )
+        secret = name in {
+            "rabbitmq_url",
+            "rabbitmq_urls",
+            "smtp_password",
+            "smtp_relays",
+            "mail_http_headers",
+        } or name.endswith(("_database_url", "_keys", "_peppers"))
         assert (SecretStr.__name__ in str(field.annotation)) == secret, name
 
 
